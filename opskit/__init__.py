@@ -1,0 +1,1 @@
+"""opskit: see and safely change many small Docker Swarm servers."""

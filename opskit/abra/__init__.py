@@ -1,0 +1,1 @@
+"""What the files declare: abra's servers, apps and recipes on disk, read only."""

@@ -1,0 +1,1 @@
+"""Checks over a snapshot's views: one small pure function each, behind a registry."""

@@ -1,0 +1,1 @@
+"""Fleets to try opskit on: an embedded engine, and real private Docker daemons."""

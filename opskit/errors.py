@@ -1,0 +1,135 @@
+"""Everything that can go wrong, as one family.
+
+OpskitError
+├── InputError            a file, name, option or expression is wrong; says what, where, how to mend
+│   └── ContextError      no usable Docker context for a server
+├── MissingToolError      a program opskit was asked to use is not installed
+├── EngineError           an engine answered, and refused
+│   ├── NotFoundError         no such object
+│   ├── AlreadyExistsError    the name is taken
+│   ├── InUseError            a service still references the object
+│   ├── StaleIndexError       the object changed since it was read
+│   ├── NotManagerError       not in a swarm, worker, locked, expired or without quorum
+│   └── RefusedError          any other refusal (a bad request, a forbidden call)
+├── UnreachableError      no answer: name lookup, connection, ssh or deadline
+├── StalePlanError        the world moved since the plan was made
+├── LockHeldError         someone else is working on this stack
+├── JournalError          the journal cannot be read or written
+├── StepError             a step of a run failed
+└── VerifyError           the change was made but did not prove itself
+
+A message is one or two sentences: what happened, where, and the next step. It never carries
+a secret's value.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class OpskitError(Exception):
+    """Anything opskit raises on purpose; its text is fit to show an operator."""
+
+
+class InputError(OpskitError):
+    """Bad input: what is wrong, where (``file:line`` when known), and how to mend it.
+
+    Parameters
+    ----------
+    what
+        One sentence naming the fault.
+    path, line
+        Where it stands; the line counts from 1.
+    remedy
+        One sentence saying how to mend it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        path: Path | None = None,
+        line: int | None = None,
+        remedy: str = "",
+    ) -> None:
+        self.what, self.path, self.line, self.remedy = what, path, line, remedy
+        where = "" if path is None else f"{path}:{line}: " if line else f"{path}: "
+        super().__init__(f"{where}{what}{' ' + remedy if remedy else ''}")
+
+
+class ContextError(InputError):
+    """No Docker context leads to this server."""
+
+
+class MissingToolError(OpskitError):
+    """A program opskit was asked to use is not installed."""
+
+
+class EngineError(OpskitError):
+    """An engine answered, and refused.
+
+    Parameters
+    ----------
+    message
+        The sentence for the operator.
+    server
+        The server that answered.
+    status
+        The HTTP status, 0 when there was none.
+    """
+
+    def __init__(self, message: str, *, server: str = "", status: int = 0) -> None:
+        self.server, self.status = server, status
+        super().__init__(f"{server}: {message}" if server else message)
+
+
+class NotFoundError(EngineError):
+    """No such object."""
+
+
+class AlreadyExistsError(EngineError):
+    """The name is taken."""
+
+
+class InUseError(EngineError):
+    """A service still references the object."""
+
+
+class StaleIndexError(EngineError):
+    """The object changed since it was read (Swarm's version index moved)."""
+
+
+class NotManagerError(EngineError):
+    """The engine cannot manage a swarm now: none, worker, locked, expired, no quorum."""
+
+
+class RefusedError(EngineError):
+    """Any other refusal."""
+
+
+class UnreachableError(OpskitError):
+    """No answer from a server; for a write, its outcome is unknown."""
+
+    def __init__(self, message: str, *, server: str = "") -> None:
+        self.server = server
+        super().__init__(f"{server}: {message}" if server else message)
+
+
+class StalePlanError(OpskitError):
+    """The world moved since the plan was made."""
+
+
+class LockHeldError(OpskitError):
+    """Someone else is working on this stack."""
+
+
+class JournalError(OpskitError):
+    """The journal cannot be read or written; nothing was changed."""
+
+
+class StepError(OpskitError):
+    """A step of a run failed."""
+
+
+class VerifyError(OpskitError):
+    """The change was made but did not prove itself."""

@@ -1,0 +1,1 @@
+"""The only place that changes anything: plan, apply, journal, resume, roll back."""

@@ -1,0 +1,1 @@
+"""What the engines say: Docker contexts, transport, typed reads and the few writes."""
