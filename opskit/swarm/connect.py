@@ -1,0 +1,130 @@
+"""Direct connections: unix sockets, and TCP with the TLS material of the Docker context."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from urllib.parse import unquote, urlsplit
+
+from opskit.errors import InputError, UnreachableError
+from opskit.swarm.context import Context
+from opskit.swarm.deadline import Deadline
+from opskit.swarm.stream import Stream
+
+
+def connect(context: Context, deadline: Deadline) -> Stream:
+    """Connect to a ``unix://``, ``tcp://``, ``http://`` or ``https://`` engine.
+
+    Raises
+    ------
+    UnreachableError
+        Nobody answers there, or not in time.
+    """
+    try:
+        if context.scheme == "unix":
+            return _connect_unix(context, deadline)
+        return _connect_tcp(context, deadline)
+    except TimeoutError as error:
+        raise deadline.passed("connecting") from error
+    except ssl.SSLError as error:
+        raise UnreachableError(
+            f"the TLS handshake with {context.host} failed ({error.reason or error}). "
+            "Check the certificates of the Docker context.",
+            server=context.server,
+        ) from error
+    except OSError as error:
+        raise UnreachableError(
+            f"cannot connect to {context.host} ({error.strerror or error}). "
+            "Is Docker running there?",
+            server=context.server,
+        ) from error
+
+
+def _connect_unix(context: Context, deadline: Deadline) -> Stream:
+    path = unquote(context.host.removeprefix("unix://"))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(deadline.remaining("connecting"))
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return Stream(sock, deadline)
+
+
+def _connect_tcp(context: Context, deadline: Deadline) -> Stream:
+    url = urlsplit(context.host)
+    tls = context.tls is not None or url.scheme == "https"
+    host, port = url.hostname or "localhost", url.port or (2376 if tls else 2375)
+    sock = _connect_any(_resolve(host, port, deadline), deadline)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            sock.settimeout(deadline.remaining("the TLS handshake"))
+            sock = _tls_context(context).wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
+    return Stream(sock, deadline)
+
+
+_Address = tuple[
+    int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+]
+
+
+def _resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
+    """Look a name up in a thread of its own, since a lookup cannot be interrupted."""
+    answer: list[list[_Address] | OSError] = []
+
+    def look_up() -> None:
+        try:
+            answer.append(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except OSError as error:
+            answer.append(error)
+
+    worker = threading.Thread(target=look_up, name=f"resolve {host}", daemon=True)
+    worker.start()
+    worker.join(deadline.remaining("resolving its name"))
+    if not answer:
+        raise deadline.passed("resolving its name")
+    if isinstance(answer[0], OSError):
+        raise answer[0]
+    return answer[0]
+
+
+def _connect_any(addresses: list[_Address], deadline: Deadline) -> socket.socket:
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in addresses:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(deadline.remaining("connecting"))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise failure or OSError("the name has no address")
+
+
+def _tls_context(context: Context) -> ssl.SSLContext:
+    files = context.tls
+    made = ssl.create_default_context()
+    if files is None:
+        return made
+    try:
+        if files.ca:
+            made.load_verify_locations(files.ca)
+        if files.cert and files.key:
+            made.load_cert_chain(files.cert, files.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"the TLS files of the Docker context {context.server!r} cannot be used ({error}).",
+            remedy="Make the context again with docker context update --docker ca=,cert=,key=.",
+        ) from error
+    if not files.verify:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    return made

@@ -1,0 +1,142 @@
+"""Which engine a server name means: Docker contexts, read as the docker CLI stores them.
+
+A context is a folder ``contexts/meta/<sha256 of its name>/meta.json`` below the Docker
+configuration folder, with TLS material beside it under ``contexts/tls``. A name without a
+context is an error: falling back to the local engine, as the CLI's libraries do, would run
+an operation on the wrong swarm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from opskit.errors import ContextError
+
+DEFAULT_SERVER = "default"
+"""abra's name for the engine of this machine."""
+
+_LOCAL_SOCKET = "unix:///var/run/docker.sock"
+_SCHEMES = ("unix", "tcp", "http", "https", "ssh")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Files that authenticate a ``tcp://`` endpoint; an empty path means "not given"."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One engine's address: hashable, picklable, without secrets of its own."""
+
+    server: str
+    host: str
+    tls: TlsFiles | None = None
+
+    @property
+    def scheme(self) -> str:
+        """The part of `host` before ``://``."""
+        return urlsplit(self.host).scheme
+
+
+class _Endpoint(msgspec.Struct, rename="pascal"):
+    host: str = ""
+    skip_tls_verify: bool = msgspec.field(default=False, name="SkipTLSVerify")
+
+
+class _Meta(msgspec.Struct, rename="pascal"):
+    name: str
+    endpoints: dict[str, _Endpoint] = msgspec.field(default_factory=dict[str, _Endpoint])
+
+
+def docker_config_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Give the Docker client's configuration folder (``DOCKER_CONFIG``, else ``~/.docker``)."""
+    configured = environ.get("DOCKER_CONFIG")
+    return Path(configured).expanduser() if configured else Path.home() / ".docker"
+
+
+def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Context:
+    """Find the engine behind a server name.
+
+    Parameters
+    ----------
+    server
+        A server as abra names it. Only ``default`` follows ``DOCKER_HOST`` and
+        ``DOCKER_CONTEXT`` (in that order, as the docker CLI does) and ends at the local socket.
+    environ
+        Where the ``DOCKER_*`` variables are looked up.
+
+    Raises
+    ------
+    ContextError
+        No such context, or one that cannot be used.
+    """
+    name = server
+    if server == DEFAULT_SERVER:
+        if host := environ.get("DOCKER_HOST"):
+            return _checked(Context(server=server, host=host, tls=_tls_from_environ(environ)))
+        name = environ.get("DOCKER_CONTEXT", "") or DEFAULT_SERVER
+        if name == DEFAULT_SERVER:
+            return Context(server=server, host=_LOCAL_SOCKET)
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    store = docker_config_dir(environ) / "contexts"
+    path = store / "meta" / digest / "meta.json"
+    try:
+        meta = msgspec.json.decode(path.read_bytes(), type=_Meta)
+    except FileNotFoundError:
+        raise ContextError(
+            f"no Docker context named {name!r} in {store.parent}.",
+            remedy=f"Create it: docker context create {name} --docker host=ssh://{name}",
+        ) from None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ContextError(
+            f"the Docker context {name!r} cannot be read ({error}).",
+            path=path,
+            remedy=f"Make it again: docker context rm -f {name}, then docker context create.",
+        ) from error
+    endpoint = meta.endpoints.get("docker")
+    if endpoint is None or not endpoint.host:
+        raise ContextError(
+            f"the Docker context {name!r} names no docker host.",
+            path=path,
+            remedy=f"Mend it: docker context update {name} --docker host=ssh://{name}",
+        )
+    tls = _tls_from_folder(store / "tls" / digest / "docker", verify=not endpoint.skip_tls_verify)
+    return _checked(Context(server=server, host=endpoint.host, tls=tls))
+
+
+def _checked(context: Context) -> Context:
+    if context.scheme not in _SCHEMES:
+        raise ContextError(
+            f"the Docker host {context.host!r} of server {context.server!r} has an address "
+            "opskit cannot reach.",
+            remedy="Use ssh://, unix:// or tcp://.",
+        )
+    return context
+
+
+def _tls_from_folder(folder: Path, *, verify: bool) -> TlsFiles | None:
+    files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
+    found = {name: str(path) for name, path in files.items() if path.is_file()}
+    if not found:
+        return None
+    return TlsFiles(**found, verify=verify)
+
+
+def _tls_from_environ(environ: Mapping[str, str]) -> TlsFiles | None:
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    if not verify and not environ.get("DOCKER_TLS"):
+        return None
+    folder = Path(environ.get("DOCKER_CERT_PATH") or docker_config_dir(environ))
+    return _tls_from_folder(folder, verify=verify) or TlsFiles(verify=verify)

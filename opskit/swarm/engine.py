@@ -1,0 +1,189 @@
+"""One engine: typed reads by list endpoints, and the few writes opskit makes."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from opskit.errors import RefusedError
+from opskit.swarm import model
+from opskit.swarm.context import Context
+from opskit.swarm.deadline import Deadline
+from opskit.swarm.refusal import refusal
+from opskit.swarm.transport import TRANSPORT, Transport
+
+_T = TypeVar("_T")
+
+RawSpec = dict[str, Any]
+"""A spec as the engine wrote it, with fields opskit knows nothing of; posted back whole."""
+
+
+class _Created(msgspec.Struct):
+    id: str = msgspec.field(name="ID")
+
+
+class RawService(msgspec.Struct, rename="pascal"):
+    """A service to be changed: its whole spec and the version index that must still hold."""
+
+    id: str = msgspec.field(name="ID")
+    version: model.ObjectVersion
+    spec: RawSpec
+    previous_spec: RawSpec | None = None
+    update_status: model.UpdateStatus | None = None
+
+
+class Engine:
+    """An engine behind a Docker context.
+
+    Parameters
+    ----------
+    context
+        Where it is.
+    seconds
+        Deadline of each call, unless `deadline` is given.
+    deadline
+        One deadline for all calls together.
+    transport
+        The connections to use; by default those of this process.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        seconds: float = 15.0,
+        deadline: Deadline | None = None,
+        transport: Transport = TRANSPORT,
+    ) -> None:
+        self.context = context
+        self._seconds, self._deadline, self._transport = seconds, deadline, transport
+
+    @property
+    def server(self) -> str:
+        """The server's name."""
+        return self.context.server
+
+    def info(self) -> model.Info:
+        """Read the engine's account of itself; answers on workers and outside a swarm too."""
+        return self._get("/info", model.Info)
+
+    def nodes(self) -> tuple[model.Node, ...]:
+        """Read all nodes of the swarm."""
+        return self._get("/nodes", tuple[model.Node, ...])
+
+    def services(self) -> tuple[model.Service, ...]:
+        """Read all services with their task counts."""
+        return self._get("/services?status=true", tuple[model.Service, ...])
+
+    def tasks(self, service: str = "") -> tuple[model.Task, ...]:
+        """Read all tasks, past ones included; or those of one service."""
+        return self._get("/tasks" + _filters("service", service), tuple[model.Task, ...])
+
+    def secrets(self, name: str = "") -> tuple[model.StoredObject, ...]:
+        """Read all secrets; or the one with exactly this name."""
+        found = self._get("/secrets" + _filters("name", name), tuple[model.StoredObject, ...])
+        # The engine's filter matches prefixes.
+        return tuple(s for s in found if s.spec.name == name) if name else found
+
+    def configs(self, name: str = "") -> tuple[model.StoredObject, ...]:
+        """Read all configs without their data; or the one with exactly this name."""
+        found = self._get("/configs" + _filters("name", name), tuple[model.StoredObject, ...])
+        return tuple(c for c in found if c.spec.name == name) if name else found
+
+    def networks(self) -> tuple[model.Network, ...]:
+        """Read the networks this node knows."""
+        return self._get("/networks", tuple[model.Network, ...])
+
+    def volumes(self) -> tuple[model.Volume, ...]:
+        """Read the volumes of this node."""
+        return self._get("/volumes", model.Volumes).volumes or ()
+
+    def raw_service(self, service: str) -> RawService:
+        """Read one service to change it: as stored, without the engine's defaults."""
+        return self._get(f"/services/{quote(service, safe='')}", RawService)
+
+    def create_secret(self, name: str, data: bytes, labels: Mapping[str, str]) -> str:
+        """Create a secret and give its id.
+
+        Raises
+        ------
+        AlreadyExistsError
+            The name is taken; nothing is ever overwritten.
+        """
+        return self._create("/secrets/create", name, data, labels)
+
+    def label_secret(self, secret: model.StoredObject, labels: Mapping[str, str]) -> None:
+        """Replace a secret's labels, the one part of it that can change."""
+        spec = {"Name": secret.spec.name, "Labels": dict(labels)}
+        index = secret.version.index
+        self._send("POST", f"/secrets/{secret.id}/update?version={index}", spec)
+
+    def remove_secret(self, secret_id: str) -> None:
+        """Remove a secret; the engine refuses while a service's current spec names it."""
+        self._send("DELETE", f"/secrets/{quote(secret_id, safe='')}")
+
+    def create_config(self, name: str, data: bytes, labels: Mapping[str, str]) -> str:
+        """Create a config and give its id; atomic across all managers."""
+        return self._create("/configs/create", name, data, labels)
+
+    def label_config(
+        self, config: model.StoredObject, data: bytes, labels: Mapping[str, str]
+    ) -> None:
+        """Replace a config's labels; its data must be sent unchanged."""
+        spec = _spec(config.spec.name, data, labels)
+        self._send("POST", f"/configs/{config.id}/update?version={config.version.index}", spec)
+
+    def remove_config(self, config_id: str) -> None:
+        """Remove a config."""
+        self._send("DELETE", f"/configs/{quote(config_id, safe='')}")
+
+    def update_service(self, service_id: str, index: int, spec: RawSpec) -> None:
+        """Replace a service's whole spec, if its version index is still `index`.
+
+        Raises
+        ------
+        StaleIndexError
+            The service changed since it was read.
+        """
+        self._send("POST", f"/services/{quote(service_id, safe='')}/update?version={index}", spec)
+
+    def _create(self, path: str, name: str, data: bytes, labels: Mapping[str, str]) -> str:
+        body = self._send("POST", path, _spec(name, data, labels))
+        return _decoded(body, _Created, self.server).id
+
+    def _get(self, path: str, kind: type[_T]) -> _T:
+        return _decoded(self._send("GET", path), kind, self.server)
+
+    def _send(self, method: str, path: str, body: object = None) -> bytes:
+        deadline = self._deadline or Deadline(self._seconds, self.server)
+        content = None if body is None else msgspec.json.encode(body)
+        reply = self._transport.request(self.context, method, path, body=content, deadline=deadline)
+        if reply.status >= http.client.BAD_REQUEST:
+            raise refusal(reply.status, reply.body, server=self.server)
+        return reply.body
+
+
+def _spec(name: str, data: bytes, labels: Mapping[str, str]) -> dict[str, object]:
+    return {"Name": name, "Labels": dict(labels), "Data": base64.b64encode(data).decode("ascii")}
+
+
+def _filters(key: str, value: str) -> str:
+    if not value:
+        return ""
+    return "?filters=" + quote(msgspec.json.encode({key: [value]}).decode())
+
+
+def _decoded(body: bytes, kind: type[_T], server: str) -> _T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise RefusedError(
+            f"its reply is not what a Docker Engine sends ({error}). "
+            "Is a proxy in between? Check the host of its Docker context.",
+            server=server,
+        ) from error

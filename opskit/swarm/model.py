@@ -1,0 +1,304 @@
+"""What opskit keeps of an engine's replies: field names as in the Engine API, typed.
+
+Decoded straight from list replies (``/services`` and the like carry whole specs), so unknown
+fields cost nothing and nothing else is kept. Environment variables, arguments and config data
+are left out on purpose: they may hold values nobody wants in a saved snapshot.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from msgspec import field
+
+
+def _no_labels() -> dict[str, str]:
+    return {}
+
+
+class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Swarm's version index of an object; a change must name the one it read."""
+
+    index: int = 0
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Name and labels, of a secret or a config."""
+
+    name: str = ""
+    labels: dict[str, str] | None = field(default_factory=_no_labels)
+
+
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A secret or a config, without its data."""
+
+    id: str = field(name="ID")
+    version: ObjectVersion = ObjectVersion()
+    created_at: datetime
+    spec: Spec
+
+
+class FileTarget(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Where a secret or config appears in a container."""
+
+    name: str = ""
+    uid: str = field(default="0", name="UID")
+    gid: str = field(default="0", name="GID")
+    mode: int = 0o444
+
+
+class SecretReference(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A service's use of a secret."""
+
+    secret_id: str = field(default="", name="SecretID")
+    secret_name: str = ""
+    file: FileTarget | None = None
+
+
+class ConfigReference(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A service's use of a config."""
+
+    config_id: str = field(default="", name="ConfigID")
+    config_name: str = ""
+
+
+class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """The container part of a task template."""
+
+    image: str = ""
+    secrets: tuple[SecretReference, ...] | None = ()
+    configs: tuple[ConfigReference, ...] | None = ()
+
+
+class TaskTemplate(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """What every task of a service runs."""
+
+    container_spec: ContainerSpec | None = None
+
+
+class Replicated(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Mode: so many tasks."""
+
+    replicas: int = 0
+
+
+class ServiceMode(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """One of Swarm's four modes; the job modes and ``Global`` carry no number opskit needs."""
+
+    replicated: Replicated | None = None
+    # ``Global: {}`` is written by the engine, ``null`` or nothing when absent.
+    global_: dict[str, object] | None = field(default=None, name="Global")
+    replicated_job: dict[str, object] | None = None
+    global_job: dict[str, object] | None = None
+
+
+class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """The parts of a service's spec that opskit reads."""
+
+    name: str = ""
+    labels: dict[str, str] | None = field(default_factory=_no_labels)
+    task_template: TaskTemplate = TaskTemplate()
+    mode: ServiceMode = ServiceMode()
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Task counts, as the engine adds them on ``status=true``."""
+
+    running_tasks: int = 0
+    desired_tasks: int = 0
+
+
+class UpdateStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """How the last rollout stands."""
+
+    state: str = ""
+    message: str = ""
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A service, its previous spec and how its rollout stands."""
+
+    id: str = field(name="ID")
+    version: ObjectVersion = ObjectVersion()
+    created_at: datetime
+    updated_at: datetime | None = None
+    spec: ServiceSpec
+    previous_spec: ServiceSpec | None = None
+    update_status: UpdateStatus | None = None
+    service_status: ServiceStatus | None = None
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Where a task stands."""
+
+    state: str = ""
+    timestamp: datetime | None = None
+    message: str = ""
+    err: str = ""
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """The parts of a task's own spec that opskit reads."""
+
+    container_spec: ContainerSpec | None = None
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """One container of a service, past or present."""
+
+    id: str = field(name="ID")
+    service_id: str = field(default="", name="ServiceID")
+    node_id: str = field(default="", name="NodeID")
+    slot: int = 0
+    created_at: datetime
+    desired_state: str = ""
+    status: TaskStatus = TaskStatus()
+    spec: TaskSpec = TaskSpec()
+
+
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """What an operator set on a node."""
+
+    role: str = ""
+    availability: str = ""
+    labels: dict[str, str] | None = field(default_factory=_no_labels)
+
+
+class NodePlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Hardware and system names."""
+
+    architecture: str = ""
+    os: str = field(default="", name="OS")
+
+
+class NodeResources(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """CPU in billionths of a core, memory in bytes."""
+
+    nano_cpus: int = field(default=0, name="NanoCPUs")
+    memory_bytes: int = 0
+
+
+class NodeEngine(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """The engine on a node."""
+
+    engine_version: str = ""
+
+
+class NodeDescription(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """What a node says of itself."""
+
+    hostname: str = ""
+    platform: NodePlatform = NodePlatform()
+    resources: NodeResources = NodeResources()
+    engine: NodeEngine = NodeEngine()
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Whether a node is up."""
+
+    state: str = ""
+    addr: str = ""
+
+
+class ManagerStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A manager's place in the quorum."""
+
+    leader: bool = False
+    reachability: str = ""
+    addr: str = ""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A machine of the swarm."""
+
+    id: str = field(name="ID")
+    created_at: datetime
+    spec: NodeSpec = NodeSpec()
+    description: NodeDescription = NodeDescription()
+    status: NodeStatus = NodeStatus()
+    manager_status: ManagerStatus | None = None
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A network."""
+
+    id: str
+    name: str
+    created: datetime | None = None
+    scope: str = ""
+    driver: str = ""
+    attachable: bool = False
+    ingress: bool = False
+    internal: bool = False
+    options: dict[str, str] | None = field(default_factory=_no_labels)
+    labels: dict[str, str] | None = field(default_factory=_no_labels)
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A volume on the node that was asked."""
+
+    name: str
+    driver: str = ""
+    mountpoint: str = ""
+    created_at: str = ""
+    labels: dict[str, str] | None = field(default_factory=_no_labels)
+
+
+class Volumes(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """The wrapper around ``/volumes``."""
+
+    volumes: tuple[Volume, ...] | None = ()
+
+
+class CaConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Swarm certificate policy; the expiry is in nanoseconds."""
+
+    node_cert_expiry: int = 0
+
+
+class Encryption(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Whether managers start locked."""
+
+    auto_lock_managers: bool = False
+
+
+class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Swarm-wide settings."""
+
+    ca_config: CaConfig = field(default=CaConfig(), name="CAConfig")
+    encryption_config: Encryption = Encryption()
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """The swarm itself."""
+
+    id: str = field(default="", name="ID")
+    created_at: datetime | None = None
+    spec: ClusterSpec = ClusterSpec()
+
+
+class SwarmInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """An engine's part in a swarm."""
+
+    node_id: str = field(default="", name="NodeID")
+    node_addr: str = ""
+    local_node_state: str = ""
+    control_available: bool = False
+    error: str = ""
+    managers: int = 0
+    nodes: int = 0
+    cluster: Cluster | None = None
+
+
+class Info(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """An engine's account of itself."""
+
+    name: str = ""
+    server_version: str = ""
+    operating_system: str = ""
+    architecture: str = ""
+    ncpu: int = field(default=0, name="NCPU")
+    mem_total: int = 0
+    containers_running: int = 0
+    swarm: SwarmInfo = SwarmInfo()

@@ -1,0 +1,202 @@
+"""An engine behind ssh: the system's OpenSSH runs ``docker system dial-stdio`` over there.
+
+OpenSSH resolves aliases, ports, jump hosts, agents and hardware keys as in the operator's
+terminal. One authenticated connection per server (ControlMaster) carries all channels, since
+sshd drops unauthenticated connections at random beyond ``MaxStartups`` (10 by default).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from opskit.errors import MissingToolError, UnreachableError
+from opskit.swarm.context import Context
+from opskit.swarm.deadline import Deadline
+from opskit.swarm.stream import Stream
+
+_PERSIST_SECONDS = 60
+"""How long a master outlives its last channel, so that a killed process leaves none behind."""
+
+_EXPLANATIONS: tuple[tuple[str, str], ...] = (
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its ssh host key has changed. Find out why; if the change is yours: "
+        "ssh-keygen -R {known_as}, then {ssh} true to compare and accept the new key.",
+    ),
+    (
+        "Host key verification failed",
+        "its ssh host key is not known. Compare the fingerprint and accept it: {ssh} true",
+    ),
+    ("Could not resolve hostname", "its name cannot be resolved ({last}). Check: {ssh} true"),
+    (
+        "permission denied while trying to connect to the Docker daemon",
+        "the ssh user may not use Docker there. Add it to the docker group on the server.",
+    ),
+    (
+        "Permission denied",
+        "ssh refused the login ({last}). Check the key and agent: ssh-add -l, then {ssh} true",
+    ),
+    ("Cannot connect to the Docker daemon", "Docker is not running there, or not for this user."),
+    ("command not found", "the docker command is not installed there ({last})."),
+    ("not found", "the docker command is not installed there ({last})."),
+)
+
+_DROPPED = (
+    "kex_exchange_identification",
+    "Connection reset by",
+    "Connection closed by",
+    "Session open refused by peer",
+    "mux_client_request_session",
+)
+"""What ssh says when sshd sheds load before any byte of ours reached the engine."""
+
+
+def ssh_target(context: Context) -> list[str]:
+    """Give the ssh arguments that name the server: ``[-p PORT] [-l USER] HOST``."""
+    url = urlsplit(context.host)
+    port = ["-p", str(url.port)] if url.port else []
+    user = ["-l", url.username] if url.username else []
+    return [*port, *user, "--", url.hostname or ""]
+
+
+class SshMasters:
+    """The control sockets of this process's ssh connections, in a private short-named folder."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._pid = os.getpid()
+
+    def options(self) -> list[str]:
+        """Give the options that make every channel share one connection per server."""
+        if self._folder is None or self._pid != os.getpid():
+            # Not below TMPDIR: a control path may not exceed about 100 bytes.
+            self._folder = Path(tempfile.mkdtemp(prefix="opskit-", dir="/tmp"))
+            self._pid = os.getpid()
+            atexit.register(self.close)
+        settings = {
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "yes",
+            "ControlMaster": "auto",
+            "ControlPath": f"{self._folder}/%C",
+            "ControlPersist": _PERSIST_SECONDS,
+            "ServerAliveInterval": 10,
+            "ServerAliveCountMax": 3,
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "PermitLocalCommand": "no",
+        }
+        return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+    def stop(self, context: Context) -> None:
+        """End the connection to one server, so that the next one starts afresh."""
+        self._run(["ssh", *self.options(), "-O", "exit", *ssh_target(context)])
+
+    def close(self) -> None:
+        """End every connection this process opened."""
+        if self._folder is None or self._pid != os.getpid():
+            return
+        for control in self._folder.iterdir():
+            self._run(["ssh", "-o", f"ControlPath={control}", "-O", "exit", "--", "any"])
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    @staticmethod
+    def _run(command: list[str]) -> None:
+        try:
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=2,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return
+
+
+def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Stream:
+    """Start a channel to the engine behind an ``ssh://`` context.
+
+    Returns
+    -------
+    Stream
+        Connected to the ssh client; whether the far end answers shows at the first exchange.
+
+    Raises
+    ------
+    MissingToolError
+        No ``ssh`` program here.
+    """
+    seconds = max(1, int(deadline.remaining("starting ssh")))
+    ours, theirs = socket.socketpair()
+    # A file, not a pipe: the master that stays behind inherits it and would hold a pipe open.
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the stream)
+    command = [
+        "ssh",
+        *masters.options(),
+        "-o",
+        f"ConnectTimeout={seconds}",
+        "-T",
+        *ssh_target(context),
+        "docker system dial-stdio",
+    ]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=stderr,
+            # Ctrl-C in the terminal is for opskit, which then ends its channels in order.
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        ours.close()
+        stderr.close()
+        raise MissingToolError(
+            "the ssh program is not installed here. Install it: apt-get install openssh-client"
+        ) from None
+    finally:
+        theirs.close()
+    return Stream(
+        ours,
+        deadline,
+        process=process,
+        stderr=stderr,
+        explain=lambda said: explain(said, context),
+    )
+
+
+def explain(said: str, context: Context) -> str:
+    """Turn what ssh wrote to stderr into one sentence with the next step."""
+    target = [word for word in ssh_target(context) if word != "--"]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    url = urlsplit(context.host)
+    words = {
+        "ssh": " ".join(["ssh", *target]),
+        "last": lines[-1].rstrip(".") if lines else "",
+        "known_as": f"'[{url.hostname}]:{url.port}'" if url.port else url.hostname,
+    }
+    for sign, sentence in _EXPLANATIONS:
+        if sign in said:
+            return sentence.format(**words)
+    return f"ssh ended: {words['last']}."
+
+
+def was_dropped(error: UnreachableError) -> bool:
+    """Tell whether sshd shed the connection, in which case trying again soon is right."""
+    return any(sign in str(error) for sign in _DROPPED)
+
+
+def pause_before_retry(deadline: Deadline) -> None:
+    """Wait a random moment, so that many clients do not come back at once."""
+    time.sleep(min(random.uniform(0.05, 0.5), deadline.remaining("trying ssh again")))  # noqa: S311

@@ -1,0 +1,121 @@
+"""A connected byte stream to one engine whose every read and write obeys a deadline."""
+
+from __future__ import annotations
+
+import io
+import select
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import IO, Protocol
+
+from opskit.errors import UnreachableError
+from opskit.swarm.deadline import Deadline
+
+
+class _Buffer(Protocol):
+    """What ``readinto`` fills (``collections.abc.Buffer`` arrives with Python 3.12)."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+
+class Stream:
+    """A socket with a movable deadline.
+
+    Parameters
+    ----------
+    sock
+        Connected; owned by the stream from here on.
+    deadline
+        The first deadline; set `deadline` anew before each exchange.
+    process, stderr
+        The ssh client behind the socket, when there is one, and its messages.
+    explain
+        Turns those messages into a sentence for the operator.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        deadline: Deadline,
+        *,
+        process: subprocess.Popen[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+        explain: Callable[[str], str] = str,
+    ) -> None:
+        self.sock, self.deadline = sock, deadline
+        self._process, self._stderr, self._explain = process, stderr, explain
+
+    def sendall(self, data: bytes) -> None:
+        """Send everything before the deadline."""
+        self.sock.settimeout(self.deadline.remaining("sending"))
+        self.sock.sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        """Receive up to `size` bytes; empty at the end of the stream."""
+        self.sock.settimeout(self.deadline.remaining("reading"))
+        return self.sock.recv(size)
+
+    def reader(self, buffering: int = 65536) -> io.BufferedReader:
+        """Give a buffered reader over the stream."""
+        return io.BufferedReader(_Reader(self), buffering)
+
+    def end_of_input(self) -> None:
+        """Tell the other side that nothing more will be sent."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def is_quiet(self) -> bool:
+        """Tell whether an idle stream is still open: nothing to read, not even its end."""
+        # poll, since select fails on descriptors beyond 1,023.
+        poller = select.poll()
+        poller.register(self.sock, select.POLLIN)
+        return not poller.poll(0)
+
+    def lost(self, error: Exception | None) -> UnreachableError:
+        """Make the error for a broken exchange, with what the ssh client said if it spoke."""
+        if isinstance(error, UnreachableError):
+            return error
+        if isinstance(error, TimeoutError):
+            return self.deadline.passed("waiting for an answer")
+        said = self._last_words()
+        what = self._explain(said) if said else f"the connection was lost ({error or 'closed'})."
+        return UnreachableError(what, server=self.deadline.server)
+
+    def _last_words(self) -> str:
+        if self._process is None or self._stderr is None:
+            return ""
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return ""
+        self._stderr.seek(0)
+        return self._stderr.read(65536).decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """Close the socket and end the ssh client behind it."""
+        self.sock.close()
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.terminate()
+                try:
+                    self._process.wait(2)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            self._process = None
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: _Buffer, /) -> int:
+        stream = self._stream
+        stream.sock.settimeout(stream.deadline.remaining("reading"))
+        return stream.sock.recv_into(buffer)
