@@ -1,0 +1,75 @@
+"""Checks of servers and of the files that declare apps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opskit.abra.model import Problem
+from opskit.audit.registry import Finding, check
+from opskit.views.apps import colliding_stacks
+from opskit.views.views import Views
+
+
+@check("server-unreachable", severity="critical", title="A server cannot be reached")
+def unreachable(views: Views) -> Iterator[Finding]:
+    """Find servers that did not answer: nothing is known of their swarms."""
+    for seen in views.facts.observed:
+        if not seen.reachable:
+            yield Finding(
+                server=seen.server,
+                what=seen.error,
+                remedy=f"Try it by hand: docker --context {seen.server} info",
+            )
+
+
+@check("server-not-manager", severity="high", title="A server cannot manage its swarm")
+def not_manager(views: Views) -> Iterator[Finding]:
+    """Find servers that answer but cannot show their swarm."""
+    for seen in views.facts.observed:
+        if seen.reachable and not seen.manager:
+            yield Finding(
+                server=seen.server,
+                what=seen.error,
+                remedy=f"Look there: docker --context {seen.server} info",
+            )
+
+
+@check("server-partly-read", severity="high", title="A list could not be read")
+def partly_read(views: Views) -> Iterator[Finding]:
+    """Find servers of which some lists are missing."""
+    for seen in views.facts.observed:
+        for name, why in seen.unread.items():
+            yield Finding(
+                server=seen.server,
+                what=f"its {name} could not be read: {why}",
+                remedy=f"Try it by hand: docker --context {seen.server} {name.rstrip('s')} ls",
+            )
+
+
+@check("stack-collision", severity="high", title="Two apps share one stack name")
+def collision(views: Views) -> Iterator[Finding]:
+    """Find apps that would overwrite each other's services and secrets."""
+    for (server, stack), apps in colliding_stacks(views.facts).items():
+        yield Finding(
+            server=server,
+            app=apps[0],
+            what=f"{' and '.join(apps)} share the stack name {stack}.",
+            remedy="Set a different STACK_NAME in one of the .env files before deploying either.",
+        )
+
+
+@check("file-unreadable", severity="medium", title="A line or file could not be read")
+def unreadable(views: Views) -> Iterator[Finding]:
+    """Find lines of ``.env`` and recipe files that opskit had to pass over."""
+    declared = views.facts.declared
+    for server in declared.servers:
+        for app in server.apps:
+            for problem in app.problems:
+                yield _problem(problem, server.name, app.name)
+    for problem in declared.problems:
+        yield _problem(problem, "", None)
+
+
+def _problem(problem: Problem, server: str, app: str | None) -> Finding:
+    where = f"{problem.path}:{problem.line}" if problem.line else problem.path
+    return Finding(server=server, app=app, what=f"{where}: {problem.what}", remedy=problem.remedy)

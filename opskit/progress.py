@@ -1,0 +1,135 @@
+"""How far something has got: a bar in a terminal or a notebook, nothing elsewhere."""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichBar
+
+
+class Progress(Protocol):
+    """A context manager that is told of each unit done."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def advance(self, what: str) -> None:
+        """Count one unit as done and name it."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave nothing behind."""
+
+    def advance(self, what: str) -> None:
+        """Take note of nothing."""
+
+
+class TerminalProgress(NoProgress):
+    """A bar on stderr that goes away when done."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._bar = RichBar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[what]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=total, what="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def advance(self, what: str) -> None:
+        """Move the bar by one and name what was done."""
+        self._bar.update(self._task, advance=1, what=what)
+
+
+class NotebookProgress(NoProgress):
+    """A bar in the cell's output, emptied when done; plain HTML, so it needs no widget."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total, self._done = title, total, 0
+        self._handle: Any = None
+
+    def __enter__(self) -> Self:
+        from IPython import display
+
+        show = cast("Callable[..., Any]", display.display)
+        self._handle = show(self._bundle(""), raw=True, display_id=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Empty the output."""
+        if self._handle is not None:
+            self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+    def advance(self, what: str) -> None:
+        """Move the bar by one and name what was done."""
+        self._done += 1
+        if self._handle is not None:
+            self._handle.update(self._bundle(what), raw=True)
+
+    def _bundle(self, what: str) -> dict[str, str]:
+        text = f"{self._title} {self._done}/{self._total} {what}".rstrip()
+        bar = f'<progress value="{self._done}" max="{self._total}" aria-label="{self._title}">'
+        return {"text/plain": text, "text/html": f"{bar}</progress> {html.escape(text)}"}
+
+
+def default_progress(title: str, total: int) -> Progress:
+    """Choose what suits this process: a notebook, a terminal, or neither."""
+    if in_notebook():
+        return NotebookProgress(title, total)
+    if sys.stderr.isatty():
+        return TerminalProgress(title, total)
+    return NoProgress()
+
+
+def in_notebook() -> bool:
+    """Tell whether this process is a Jupyter kernel."""
+    interactive = sys.modules.get("IPython")
+    if interactive is None:
+        return False
+    shell = interactive.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,49 @@
+"""The snapshot operators work with: views, audit, diff, save and load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from opskit.audit.registry import audit_view
+from opskit.facts import load_facts, save_facts
+from opskit.views.diff import diff_view
+from opskit.views.frame import View
+from opskit.views.views import Views
+
+
+class Snapshot(Views):
+    """One look at the fleet, frozen.
+
+    Parameters
+    ----------
+    facts
+        What was declared and observed.
+    in_pass
+        Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
+    """
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        missing = f", {len(facts.missing())} missing" if facts.missing() else ""
+        return (
+            f"<Snapshot of {len(facts.apps_by_server)} servers{missing}, "
+            f"{facts.taken_at:%Y-%m-%d %H:%M} UTC>"
+        )
+
+    def audit(self) -> View:
+        """Run every check; one row per finding (see `opskit.audit`)."""
+        return audit_view(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the snapshot to a file; it holds no secret's value and no environment."""
+        save_facts(self.facts, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a snapshot file."""
+        return cls(load_facts(Path(path)))
+
+    def diff(self, earlier: Snapshot) -> View:
+        """List what changed since an earlier snapshot."""
+        return diff_view(self.facts, earlier.facts)

@@ -1,0 +1,1 @@
+"""DataFrames over a snapshot: pure functions of its facts, one per noun."""

@@ -1,0 +1,136 @@
+"""The table all views are: a DataFrame that knows its caption and shows itself escaped."""
+
+# pandas ships partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, cast
+
+import pandas as pd
+import pyarrow as pa
+
+from opskit.facts import Facts
+from opskit.views.render import html_table, text_table
+
+_PANDAS = {
+    "string": "string",
+    "bool": "bool",
+    "boolean": "boolean",
+    "Int64": "Int64",
+    "float": "float64",
+    "object": "object",
+}
+
+Schema = Mapping[str, str]
+"""Column → dtype: ``string bool boolean Int64 float time object`` or ``category:a,b,c``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a view is about: its noun, the columns worth showing, and what it lacks."""
+
+    noun: str = "rows"
+    shown: tuple[str, ...] = ()
+    servers: int = 0
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class View(pd.DataFrame):
+    """A DataFrame that renders as a short, escaped table with a caption naming what is missing.
+
+    Everything a DataFrame does works on it; a row selection keeps the caption.
+    """
+
+    _metadata = ["_about"]  # noqa: RUF012 (pandas reads this class attribute)
+    _about: About = About()
+
+    @property
+    def _constructor(self) -> type[View]:
+        return View
+
+    @classmethod
+    def build(cls, schema: Schema, columns: Mapping[str, Sequence[Any]], about: About) -> Self:
+        """Make a view from plain lists, with exactly the columns and dtypes of `schema`."""
+        view = cls({name: _column(columns[name], kind) for name, kind in schema.items()})
+        view._about = about
+        return view
+
+    @property
+    def caption(self) -> str:
+        """How many rows there are, and which servers are missing and why."""
+        about = self._about
+        noun = about.noun.removesuffix("s") if len(self) == 1 else about.noun
+        caption = f"{len(self):,} {noun}"
+        if not about.missing:
+            return caption
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(about.missing.items())[:5])
+        more = len(about.missing) - 5
+        reasons += f"; and {more} more" if more > 0 else ""
+        return f"{caption} · {len(about.missing)} of {about.servers} servers missing — {reasons}"
+
+    def shown_columns(self) -> list[str]:
+        """Name the columns a table shows: the telling ones of a whole view, else all."""
+        shown = self._about.shown
+        present = [str(name) for name in self.columns]
+        return list(shown) if shown and set(shown) <= set(present) else present
+
+    def records(self, mask: Any = None) -> Iterator[Any]:
+        """Give the rows, or those where `mask` holds, as named tuples."""
+        part: Any = self if mask is None else self[mask]
+        return iter(pd.DataFrame(part).itertuples(index=False, name="Row"))
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+
+    def _repr_html_(self) -> str:
+        return html_table(self, self.shown_columns(), self.caption)
+
+    def __repr__(self) -> str:
+        return text_table(self, self.shown_columns(), self.caption)
+
+
+def about(facts: Facts, noun: str, *shown: str) -> About:
+    """Describe a view over these facts."""
+    return About(
+        noun=noun,
+        shown=shown,
+        servers=len(facts.apps_by_server),
+        missing=facts.missing(),
+    )
+
+
+def _column(values: Sequence[Any], kind: str) -> Any:
+    if kind.startswith("category:"):
+        return pd.Categorical(values, categories=kind.removeprefix("category:").split(","))
+    if kind == "time":
+        # PyArrow converts datetimes ten times faster than pandas does.
+        return cast("Any", pa.array(values, type=pa.timestamp("ns", tz="UTC"))).to_pandas()
+    if kind == "object":
+        return pd.Series(list(values), dtype="object")
+    return pd.array(list(values), dtype=_PANDAS[kind])
+
+
+class Columns:
+    """Collects rows into columns.
+
+    Parameters
+    ----------
+    schema
+        The columns, in order; `add` takes one value for each.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._lists: list[list[Any]] = [[] for _ in schema]
+
+    def add(self, *values: object) -> None:
+        """Append one row, in the schema's order."""
+        for column, value in zip(self._lists, values, strict=True):
+            column.append(value)
+
+    def view(self, about: About) -> View:
+        """Make the view."""
+        return View.build(self._schema, dict(zip(self._schema, self._lists, strict=True)), about)

@@ -1,0 +1,203 @@
+"""Tables as text and HTML: everything escaped, since a label can carry a script."""
+
+# pandas ships partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+HTML_ROWS = 60
+TEXT_ROWS = 60
+
+_UNSAFE = re.compile(
+    # Control characters move a terminal's cursor; bidirectional marks reorder what is read.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+_SPACES = re.compile("[\\n\\t]+")
+
+# Text and background pairs of at least 4.5:1 contrast, the same in light and dark themes.
+_TONES = {
+    "good": ("#0b5d2a", "#d3f3df"),
+    "warn": ("#7a4300", "#ffe8c2"),
+    "bad": ("#8c1620", "#fddcdf"),
+    "idle": ("#3f4a5a", "#e3e8ef"),
+}
+_RICH = {"good": "green", "warn": "yellow", "bad": "red", "idle": "bright_black"}
+_TONE_OF = {
+    "current": "good",
+    "pending": "warn",
+    "missing": "bad",
+    "superseded": "idle",
+    "stale": "warn",
+    "orphan": "warn",
+    "undeployed": "idle",
+    "critical": "bad",
+    "high": "bad",
+    "medium": "warn",
+    "low": "idle",
+    "info": "idle",
+    "done": "good",
+    "running": "good",
+    "failed": "bad",
+    "rolled-back": "warn",
+    "interrupted": "bad",
+}
+_TONED_COLUMNS = frozenset({"state", "severity", "status"})
+
+_STYLE = """<style>
+.opskit-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
+.opskit-table caption{caption-side:top;text-align:left;padding:4px 0 6px;
+color:var(--jp-ui-font-color1,inherit);font-weight:600}
+.opskit-table th,.opskit-table td{text-align:left;padding:3px 10px;vertical-align:top;
+max-width:26em;overflow-wrap:anywhere;border-bottom:1px solid var(--jp-border-color2,#8884)}
+.opskit-table th{font-weight:600;white-space:nowrap}
+.opskit-table td.n,.opskit-table th.n{text-align:right}
+.opskit-tone{display:inline-block;padding:0 7px;border-radius:9px;white-space:nowrap}
+.opskit-more{font-size:12px;padding:4px 0;color:var(--jp-ui-font-color1,inherit)}
+</style>"""
+
+
+def cell_text(value: Any) -> str:
+    """Give a value as one safe line of text: no control characters, nothing for "no value"."""
+    match value:
+        case None:
+            return ""
+        case bool() | np.bool_():
+            return "yes" if bool(value) else "no"
+        case float():
+            return "" if math.isnan(value) else f"{value:,.1f}"
+        case dict():
+            pairs: Any = value.items()
+            return ", ".join(f"{cell_text(key)}={cell_text(one)}" for key, one in pairs)
+        case list() | tuple() | set() | frozenset() | np.ndarray():
+            items: Any = value
+            return ", ".join(cell_text(item) for item in items)
+        case _ if value is pd.NA or value is pd.NaT:
+            return ""
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M")
+        case _:
+            return _UNSAFE.sub("�", _SPACES.sub(" ", str(value)))
+
+
+def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:
+    """Render the first rows as an HTML table without script, readable in light and dark."""
+    numeric = _numeric(frame, columns)
+    head = "".join(
+        f'<th scope="col"{_class(name in numeric)}>{html.escape(_title(name))}</th>'
+        for name in columns
+    )
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{_class(name in numeric)}>{_html_cell(name, value)}</td>"
+            for name, value in zip(columns, values, strict=True)
+        )
+        + "</tr>"
+        for values in _rows(frame, columns, HTML_ROWS)
+    )
+    more = _more(len(frame), HTML_ROWS)
+    note = f'<div class="opskit-more">{html.escape(more)}</div>' if more else ""
+    return (
+        f'{_STYLE}<table class="opskit-table"><caption>{html.escape(cell_text(caption))}'
+        f"</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
+    )
+
+
+def rich_table(
+    frame: pd.DataFrame, columns: Sequence[str], caption: str, limit: int | None = None
+) -> Table:
+    """Make a terminal table; toned where a column is a state."""
+    numeric = _numeric(frame, columns)
+    table = Table(
+        title=Text(cell_text(caption)),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=_more(len(frame), limit) or None,
+        caption_justify="left",
+    )
+    for name in columns:
+        table.add_column(
+            _title(name),
+            justify="right" if name in numeric else "left",
+            overflow="fold",
+        )
+    for values in _rows(frame, columns, limit):
+        table.add_row(
+            *(
+                Text(cell_text(value), style=_RICH.get(_tone(name, value), ""))
+                for name, value in zip(columns, values, strict=True)
+            )
+        )
+    return table
+
+
+def text_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:
+    """Render the first rows as plain text."""
+    console = Console(file=io.StringIO(), width=160, color_system=None, force_jupyter=False)
+    with console.capture() as capture:
+        console.print(rich_table(frame, columns, caption, TEXT_ROWS))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _rows(
+    frame: pd.DataFrame, columns: Sequence[str], limit: int | None
+) -> Iterable[tuple[object, ...]]:
+    part = pd.DataFrame(frame)[list(columns)]
+    part = part if limit is None else part.head(limit)
+    return cast("Iterable[tuple[object, ...]]", part.itertuples(index=False, name=None))
+
+
+def _more(rows: int, limit: int | None) -> str:
+    if limit is None or rows <= limit:
+        return ""
+    return f"… {rows - limit:,} more rows; narrow with .query(…) or search with .opskit.browse()"
+
+
+def _numeric(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
+    return {
+        name
+        for name in columns
+        if pd.api.types.is_numeric_dtype(frame[name].dtype)
+        and not pd.api.types.is_bool_dtype(frame[name].dtype)
+    }
+
+
+def _title(column: str) -> str:
+    return column.replace("_", " ")
+
+
+def _class(numeric: bool) -> str:
+    return ' class="n"' if numeric else ""
+
+
+def _tone(column: str, value: object) -> str:
+    if column not in _TONED_COLUMNS or not isinstance(value, str):
+        return ""
+    return _TONE_OF.get(value, "")
+
+
+def _html_cell(column: str, value: object) -> str:
+    text = html.escape(cell_text(value))
+    tone = _tone(column, value)
+    if not tone:
+        return text
+    colour, ground = _TONES[tone]
+    return f'<span class="opskit-tone" style="color:{colour};background:{ground}">{text}</span>'
