@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from opskit.facts import Facts
-from opskit.views.render import html_table, text_table
+from opskit.views.render import cell_text, html_table, text_table
 
 _PANDAS = {
     "string": "string",
@@ -77,10 +77,22 @@ class View(pd.DataFrame):
         present = [str(name) for name in self.columns]
         return list(shown) if shown and set(shown) <= set(present) else present
 
+    def flat(self) -> pd.DataFrame:
+        """Give a plain DataFrame whose lists and mappings are text, for CSV and spreadsheets."""
+        flat = pd.DataFrame(self)
+        for name in flat.columns:
+            if flat[name].dtype == object:
+                flat[name] = flat[name].map(cell_text)
+        return flat
+
     def records(self, mask: Any = None) -> Iterator[Any]:
         """Give the rows, or those where `mask` holds, as named tuples."""
-        part: Any = self if mask is None else self[mask]
+        part = self if mask is None else self.keep(mask)
         return iter(pd.DataFrame(part).itertuples(index=False, name="Row"))
+
+    def keep(self, mask: Any) -> View:
+        """Keep the rows where `mask` holds."""
+        return cast("View", self[mask])
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}

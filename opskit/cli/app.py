@@ -1,0 +1,58 @@
+"""The command tree, and how errors leave it: one sentence on stderr and an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from opskit.cli import demo, read
+from opskit.errors import InputError, MissingToolError, OpskitError
+
+FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="opskit",
+    help="See and safely change many small Docker Swarm servers.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback with locals could show a secret.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+read.add_to(app)
+demo.add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Exit status: 0 fine, 1 findings or a step failed, 2 bad usage or input, 130 interrupted.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and give its exit status."""
+    try:
+        status = app(arguments, standalone_mode=False)
+    except (InputError, MissingToolError) as error:
+        return _say(str(error), BAD_INPUT)
+    except OpskitError as error:
+        return _say(str(error), FAILED)
+    except click.UsageError as error:
+        error.show()
+        return BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `opskit secrets | head`.
+        sys.stdout = None
+        return FINE
+    return status if isinstance(status, int) else FINE
+
+
+def _say(sentence: str, status: int) -> int:
+    print(f"opskit: {sentence}", file=sys.stderr)
+    return status

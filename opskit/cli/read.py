@@ -1,0 +1,168 @@
+"""Commands that only look: one per view, the audit, and saving a snapshot."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from opskit.errors import InputError
+
+if TYPE_CHECKING:
+    from opskit.snapshot import Snapshot
+    from opskit.views.frame import View
+
+VIEWS = {
+    "servers": "Servers: reachable or not, engine, counts.",
+    "apps": "Apps: recipe, version, revision, deployed or not.",
+    "secrets": "Secret versions: declared and observed joined, with their state.",
+    "services": "Services with running and desired tasks.",
+    "tasks": "Tasks, past ones included.",
+    "nodes": "Nodes of every swarm.",
+    "configs": "Config versions: declared and observed joined.",
+    "networks": "Networks.",
+    "volumes": "Volumes of the node behind each context.",
+}
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print it.")]
+ServerOption = Annotated[
+    list[str] | None, typer.Option("--server", "-s", help="Only this server; repeatable.")
+]
+WhereOption = Annotated[
+    str, typer.Option("--where", "-w", metavar="EXPR", help="A pandas query over the columns.")
+]
+SnapshotOption = Annotated[
+    Path | None, typer.Option("--snapshot", help="Work offline on a saved snapshot.")
+]
+DeadlineOption = Annotated[
+    float, typer.Option("--deadline", min=0.1, help="Seconds per server, whatever hangs.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the reading commands to the tree."""
+    for name, text in VIEWS.items():
+        app.command(name, help=text)(_view_command(name))
+    app.command("drift")(drift)
+    app.command("audit")(audit)
+    app.command("snapshot")(snapshot)
+
+
+def _view_command(name: str) -> Any:
+    def command(
+        format: FormatOption = Format.table,  # noqa: A002 (the option's name)
+        server: ServerOption = None,
+        where: WhereOption = "",
+        snapshot: SnapshotOption = None,
+        deadline: DeadlineOption = 15.0,
+    ) -> None:
+        view = getattr(take_snapshot(snapshot, server, deadline), name)
+        show(narrow(view, where, server), format)
+
+    return command
+
+
+def drift(
+    format: FormatOption = Format.table,  # noqa: A002
+    server: ServerOption = None,
+    where: WhereOption = "",
+    snapshot: SnapshotOption = None,
+    deadline: DeadlineOption = 15.0,
+) -> None:
+    """Secrets where what is declared and what is there differ."""
+    secrets = take_snapshot(snapshot, server, deadline).secrets
+    drifting = secrets.keep(secrets["state"].isin(["pending", "missing", "stale", "orphan"]))
+    show(narrow(drifting, where, server), format)
+
+
+def audit(
+    format: FormatOption = Format.table,  # noqa: A002
+    server: ServerOption = None,
+    where: WhereOption = "",
+    snapshot: SnapshotOption = None,
+    deadline: DeadlineOption = 15.0,
+) -> int:
+    """Run every check; exit status 1 when there are findings."""
+    findings = narrow(take_snapshot(snapshot, server, deadline).audit(), where, server)
+    show(findings, format)
+    return 1 if len(findings) else 0
+
+
+def snapshot(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    server: ServerOption = None,
+    deadline: DeadlineOption = 15.0,
+) -> None:
+    """Read every server and save what was found, without any secret's value."""
+    taken = take_snapshot(None, server, deadline)
+    taken.save(file)
+    print(f"{taken!r} saved to {file}", file=sys.stderr)
+
+
+def take_snapshot(saved: Path | None, servers: list[str] | None, deadline: float) -> Snapshot:
+    """Give a saved snapshot, or read the servers now."""
+    from opskit.fleet import Fleet
+    from opskit.snapshot import Snapshot
+
+    if saved is not None:
+        return Snapshot.load(saved)
+    return Fleet.from_abra(servers=servers or None, deadline=deadline).snapshot()
+
+
+def narrow(view: View, where: str, servers: list[str] | None) -> View:
+    """Keep the rows that match a pandas query and the named servers.
+
+    Raises
+    ------
+    InputError
+        The query cannot be evaluated, or does not say yes or no for each row.
+    """
+    if servers:
+        view = view.keep(view["server"].isin(servers))
+    if not where:
+        return view
+    try:
+        kept = view.query(where)
+    except Exception as error:  # noqa: BLE001 (pandas raises whatever the expression raises)
+        raise InputError(
+            f"--where {where!r} cannot be evaluated ({type(error).__name__}: {error}).",
+            remedy=f"Columns: {', '.join(str(c) for c in view.columns)}. "
+            "Example: --where \"recipe == 'wordpress' and age_days > 180\"",
+        ) from None
+    if list(kept.columns) != list(view.columns):
+        raise InputError(
+            f"--where {where!r} does not say which rows to keep.",
+            remedy="Write a condition, such as \"state == 'missing'\".",
+        )
+    return cast("View", kept)
+
+
+def show(view: View, form: Format) -> None:
+    """Print a view to stdout; what is missing is said on stderr when the form cannot."""
+    match form:
+        case Format.table:
+            from rich.console import Console
+
+            from opskit.views.render import rich_table
+
+            columns = view.shown_columns()
+            console = Console(width=None if sys.stdout.isatty() else 200)
+            console.print(rich_table(view, columns, view.caption))
+        case Format.json:
+            print(view.to_json(orient="records", date_format="iso", date_unit="s", indent=2))
+        case Format.csv:
+            print(view.flat().to_csv(index=False), end="")
+    if form is not Format.table and "missing" in view.caption:
+        print(f"opskit: {view.caption}", file=sys.stderr)
