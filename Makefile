@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := .ci/requirements.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lab check lint unit bench lock clean
+
+demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secrets and findings.
+	@$(BIN)/opskit demo
+
+lab: .venv/lab  ## Set up JupyterLab and open the notebooks on the embedded fleet.
+	$(BIN)/opskit demo -- $(BIN)/jupyter lab notebooks
+
+test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run all checks.
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+unit: .venv/dev
+	OPSKIT_REQUIRE_ENGINES=1 $(BIN)/python -m pytest
+
+bench: .venv/dev packages  ## Time opskit beside its peers; see benchmarks/README.md.
+	$(BIN)/python benchmarks/run.py
+
+.PHONY: packages
+packages:  ## Real Docker Engine, sshd, pass, Chromium, databases: Debian packages, when root.
+	@.ci/packages
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/base: pyproject.toml $(LOCK) | .venv/python
+	$(PIP) install -q -c $(LOCK) -e .
+	@touch $@
+
+.venv/lab: pyproject.toml $(LOCK) | .venv/python
+	$(PIP) install -q -c $(LOCK) -e '.[lab]'
+	@touch $@ .venv/base
+
+.venv/dev: pyproject.toml $(LOCK) | .venv/python
+	$(PIP) install -q -c $(LOCK) -e '.[lab,dev]'
+	@touch $@ .venv/lab .venv/base
+
+lock:  ## Renew the versions CI installs.
+	uv pip compile --quiet --universal --extra lab --extra dev --no-header --no-annotate -o $(LOCK) pyproject.toml
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
