@@ -39,6 +39,12 @@ class Uses:
         empty = frozenset[str]()
         return sorted(self.spec.get(secret_id, empty) | self.tasks.get(secret_id, empty))
 
+    def needed_by(self, secret_id: str) -> list[str]:
+        """List who would miss the secret: running services, and those that could roll back."""
+        running = self.running(secret_id)
+        previous = self.previous.get(secret_id, frozenset[str]()) - set(running)
+        return running + [f"{name} (its previous spec)" for name in sorted(previous)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretRow:
@@ -60,21 +66,21 @@ def stack_of(labels: Mapping[str, str] | None) -> str:
     return (labels or {}).get(STACK_LABEL, "")
 
 
-def uses(seen: Observation) -> Uses:
+def uses(services: Iterable[model.Service], tasks: Iterable[model.Task]) -> Uses:
     """Find who needs which secret, from current specs, previous specs and live tasks."""
     spec: dict[str, set[str]] = {}
     previous: dict[str, set[str]] = {}
-    tasks: dict[str, set[str]] = {}
+    live: dict[str, set[str]] = {}
     names: dict[str, str] = {}
-    for service in seen.services:
+    for service in services:
         names[service.id] = service.spec.name
         _add(spec, service.spec.task_template.container_spec, service.spec.name)
         if service.previous_spec is not None:
             _add(previous, service.previous_spec.task_template.container_spec, service.spec.name)
-    for task in seen.tasks:
+    for task in tasks:
         if task.status.state in _LIVE_STATES:
-            _add(tasks, task.spec.container_spec, names.get(task.service_id, task.service_id))
-    return Uses(spec=_frozen(spec), tasks=_frozen(tasks), previous=_frozen(previous))
+            _add(live, task.spec.container_spec, names.get(task.service_id, task.service_id))
+    return Uses(spec=_frozen(spec), tasks=_frozen(live), previous=_frozen(previous))
 
 
 def _add(found: dict[str, set[str]], container: model.ContainerSpec | None, name: str) -> None:
@@ -159,7 +165,7 @@ def _declared_row(app: DeclaredApp, secret: DeclaredSecret, state: str | None) -
 class _Join:
     def __init__(self, apps: list[DeclaredApp], seen: Observation) -> None:
         self._seen = seen
-        self._uses = uses(seen)
+        self._uses = uses(seen.services, seen.tasks)
         self._declared = _declared(apps)
         self._apps: dict[str, DeclaredApp] = {}
         for app in apps:

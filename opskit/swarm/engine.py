@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -27,14 +29,16 @@ class _Created(msgspec.Struct):
     id: str = msgspec.field(name="ID")
 
 
-class RawService(msgspec.Struct, rename="pascal"):
-    """A service to be changed: its whole spec and the version index that must still hold."""
+class _SpecBytes(msgspec.Struct, rename="pascal"):
+    spec: msgspec.Raw
 
-    id: str = msgspec.field(name="ID")
-    version: model.ObjectVersion
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawService:
+    """A service to be changed: as typed, and its whole spec as stored."""
+
+    service: model.Service
     spec: RawSpec
-    previous_spec: RawSpec | None = None
-    update_status: model.UpdateStatus | None = None
 
 
 class Engine:
@@ -78,7 +82,10 @@ class Engine:
 
     def services(self) -> tuple[model.Service, ...]:
         """Read all services with their task counts."""
-        return self._get("/services?status=true", tuple[model.Service, ...])
+        body = self._send("GET", "/services?status=true")
+        services = _decoded(body, tuple[model.Service, ...], self.server)
+        specs = _decoded(body, tuple[_SpecBytes, ...], self.server)
+        return tuple(_digested(*pair) for pair in zip(services, specs, strict=True))
 
     def tasks(self, service: str = "") -> tuple[model.Task, ...]:
         """Read all tasks, past ones included; or those of one service."""
@@ -105,7 +112,13 @@ class Engine:
 
     def raw_service(self, service: str) -> RawService:
         """Read one service to change it: as stored, without the engine's defaults."""
-        return self._get(f"/services/{quote(service, safe='')}", RawService)
+        body = self._send("GET", f"/services/{quote(service, safe='')}")
+        typed = _decoded(body, model.Service, self.server)
+        stored = _decoded(body, _SpecBytes, self.server)
+        return RawService(
+            service=_digested(typed, stored),
+            spec=_decoded(bytes(stored.spec), RawSpec, self.server),
+        )
 
     def create_secret(self, name: str, data: bytes, labels: Mapping[str, str]) -> str:
         """Create a secret and give its id.
@@ -166,6 +179,11 @@ class Engine:
         if reply.status >= http.client.BAD_REQUEST:
             raise refusal(reply.status, reply.body, server=self.server)
         return reply.body
+
+
+def _digested(service: model.Service, stored: _SpecBytes) -> model.Service:
+    digest = hashlib.sha256(stored.spec).hexdigest()
+    return msgspec.structs.replace(service, spec_digest=digest)
 
 
 def _spec(name: str, data: bytes, labels: Mapping[str, str]) -> dict[str, object]:

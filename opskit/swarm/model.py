@@ -127,6 +127,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pasca
     previous_spec: ServiceSpec | None = None
     update_status: UpdateStatus | None = None
     service_status: ServiceStatus | None = None
+    spec_digest: str = ""
+    """SHA-256 of the whole stored spec: unlike the version index, it moves only with the spec."""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):

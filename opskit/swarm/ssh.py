@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,14 +75,16 @@ class SshMasters:
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._pid = os.getpid()
+        self._lock = threading.Lock()
 
     def options(self) -> list[str]:
         """Give the options that make every channel share one connection per server."""
-        if self._folder is None or self._pid != os.getpid():
-            # Not below TMPDIR: a control path may not exceed about 100 bytes.
-            self._folder = Path(tempfile.mkdtemp(prefix="opskit-", dir="/tmp"))
-            self._pid = os.getpid()
-            atexit.register(self.close)
+        with self._lock:
+            if self._folder is None or self._pid != os.getpid():
+                # Not below TMPDIR: a control path may not exceed about 100 bytes.
+                self._folder = Path(tempfile.mkdtemp(prefix="opskit-", dir="/tmp"))
+                self._pid = os.getpid()
+                atexit.register(self.close)
         settings = {
             "BatchMode": "yes",
             "StrictHostKeyChecking": "yes",

@@ -24,6 +24,8 @@ _PANDAS = {
     "object": "object",
 }
 
+_NAMED = 6
+
 Schema = Mapping[str, str]
 """Column → dtype: ``string bool boolean Int64 float time object`` or ``category:a,b,c``."""
 
@@ -60,16 +62,16 @@ class View(pd.DataFrame):
 
     @property
     def caption(self) -> str:
-        """How many rows there are, and which servers are missing and why."""
+        """How many rows there are, and which servers are missing; the servers view says why."""
         about = self._about
         noun = about.noun.removesuffix("s") if len(self) == 1 else about.noun
         caption = f"{len(self):,} {noun}"
         if not about.missing:
             return caption
-        reasons = "; ".join(f"{name}: {why}" for name, why in list(about.missing.items())[:5])
-        more = len(about.missing) - 5
-        reasons += f"; and {more} more" if more > 0 else ""
-        return f"{caption} · {len(about.missing)} of {about.servers} servers missing — {reasons}"
+        names = ", ".join(list(about.missing)[:_NAMED])
+        more = len(about.missing) - _NAMED
+        names += f" and {more} more" if more > 0 else ""
+        return f"{caption} · {len(about.missing)} of {about.servers} servers missing: {names}"
 
     def shown_columns(self) -> list[str]:
         """Name the columns a table shows: the telling ones of a whole view, else all."""

@@ -1,0 +1,3 @@
+#!/bin/bash
+
+export ENTRYPOINT_VERSION=v3
