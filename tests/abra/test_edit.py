@@ -1,0 +1,108 @@
+"""Changing one version token and not one byte more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opskit.abra.edit import set_value, unset_value
+from opskit.abra.env import parse_env
+from opskit.errors import InputError
+
+KEY = "SECRET_DB_VERSION"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"SECRET_DB_VERSION=v1\n", b"SECRET_DB_VERSION=v2\n"),
+        (b"SECRET_DB_VERSION=v1", b"SECRET_DB_VERSION=v2"),
+        (b"SECRET_DB_VERSION=v1\r\nB=2\r\n", b"SECRET_DB_VERSION=v2\r\nB=2\r\n"),
+        (b"SECRET_DB_VERSION = 'v1'  # length=3\n", b"SECRET_DB_VERSION = 'v2'  # length=3\n"),
+        (b'  export SECRET_DB_VERSION="v1"\n', b'  export SECRET_DB_VERSION="v2"\n'),
+        (b"SECRET_DB_VERSION=\n", b"SECRET_DB_VERSION=v2\n"),
+        (b"\xef\xbb\xbfSECRET_DB_VERSION=v1\n", b"\xef\xbb\xbfSECRET_DB_VERSION=v2\n"),
+        (b"X=caf\xe9\nSECRET_DB_VERSION=v1\n", b"X=caf\xe9\nSECRET_DB_VERSION=v2\n"),
+        (
+            b"SECRET_DB_VERSION=v0\n#SECRET_DB_VERSION=v1\nSECRET_DB_VERSION=v1\n",
+            b"SECRET_DB_VERSION=v0\n#SECRET_DB_VERSION=v1\nSECRET_DB_VERSION=v2\n",
+        ),
+    ],
+)
+def test_only_the_token_changes(before: bytes, after: bytes) -> None:
+    assert set_value(before, KEY, "v2") == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"A=1\n", b"A=1\nSECRET_DB_VERSION=v2\n"),
+        (b"A=1", b"A=1\nSECRET_DB_VERSION=v2"),
+        (b"A=1\r\n", b"A=1\r\nSECRET_DB_VERSION=v2\r\n"),
+        (
+            b"SECRET_X_VERSION=v1\nA=1\n",
+            b"SECRET_X_VERSION=v1\nSECRET_DB_VERSION=v2\nA=1\n",
+        ),
+        (b"", b"SECRET_DB_VERSION=v2\n"),
+    ],
+)
+def test_a_key_without_a_line_gets_one_and_can_lose_it_again(before: bytes, after: bytes) -> None:
+    assert set_value(before, KEY, "v2") == after
+    assert unset_value(after, KEY, "v2") == before
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"SECRET_DB_VERSION=$OTHER\n", b"A=1\nSECRET_DB_VERSION='v1\nstill v1'\n"],
+)
+def test_a_line_that_cannot_be_changed_safely_is_refused_with_its_place(data: bytes) -> None:
+    with pytest.raises(InputError, match=r"app\.env:\d") as refused:
+        set_value(data, KEY, "v2", Path("app.env"))
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize("version", ["", "v 2", "v2#", "$X", "v2\n", "'v2'"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(InputError):
+        set_value(b"SECRET_DB_VERSION=v1\n", KEY, version)
+
+
+_LINES = st.sampled_from(
+    ["A=1", "# note", "", "B='x y'", "#SECRET_DB_VERSION=v0", 'C="$A:z"  # k=v', "D=caf\u00e9"]
+)
+_TARGET = st.sampled_from(
+    ["SECRET_DB_VERSION={}", "SECRET_DB_VERSION='{}' # length=2", 'export SECRET_DB_VERSION="{}"']
+)
+_VERSIONS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,6}", fullmatch=True)
+
+
+@given(
+    st.lists(_LINES, max_size=6),
+    _TARGET,
+    st.lists(_LINES, max_size=6),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+    _VERSIONS,
+    _VERSIONS,
+)
+def test_bytes_before_and_after_stay_as_they_were(
+    head: list[str],
+    target: str,
+    tail: list[str],
+    newline: str,
+    final_newline: bool,
+    old: str,
+    new: str,
+) -> None:
+    def render(version: str) -> bytes:
+        text = newline.join([*head, target.format(version), *tail])
+        return (text + (newline if final_newline else "")).encode()
+
+    changed = set_value(render(old), KEY, new)
+
+    assert changed == render(new)
+    assert parse_env(changed, Path("x")).values[KEY] == new
+    assert set_value(changed, KEY, old) == render(old)

@@ -1,0 +1,269 @@
+"""From abra's folder to declared servers, apps and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from opskit.abra.layout import default_root, read_tree
+from opskit.abra.model import Declared, DeclaredApp, DeclaredSecret
+from opskit.errors import InputError
+
+COMPOSE = """
+services:
+  app:
+    image: x
+    ports: [25:25]
+    secrets: [db_password]
+  db:
+    secrets:
+      - source: db_password
+        target: other_name
+secrets:
+  db_password:
+    external: true
+    name: ${STACK_NAME}_db_password_${SECRET_DB_PASSWORD_VERSION}
+  unused:
+    external: true
+    name: ${STACK_NAME}_unused_v1
+"""
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "servers" / "one.example").mkdir(parents=True)
+    (tmp_path / "recipes").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def write(root: Path) -> Write:
+    def put(name: str, text: str) -> Path:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return put
+
+
+def only_app(declared: Declared) -> DeclaredApp:
+    (app,) = [app for server in declared.servers for app in server.apps]
+    return app
+
+
+def app_of(write: Write, root: Path, env: str, compose: str = COMPOSE) -> DeclaredApp:
+    write("recipes/shop/compose.yml", compose)
+    write("servers/one.example/shop.example.env", f"TYPE=shop:1.2.0+3\n{env}")
+    return only_app(read_tree(root))
+
+
+def secret_of(app: DeclaredApp) -> DeclaredSecret:
+    (secret,) = app.secrets
+    return secret
+
+
+def test_a_secret_is_what_the_enabled_services_use(root: Path, write: Write) -> None:
+    app = app_of(write, root, "DOMAIN=d\nSECRET_DB_PASSWORD_VERSION=v3 # length=32 charset=hex\n")
+
+    assert (app.server, app.name, app.domain) == ("one.example", "shop.example", "d")
+    assert (app.recipe, app.recipe_version, app.stack) == ("shop", "1.2.0+3", "shop_example")
+    assert secret_of(app) == DeclaredSecret(
+        name="db_password",
+        version="v3",
+        swarm_name="shop_example_db_password_v3",
+        env_key="SECRET_DB_PASSWORD_VERSION",
+        env_line=3,
+        generate=True,
+        length=32,
+        charset="hex",
+        services=("app", "db"),
+        shared=False,
+    )
+    assert not app.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "version", "short"),
+    [
+        ("${STACK_NAME}_x_${SECRET_OVH_CONSUMER_KEY}", "SECRET_OVH_CONSUMER_KEY", "v4", "x"),
+        ("${STACK_NAME}_oidc_${OIDC_CLIENT_SECRET_VERSION}", "OIDC_CLIENT_SECRET_VERSION",
+         "2024a", "oidc"),
+        ("${STACK_NAME}_x_v2_${SECRET_X_V2_VERSION:-v1}", "SECRET_X_V2_VERSION", "v1", "x_v2"),
+        ("${STACK_NAME}_other-name_${V-v7}", "V", "v7", "other-name"),
+    ],
+)  # fmt: skip
+def test_the_version_variable_comes_from_the_name(
+    root: Path, write: Write, name: str, key: str, version: str, short: str
+) -> None:
+    compose = (
+        f"services: {{app: {{secrets: [k]}}}}\nsecrets: {{k: {{external: true, name: '{name}'}}}}"
+    )
+    env = "SECRET_OVH_CONSUMER_KEY=v4\nOIDC_CLIENT_SECRET_VERSION=2024a\nSECRET=no\nAPP_VERSION=1\n"
+    secret = secret_of(app_of(write, root, env, compose))
+
+    assert (secret.env_key, secret.version, secret.name) == (key, version, short)
+
+
+def test_a_default_in_the_compose_file_has_no_line(root: Path, write: Write) -> None:
+    compose = COMPOSE.replace("DB_PASSWORD_VERSION}", "DB_PASSWORD_VERSION:-v1}")
+    secret = secret_of(app_of(write, root, "", compose))
+
+    assert (secret.version, secret.env_line) == ("v1", 0)
+
+
+def test_an_external_secret_of_another_stack_is_shared(root: Path, write: Write) -> None:
+    compose = "services: {app: {secrets: [k]}}\nsecrets: {k: {external: true, name: smtp_v2}}"
+    secret = secret_of(app_of(write, root, "", compose))
+
+    assert (secret.swarm_name, secret.name, secret.version) == ("smtp_v2", "smtp", "v2")
+    assert secret.shared
+
+
+def test_overlays_anchors_merges_and_extensions_are_understood(root: Path, write: Write) -> None:
+    write(
+        "recipes/shop/overlays/compose.mail.yml",
+        "x-common: &c\n  secrets: [smtp]\nservices:\n  app:\n    <<: *c\nsecrets:\n"
+        "  smtp: {external: true, name: '${STACK_NAME}_smtp_${SECRET_SMTP_VERSION}'}",
+    )
+    app = app_of(
+        write,
+        root,
+        'COMPOSE_FILE=compose.yml\nCOMPOSE_FILE="$COMPOSE_FILE:overlays/compose.mail.yml"\n'
+        "SECRET_SMTP_VERSION=v1 # generate=false\nSECRET_DB_PASSWORD_VERSION=v1\n",
+    )
+
+    assert {secret.name: secret.generate for secret in app.secrets} == {
+        "db_password": True,
+        "smtp": False,
+    }
+
+
+def test_modifiers_fall_back_to_the_sample(root: Path, write: Write) -> None:
+    write("recipes/shop/.env.sample", "SECRET_DB_PASSWORD_VERSION=v1 # length=64\n")
+    assert secret_of(app_of(write, root, "SECRET_DB_PASSWORD_VERSION=v1\n")).length == 64
+
+    own = app_of(write, root, "SECRET_DB_PASSWORD_VERSION=v1 # length=9\n")
+    assert secret_of(own).length == 9
+
+
+def test_config_versions_come_from_abra_sh_without_running_it(root: Path, write: Write) -> None:
+    write("recipes/shop/abra.sh", 'touch /tmp/x\nexport NGINX_VERSION=v7\nexport B="$(date)"\n')
+    compose = (
+        "services: {app: {configs: [nginx]}}\n"
+        "configs: {nginx: {name: '${STACK_NAME}_nginx_${NGINX_VERSION}', file: n}}"
+    )
+    (config,) = app_of(write, root, "", compose).configs
+
+    assert (config.name, config.version, config.env_key) == ("nginx", "v7", "NGINX_VERSION")
+
+
+@pytest.mark.parametrize("recipe", ["nowhere", "empty"])
+def test_without_a_usable_recipe_the_secrets_are_guessed_and_the_note_says_so(
+    root: Path, write: Write, recipe: str
+) -> None:
+    (root / "recipes" / "empty").mkdir()
+    write(
+        "servers/one.example/a.example.env",
+        f"TYPE={recipe}\nSECRET_JWT_VERSION=v1\nOIDC_CLIENT_SECRET_VERSION=v2\nSECRET=x\n"
+        "APP_VERSION=3\nNGINX_CONFIG_VERSION=v4\nSECRET_SECRET_KEY_BASE_VERSION=v1\n",
+    )
+    app = only_app(read_tree(root))
+
+    assert app.guessed
+    assert "guessed" in app.note
+    assert recipe in app.note
+    assert [secret.swarm_name for secret in app.secrets] == [
+        "a_example_jwt_v1",
+        "a_example_oidc_client_secret_v2",
+        "a_example_secret_key_base_v1",
+    ]
+
+
+def test_stack_names_follow_abra(root: Path, write: Write) -> None:
+    long = "a" * 50 + ".example"
+    for name, text in {
+        "with-hyphen.example": "",
+        "named.example": "STACK_NAME=own_name",
+        long: "",
+    }.items():
+        write(f"servers/one.example/{name}.env", f"TYPE=x\n{text}\n")
+    apps = {app.name: app.stack for app in read_tree(root).servers[0].apps}
+
+    assert apps == {
+        "with-hyphen.example": "with-hyphen_example",
+        "named.example": "own_name",
+        long: "a" * 45,
+    }
+
+
+def test_only_env_files_directly_inside_a_server_are_apps(root: Path, write: Write) -> None:
+    for name in ("a.env", "a.env.backup", "README.md", "sub/b.env", ".git/c.env", ".env"):
+        write(f"servers/one.example/{name}", "TYPE=x\n")
+    write("servers/old.example.env", "TYPE=x\n")
+    write("servers/.hidden/x.env", "TYPE=x\n")
+    declared = read_tree(root)
+
+    assert {s.name: [a.name for a in s.apps] for s in declared.servers} == {
+        "default": ["old.example"],
+        "one.example": ["a"],
+    }
+
+
+def test_symlinked_trees_folders_and_files_are_followed(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "two.example").mkdir(parents=True)
+    (outside / "two.example" / "a.env").write_text("TYPE=x\n")
+    (root / "servers" / "two.example").symlink_to(outside / "two.example")
+    (root / "servers" / "one.example" / "b.env").symlink_to(outside / "two.example" / "a.env")
+    (root / "servers" / "one.example" / "gone.env").symlink_to(outside / "nowhere")
+    declared = read_tree(root)
+
+    assert {s.name: [a.name for a in s.apps] for s in declared.servers} == {
+        "one.example": ["b"],
+        "two.example": ["a"],
+    }
+    assert "points nowhere" in declared.problems[0].what
+
+
+def test_broken_yaml_is_a_problem_with_file_and_line(root: Path, write: Write) -> None:
+    app = app_of(write, root, "SECRET_DB_PASSWORD_VERSION=v1\n", "services:\n  app: [\nx: y\n")
+
+    assert not app.secrets
+    assert app.problems[0].path.endswith("recipes/shop/compose.yml")
+    assert app.problems[0].line
+
+
+def test_a_missing_required_variable_is_a_problem_naming_it(root: Path, write: Write) -> None:
+    compose = COMPOSE.replace("DB_PASSWORD_VERSION}", "DB_PASSWORD_VERSION:?set it}")
+    (problem,) = app_of(write, root, "", compose).problems
+
+    assert "SECRET_DB_PASSWORD_VERSION" in problem.what
+
+
+def test_the_revision_names_tag_or_commit(root: Path, write: Write) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    write("recipes/shop/.git/HEAD", "ref: refs/heads/main\n")
+    write("recipes/shop/.git/refs/heads/main", commit)
+    assert app_of(write, root, "").revision == commit[:8]
+
+    write("recipes/shop/.git/packed-refs", f"# pack-refs\n{commit} refs/tags/1.2.0+3\n")
+    assert app_of(write, root, "").revision == "1.2.0+3"
+
+
+def test_no_value_of_the_env_file_leaves_except_names_and_versions(
+    root: Path, write: Write
+) -> None:
+    app = app_of(write, root, 'SMTP_PASSWORD=hunter2\nX="hunter2\nSECRET_DB_PASSWORD_VERSION=v1\n')
+
+    assert b"hunter2" not in msgspec.json.encode(app)
+
+
+def test_the_root_is_abra_dir_or_the_home_folder(root: Path, tmp_path: Path) -> None:
+    assert default_root({"ABRA_DIR": str(root)}) == root
+    with pytest.raises(InputError, match="servers"):
+        default_root({"ABRA_DIR": str(tmp_path / "nowhere")})
