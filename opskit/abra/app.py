@@ -1,220 +1,126 @@
-"""One app: its ``.env``, its recipe, and the secrets its enabled services use."""
+"""One app: what its ``.env`` and its recipe declare together."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
-from opskit.abra.compose import Compose, is_external, read_compose, swarm_name
+from opskit.abra.compose import Compose
+from opskit.abra.conventions import app_name, compose_files, recipe_of, stack_name
+from opskit.abra.declare import Declarations, Given
 from opskit.abra.env import EnvFile, read_env
-from opskit.abra.interpolate import InterpolationError, Piece
-from opskit.abra.model import DeclaredApp, DeclaredConfig, DeclaredSecret, Problem
-from opskit.abra.recipe import Recipe, recipe_once
+from opskit.abra.files import printable
+from opskit.abra.interpolate import interpolate
+from opskit.abra.model import DeclaredApp, Problem
+from opskit.abra.recipe import Enabled, Recipe, Recipes
 
-STACK_LIMIT = 45
-"""abra cuts longer stack names here."""
-
-_GUESSED_KEY = re.compile(r"SECRET_(?P<inner>\w+)_VERSION|(?P<outer>\w+_SECRET)_VERSION")
-_CHAOS_MARK = "+U"
-
-
-def stack_name(app: str, values: Mapping[str, str]) -> str:
-    """Give an app's stack name: ``STACK_NAME``, else its name with dots as underscores, cut."""
-    return values.get("STACK_NAME") or app.replace(".", "_")[:STACK_LIMIT]
-
-
-def recipe_of(values: Mapping[str, str]) -> tuple[str, str]:
-    """Give recipe and pinned version from ``TYPE=recipe:version`` (or ``RECIPE``)."""
-    kind = values.get("TYPE") or values.get("RECIPE") or ""
-    name, _, version = kind.partition(":")
-    return name.strip(), version.strip().removesuffix(_CHAOS_MARK)
-
-
-def compose_files(values: Mapping[str, str]) -> list[str]:
-    """Give the enabled compose files, relative to the recipe's folder, each once."""
-    named = [part.strip() for part in values.get("COMPOSE_FILE", "").split(":")]
-    return list(dict.fromkeys(part for part in named if part)) or ["compose.yml"]
+_GUESSED = "secrets are guessed from the .env"
 
 
 def variables(env: EnvFile, stack: str, recipe: Recipe | None) -> dict[str, str]:
-    """Give the variables of a deploy: the ``.env``, the stack's name, the recipe's exports."""
-    exports = dict(recipe.exports) if recipe else {}
-    return {**env.values, "STACK_NAME": stack, **exports}
+    """Give what compose files are interpolated with.
+
+    The ``.env``, the stack's name and, over both as abra has it, the exports of ``abra.sh``.
+    Values may be secrets.
+    """
+    return {**env.values, "STACK_NAME": stack, **(recipe.exports if recipe else {})}
 
 
-def read_app(root: Path, server: str, path: Path) -> DeclaredApp:
+def read_app(recipes: Recipes, server: str, path: Path) -> DeclaredApp:
     """Read one app; everything that is wrong with it ends up in its `problems`."""
-    return _Reading(root, server, path).app()
+    env = read_env(path)
+    named, pinned = recipe_of(env.values)
+    name = app_name(path.name)
+    stack = printable(stack_name(name, env.values))
+    recipe = recipes.find(named) if named else None
+    files = compose_files(env.values)
+    enabled = recipe.enabled(files) if recipe else None
+    compose = enabled.compose if enabled else Compose()
+    given = Given(
+        env=env,
+        stack=stack,
+        variables=variables(env, stack, recipe),
+        fixed=frozenset(recipe.exports if recipe else ()),
+        modifiers=recipe.modifiers if recipe else {},
+        where=printable(str(recipe.folder if recipe else path)),
+    )
+    declarations = Declarations(given)
+    secrets, configs = declarations.secrets(compose), declarations.configs(compose)
+    note = _note(env, named, recipe, enabled)
+    if note:
+        secrets += declarations.guessed(compose)
+    problems = (
+        *env.problems,
+        *_env_problems(env, named, enabled),
+        *(enabled.problems if enabled else ()),
+        *declarations.problems,
+    )
+    return DeclaredApp(
+        server=printable(server),
+        name=printable(name),
+        domain=printable(env.values.get("DOMAIN", "")),
+        recipe=printable(named),
+        recipe_version=printable(pinned),
+        revision=_revision(recipe, compose, given) if recipe else "",
+        stack=stack,
+        env_file=printable(str(path)),
+        env_sha256=env.sha256,
+        compose_files=tuple(printable(file) for file in files),
+        secrets=secrets,
+        configs=configs,
+        guessed=bool(note),
+        note=note,
+        problems=problems,
+    )
 
 
-class _Reading:
-    def __init__(self, root: Path, server: str, path: Path) -> None:
-        self._server = server
-        self._env = read_env(path)
-        self._name = path.name.removesuffix(".env")
-        self._stack = stack_name(self._name, self._env.values)
-        recipe, self._pinned = recipe_of(self._env.values)
-        self._recipe_name = recipe
-        self._recipe = recipe_once(root, recipe) if recipe else None
-        self._files = compose_files(self._env.values)
-        self._problems: list[Problem] = list(self._env.problems)
-        self._variables = variables(self._env, self._stack, self._recipe)
+def _note(env: EnvFile, named: str, recipe: Recipe | None, enabled: Enabled | None) -> str:
+    """Say why the compose files do not tell all secrets, if they do not."""
+    if not env.sha256:
+        return "the .env cannot be read; its secrets are not known"
+    if not named:
+        return f"the .env names no recipe (TYPE=); its {_GUESSED}"
+    if recipe is None or enabled is None:
+        return f"the recipe {printable(named)} is not in recipes/; its {_GUESSED}"
+    where = f"the recipe {printable(named)}"
+    rest = f"{'further' if enabled.compose.services else 'its'} {_GUESSED}"
+    if enabled.absent:
+        return f"{where} has no {printable(', '.join(enabled.absent))}; {rest}"
+    if enabled.unreadable:
+        return f"{printable(', '.join(enabled.unreadable))} of {where} cannot be read; {rest}"
+    return ""
 
-    def app(self) -> DeclaredApp:
-        note = self._note()
-        if note or self._recipe is None:
-            secrets, configs = self._guessed(), ()
-        else:
-            compose = read_compose([self._recipe.folder / name for name in self._files])
-            self._problems += compose.problems
-            secrets, configs = self._secrets(compose), self._configs(compose)
-        return DeclaredApp(
-            server=self._server,
-            name=self._name,
-            domain=self._env.values.get("DOMAIN", ""),
-            recipe=self._recipe_name,
-            recipe_version=self._pinned,
-            revision=self._recipe.revision if self._recipe else "",
-            stack=self._stack,
-            env_file=str(self._env.path),
-            env_sha256=self._env.sha256,
-            compose_files=tuple(self._files),
-            secrets=secrets,
-            configs=configs,
-            guessed=bool(note),
-            note=note,
-            problems=tuple(self._problems),
-        )
 
-    def _note(self) -> str:
-        """Say why the recipe's compose files cannot tell the secrets, if they cannot."""
-        guessed = "its secrets are guessed from the .env alone"
-        if not self._recipe_name:
-            return f"the .env names no recipe (TYPE=); {guessed}"
-        if self._recipe is None:
-            return f"the recipe {self._recipe_name} is not in recipes/; {guessed}"
-        if not any((self._recipe.folder / name).is_file() for name in self._files):
-            return f"the recipe {self._recipe_name} has no {self._files[0]}; {guessed}"
-        return ""
+def _env_problems(env: EnvFile, named: str, enabled: Enabled | None) -> list[Problem]:
+    path = printable(str(env.path))
+    found: list[Problem] = []
+    if path != str(env.path):
+        what = "the file's name has characters that cannot be shown."
+        found.append(Problem(path=path, line=0, what=what, remedy="Rename it."))
+    if not named and all(problem.line for problem in env.problems):
+        what = "the file names no recipe."
+        found.append(Problem(path=path, line=0, what=what, remedy="Write TYPE=<recipe> in it."))
+    if "COMPOSE_FILE" in env.values:
+        line = env.lines["COMPOSE_FILE"]
+        if not all(part.strip() for part in env.values["COMPOSE_FILE"].split(":")):
+            what = "COMPOSE_FILE has an empty part; abra would take it for a file."
+            remedy = "Set COMPOSE_FILE=compose.yml above the lines that add to it."
+            found.append(Problem(path=path, line=line, what=what, remedy=remedy))
+        for file in enabled.absent if enabled else ():
+            what = f"COMPOSE_FILE names {printable(file)}, which the recipe does not have."
+            remedy = "Mend the name, or check out a version of the recipe that has it."
+            found.append(Problem(path=path, line=line, what=what, remedy=remedy))
+    return found
 
-    def _secrets(self, compose: Compose) -> tuple[DeclaredSecret, ...]:
-        found: dict[str, DeclaredSecret] = {}
-        for key, services in compose.used_secrets.items():
-            entry = compose.secrets.get(key)
-            if entry is None:
-                self._report(0, f"{services[0]} uses the secret {key!r}, which is not declared.")
-                continue
-            if not is_external(entry):
-                # Docker makes it from a file at deploy time; there is nothing to rotate.
-                continue
-            secret = self._secret(key, entry, services)
-            if secret is not None:
-                found.setdefault(secret.swarm_name, secret)
-        return tuple(found.values())
 
-    def _secret(
-        self, key: str, entry: Mapping[str, object], services: list[str]
-    ) -> DeclaredSecret | None:
-        named = self._named(key, entry)
-        if named is None:
-            return None
-        full, version, env_key = named
-        own = full.startswith(f"{self._stack}_")
-        rest = full.removeprefix(f"{self._stack}_") if own else full
-        suffix = f"_{version}" if version else ""
-        return self._declared(
-            name=rest.removesuffix(suffix) or key,
-            version=version,
-            swarm_name=full,
-            env_key=env_key,
-            services=tuple(services),
-            shared=not own,
-        )
-
-    def _named(self, key: str, entry: Mapping[str, object]) -> tuple[str, str, str] | None:
-        """Give the swarm name, its version, and the variable the version comes from."""
-        try:
-            parts = swarm_name(key, entry, self._variables)
-        except InterpolationError as error:
-            self._report(0, f"the name of {key!r} cannot be worked out ({error}).")
-            return None
-        full = "".join(part.text for part in parts)
-        last = parts[-1] if parts else Piece(text="")
-        if last.variable and last.variable != "STACK_NAME":
-            return full, last.text, last.variable
-        _, _, version = full.rpartition("_")
-        return full, version if "_" in full else "", ""
-
-    def _declared(
-        self,
-        *,
-        name: str,
-        version: str,
-        swarm_name: str,
-        env_key: str,
-        services: tuple[str, ...],
-        shared: bool,
-    ) -> DeclaredSecret:
-        line = self._env.lines.get(env_key, 0)
-        modifiers = dict(self._env.modifiers.get(env_key, {}))
-        if not modifiers and self._recipe and self._recipe.sample:
-            modifiers = dict(self._recipe.sample.modifiers.get(env_key, {}))
-        return DeclaredSecret(
-            name=name,
-            version=version,
-            swarm_name=swarm_name,
-            env_key=env_key,
-            env_line=line,
-            generate=modifiers.get("generate", "true").lower() != "false",
-            length=self._length(modifiers.get("length", ""), line),
-            charset=modifiers.get("charset", ""),
-            services=services,
-            shared=shared,
-        )
-
-    def _length(self, text: str, line: int) -> int | None:
-        if not text:
-            return None
-        if text.isascii() and text.isdigit() and int(text) > 0:
-            return int(text)
-        self._report(line, f"the modifier length={text} is not a number.", "Write length=32.")
-        return None
-
-    def _configs(self, compose: Compose) -> tuple[DeclaredConfig, ...]:
-        found: dict[str, DeclaredConfig] = {}
-        for key in compose.used_configs:
-            entry = compose.configs.get(key)
-            named = self._named(key, entry) if entry and entry.get("name") else None
-            if named is None:
-                continue
-            full, version, env_key = named
-            name = full.removeprefix(f"{self._stack}_").removesuffix(f"_{version}")
-            found[full] = DeclaredConfig(
-                name=name, version=version, swarm_name=full, env_key=env_key
-            )
-        return tuple(found.values())
-
-    def _guessed(self) -> tuple[DeclaredSecret, ...]:
-        found: list[DeclaredSecret] = []
-        for key, version in self._env.values.items():
-            match = _GUESSED_KEY.fullmatch(key)
-            if match and version:
-                name = (match["inner"] or match["outer"]).lower()
-                full = f"{self._stack}_{name}_{version}"
-                found.append(
-                    self._declared(
-                        name=name,
-                        version=version,
-                        swarm_name=full,
-                        env_key=key,
-                        services=(),
-                        shared=False,
-                    )
-                )
-        return tuple(found)
-
-    def _report(self, line: int, what: str, remedy: str = "") -> None:
-        path = str(self._env.path) if line or self._recipe is None else str(self._recipe.folder)
-        remedy = remedy or "Mend the recipe, or check out a version that deploys."
-        self._problems.append(Problem(path=path, line=line, what=what, remedy=remedy))
+def _revision(recipe: Recipe, compose: Compose, given: Given) -> str:
+    """Give the checked-out revision; without a checkout the version its labels claim."""
+    service = compose.services.get("app")
+    if recipe.checkout or service is None:
+        return recipe.checkout
+    labels = {
+        interpolate(key, given.variables).text: interpolate(value, given.variables).text
+        for key, value in service.labels.items()
+        if key.startswith("coop-cloud.")
+    }
+    prefix = f"coop-cloud.{given.stack}"
+    return printable(labels.get(f"{prefix}.version") or labels.get(f"{prefix}.app.version") or "")

@@ -1,130 +1,219 @@
-"""What an app's compose files say about secrets and configs."""
+"""What compose files say of secrets and configs: which exist, how they are named, who uses them.
+
+Read at the level of YAML nodes, where a port stays ``25:25``, ``no`` stays ``no``, an unknown tag
+does no harm, and every fault has its line.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from opskit.abra.interpolate import InterpolationError, Piece, pieces
-from opskit.abra.model import Problem
+from opskit.abra.files import printable
+
+_TRUE = frozenset({"true", "yes", "on", "y"})
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_NULL_TAG = "tag:yaml.org,2002:null"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A top-level secret or config.
+
+    `name` is its name in the swarm before interpolation, empty when the file gives none;
+    `external` says that it is made outside the deploy, as abra's secrets are.
+    """
+
+    name: str
+    external: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service: the keys of the secrets and configs it uses, and its ``deploy.labels``."""
+
+    secrets: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with a compose file, and the line, 0 for all of it."""
+
+    line: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compose:
-    """Compose files merged: only what names and uses secrets and configs.
+    """One compose file, or several merged."""
 
-    `secrets` and `configs` hold the top-level entries by key, `used_secrets` and `used_configs`
-    the services that use each key.
+    secrets: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    services: Mapping[str, Service] = field(default_factory=dict[str, Service])
+    faults: tuple[Fault, ...] = ()
+    valid: bool = True
+
+
+@lru_cache(maxsize=1024)
+def parse_compose(data: bytes) -> Compose:
+    """Parse a compose file; what is wrong with it stands in its `faults`.
+
+    Remembered by content, as apps share recipes: a changed file is another content.
     """
-
-    secrets: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    configs: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    used_secrets: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    used_configs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    problems: list[Problem] = field(default_factory=list[Problem])
-
-
-def read_compose(files: list[Path]) -> Compose:
-    """Read and merge compose files; what cannot be read is a problem, never an exception."""
-    merged = Compose()
-    for path in files:
-        document, problem = _load(path)
-        if problem is not None:
-            merged.problems.append(problem)
-        _merge(merged, document)
-    return merged
-
-
-def swarm_name(key: str, entry: Mapping[str, Any], variables: Mapping[str, str]) -> list[Piece]:
-    """Give the pieces of the swarm name of a top-level entry.
-
-    Raises
-    ------
-    InterpolationError
-        The name cannot be interpolated.
-    """
-    external = entry.get("external")
-    name = entry.get("name") or (_mapping(external).get("name"))
-    return pieces(str(name), variables) if name else [Piece(text=key)]
-
-
-def is_external(entry: Mapping[str, Any]) -> bool:
-    """Tell whether the object is made outside the deploy, as abra's secrets are."""
-    return bool(entry.get("external"))
-
-
-def _load(path: Path) -> tuple[Mapping[str, Any], Problem | None]:
     try:
-        status = path.stat()
-        return _parsed(path, status.st_mtime_ns, status.st_size), None
-    except OSError as error:
-        what, line = f"the compose file cannot be read ({error.strerror}).", 0
+        # The pure parser speaks YAML 1.2, as Compose does.
+        root: Any = YAML(typ="safe", pure=True).compose(data.decode("utf-8-sig"))
     except MarkedYAMLError as error:
         mark = cast("Any", error.problem_mark or error.context_mark)
-        line = int(mark.line) + 1 if mark else 0
-        what = f"the compose file is not valid YAML ({error.problem or error.context})."
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        first = str(error).strip().splitlines()[:1]
-        what, line = f"the compose file is not valid YAML ({first[0] if first else 'unknown'}).", 0
-    remedy = "Mend the recipe, or check out a version that deploys."
-    return {}, Problem(path=str(path), line=line, what=what, remedy=remedy)
+        return _invalid(int(mark.line) + 1 if mark else 0)
+    except Exception:  # noqa: BLE001 - whatever a parser trips over concerns this file only
+        return _invalid(0)
+    return _Reader().compose(root)
 
 
-@lru_cache(maxsize=2048)
-def _parsed(path: Path, modified: int, size: int) -> Mapping[str, Any]:  # noqa: ARG001 (the key)
-    # The pure parser speaks YAML 1.2, as Compose does; in 1.1 a port 25:25 is a number.
-    parser = YAML(typ="safe", pure=True)
-    parser.allow_duplicate_keys = False
-    return _mapping(parser.load(path.read_bytes().decode("utf-8-sig")))
+def merge(files: Iterable[Compose]) -> Compose:
+    """Merge compose files, later ones over earlier ones, as ``docker stack deploy`` does.
+
+    A top-level entry is replaced as a whole; what services use adds up.
+    """
+    secrets: dict[str, Entry] = {}
+    configs: dict[str, Entry] = {}
+    services: dict[str, Service] = {}
+    faults: list[Fault] = []
+    for one in files:
+        secrets |= one.secrets
+        configs |= one.configs
+        for name, service in one.services.items():
+            base = services.get(name, Service())
+            services[name] = Service(
+                secrets=tuple(dict.fromkeys(base.secrets + service.secrets)),
+                configs=tuple(dict.fromkeys(base.configs + service.configs)),
+                labels={**base.labels, **service.labels},
+            )
+        faults += one.faults
+    return Compose(secrets=secrets, configs=configs, services=services, faults=tuple(faults))
 
 
-def _merge(merged: Compose, document: Mapping[str, Any]) -> None:
-    for kind, into in (("secrets", merged.secrets), ("configs", merged.configs)):
-        for key, entry in _mapping(document.get(kind)).items():
-            into[key] = {**into.get(key, {}), **_mapping(entry)}
-    for name, service in _mapping(document.get("services")).items():
-        for kind, used in (("secrets", merged.used_secrets), ("configs", merged.used_configs)):
-            for source in _sources(_mapping(service).get(kind)):
-                users = used.setdefault(source, [])
-                if name not in users:
-                    users.append(name)
+def _invalid(line: int) -> Compose:
+    # The parser's own words would quote the file, which may hold more than names.
+    what = "the compose file is not valid YAML."
+    return Compose(faults=(Fault(line=line, what=what),), valid=False)
 
 
-def _sources(references: Any) -> Iterator[str]:
-    for reference in cast("list[Any]", references) if isinstance(references, list) else []:
-        source = _mapping(reference).get("source") if isinstance(reference, dict) else reference
-        if source:
-            yield str(source)
+class _Reader:
+    """Walks the nodes of one file."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._pairs: dict[int, dict[str, Any]] = {}
+
+    def compose(self, root: Any) -> Compose:
+        top = self._mapping(root, "the compose file")
+        return Compose(
+            secrets=self._entries(top.get("secrets"), "secrets"),
+            configs=self._entries(top.get("configs"), "configs"),
+            services={
+                name: self._service(node, name)
+                for name, node in self._mapping(top.get("services"), "services").items()
+            },
+            faults=tuple(self._faults),
+        )
+
+    def _entries(self, node: Any, what: str) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        for key, value in self._mapping(node, what).items():
+            pairs = self._mapping(value, f"{what}.{key}")
+            external = pairs.get("external")
+            older = self._pairs_of(external).get("name")
+            entries[key] = Entry(
+                name=_text(pairs.get("name")) or _text(older),
+                external=_is(external, MappingNode) or _text(external).lower() in _TRUE,
+            )
+        return entries
+
+    def _service(self, node: Any, name: str) -> Service:
+        pairs = self._mapping(node, f"services.{name}")
+        deploy = self._mapping(pairs.get("deploy"), f"services.{name}.deploy")
+        return Service(
+            secrets=self._sources(pairs.get("secrets"), f"services.{name}.secrets"),
+            configs=self._sources(pairs.get("configs"), f"services.{name}.configs"),
+            labels=self._labels(deploy.get("labels"), f"services.{name}.deploy.labels"),
+        )
+
+    def _sources(self, node: Any, what: str) -> tuple[str, ...]:
+        sources: list[str] = []
+        for item in self._items(node, what):
+            long = self._pairs_of(item)
+            source = _text(long.get("source")) if long else _text(item)
+            if source:
+                sources.append(source)
+            else:
+                self._fault(item, f"{what} has an item without a source.")
+        return tuple(dict.fromkeys(sources))
+
+    def _labels(self, node: Any, what: str) -> dict[str, str]:
+        if _is(node, MappingNode):
+            return {key: _text(value) for key, value in self._pairs_of(node).items()}
+        split = (_text(item).partition("=") for item in self._items(node, what))
+        return {key: value for key, _, value in split}
+
+    def _items(self, node: Any, what: str) -> list[Any]:
+        if _is(node, SequenceNode):
+            return node.value
+        if not _absent(node):
+            self._fault(node, f"{what} is no list.")
+        return []
+
+    def _mapping(self, node: Any, what: str) -> dict[str, Any]:
+        if not _is(node, MappingNode) and not _absent(node):
+            self._fault(node, f"{what} is no mapping.")
+        return self._pairs_of(node)
+
+    def _pairs_of(self, node: Any) -> dict[str, Any]:
+        """Give a mapping's pairs with ``<<`` merged in; its own keys win."""
+        if not _is(node, MappingNode):
+            return {}
+        known = self._pairs.get(id(node))
+        if known is not None:
+            return known
+        # Known as empty while it is read: an anchor may be merged into itself.
+        self._pairs[id(node)] = {}
+        own: dict[str, Any] = {}
+        inherited: dict[str, Any] = {}
+        for key, value in cast("list[tuple[Any, Any]]", node.value):
+            if key.tag == _MERGE_TAG:
+                for source in value.value if _is(value, SequenceNode) else [value]:
+                    inherited = {**self._pairs_of(source), **inherited}
+                continue
+            name = _text(key)
+            if name in own:
+                self._fault(key, f"the key {name!r} stands here twice.")
+            own[name] = value
+        merged = self._pairs[id(node)] = {**inherited, **own}
+        return merged
+
+    def _fault(self, node: Any, what: str) -> None:
+        self._faults.append(Fault(line=int(node.start_mark.line) + 1, what=what))
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {}
-    return {str(key): one for key, one in cast("dict[Any, Any]", value).items()}
+def _is(node: Any, kind: type[Any]) -> bool:
+    # Not isinstance at the call: ruamel's nodes are untyped, and narrowing would make them unknown.
+    return isinstance(node, kind)
 
 
-_EXPORT = re.compile(
-    r"^[ \t]*export[ \t]+([A-Za-z_]\w*)=(?:\"([^\"$`]*)\"|'([^']*)'|([^\s#;$`\"']*))", re.MULTILINE
-)
+def _absent(node: Any) -> bool:
+    return node is None or (_is(node, ScalarNode) and node.tag == _NULL_TAG)
 
 
-def exported(script: str) -> dict[str, str]:
-    """Give the plain ``export NAME=value`` lines of an ``abra.sh``, without running it."""
-    return {m[1]: m[2] or m[3] or m[4] or "" for m in _EXPORT.finditer(script)}
-
-
-__all__ = [
-    "Compose",
-    "InterpolationError",
-    "exported",
-    "is_external",
-    "read_compose",
-    "swarm_name",
-]
+def _text(node: Any) -> str:
+    if not _is(node, ScalarNode) or _absent(node):
+        return ""
+    return printable(str(node.value))

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opskit.abra.app import compose_files, recipe_of, stack_name, variables
-from opskit.abra.env import read_env
-from opskit.abra.recipe import find_recipe
+from opskit.abra.app import variables
+from opskit.abra.conventions import compose_files, recipe_of, stack_name
+from opskit.abra.env import EnvFile, read_env
+from opskit.abra.layout import env_path
+from opskit.abra.recipe import Recipe, Recipes
 from opskit.errors import InputError
 
 
@@ -22,39 +24,50 @@ class Deployment:
     environment: Mapping[str, str] = field(repr=False)
 
 
-def deployment(root: Path, env_file: Path) -> Deployment:
+def deployment(root: Path, server: str, app: str) -> Deployment:
     """Work out an app's deployment from its files as they are now.
 
     Raises
     ------
     InputError
-        The ``.env`` cannot be read, or the recipe or one of its files is not on disk.
+        A line of the ``.env`` cannot be read, or the recipe or one of its files is not on disk:
+        deploying with less than the operator wrote is not tried.
     """
-    env = read_env(env_file)
-    if env.problems:
-        first = env.problems[0]
-        raise InputError(first.what, path=env_file, line=first.line, remedy=first.remedy)
-    name, _ = recipe_of(env.values)
-    recipe = find_recipe(root, name)
-    if recipe is None:
+    path = env_path(root, server, app)
+    env = read_env(path)
+    for problem in env.problems[:1]:
+        raise InputError(problem.what, path=path, line=problem.line, remedy=problem.remedy)
+    recipe = _recipe(root, env)
+    files = compose_files(env.values)
+    enabled = recipe.enabled(files)
+    for name in enabled.absent[:1]:
         raise InputError(
-            f"the recipe {name or '(none)'} is not in {root / 'recipes'}.",
-            path=env_file,
-            line=env.lines.get("TYPE"),
-            remedy=f"Fetch it: abra recipe fetch {name}",
+            f"the recipe has no {name}.",
+            path=path,
+            line=env.lines.get("COMPOSE_FILE"),
+            remedy="Mend COMPOSE_FILE, or check out a version of the recipe that has it.",
         )
-    files = tuple(str(recipe.folder / part) for part in compose_files(env.values))
-    for path in files:
-        if not Path(path).is_file():
-            raise InputError(
-                "this compose file is not in the recipe.",
-                path=Path(path),
-                remedy=f"Mend COMPOSE_FILE in {env_file}.",
-            )
-    stack = stack_name(env_file.name.removesuffix(".env"), env.values)
+    for problem in enabled.problems[:1]:
+        raise InputError(
+            problem.what, path=Path(problem.path), line=problem.line, remedy=problem.remedy
+        )
+    stack = stack_name(app, env.values)
     return Deployment(
         stack=stack,
         folder=str(recipe.folder),
-        compose_files=files,
+        compose_files=tuple(str(recipe.folder / name) for name in files),
         environment=variables(env, stack, recipe),
     )
+
+
+def _recipe(root: Path, env: EnvFile) -> Recipe:
+    name, _ = recipe_of(env.values)
+    found = Recipes(root).find(name)
+    if found is None:
+        raise InputError(
+            f"the recipe {name or '(none)'} is not in {root / 'recipes'}.",
+            path=env.path,
+            line=env.lines.get("TYPE"),
+            remedy=f"Fetch it: abra recipe fetch {name or '<recipe>'}",
+        )
+    return found

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 
 from opskit.abra.env import parse_env
+from opskit.abra.files import decode, encode, is_utf16
+from opskit.abra.statements import Statement, newline_after, statements
 from opskit.errors import InputError
 
-_SAFE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
-_VERSION_KEY = re.compile(r"SECRET_\w*VERSION$|\w*SECRET_VERSION$")
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VERSION_KEY = re.compile(r"(?:SECRET_\w+|\w+_SECRET)_VERSION")
 _NOWHERE = Path(".env")
 
 
@@ -17,14 +20,14 @@ def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes
     """Give the bytes with `key` set to `value`.
 
     Only the value's own token changes, on the line that wins; a key without a line gets one,
-    behind the last secret version, in the file's own newline style.
+    behind the last secret version, else at the end, in the file's own newline style.
 
     Parameters
     ----------
     data
         The file's bytes, in whatever encoding and newline style.
     key, value
-        The variable, and a version: letters, digits, dot, dash and underscore.
+        The variable, and a version: letters, digits, dots, dashes and underscores.
     path
         Named in errors.
 
@@ -33,24 +36,18 @@ def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes
     InputError
         The line cannot be changed safely; says which and why.
     """
-    if not _SAFE_VALUE.fullmatch(value):
-        raise InputError(
-            f"{value!r} cannot be a secret's version.",
-            remedy="Use letters, digits, dots, dashes and underscores, such as v2.",
-        )
-    line = parse_env(data, path).lines.get(key)
-    if line is None:
-        changed = _added(data, key, value, path)
+    _check(data, key, value, path)
+    text = decode(data)
+    found = _winning(text, key)
+    if found is None:
+        changed = _added(text, key, value)
     else:
-        changed = _changed(data, key, value, line, path)
-    if parse_env(changed, path).values.get(key) != value:
-        raise InputError(
-            f"{key} cannot be changed here without changing its meaning.",
-            path=path,
-            line=line,
-            remedy=f"Set {key}={value} by hand.",
-        )
-    return changed
+        _check_plain(found, path)
+        changed = text[: found.start] + value + text[found.end :]
+    result = encode(changed)
+    if parse_env(result, path).values.get(key) != value:
+        raise _refusal(f"{key} cannot be set here without changing other lines.", path, found)
+    return result
 
 
 def unset_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
@@ -61,66 +58,68 @@ def unset_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> byt
     InputError
         The line no longer reads as it was added.
     """
-    line = parse_env(data, path).lines.get(key)
-    if line is None:
+    text = decode(data)
+    found = _winning(text, key)
+    if found is None:
         return data
-    lines = data.splitlines(keepends=True)
-    there = lines[line - 1]
-    if there.rstrip(b"\r\n") != f"{key}={value}".encode():
+    start = found.start - len(key) - 1
+    line = text[start : found.stop]
+    begins = start == 0 or text[start - 1] in "\r\n\ufeff"
+    if not begins or line.rstrip("\r\n") != f"{key}={value}":
         raise InputError(
             f"the line that set {key} was edited since.",
             path=path,
-            line=line,
+            line=found.line,
             remedy="Remove it by hand if it is not wanted.",
         )
-    before, after = lines[: line - 1], lines[line:]
-    if not after and there == there.rstrip(b"\r\n") and before:
+    before, after = text[:start], text[found.stop :]
+    if line == line.rstrip("\r\n"):
         # It was added to a file without a final newline, together with the newline before it.
-        before[-1] = before[-1].rstrip(b"\r\n")
-    return b"".join(before + after)
+        before = before.removesuffix("\n").removesuffix("\r")
+    return encode(before + after)
 
 
-def _changed(data: bytes, key: str, value: str, line: int, path: Path) -> bytes:
-    lines = data.splitlines(keepends=True)
-    text = lines[line - 1]
-    rest_at = match.end() if (match := _assignment(key).match(text)) else 0
-    rest = text[rest_at:].rstrip(b"\r\n")
-    token = _token(rest) if match else None
-    if token is None or b"$" in rest[slice(*token)]:
+def _check(data: bytes, key: str, value: str, path: Path) -> None:
+    if not _PLAIN.fullmatch(value):
+        # Not shown: what was typed here by mistake may be a secret's value.
         raise InputError(
-            f"{key} is not set to a plain version on one line.",
-            path=path,
-            line=line,
-            remedy=f"Write it as {key}=v1 first.",
+            "this cannot be a version.",
+            remedy="Use letters, digits, dots, dashes and underscores, such as v2.",
         )
-    start, end = (rest_at + offset for offset in token)
-    lines[line - 1] = text[:start] + value.encode() + text[end:]
-    return b"".join(lines)
+    if not _KEY.fullmatch(key):
+        raise InputError(f"{key!r} cannot be a variable.", remedy="Use letters, digits and _.")
+    if is_utf16(data):
+        raise InputError("the file is UTF-16.", path=path, remedy="Save it as UTF-8.")
 
 
-def _assignment(key: str) -> re.Pattern[bytes]:
-    return re.compile(
-        rb"(?:\xef\xbb\xbf)?[ \t]*(?:export[ \t]+)?" + re.escape(key.encode()) + rb"[ \t]*=[ \t]*"
-    )
+def _winning(text: str, key: str) -> Statement | None:
+    found = [one for one in statements(text) if one.key == key]
+    return found[-1] if found else None
 
 
-def _token(rest: bytes) -> tuple[int, int] | None:
-    """Find the value within what stands behind the equals sign, without quotes and comment."""
-    if rest[:1] in (b"'", b'"'):
-        end = rest.find(rest[:1], 1)
-        return (1, end) if end > 0 else None
-    comment = re.search(rb"[ \t]#", rest)
-    bare = rest[: comment.start()] if comment else rest
-    return 0, len(bare.rstrip())
+def _check_plain(found: Statement, path: Path) -> None:
+    key = found.key
+    if found.fault:
+        raise _refusal(f"{key} cannot be read: {found.fault}", path, found)
+    if "\n" in found.raw or "\r" in found.raw:
+        raise _refusal(f"the value of {key} spans several lines.", path, found)
+    if "$" in found.raw and found.quote != "'":
+        raise _refusal(f"{key} is set from another variable.", path, found)
 
 
-def _added(data: bytes, key: str, value: str, path: Path) -> bytes:
-    newline = b"\r\n" if b"\r\n" in data else b"\n"
-    addition = f"{key}={value}".encode()
-    numbers = [n for k, n in parse_env(data, path).lines.items() if _VERSION_KEY.search(k)]
-    lines = data.splitlines(keepends=True)
-    at = max(numbers, default=len(lines))
-    before, after = b"".join(lines[:at]), b"".join(lines[at:])
-    if before and not before.endswith((b"\n", b"\r")):
-        return before + newline + addition + after
-    return before + addition + newline + after
+def _refusal(what: str, path: Path, found: Statement | None) -> InputError:
+    line = found.line if found else None
+    remedy = f"Write it as {found.key}=v1 first." if found else "Mend the lines reported first."
+    return InputError(what, path=path, line=line, remedy=remedy)
+
+
+def _added(text: str, key: str, value: str) -> str:
+    versions = [one.stop for one in statements(text) if _VERSION_KEY.fullmatch(one.key)]
+    at = versions[-1] if versions else len(text)
+    before, after = text[:at], text[at:]
+    newline = newline_after(text) or "\n"
+    line = f"{key}={value}"
+    if before.rstrip("\ufeff") and not before.endswith(("\n", "\r")):
+        # A file without a final newline keeps ending without one.
+        return before + newline + line + after
+    return before + line + newline + after

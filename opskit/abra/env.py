@@ -1,34 +1,43 @@
-"""Reading one ``.env`` file: ordered expansion, line numbers, modifiers, problems.
+"""One ``.env`` file: values after ordered expansion, line numbers, modifiers, problems.
 
-Values may be secrets: they stay in the `EnvFile`, whose repr shows keys only.
+Values may be secrets: they stay in the `EnvFile`, whose repr shows keys only. A variable is
+looked up in the lines above it and nowhere else; in particular not in this process's environment.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from dotenv.parser import Binding, parse_stream
-
+from opskit.abra.files import as_problem, decode, is_utf8, is_utf16, printable, read_bytes
 from opskit.abra.model import Problem
+from opskit.abra.statements import NO_VALUE, TRAILING, UNCLOSED, Statement, statements
+from opskit.errors import InputError
 
-_VARIABLE = re.compile(
-    r"(?P<escape>\\)?\$(?:\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^}]*))?\}|(?P<plain>[A-Za-z_]\w*))"
+_ESCAPE = re.compile(r"\\([^$])", re.DOTALL)
+_ESCAPES = {"n": "\n", "r": "\r"}
+_REFERENCE = re.compile(
+    r"""
+    \\ (?P<literal> \$ )
+    | \$ \{ (?P<defaulted> [A-Z0-9_]+ ) (?P<operator> :?- ) (?P<default> [^{}]* ) \}
+    | \$ \{? (?P<name> [A-Z0-9_]+ ) \}?
+    """,
+    re.VERBOSE,
 )
-_BACKSLASHES = re.compile(r"\\\$")
-_START = re.compile(r"\s*(?:export[^\S\r\n]+)?[^=\r\n]*=[^\S\r\n]*(?P<quote>['\"]?)")
-_COMMENT_AFTER_QUOTE = re.compile(r"""(?:'[^']*'|"(?:\\.|[^"\\])*")[^\S\r\n]*#(?P<comment>.*)""")
-_COMMENT_AFTER_BARE = re.compile(r"[^\S\r\n]#(?P<comment>.*)")
-_MODIFIER = re.compile(r"([A-Za-z][\w-]*)=(\S+)")
-_NEWLINE = re.compile(r"\r\n|\n|\r")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
+_COMMENTED_OUT = re.compile(r"^[ \t]*#[ \t#]*(?=[A-Za-z_]\w*=)", re.MULTILINE)
+
+_REMEDIES = {
+    UNCLOSED: "Close it on the same line.",
+    TRAILING: "Put a # before what follows, or quote all of it.",
+    NO_VALUE: "Write KEY=value, or put a # before it.",
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class EnvFile:
     """One ``.env`` file as abra would read it.
 
@@ -45,116 +54,112 @@ class EnvFile:
     problems
         What could not be read.
     sha256
-        Of the file's bytes.
+        Of the file's bytes; empty when they could not be read.
     """
 
     path: Path
-    values: Mapping[str, str] = field(repr=False)
+    values: Mapping[str, str]
     lines: Mapping[str, int]
     modifiers: Mapping[str, Mapping[str, str]]
     problems: tuple[Problem, ...]
     sha256: str
 
+    def __repr__(self) -> str:
+        return f"EnvFile(path={str(self.path)!r}, keys={list(self.values)!r})"
+
 
 def read_env(path: Path) -> EnvFile:
     """Read a ``.env`` file; what cannot be read is a problem in the result, never an exception."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        why = error.strerror or str(error)
-        problem = Problem(
-            path=str(path),
-            line=0,
-            what=f"the file cannot be read ({why}).",
-            remedy="Check that it exists and that you may read it.",
-        )
-        return EnvFile(path=path, values={}, lines={}, modifiers={}, problems=(problem,), sha256="")
+        content = read_bytes(path)
+    except InputError as error:
+        problems = (as_problem(error, path),)
+        return EnvFile(path=path, values={}, lines={}, modifiers={}, problems=problems, sha256="")
     return parse_env(content, path)
 
 
 def parse_env(content: bytes, path: Path) -> EnvFile:
     """Parse the bytes of a ``.env`` file; `path` is only named in problems."""
-    problems: list[Problem] = []
-    values: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    modifiers: dict[str, Mapping[str, str]] = {}
-
-    def report(line: int, what: str, remedy: str) -> None:
-        problems.append(Problem(path=str(path), line=line, what=what, remedy=remedy))
-
-    for number in _undecodable_lines(content):
-        report(number, "the line holds bytes that are not UTF-8.", "Save the file as UTF-8.")
-    text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    if "\0" in text:
-        report(text[: text.index("\0")].count("\n") + 1, "the line holds a NUL byte.", "Remove it.")
-    for binding in parse_stream(io.StringIO(text, newline="")):
-        line = _line_of(binding)
-        if binding.error:
-            report(line, "the line cannot be read.", "Close its quotes, or write KEY=value.")
-            continue
-        if binding.key is None:
-            continue
-        if binding.value is None:
-            report(line, f"{binding.key!r} has no value.", "Write KEY=value, or comment it out.")
-            continue
-        if not _NAME.fullmatch(binding.key):
-            report(line, "the line's name is not a variable's.", "Write KEY=value.")
-            continue
-        values[binding.key] = _expanded(binding, values)
-        lines[binding.key] = line
-        modifiers[binding.key] = _modifiers(binding)
+    reader = _Reader(path)
+    if is_utf16(content):
+        reader.report(0, "the file is UTF-16, not UTF-8.", "Save it as UTF-8.")
+    else:
+        for statement in statements(decode(content)):
+            reader.take(statement)
     return EnvFile(
         path=path,
-        values=values,
-        lines=lines,
-        modifiers=modifiers,
-        problems=tuple(problems),
+        values=reader.values,
+        lines=reader.lines,
+        modifiers=reader.modifiers,
+        problems=tuple(reader.problems),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
-def _undecodable_lines(content: bytes) -> list[int]:
-    found: list[int] = []
-    for number, line in enumerate(content.split(b"\n"), 1):
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            found.append(number)
+def sample_modifiers(content: bytes) -> dict[str, Mapping[str, str]]:
+    """Give the modifiers of a recipe's ``.env.sample``, those of commented-out lines too."""
+    text = decode(content)
+    found: dict[str, Mapping[str, str]] = {}
+    for each in (_COMMENTED_OUT.sub("", text), text):
+        for statement in statements(each):
+            if not statement.fault:
+                found[statement.key] = modifiers(statement.comment)
     return found
 
 
-def _line_of(binding: Binding) -> int:
-    text = binding.original.string
-    leading = text[: len(text) - len(text.lstrip())]
-    return binding.original.line + len(_NEWLINE.findall(leading))
+def modifiers(comment: str) -> dict[str, str]:
+    """Read the ``key=value`` words of a comment; other words are prose."""
+    return dict(_MODIFIER.findall(comment))
 
 
-def _quote(binding: Binding) -> str:
-    match = _START.match(binding.original.string)
-    return match["quote"] if match else ""
+class _Reader:
+    """Takes statements in order, each seeing the values of those before it."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.values: dict[str, str] = {}
+        self.lines: dict[str, int] = {}
+        self.modifiers: dict[str, Mapping[str, str]] = {}
+        self.problems: list[Problem] = []
 
-def _expanded(binding: Binding, before: Mapping[str, str]) -> str:
-    value = binding.value or ""
-    if _quote(binding) == "'":
-        return value
+    def take(self, statement: Statement) -> None:
+        key, line = statement.key, statement.line
+        if statement.fault:
+            self.report(line, statement.fault, _REMEDIES[statement.fault])
+            return
+        if "\0" in statement.raw:
+            self.report(line, "the value holds a NUL byte.", "Remove it.")
+            return
+        if not is_utf8(statement.raw):
+            self.report(line, "the value holds bytes that are not UTF-8.", "Save it as UTF-8.")
+        self.values[key] = self._expanded(statement)
+        self.lines[key] = line
+        self.modifiers[key] = modifiers(statement.comment)
 
-    def replace(match: re.Match[str]) -> str:
-        if match["escape"]:
-            return match[0][1:]
-        name = match["braced"] or match["plain"]
-        return before.get(name) or match["default"] or ""
+    def report(self, line: int, what: str, remedy: str) -> None:
+        path = printable(str(self._path))
+        self.problems.append(Problem(path=path, line=line, what=what, remedy=remedy))
 
-    return _BACKSLASHES.sub("$", _VARIABLE.sub(replace, value))
+    def _expanded(self, statement: Statement) -> str:
+        raw = statement.raw
+        if statement.quote == "'":
+            return raw
+        if statement.quote and "\\" in raw:
+            raw = _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), raw)
+        if "$" not in raw:
+            return raw
+        return _REFERENCE.sub(lambda match: self._referred(match, statement.line), raw)
 
-
-def _modifiers(binding: Binding) -> Mapping[str, str]:
-    text = binding.original.string.rstrip("\r\n")
-    start = _START.match(text)
-    if start is None:
-        return {}
-    if start["quote"]:
-        match = _COMMENT_AFTER_QUOTE.match(text, start.end() - 1)
-    else:
-        match = _COMMENT_AFTER_BARE.search(text, start.end() - 1)
-    return dict(_MODIFIER.findall(match["comment"])) if match else {}
+    def _referred(self, match: re.Match[str], line: int) -> str:
+        if match["literal"]:
+            return "$"
+        if match["name"]:
+            return self.values.get(match["name"], "")
+        self.report(
+            line,
+            "abra does not know ${…:-default} in an .env; it is read here as Compose would.",
+            "Write the value out.",
+        )
+        found = self.values.get(match["defaulted"])
+        missing = not found if match["operator"] == ":-" else found is None
+        return match["default"] if missing else found or ""

@@ -1,4 +1,9 @@
-"""Variable interpolation as Compose does it, and where each piece of the result came from."""
+"""Variable interpolation as Compose does it, and where each piece of the result came from.
+
+The forms are those of https://docs.docker.com/reference/compose-file/interpolation/. Where
+``docker stack deploy``, which reads a stack's files in the end, refuses a form the Compose
+specification has (``:+``, ``+``, a variable within a default), the specification is followed.
+"""
 
 from __future__ import annotations
 
@@ -6,111 +11,140 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_OPEN = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|(?P<brace>\{))")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OPERATORS = (":-", ":?", ":+", "-", "?", "+")
-
-
-class InterpolationError(ValueError):
-    """The text is not a valid template, or a required variable is not set."""
+_OPENING = re.compile(
+    r"""
+    \$ (?:
+        (?P<escaped> \$ )
+      | (?P<brace> \{ )
+      | (?P<plain> [A-Za-z_][A-Za-z0-9_]* (?: :?[-?] [^}]* )? )
+    )
+    """,
+    re.VERBOSE,
+)
+_EXPRESSION = re.compile(
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<operator>:?[-?+])(?P<word>.*))?", re.DOTALL
+)
+_DEPTH = 20
+"""Defaults within defaults; deeper is no recipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A piece of an interpolated text; `variable` is empty for literal text."""
+    """A piece of an interpolated text.
+
+    `variable` names the variable that would replace the piece if it were set to something
+    else; empty for literal text.
+    """
 
     text: str
     variable: str = ""
 
 
-def interpolate(text: str, variables: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpolated:
+    """The result: its pieces in order, and in `faults` a sentence for each thing wrong."""
+
+    pieces: tuple[Piece, ...]
+    faults: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(piece.text for piece in self.pieces)
+
+
+def interpolate(template: str, variables: Mapping[str, str]) -> Interpolated:
     """Interpolate a Compose value.
 
     Parameters
     ----------
-    text
-        With ``$VAR``, ``${VAR}``, ``${VAR:-default}``, ``${VAR-default}``, ``${VAR:?error}``,
-        ``${VAR?error}``, ``${VAR:+other}``, ``${VAR+other}`` and ``$$``.
+    template
+        With ``$VAR``, ``${VAR}``, ``${VAR:-default}``, ``${VAR-default}``, ``${VAR:?why}``,
+        ``${VAR?why}``, ``${VAR:+other}``, ``${VAR+other}`` and ``$$``.
     variables
         What they stand for; anything absent is empty.
 
-    Raises
-    ------
-    InterpolationError
-        A brace is not closed, or a required variable is not set.
+    Returns
+    -------
+    Interpolated
+        What Compose would refuse stands in its `faults`: a required variable that is not set
+        is then empty, a text that is no template stays as it is.
     """
-    return "".join(piece.text for piece in pieces(text, variables))
+    if "$" not in template:
+        return Interpolated(pieces=(Piece(text=template),) if template else ())
+    reading = _Reading(variables)
+    try:
+        pieces = reading.pieces(template, 0)
+    except _NoTemplateError:
+        fault = "it is no valid template; write $$ for a dollar sign, and close every ${."
+        return Interpolated(pieces=(Piece(text=template),), faults=(fault,))
+    return Interpolated(pieces=tuple(pieces), faults=tuple(reading.faults))
 
 
-def pieces(text: str, variables: Mapping[str, str]) -> list[Piece]:
-    """Interpolate, and tell which variable each piece of the result came from."""
-    found: list[Piece] = []
-    at = 0
-    while at < len(text):
-        match = _OPEN.search(text, at)
+class _NoTemplateError(Exception):
+    """A lone dollar sign, an open brace, an unknown operator."""
+
+
+class _Reading:
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.faults: list[str] = []
+
+    def pieces(self, template: str, depth: int) -> list[Piece]:
+        if depth > _DEPTH:
+            raise _NoTemplateError
+        found: list[Piece] = []
+        at = 0
+        while (dollar := template.find("$", at)) >= 0:
+            if dollar > at:
+                found.append(Piece(text=template[at:dollar]))
+            match = _OPENING.match(template, dollar)
+            if match is None:
+                raise _NoTemplateError
+            at = match.end()
+            if match["escaped"]:
+                found.append(Piece(text="$"))
+            elif match["brace"]:
+                end = _closing(template, at)
+                found.append(self._value(template[at:end], depth))
+                at = end + 1
+            else:
+                # docker's CLI takes $VAR-word for a default even without braces.
+                found.append(self._value(match["plain"], depth))
+        if at < len(template):
+            found.append(Piece(text=template[at:]))
+        return found
+
+    def _value(self, expression: str, depth: int) -> Piece:
+        match = _EXPRESSION.fullmatch(expression)
         if match is None:
-            if "$" in text[at:]:
-                raise InterpolationError(f"a lone $ in {text!r}; write $$ for a dollar sign")
-            found.append(Piece(text=text[at:]))
-            break
-        literal = text[at : match.start()]
-        if "$" in literal:
-            raise InterpolationError(f"a lone $ in {text!r}; write $$ for a dollar sign")
-        if literal:
-            found.append(Piece(text=literal))
-        at = match.end()
-        if match["escaped"]:
-            found.append(Piece(text="$"))
-        elif match["plain"]:
-            name = match["plain"]
-            found.append(Piece(text=variables.get(name, ""), variable=name))
-        else:
-            end = _closing(text, at)
-            found.append(_braced(text[at:end], variables))
-            at = end + 1
-    return found
+            raise _NoTemplateError
+        name, operator, word = match["name"], match["operator"], match["word"]
+        value = self._variables.get(name)
+        if operator is None:
+            return Piece(text=value or "", variable=name)
+        # With a colon an empty variable counts as unset.
+        is_set = bool(value) if operator.startswith(":") else value is not None
+        if operator.endswith("+"):
+            return Piece(text=self._word(word, depth) if is_set else "")
+        if is_set:
+            return Piece(text=value or "", variable=name)
+        if operator.endswith("-"):
+            return Piece(text=self._word(word, depth), variable=name)
+        self.faults.append(f"the variable {name} must be set.")
+        return Piece(text="", variable=name)
+
+    def _word(self, word: str, depth: int) -> str:
+        return (
+            "".join(piece.text for piece in self.pieces(word, depth + 1)) if "$" in word else word
+        )
 
 
-def _closing(text: str, start: int) -> int:
+def _closing(template: str, start: int) -> int:
+    """Find the brace that closes the expression, past those of nested ones."""
     depth = 1
-    at = start
-    while at < len(text):
-        if text.startswith("${", at):
-            depth += 1
-            at += 2
-            continue
-        if text[at] == "}":
-            depth -= 1
-            if depth == 0:
-                return at
-        at += 1
-    raise InterpolationError(f"a brace is not closed in {text!r}")
-
-
-def _braced(inner: str, variables: Mapping[str, str]) -> Piece:
-    match = _NAME.match(inner)
-    if match is None:
-        raise InterpolationError(f"'${{{inner}}}' names no variable")
-    name, rest = match[0], inner[match.end() :]
-    value = variables.get(name)
-    if not rest:
-        return Piece(text=value or "", variable=name)
-    operator = next((o for o in _OPERATORS if rest.startswith(o)), "")
-    if not operator:
-        raise InterpolationError(f"'${{{inner}}}' has an operator Compose does not know")
-    word = rest[len(operator) :]
-    # A colon makes an empty variable count as unset.
-    is_set = bool(value) if operator.startswith(":") else value is not None
-    match operator[-1]:
-        case "-":
-            text = value or "" if is_set else interpolate(word, variables)
-        case "+":
-            text = interpolate(word, variables) if is_set else ""
-        case _:
-            if not is_set:
-                why = interpolate(word, variables)
-                raise InterpolationError(
-                    f"the variable {name} is required and not set" + (f": {why}" if why else "")
-                )
-            text = value or ""
-    return Piece(text=text, variable=name)
+    for match in re.compile(r"\$\{|\}").finditer(template, start):
+        depth += 1 if match[0] == "${" else -1
+        if depth == 0:
+            return match.start()
+    raise _NoTemplateError

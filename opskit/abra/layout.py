@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opskit.abra.app import read_app
+from opskit.abra.conventions import DEFAULT_SERVER, is_app_file
+from opskit.abra.files import as_problem, is_folder, printable, unreadable
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer, Problem
-from opskit.abra.recipe import recipe_once
+from opskit.abra.recipe import Recipes
 from opskit.errors import InputError
 
-DEFAULT_SERVER = "default"
-"""abra's name for the engine of this machine; old ``.env`` files outside a folder belong to it."""
+_REMEDY = "Set ABRA_DIR to your abra folder, or try opskit on a demo fleet: opskit demo"
 
 
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
@@ -23,8 +24,10 @@ def default_root(environ: Mapping[str, str] = os.environ) -> Path:
     InputError
         It holds no ``servers/``.
     """
-    configured = environ.get("ABRA_DIR")
-    root = Path(configured).expanduser() if configured else Path.home() / ".abra"
+    try:
+        root = Path(environ.get("ABRA_DIR") or "~/.abra").expanduser()
+    except RuntimeError:
+        raise InputError("your home folder is not known.", remedy=_REMEDY) from None
     check_root(root)
     return root
 
@@ -37,19 +40,38 @@ def check_root(root: Path) -> None:
     InputError
         It holds no ``servers/``.
     """
-    if not (root / "servers").is_dir():
-        raise InputError(
-            "there is no servers/ folder here.",
-            path=root,
-            remedy="Set ABRA_DIR to your abra folder, or try opskit on a demo fleet: opskit demo",
-        )
+    if not is_folder(root / "servers"):
+        # Another tool uses the name ABRA_DIR too, so the variable alone proves nothing.
+        raise InputError("there is no servers/ folder here.", path=root, remedy=_REMEDY)
+
+
+def env_path(root: Path, server: str, app: str) -> Path:
+    """Give the path of an app's ``.env``.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+    """
+    servers = root / "servers"
+    places = [servers / server, *([servers] if server == DEFAULT_SERVER else [])]
+    for place in places:
+        path = place / f"{app}.env"
+        if is_app_file(path.name) and path.is_file():
+            return path
+    raise InputError(
+        f"{server} has no app called {app}.",
+        path=places[0],
+        remedy="See what there is: opskit apps",
+    )
 
 
 def read_tree(root: Path) -> Declared:
     """Read every server and app that abra's folder declares.
 
-    Only files named ``*.env`` directly inside a server's folder are apps; symlinks are
-    followed. What cannot be read is a problem of the app or of the tree, never an exception.
+    Every folder in ``servers/`` is a server, every ``*.env`` file directly inside it an app;
+    symlinks are followed, hidden files and folders passed over. What cannot be read is a problem
+    of the app or of the tree, never an exception.
 
     Raises
     ------
@@ -57,58 +79,54 @@ def read_tree(root: Path) -> Declared:
         `root` holds no ``servers/``.
     """
     check_root(root)
-    recipe_once.cache_clear()
-    problems: list[Problem] = []
-    servers: dict[str, DeclaredServer] = {}
-    loose: list[Path] = []
-    for entry in _entries(root / "servers", problems):
-        if entry.is_dir():
-            if not entry.name.startswith("."):
-                apps = _apps(root, entry.name, _entries(entry, problems))
-                servers[entry.name] = DeclaredServer(name=entry.name, folder=str(entry), apps=apps)
-        elif _is_app(entry):
-            loose.append(entry)
-    if loose:
-        found = servers.get(DEFAULT_SERVER)
-        apps = (found.apps if found else ()) + _apps(root, DEFAULT_SERVER, loose)
-        folder = found.folder if found else str(root / "servers")
-        servers[DEFAULT_SERVER] = DeclaredServer(name=DEFAULT_SERVER, folder=folder, apps=apps)
-    return Declared(
-        root=str(root),
-        servers=tuple(servers[name] for name in sorted(servers)),
-        problems=tuple(problems),
-    )
+    return _Tree(root).read()
 
 
-def _entries(folder: Path, problems: list[Problem]) -> list[Path]:
-    try:
-        found = sorted(folder.iterdir())
-    except OSError as error:
-        problems.append(
-            Problem(
-                path=str(folder),
-                line=0,
-                what=f"the folder cannot be read ({error.strerror}).",
-                remedy="Check that you may read it.",
+class _Tree:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._recipes = Recipes(root)
+        self._problems: list[Problem] = []
+
+    def read(self) -> Declared:
+        servers: dict[str, DeclaredServer] = {}
+        folder = self._root / "servers"
+        entries = self._entries(folder)
+        for entry in entries:
+            if is_folder(entry):
+                name = printable(entry.name)
+                apps = self._apps(entry.name, self._entries(entry))
+                servers[name] = DeclaredServer(name=name, folder=printable(str(entry)), apps=apps)
+        loose = self._apps(DEFAULT_SERVER, entries)
+        if loose:
+            found = servers.get(DEFAULT_SERVER)
+            servers[DEFAULT_SERVER] = DeclaredServer(
+                name=DEFAULT_SERVER,
+                folder=found.folder if found else printable(str(folder)),
+                apps=(found.apps if found else ()) + loose,
             )
+        return Declared(
+            root=printable(str(self._root)),
+            servers=tuple(servers[name] for name in sorted(servers)),
+            problems=tuple(self._problems),
         )
-        return []
-    problems += [
-        Problem(
-            path=str(path),
-            line=0,
-            what="the symlink points nowhere.",
-            remedy="Point it at the folder or file that was moved, or remove it.",
+
+    def _apps(self, server: str, entries: list[Path]) -> tuple[DeclaredApp, ...]:
+        return tuple(
+            read_app(self._recipes, server, entry)
+            for entry in entries
+            if is_app_file(entry.name) and not is_folder(entry)
         )
-        for path in found
-        if path.is_symlink() and not path.exists()
-    ]
-    return [path for path in found if path.exists()]
 
-
-def _is_app(path: Path) -> bool:
-    return path.name.endswith(".env") and path.name != ".env" and path.is_file()
-
-
-def _apps(root: Path, server: str, entries: list[Path]) -> tuple[DeclaredApp, ...]:
-    return tuple(read_app(root, server, path) for path in entries if _is_app(path))
+    def _entries(self, folder: Path) -> list[Path]:
+        """Give what a folder holds, in order; what points nowhere and is no app is a problem."""
+        try:
+            found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        except OSError as error:
+            self._problems.append(as_problem(unreadable(folder, error), folder))
+            return []
+        for path in found:
+            if path.is_symlink() and not is_app_file(path.name) and not path.exists():
+                missing = unreadable(path, FileNotFoundError())
+                self._problems.append(as_problem(missing, path))
+        return found

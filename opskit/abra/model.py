@@ -6,7 +6,10 @@ import msgspec
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that could not be read: where, what, and how to mend it."""
+    """Something that could not be read: where, what, and how to mend it.
+
+    `line` counts from 1; 0 means the file or folder as a whole.
+    """
 
     path: str
     line: int
@@ -15,7 +18,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret an app's enabled services use, at the version its ``.env`` names."""
+    """A secret an app's enabled services use, at the version its ``.env`` names.
+
+    `name` is the middle of `swarm_name`, between the stack and the version. `swarm_name` ends
+    with `version`, so the next version's name is the same text with another end. `env_key` is
+    the variable that gives the version, empty when no ``.env`` line could change it; `env_line`
+    is 0 when the version comes from the compose file's default. `length` and `charset` are the
+    modifiers, ``None`` and empty without. `shared` marks a name without this stack's prefix.
+    """
 
     name: str
     version: str
@@ -30,7 +40,7 @@ class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclaredConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A config an app declares, at the version in force."""
+    """A config an app's enabled services use, at the version in force."""
 
     name: str
     version: str
@@ -39,7 +49,12 @@ class DeclaredConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
-    """One ``.env`` file: an instance of a recipe on a server."""
+    """One ``.env`` file: an instance of a recipe on a server.
+
+    `recipe_version` is what ``TYPE`` pins, `revision` what is checked out. `compose_files` are
+    relative to the recipe's folder. `guessed` says that compose files are missing, so that
+    `secrets` rests on the ``.env`` too; `note` says why.
+    """
 
     server: str
     name: str

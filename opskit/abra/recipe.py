@@ -1,112 +1,114 @@
-"""Recipes on disk: where they are, which revision is checked out, what they export."""
+"""Recipes on disk: their folder, revision, compose files, sample and exports."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from opskit.abra.compose import exported
-from opskit.abra.env import EnvFile, read_env
+from opskit.abra.compose import Compose, merge, parse_compose
+from opskit.abra.conventions import exported, recipe_folders
+from opskit.abra.env import sample_modifiers
+from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
+from opskit.abra.model import Problem
+from opskit.abra.revision import revision
+from opskit.errors import InputError
 
-_SHORT = 8
-_REFERENCE = re.compile(r"ref: (?P<name>\S+)")
+_REMEDY = "Mend the recipe, or check out a version that deploys."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """A recipe's folder as it is on disk now."""
+class Enabled:
+    """The compose files an app enables, merged.
 
-    name: str
-    folder: Path
-    revision: str
-    sample: EnvFile | None
-    exports: Mapping[str, str]
-
-
-def find_recipe(root: Path, name: str) -> Recipe | None:
-    """Find ``recipes/<name>``; ``None`` when it is not on disk."""
-    folder = root / "recipes" / name
-    if not name or "/" in name or not folder.is_dir():
-        return None
-    sample = folder / ".env.sample"
-    return Recipe(
-        name=name,
-        folder=folder,
-        revision=revision(folder),
-        sample=read_env(sample) if sample.is_file() else None,
-        exports=exported(_text(folder / "abra.sh")),
-    )
-
-
-def revision(folder: Path) -> str:
-    """Give the checked-out revision: a tag if one names exactly this commit, else a short hash.
-
-    Read from the files of ``.git``: asking git for each of hundreds of apps would take seconds.
-    A folder that is no checkout has no revision.
+    `absent` lists those the recipe does not have, `unreadable` those it has in vain; `problems`
+    says what is wrong with the files that are there.
     """
-    git = _git_folder(folder)
-    if git is None:
-        return ""
-    head = _text(git / "HEAD").strip()
-    match = _REFERENCE.fullmatch(head)
-    references = _packed(git)
-    commit = head
-    if match:
-        name = match["name"]
-        commit = _text(git / name).strip() or references.get(name, "")
-    if not commit:
-        return ""
-    tag = _tag_of(git, commit, references)
-    return tag or commit[:_SHORT]
+
+    compose: Compose
+    absent: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
-def _git_folder(folder: Path) -> Path | None:
-    git = folder / ".git"
-    if git.is_dir():
-        return git
-    # A worktree or submodule has a file that points at the folder.
-    pointed = _text(git).strip().removeprefix("gitdir: ") if git.is_file() else ""
-    return (folder / pointed) if pointed else None
+class Recipe:
+    """A recipe's folder as it is on disk; what was read once is kept.
+
+    Parameters
+    ----------
+    folder
+        Below ``recipes/``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.exports: Mapping[str, str] = exported(_text(folder / "abra.sh"))
+        self.modifiers: Mapping[str, Mapping[str, str]] = sample_modifiers(
+            _bytes(folder / ".env.sample")
+        )
+        self.checkout = revision(folder)
+        self._enabled: dict[tuple[str, ...], Enabled] = {}
+
+    def enabled(self, names: tuple[str, ...]) -> Enabled:
+        """Give the compose files of these names, merged in that order."""
+        known = self._enabled.get(names)
+        if known is None:
+            known = self._enabled[names] = self._read(names)
+        return known
+
+    def _read(self, names: tuple[str, ...]) -> Enabled:
+        read: list[Compose] = []
+        absent: list[str] = []
+        unreadable: list[str] = []
+        problems: list[Problem] = []
+        for name in names:
+            path = self.folder / name
+            if not exists(path):
+                absent.append(name)
+                continue
+            try:
+                compose = parse_compose(read_bytes(path))
+            except InputError as error:
+                unreadable.append(name)
+                problems.append(as_problem(error, path))
+                continue
+            if not compose.valid:
+                unreadable.append(name)
+            read.append(compose)
+            problems += [
+                Problem(path=printable(str(path)), line=f.line, what=f.what, remedy=_REMEDY)
+                for f in compose.faults
+            ]
+        return Enabled(
+            compose=merge(read),
+            absent=tuple(absent),
+            unreadable=tuple(unreadable),
+            problems=tuple(problems),
+        )
 
 
-def _packed(git: Path) -> dict[str, str]:
-    """Give the packed references; for an annotated tag, the commit it peels to."""
-    found: dict[str, str] = {}
-    last = ""
-    for line in _text(git / "packed-refs").splitlines():
-        if line.startswith("^"):
-            found[last] = line[1:].strip()
-        elif line and not line.startswith("#"):
-            commit, _, last = line.partition(" ")
-            found[last] = commit
-    return found
+class Recipes:
+    """The recipes of an abra folder, each read when first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "recipes"
+        self._known: dict[str, Recipe | None] = {}
+
+    def find(self, name: str) -> Recipe | None:
+        """Find a recipe; ``None`` when it is not on disk."""
+        if name not in self._known:
+            folders = (self._folder / folder for folder in recipe_folders(name))
+            found = next((folder for folder in folders if is_folder(folder)), None)
+            self._known[name] = None if found is None else Recipe(found)
+        return self._known[name]
 
 
-def _tag_of(git: Path, commit: str, packed: Mapping[str, str]) -> str:
-    tags = {
-        n.removeprefix("refs/tags/"): c for n, c in packed.items() if n.startswith("refs/tags/")
-    }
-    loose = git / "refs" / "tags"
-    if loose.is_dir():
-        tags |= {
-            str(path.relative_to(loose)): _text(path).strip()
-            for path in loose.rglob("*")
-            if path.is_file()
-        }
-    return max((name for name, tagged in tags.items() if tagged == commit), default="")
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except InputError:
+        return b""
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-@lru_cache(maxsize=512)
-def recipe_once(root: Path, name: str) -> Recipe | None:
-    """Find a recipe once for a whole reading; call ``recipe_once.cache_clear`` before the next."""
-    return find_recipe(root, name)
+    return decode(_bytes(path))

@@ -224,16 +224,18 @@ def test_symlinked_trees_folders_and_files_are_followed(root: Path, tmp_path: Pa
     declared = read_tree(root)
 
     assert {s.name: [a.name for a in s.apps] for s in declared.servers} == {
-        "one.example": ["b"],
+        "one.example": ["b", "gone"],
         "two.example": ["a"],
     }
-    assert "points nowhere" in declared.problems[0].what
+    gone = declared.servers[0].apps[1]
+    assert "points nowhere" in gone.problems[0].what
+    assert "cannot be read" in gone.note
 
 
 def test_broken_yaml_is_a_problem_with_file_and_line(root: Path, write: Write) -> None:
     app = app_of(write, root, "SECRET_DB_PASSWORD_VERSION=v1\n", "services:\n  app: [\nx: y\n")
 
-    assert not app.secrets
+    assert app.guessed
     assert app.problems[0].path.endswith("recipes/shop/compose.yml")
     assert app.problems[0].line
 
@@ -243,16 +245,6 @@ def test_a_missing_required_variable_is_a_problem_naming_it(root: Path, write: W
     (problem,) = app_of(write, root, "", compose).problems
 
     assert "SECRET_DB_PASSWORD_VERSION" in problem.what
-
-
-def test_the_revision_names_tag_or_commit(root: Path, write: Write) -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    write("recipes/shop/.git/HEAD", "ref: refs/heads/main\n")
-    write("recipes/shop/.git/refs/heads/main", commit)
-    assert app_of(write, root, "").revision == commit[:8]
-
-    write("recipes/shop/.git/packed-refs", f"# pack-refs\n{commit} refs/tags/1.2.0+3\n")
-    assert app_of(write, root, "").revision == "1.2.0+3"
 
 
 def test_no_value_of_the_env_file_leaves_except_names_and_versions(
