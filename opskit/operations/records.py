@@ -1,0 +1,97 @@
+"""What the journal remembers: runs, steps, notes and approvals, never a secret's value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+Scalar = str | int | float | bool | None
+Phase = Literal["do", "undo"]
+StepStatus = Literal["running", "done", "failed", "skipped"]
+Ended = Literal["done", "failed", "rolled-back", "partly-rolled-back", "interrupted"]
+RunStatus = Literal["running", "crashed"] | Ended
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a plan.
+
+    Parameters
+    ----------
+    run
+        The id; ids sort by the time they were made.
+    status
+        ``crashed`` when it never ended and no process works on it any more.
+    plan
+        The plan as JSON, byte for byte as it was begun with.
+    actor, host, pid
+        The operating system user, machine and process that last worked on it.
+    identity
+        The person the operator claims to be, or empty.
+    """
+
+    run: str
+    kind: str
+    status: RunStatus
+    plan_digest: str
+    plan: bytes
+    actor: str
+    host: str
+    pid: int
+    identity: str
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a run, done or undone.
+
+    Parameters
+    ----------
+    unit, step
+        Its place in the plan; both count from 0.
+    attempt
+        How often it was begun, from 1.
+    status
+        ``running`` also when a crash left its outcome unknown.
+    detail, result
+        What it was about to do, and what came of it.
+    """
+
+    run: str
+    unit: int
+    step: int
+    phase: Phase
+    attempt: int
+    status: StepStatus
+    server: str
+    app: str
+    stack: str
+    action: str
+    subject: str
+    detail: Mapping[str, Scalar]
+    result: Mapping[str, Scalar]
+    error: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person wrote beside a run."""
+
+    run: str
+    at: datetime
+    text: str
+    identity: str
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed person's yes to a plan; `claimed_source` says who vouches for the name."""
+
+    plan_digest: str
+    identity: str
+    claimed_source: str
+    at: datetime

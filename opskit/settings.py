@@ -1,0 +1,97 @@
+"""Where opskit keeps its state, and the defaults an operator may set in one small file.
+
+``~/.config/opskit/config.toml`` (all keys are optional)::
+
+    deadline = 15              # seconds for each server, whatever hangs
+    max_parallel = 8           # stacks worked on at once
+    keep = 1                   # superseded versions that a prune leaves
+    deploy = "services"        # or "stack", "abra", "none"
+    pass_template = "hosts/{server}/{app}/{secret}"
+
+    [hooks]                    # recipe = the hook that tells its database the new password
+    wordpress = "mariadb"
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from opskit.errors import InputError
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator's defaults.
+
+    Parameters
+    ----------
+    deadline
+        Seconds for each server, whatever hangs.
+    max_parallel
+        Stacks worked on at once.
+    keep
+        Superseded versions of a secret that a prune leaves.
+    deploy
+        How services get a new version.
+    pass_template
+        Where the password store keeps a secret.
+    hooks
+        The credential hook of each recipe that needs one.
+    """
+
+    deadline: Seconds = 15.0
+    max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 8
+    keep: Annotated[int, msgspec.Meta(ge=0)] = 1
+    deploy: Literal["services", "stack", "abra", "none"] = "services"
+    pass_template: str = "hosts/{server}/{app}/{secret}"  # noqa: S105 (a path, not a password)
+    hooks: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the operator's settings; without a file, the defaults.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not TOML, or has a key or value opskit does not know.
+    """
+    path = _base(environ, "XDG_CONFIG_HOME", ".config") / "opskit" / "config.toml"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", path=path) from error
+    try:
+        return msgspec.toml.decode(content, type=Settings)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{error}.", path=path, remedy=f"Known keys: {', '.join(Settings.__struct_fields__)}."
+        ) from error
+
+
+def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Give the folder of the journal and of locks.
+
+    ``OPSKIT_STATE_DIR``, else ``opskit`` in ``XDG_STATE_HOME``, else in ``~/.local/state``.
+    """
+    if configured := environ.get("OPSKIT_STATE_DIR"):
+        return Path(configured).expanduser().absolute()
+    return _base(environ, "XDG_STATE_HOME", ".local/state") / "opskit"
+
+
+def journal_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Give the journal's file."""
+    return state_dir(environ) / "journal.sqlite"
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    configured = Path(environ.get(variable, ""))
+    # The XDG specification says to ignore relative paths.
+    return configured if configured.is_absolute() else Path.home() / default
