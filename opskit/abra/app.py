@@ -75,7 +75,7 @@ def read_app(recipes: Recipes, server: str, path: Path) -> DeclaredApp:
 
 def _note(env: EnvFile, named: str, recipe: Recipe | None, enabled: Enabled | None) -> str:
     """Say why the compose files do not tell all secrets, if they do not."""
-    if not env.sha256:
+    if not env.readable:
         return "the .env cannot be read; its secrets are not known"
     if not named:
         return f"the .env names no recipe (TYPE=); its {_GUESSED}"
@@ -96,7 +96,7 @@ def _env_problems(env: EnvFile, named: str, enabled: Enabled | None) -> list[Pro
     if path != str(env.path):
         what = "the file's name has characters that cannot be shown."
         found.append(Problem(path=path, line=0, what=what, remedy="Rename it."))
-    if not named and all(problem.line for problem in env.problems):
+    if not named and env.readable:
         what = "the file names no recipe."
         found.append(Problem(path=path, line=0, what=what, remedy="Write TYPE=<recipe> in it."))
     if "COMPOSE_FILE" in env.values:

@@ -193,10 +193,11 @@ class _Reader:
                 for source in value.value if _is(value, SequenceNode) else [value]:
                     inherited = {**self._pairs_of(source), **inherited}
                 continue
-            name = _text(key)
-            if name in own:
-                self._fault(key, f"the key {name!r} stands here twice.")
-            own[name] = value
+            if _is(key, ScalarNode):
+                name = _text(key)
+                if name in own:
+                    self._fault(key, f"the key {name!r} stands here twice.")
+                own[name] = value
         merged = self._pairs[id(node)] = {**inherited, **own}
         return merged
 

@@ -64,6 +64,11 @@ class EnvFile:
     problems: tuple[Problem, ...]
     sha256: str
 
+    @property
+    def readable(self) -> bool:
+        """Whether it was text at all; single lines may be at fault all the same."""
+        return all(problem.line for problem in self.problems)
+
     def __repr__(self) -> str:
         return f"EnvFile(path={str(self.path)!r}, keys={list(self.values)!r})"
 

@@ -55,10 +55,12 @@ def env_path(root: Path, server: str, app: str) -> Path:
     """
     servers = root / "servers"
     places = [servers / server, *([servers] if server == DEFAULT_SERVER else [])]
-    for place in places:
-        path = place / f"{app}.env"
-        if is_app_file(path.name) and path.is_file():
-            return path
+    # Neither may lead elsewhere: plans that were saved name them too.
+    if not any("/" in part or part in {"", ".", ".."} for part in (server, app)):
+        for place in places:
+            path = place / f"{app}.env"
+            if is_app_file(path.name) and path.is_file():
+                return path
     raise InputError(
         f"{server} has no app called {app}.",
         path=places[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,29 @@ def test_a_line_that_cannot_be_changed_safely_is_refused_with_its_place(data: by
 def test_what_is_no_version_is_refused(version: str) -> None:
     with pytest.raises(InputError):
         set_value(b"SECRET_DB_VERSION=v1\n", KEY, version)
+
+
+_TOKENS = st.sampled_from(
+    ["SECRET_DB_VERSION", "A", "=", "=", "=", "'", '"', "v1", " ", "#", "\n", "\n", "\r\n", "$A",
+     "${A}", "\\", "export ", ":", "\u00e9", "SECRET_X_VERSION=v1", "\t"]
+)  # fmt: skip
+_MESSES = st.lists(_TOKENS, max_size=25).map("".join).map(str.encode)
+
+
+@given(st.one_of(_MESSES, st.binary(max_size=80)), st.sampled_from(["v2", "v10", "2024-a"]))
+def test_whatever_the_file_the_value_is_set_or_nothing_is(data: bytes, version: str) -> None:
+    before = parse_env(data, Path("x"))
+    with contextlib.suppress(InputError):
+        changed = set_value(data, KEY, version)
+        after = parse_env(changed, Path("x"))
+
+        assert after.values[KEY] == version
+        assert set(after.values) == {*before.values, KEY}
+        if KEY in before.values:
+            lines = zip(data.split(b"\n"), changed.split(b"\n"), strict=True)
+            assert sum(old != new for old, new in lines) <= 1
+        else:
+            assert unset_value(changed, KEY, version) == data
 
 
 _LINES = st.sampled_from(

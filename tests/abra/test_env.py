@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opskit.abra.env import parse_env, read_env
+from opskit.abra.env import parse_env, read_env, sample_modifiers
+from opskit.abra.statements import NO_VALUE, TRAILING, UNCLOSED
 
 PATH = Path("app.env")
 
@@ -42,6 +44,17 @@ def values(text: str | bytes) -> dict[str, str]:
         ("B=b\nA='$B'\n", "$B"),
         ("A=${NOTHING:-1}\n", "1"),
         ("A=$NOTHING\n", ""),
+        ("B=b\nA=${B}x$Bx\n", "bxbx"),
+        ("b=b\nA=$b${b}\n", "$b${b}"),
+        ("B=b\nA=\\$B\n", "$B"),
+        ("A=pa$$word\n", "pa$$word"),
+        ('A="one\\ntwo \\"three\\""\n', 'one\ntwo "three"'),
+        ("A='one\\ntwo'\n", "one\\ntwo"),
+        ('A="one\ntwo"\n', "one\ntwo"),
+        ("A: 1\n", "1"),
+        ("A= # a comment\n", ""),
+        ("B=b\nA=${B-c}\n", "b"),
+        ("B=\nA=${B-c}\n", ""),
     ],
 )
 def test_a_value_is_read_as_abra_reads_it(text: str, expected: str) -> None:
@@ -110,6 +123,53 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
 
     assert not env.values
     assert "cannot be read" in env.problems[0].what
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "giant"])
+def test_what_is_no_small_file_is_a_problem_and_never_waits(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.env"
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "loop":
+            path.symlink_to(path)
+        case _:
+            with path.open("wb") as stream:
+                stream.truncate(100_000_000)
+    (problem,) = read_env(path).problems
+
+    assert problem.path == str(path)
+    assert problem.line == 0
+    assert not read_env(path).readable
+
+
+def test_a_default_in_the_file_is_reported_as_abra_does_not_know_it() -> None:
+    (problem,) = parse_env(b"A=1\nB=${C:-hunter2}\n", PATH).problems
+
+    assert problem.line == 2
+    assert "hunter2" not in problem.what
+
+
+@given(st.binary(max_size=120))
+def test_no_problem_quotes_the_file(data: bytes) -> None:
+    known = (UNCLOSED, TRAILING, NO_VALUE, "the value holds ", "abra does not ", "the file is ")
+
+    assert all(problem.what.startswith(known) for problem in parse_env(data, PATH).problems)
+
+
+@pytest.mark.parametrize("mark", ["#", "# ", "#   ", "  #\t"])
+def test_a_sample_gives_the_modifiers_of_commented_out_lines(mark: str) -> None:
+    sample = f"{mark}A=v1 # length=9\nB=v1 # length=8\n{mark}B=v1 # length=7\n".encode()
+
+    assert sample_modifiers(sample) == {"A": {"length": "9"}, "B": {"length": "8"}}
+
+
+def test_unknown_modifiers_are_kept() -> None:
+    env = parse_env(b"S=v1 # length=9 rotate=monthly see wiki?p=1\n", PATH)
+
+    assert env.modifiers["S"] == {"length": "9", "rotate": "monthly"}
 
 
 def test_the_repr_shows_no_value() -> None:

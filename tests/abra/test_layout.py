@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared, DeclaredApp, DeclaredSecret
@@ -259,3 +264,112 @@ def test_the_root_is_abra_dir_or_the_home_folder(root: Path, tmp_path: Path) -> 
     assert default_root({"ABRA_DIR": str(root)}) == root
     with pytest.raises(InputError, match="servers"):
         default_root({"ABRA_DIR": str(tmp_path / "nowhere")})
+
+
+def test_without_a_home_folder_the_sentence_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(_: Path) -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(InputError, match="Set ABRA_DIR"):
+        default_root({})
+
+
+def test_a_server_without_apps_is_still_a_server(root: Path) -> None:
+    (server,) = read_tree(root).servers
+
+    assert (server.name, server.apps) == ("one.example", ())
+    assert server.folder == str(root / "servers" / "one.example")
+
+
+def test_a_link_to_a_server_that_is_gone_is_a_problem(root: Path) -> None:
+    (root / "servers" / "moved.example").symlink_to(root / "nowhere")
+    declared = read_tree(root)
+
+    assert [server.name for server in declared.servers] == ["one.example"]
+    assert declared.problems[0].path == str(root / "servers" / "moved.example")
+    assert "points nowhere" in declared.problems[0].what
+
+
+def test_a_file_name_that_is_not_utf8_is_an_app_with_a_problem(root: Path) -> None:
+    folder = os.fsencode(root / "servers" / "one.example")
+    Path(os.fsdecode(folder + b"/caf\xe9.example.env")).write_text("TYPE=x\n")
+    declared = read_tree(root)
+
+    assert only_app(declared).name == "caf\\udce9.example"
+    assert any("Rename it" in problem.remedy for problem in only_app(declared).problems)
+    assert msgspec.json.decode(msgspec.json.encode(declared), type=Declared) == declared
+
+
+def test_an_env_file_that_is_none_is_still_an_app(root: Path) -> None:
+    os.mkfifo(root / "servers" / "one.example" / "pipe.example.env")
+    app = only_app(read_tree(root))
+
+    assert (app.name, app.stack, app.env_sha256) == ("pipe.example", "pipe_example", "")
+    assert app.guessed
+    assert app.problems[0].what == "this is no regular file."
+
+
+def test_a_changed_recipe_is_read_anew(root: Path, write: Write) -> None:
+    env = "SECRET_DB_PASSWORD_VERSION=v1\nSECRET_OTHER_VERSION=v1\n"
+    assert secret_of(app_of(write, root, env)).name == "db_password"
+
+    other = COMPOSE.replace("_db_password_", "_ab_password_")
+    assert secret_of(app_of(write, root, env, other)).name == "ab_password"
+
+
+def test_the_hash_is_that_of_the_bytes(root: Path, write: Write) -> None:
+    app = app_of(write, root, "DOMAIN=d\n")
+
+    assert app.env_sha256 == hashlib.sha256(Path(app.env_file).read_bytes()).hexdigest()
+
+
+def test_two_apps_may_come_to_share_a_stack_name(root: Path, write: Write) -> None:
+    long = "an-organisation-with-a-very-long-name-indeed."
+    for name in (f"{long}one.example", f"{long}two.example"):
+        write(f"servers/one.example/{name}.env", "TYPE=x\n")
+    stacks = {app.stack for app in read_tree(root).servers[0].apps}
+
+    assert len(stacks) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "revision"),
+    [
+        ('["coop-cloud.${STACK_NAME}.version=1.2.0+3"]', "1.2.0+3"),
+        ('{"coop-cloud.${STACK_NAME}.version": 1.2.0+3}', "1.2.0+3"),
+        ('["coop-cloud.${STACK_NAME}.app.version=0.1.0"]', "0.1.0"),
+        ('["coop-cloud.${STACK_NAME}.version=${X}"]', ""),
+        ('["coop-cloud.${STACK_NAME}.version="]', ""),
+        ("[]", ""),
+    ],
+)
+def test_without_a_checkout_the_labels_tell_the_revision(
+    root: Path, write: Write, labels: str, revision: str
+) -> None:
+    compose = f"services: {{app: {{deploy: {{labels: {labels}}}}}}}"
+
+    assert app_of(write, root, "", compose).revision == revision
+
+
+@given(st.binary(max_size=120), st.binary(max_size=120))
+def test_no_files_at_all_make_it_fail(env: bytes, compose: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, data in {
+            "servers/s/a.env": b"TYPE=r\n" + env,
+            "servers/s/b.env": env,
+            "recipes/r/compose.yml": compose,
+            "recipes/r/abra.sh": env,
+            "recipes/r/.env.sample": env,
+            "recipes/r/.git/HEAD": env,
+            "recipes/r/.git/index": compose,
+        }.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(data)
+        declared = read_tree(root)
+
+        assert [app.name for app in declared.servers[0].apps] == ["a", "b"]
+        assert msgspec.json.decode(msgspec.json.encode(declared), type=Declared) == declared
