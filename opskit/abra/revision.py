@@ -138,8 +138,12 @@ def _peeled(shared: Path, name: str) -> str:
 def _asked(folder: Path, commit: str, unknown: tuple[str, ...]) -> str:  # noqa: ARG001 (the key)
     """Ask git, once for each state: packed objects are its own business."""
     command = ["git", "-C", str(folder), "tag", "--points-at", commit]
+    # Within a git hook, GIT_DIR and its like would point at another repository.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     try:
-        answer = subprocess.run(command, capture_output=True, check=True, timeout=5)
+        answer = subprocess.run(
+            command, env=environment, capture_output=True, check=True, timeout=5
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return max(decode(answer.stdout).split(), default="")

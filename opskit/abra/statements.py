@@ -2,9 +2,11 @@
 
 Read as abra reads them, whose parser is a fork of https://github.com/joho/godotenv: ``KEY=value``
 or ``KEY: value`` after an optional ``export``, quotes that may span lines, comments after
-whitespace. Unlike there one bad statement does not spoil the file. python-dotenv's parser was
-measured too: it keeps neither quotes nor positions, both needed here, and is some ten times
-slower, which a fleet of hundreds of files notices.
+whitespace. Three things differ on purpose: one bad statement does not spoil the file, the first of
+two comments on a line ends the value, and a comment right behind ``KEY=`` is one.
+
+python-dotenv's parser does not fit: it keeps neither the quotes, which decide on expansion, nor
+positions, which editing needs, and takes four times as long over a fleet's hundreds of files.
 """
 
 from __future__ import annotations

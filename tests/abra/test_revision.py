@@ -88,6 +88,16 @@ def test_a_tag_on_this_commit_is_named(
     assert revision(folder) == f"1.2.0+3.4 ({short(git)})"
 
 
+def test_a_surrounding_git_hook_does_not_confuse_it(
+    git: Git, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git("tag", "-a", "-m", "x", "1.0.0")
+    git("repack", "-a", "-d", "-q")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+
+    assert revision(folder) == f"1.0.0 ({short(git)})"
+
+
 def test_a_tag_on_another_commit_is_not(git: Git, folder: Path) -> None:
     git("tag", "-a", "-m", "x", "1.0.0")
     git("commit", "-q", "--allow-empty", "-m", "Second")
