@@ -1,0 +1,245 @@
+"""An app's ``.env`` on the disk: replaced so that it is wholly old or wholly new, and committed.
+
+The new content is written beside the file, given the file's owner, mode and extended attributes
+(access control lists among them), synced, and renamed over it. Links are followed: the file they
+lead to is the one replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from opskit.errors import InputError, MissingToolError, StalePlanError, StepError
+from opskit.operations.pathlock import path_lock
+
+_FILE_PATIENCE_S = 10.0
+_ACL = "system.posix_acl_access"
+
+_GIT_DEADLINE_S = 60.0
+_INDEX_PATIENCE_S = 5.0
+_INDEX_PAUSE_S = 0.2
+_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+"""Variables that a git hook sets for what it runs, and that would lead to another checkout."""
+
+
+def replace_env(path: Path, *, expected_sha256: str, content: bytes) -> str:
+    """Replace a file's content, if it still is what the caller saw.
+
+    Parameters
+    ----------
+    path
+        The file, or a link to it.
+    expected_sha256
+        The digest of what `content` was made from.
+    content
+        The whole new content.
+
+    Returns
+    -------
+    str
+        The digest of the new content.
+
+    Raises
+    ------
+    StalePlanError
+        The file changed or is gone; it was not touched.
+    LockHeldError
+        Another opskit is replacing it.
+    InputError
+        It must not be replaced; the text says why.
+    StepError
+        It could not be replaced; the old content is in place, unless the text says otherwise.
+    """
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise StalePlanError(f"{path} is gone or leads nowhere ({error}). Plan again.") from error
+    with path_lock(target, patience=_FILE_PATIENCE_S):
+        _remove_leftovers(target)
+        _replace(target, expected_sha256, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _prefix(target: Path) -> str:
+    # Of fixed length, as a domain may fill a file name; never ending in .env, as abra reads those.
+    return f".opskit-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+
+
+def _remove_leftovers(target: Path) -> None:
+    # Under the lock nobody writes one, so what is there was left by a killed process.
+    with suppress(OSError):
+        for leftover in target.parent.glob(f"{_prefix(target)}*.tmp"):
+            leftover.unlink()
+
+
+def _check_replaceable(target: Path) -> None:
+    found = target.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError("is not a regular file.", path=target)
+    if found.st_nlink > 1:
+        raise InputError(
+            f"has {found.st_nlink} hard links; replacing it would leave its other names with the "
+            "old content.",
+            path=target,
+            remedy="Make those symbolic links to it, or copies.",
+        )
+    # root may write anything, but a file that nobody may write is meant to be left alone.
+    if not found.st_mode & 0o222 or not os.access(target, os.W_OK):
+        raise InputError(
+            "is read-only and was not changed.", path=target, remedy="Make it writable first."
+        )
+
+
+def _replace(target: Path, expected_sha256: str, content: bytes) -> None:
+    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}.tmp")
+    state = "the old content is in place"
+    try:
+        _check_replaceable(target)
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _write(temporary, content, like=target)
+            # Compared last, so that hardly any time is left in which an editor could save.
+            if hashlib.sha256(target.read_bytes()).hexdigest() != expected_sha256:
+                raise StalePlanError(
+                    f"{target} changed since the plan was made, and was not touched. Plan again."
+                )
+            temporary.replace(target)
+            state = "the new content is in place, but a loss of power may undo it"
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+            with suppress(OSError):
+                temporary.unlink()
+    except OSError as error:
+        raise StepError(f"{target} was not replaced: {error.strerror}; {state}.") from error
+
+
+def _write(temporary: Path, content: bytes, *, like: Path) -> None:
+    model = like.stat()
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        made = os.fstat(descriptor)
+        # The owner before the mode, as changing the owner clears bits of it.
+        if (made.st_uid, made.st_gid) != (model.st_uid, model.st_gid):
+            try:
+                os.fchown(descriptor, model.st_uid, model.st_gid)
+            except PermissionError as error:
+                raise InputError(
+                    f"belongs to user {model.st_uid} and group {model.st_gid}, which you could "
+                    "not keep, and was not changed.",
+                    path=like,
+                    remedy="Run opskit as its owner.",
+                ) from error
+        _copy_attributes(like, descriptor)
+        os.fchmod(descriptor, stat.S_IMODE(model.st_mode))
+        os.fsync(descriptor)
+
+
+def _copy_attributes(source: Path, descriptor: int) -> None:
+    if not hasattr(os, "listxattr"):  # Linux has these calls, other systems have not
+        return
+    try:
+        wanted = os.listxattr(source)
+        if _ACL in os.listxattr(descriptor) and _ACL not in wanted:
+            # The folder's default list, which the file did not have.
+            os.removexattr(descriptor, _ACL)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return
+        raise
+    for name in wanted:
+        try:
+            os.setxattr(descriptor, name, os.getxattr(source, name))
+        except OSError:
+            # Others (security., trusted.) are the system's own, often not ours to set.
+            if name.startswith(("user.", "system.")):
+                raise
+
+
+def commit_env(path: Path, message: str) -> str | None:
+    """Commit just this file, when it is in a git checkout and under version control there.
+
+    What else is staged or changed stays so. A file git does not track, ignored or not, is left
+    so too: it may hold what its owner does not want to share.
+
+    Returns
+    -------
+    str or None
+        The commit's hash, or ``None`` when there was nothing to commit.
+
+    Raises
+    ------
+    StepError
+        git refused, or took too long; the text has its words.
+    LockHeldError
+        Another opskit is committing in this checkout.
+    MissingToolError
+        It is in a checkout, and git is not installed.
+    """
+    target = path.resolve()
+    checkout = next((p for p in target.parents if (p / ".git").exists()), None)
+    if checkout is None:
+        return None
+    with path_lock(checkout, patience=_GIT_DEADLINE_S):
+        status = _git(target, "status", "--porcelain", "--", target.name)
+        if not status or status.startswith("??"):
+            return None
+        _git(target, "commit", "--quiet", "--only", "-m", message, "--", target.name)
+        return _git(target, "rev-parse", "HEAD").strip()
+
+
+def _git(target: Path, *arguments: str) -> str:
+    until = time.monotonic() + _INDEX_PATIENCE_S
+    while True:
+        status, output, errors = _run_git(target, arguments)
+        if status == 0:
+            return output
+        # An editor's git takes the index for moments; a lock that stays is for the operator.
+        if "index.lock" not in errors or time.monotonic() >= until:
+            words = " ".join((errors or output).split())
+            raise StepError(f"git could not {arguments[0]} {target}: {words[:500]}")
+        time.sleep(_INDEX_PAUSE_S)
+
+
+def _run_git(target: Path, arguments: Sequence[str]) -> tuple[int, str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        process = subprocess.Popen(
+            ["git", "--literal-pathspecs", "-C", target.parent, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            errors="replace",
+            # A session of its own: Ctrl-C lets a commit end, the deadline ends its hooks too.
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise MissingToolError(
+            f"{target} is in a git checkout, and git is not installed: install it, or leave "
+            "--commit out."
+        ) from error
+    try:
+        output, errors = process.communicate(timeout=_GIT_DEADLINE_S)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise StepError(
+            f"git {arguments[0]} of {target} did not end within {_GIT_DEADLINE_S:g} s, perhaps "
+            "for a hook or a signing key; see git log for whether it was made."
+        ) from error
+    return process.returncode, output, errors
