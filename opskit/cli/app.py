@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from opskit.cli import demo, read
@@ -36,21 +35,20 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit status."""
     try:
-        status = app(arguments, standalone_mode=False)
+        app(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FINE
     except (InputError, MissingToolError) as error:
         return _say(str(error), BAD_INPUT)
     except OpskitError as error:
         return _say(str(error), FAILED)
-    except click.UsageError as error:
-        error.show()
-        return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         return _say("interrupted.", INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone, as in `opskit secrets | head`.
         sys.stdout = None
         return FINE
-    return status if isinstance(status, int) else FINE
+    return FINE
 
 
 def _say(sentence: str, status: int) -> int:

@@ -47,18 +47,17 @@ def demo(
     ] = EngineKind.embedded,
     servers: Annotated[int, typer.Option(min=1, max=30, help="How many real servers.")] = 3,
     ssh: Annotated[bool, typer.Option("--ssh", help="Reach real servers over ssh.")] = False,
-) -> int:
+) -> None:
     """Start a demo fleet, look at it (or run CMD with it), and stop it."""
     with _fleet(engine, servers, ssh=ssh) as fleet:
         environment = {**os.environ, **fleet.env}
         for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
             environment.pop(name, None)
         if command:
-            return _run(command, environment)
+            raise typer.Exit(_run(command, environment))
         os.environ.clear()
         os.environ.update(environment)
         _look()
-    return 0
 
 
 def _fleet(

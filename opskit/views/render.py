@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -121,18 +121,11 @@ def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str
 
 def rich_table(
     frame: pd.DataFrame, columns: Sequence[str], caption: str, limit: int | None = None
-) -> Table:
-    """Make a terminal table; toned where a column is a state."""
+) -> Group:
+    """Make a terminal table with its caption; toned where a column is a state."""
     numeric = _numeric(frame, columns)
-    table = Table(
-        title=Text(cell_text(caption)),
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        caption=_more(len(frame), limit) or None,
-        caption_justify="left",
-    )
+    # Not the table's own title and caption: those wrap at the width of a narrow table.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(
             _title(name),
@@ -146,7 +139,8 @@ def rich_table(
                 for name, value in zip(columns, values, strict=True)
             )
         )
-    return table
+    more = _more(len(frame), limit)
+    return Group(Text(cell_text(caption), style="bold"), table, *([Text(more)] if more else []))
 
 
 def text_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:

@@ -1,0 +1,101 @@
+"""The reading commands, as an operator or a script runs them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opskit.cli.app import run
+from opskit.cli.read import VIEWS
+from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.fleet import DemoFleet
+
+Use = Callable[[DemoFleet | DockerdFleet], Path]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def on_the_demo_fleet(use: Use, demo_fleet: DemoFleet) -> None:
+    use(demo_fleet)
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "drift"])
+def test_every_view_prints_a_table(name: str, capsys: Capture) -> None:
+    assert run([name]) == 0
+    assert "2 of 6 servers missing" in capsys.readouterr().out
+
+
+def test_json_is_a_list_of_records_and_the_warning_goes_to_stderr(capsys: Capture) -> None:
+    assert run(["secrets", "--format", "json"]) == 0
+    out, err = capsys.readouterr()
+
+    assert {"server", "swarm_name", "state"} <= set(json.loads(out)[0])
+    assert "2 of 6 servers missing" in err
+
+
+def test_csv_can_be_read_back(capsys: Capture) -> None:
+    assert run(["services", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert "git_coop_example_jwt_secret_v1" in next(
+        row["secrets"] for row in rows if row["service"] == "git_coop_example_app"
+    )
+
+
+def test_where_and_server_narrow(capsys: Capture) -> None:
+    arguments = ["secrets", "--server", "coop.example", "--where", "age_days > 180", "-f", "json"]
+    assert run(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)
+
+    assert rows
+    assert {row["server"] for row in rows} == {"coop.example"}
+    assert all(row["age_days"] > 180 for row in rows)
+
+
+@pytest.mark.parametrize("where", ["nonsense ==", "nowhere > 1", "1 + 1", "server.foo()"])
+def test_a_bad_query_is_one_sentence_and_status_2(where: str, capsys: Capture) -> None:
+    assert run(["secrets", "--where", where]) == 2
+    err = capsys.readouterr().err.strip()
+
+    assert err.startswith("opskit: --where")
+    assert len(err.splitlines()) == 1
+
+
+def test_audit_has_status_1_when_it_finds_something(capsys: Capture) -> None:
+    assert run(["audit"]) == 1
+    assert run(["audit", "--where", "server == 'nowhere'"]) == 0
+
+
+def test_a_saved_snapshot_is_read_offline(tmp_path: Path, capsys: Capture) -> None:
+    path = str(tmp_path / "s.opskit")
+    assert run(["snapshot", path]) == 0
+    assert run(["apps", "--snapshot", path, "-f", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 22
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["apps", "--snapshot", "nowhere.opskit"], "nowhere.opskit"),
+        (["apps", "--server", "nowhere"], "Choose from: coop.example"),
+        (["apps", "--format", "xml"], "xml"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_bad_input_has_status_2_and_says_what(
+    arguments: list[str], says: str, capsys: Capture
+) -> None:
+    assert run(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_without_an_abra_folder_the_way_in_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("ABRA_DIR", str(tmp_path))
+    assert run(["apps"]) == 2
+    assert "ABRA_DIR" in capsys.readouterr().err
