@@ -7,6 +7,7 @@ from typing import Self
 
 from opskit.audit.registry import audit_view
 from opskit.facts import load_facts, save_facts
+from opskit.views import browse as browse  # registers the accessor
 from opskit.views.diff import diff_view
 from opskit.views.frame import View
 from opskit.views.views import Views

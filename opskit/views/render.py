@@ -22,6 +22,8 @@ from rich.text import Text
 
 HTML_ROWS = 60
 TEXT_ROWS = 60
+_WIDE = 44
+"""Longer cells may wrap; shorter ones stay on one line."""
 
 _UNSAFE = re.compile(
     # Control characters move a terminal's cursor; bidirectional marks reorder what is read.
@@ -59,14 +61,17 @@ _TONE_OF = {
 }
 _TONED_COLUMNS = frozenset({"state", "severity", "status"})
 
+# "table" in each selector outweighs what JupyterLab says of tables in outputs.
 _STYLE = """<style>
-.opskit-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
-.opskit-table caption{caption-side:top;text-align:left;padding:4px 0 6px;
+.opskit-scroll{overflow-x:auto}
+table.opskit-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
+table.opskit-table caption{caption-side:top;text-align:left;padding:4px 0 6px;
 color:var(--jp-ui-font-color1,inherit);font-weight:600}
-.opskit-table th,.opskit-table td{text-align:left;padding:3px 10px;vertical-align:top;
-max-width:26em;overflow-wrap:anywhere;border-bottom:1px solid var(--jp-border-color2,#8884)}
-.opskit-table th{font-weight:600;white-space:nowrap}
-.opskit-table td.n,.opskit-table th.n{text-align:right}
+table.opskit-table th,table.opskit-table td{text-align:left;padding:3px 12px 3px 0;
+vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-color2,#8884)}
+table.opskit-table th{font-weight:600}
+table.opskit-table td.w{white-space:normal;min-width:20em;max-width:36em;overflow-wrap:anywhere}
+table.opskit-table td.n,table.opskit-table th.n{text-align:right}
 .opskit-tone{display:inline-block;padding:0 7px;border-radius:9px;white-space:nowrap}
 .opskit-more{font-size:12px;padding:4px 0;color:var(--jp-ui-font-color1,inherit)}
 </style>"""
@@ -105,7 +110,7 @@ def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str
     rows = "".join(
         "<tr>"
         + "".join(
-            f"<td{_class(name in numeric)}>{_html_cell(name, value)}</td>"
+            _html_cell(name, value, numeric=name in numeric)
             for name, value in zip(columns, values, strict=True)
         )
         + "</tr>"
@@ -114,8 +119,9 @@ def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str
     more = _more(len(frame), HTML_ROWS)
     note = f'<div class="opskit-more">{html.escape(more)}</div>' if more else ""
     return (
-        f'{_STYLE}<table class="opskit-table"><caption>{html.escape(cell_text(caption))}'
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
+        f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table">'
+        f"<caption>{html.escape(cell_text(caption))}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
     )
 
 
@@ -188,10 +194,14 @@ def _tone(column: str, value: object) -> str:
     return _TONE_OF.get(value, "")
 
 
-def _html_cell(column: str, value: object) -> str:
-    text = html.escape(cell_text(value))
+def _html_cell(column: str, value: object, *, numeric: bool) -> str:
+    plain = cell_text(value)
+    text = html.escape(plain)
     tone = _tone(column, value)
-    if not tone:
-        return text
-    colour, ground = _TONES[tone]
-    return f'<span class="opskit-tone" style="color:{colour};background:{ground}">{text}</span>'
+    if tone:
+        colour, ground = _TONES[tone]
+        style = f"color:{colour};background:{ground}"
+        text = f'<span class="opskit-tone" style="{style}">{text}</span>'
+    wide = len(plain) > _WIDE
+    kind = ' class="w"' if wide else _class(numeric)
+    return f"<td{kind}>{text}</td>"
