@@ -58,5 +58,10 @@ class Browser:
             layout={"topStart": "search", "topEnd": "pageLength"},
             lengthMenu=[25, 100, 500],
             showIndex=False,
+            columnDefs=[{"className": "dt-left", "targets": "_all"}],
         )
-        return import_module("IPython.display").HTML(html)
+        # The library goes along, so that the output works offline and in a copied notebook.
+        script = import_module("itables.javascript").generate_init_offline_itables_html(
+            import_module("itables.options").dt_bundle
+        )
+        return import_module("IPython.display").HTML(script + html)

@@ -22,7 +22,7 @@ from rich.text import Text
 
 HTML_ROWS = 60
 TEXT_ROWS = 60
-_WIDE = 44
+_WIDE = 34
 """Longer cells may wrap; shorter ones stay on one line."""
 
 _UNSAFE = re.compile(
@@ -67,11 +67,11 @@ _STYLE = """<style>
 table.opskit-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 table.opskit-table caption{caption-side:top;text-align:left;padding:4px 0 6px;
 color:var(--jp-ui-font-color1,inherit);font-weight:600}
-table.opskit-table th,table.opskit-table td{text-align:left;padding:3px 12px 3px 0;
+table.opskit-table th,table.opskit-table td{text-align:left!important;padding:3px 12px 3px 0;
 vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-color2,#8884)}
 table.opskit-table th{font-weight:600}
-table.opskit-table td.w{white-space:normal;min-width:20em;max-width:36em;overflow-wrap:anywhere}
-table.opskit-table td.n,table.opskit-table th.n{text-align:right}
+table.opskit-table td.w{white-space:normal;min-width:17em;max-width:32em;overflow-wrap:anywhere}
+table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
 .opskit-tone{display:inline-block;padding:0 7px;border-radius:9px;white-space:nowrap}
 .opskit-more{font-size:12px;padding:4px 0;color:var(--jp-ui-font-color1,inherit)}
 </style>"""
