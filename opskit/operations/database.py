@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +22,9 @@ from filelock import FileLock, Timeout
 from opskit.errors import JournalError
 
 _T = TypeVar("_T")
+
+_SHARED_MEMORY = 32 * 1024
+"""Bytes that opening a file in WAL mode needs."""
 
 _SYSTEM_CODES = {errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EDQUOT: sqlite3.SQLITE_FULL}
 _SENTENCES = {
@@ -192,7 +196,16 @@ class Database:
             code = _SYSTEM_CODES.get(error.errno or 0, sqlite3.SQLITE_READONLY)
             return self._text(code, error.strerror or str(error))
         primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+        if primary == sqlite3.SQLITE_IOERR and self._is_disk_full():
+            primary = sqlite3.SQLITE_FULL
         return self._text(_KINDS.get(primary, primary), str(error))
+
+    def _is_disk_full(self) -> bool:
+        # SQLite reports a lack of space for its shared memory as a failing disk.
+        try:
+            return shutil.disk_usage(self.path.parent).free < _SHARED_MEMORY
+        except OSError:
+            return False
 
     def _text(self, code: int, why: str) -> str:
         sentence = _SENTENCES.get(code, "the journal {path} failed: {why}.")

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from opskit.errors import JournalError, LockHeldError
 
-_PROBE_S = 1.0
+_PROBE_S = 0.5
 
 
 class RunLocks:

@@ -331,8 +331,8 @@ for moment in itertools.count():
         def kill(frame, event, called):
             global left
             owner = type(getattr(called, "__self__", None)).__module__
-            calls_the_system = {{owner, getattr(called, "__module__", "")}} & {{"posix", "fcntl", "_io", "io"}}
-            if event.startswith("c_") and calls_the_system:
+            modules = {{owner, getattr(called, "__module__", "")}}
+            if event.startswith("c_") and modules & {{"posix", "fcntl", "_io", "io"}}:
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
                 left -= 1
@@ -354,6 +354,7 @@ print(moments[OLD], moments[NEW])
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_file_is_wholly_old_or_wholly_new(path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", KILL_EVERYWHERE, path], capture_output=True, text=True, check=False

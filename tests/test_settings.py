@@ -1,0 +1,79 @@
+"""Where state is kept, and what an operator may set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from opskit.errors import InputError
+from opskit.settings import Settings, journal_path, read_settings, state_dir
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"XDG_CONFIG_HOME": str(tmp_path)}
+
+
+def write(environ: dict[str, str], content: bytes) -> Path:
+    path = Path(environ["XDG_CONFIG_HOME"]) / "opskit" / "config.toml"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, Path.home() / ".local/state/opskit"),
+        ({"XDG_STATE_HOME": "/var/lib/me"}, Path("/var/lib/me/opskit")),
+        ({"XDG_STATE_HOME": "relative"}, Path.home() / ".local/state/opskit"),
+        ({"XDG_STATE_HOME": "/x", "OPSKIT_STATE_DIR": "/srv/state"}, Path("/srv/state")),
+        ({"OPSKIT_STATE_DIR": "~/state"}, Path.home() / "state"),
+        ({"OPSKIT_STATE_DIR": "state"}, Path.cwd() / "state"),
+        ({"OPSKIT_STATE_DIR": ""}, Path.home() / ".local/state/opskit"),
+    ],
+)
+def test_state_is_where_the_environment_says(environ: dict[str, str], expected: Path) -> None:
+    assert state_dir(environ) == expected
+    assert journal_path(environ).parent == expected
+
+
+def test_without_a_file_the_defaults_hold(environ: dict[str, str]) -> None:
+    assert read_settings(environ) == Settings()
+
+
+def test_a_file_changes_what_it_names(environ: dict[str, str]) -> None:
+    write(environ, b'deadline = 30\nkeep = 0\n[hooks]\nwordpress = "mariadb"\n')
+    settings = read_settings(environ)
+    assert settings == Settings(deadline=30.0, keep=0, hooks={"wordpress": "mariadb"})
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"deadlin = 1", "unknown field `deadlin`"),
+        (b"deadline = 0", "`float` > 0.0"),
+        (b'deadline = "15 s"', "got `str`"),
+        (b"max_parallel = 0", ">= 1"),
+        (b'deploy = "magic"', "'magic'"),
+        (b"keep = ", "Invalid value"),
+        (b"# caf\xe9", "decode"),
+    ],
+)
+def test_a_mistake_is_told_with_the_file_and_the_known_keys(
+    environ: dict[str, str], content: bytes, what: str
+) -> None:
+    path = write(environ, content)
+    with pytest.raises(InputError) as caught:
+        read_settings(environ)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert what in str(caught.value)
+    assert "Known keys: deadline, max_parallel" in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(environ: dict[str, str]) -> None:
+    path = Path(environ["XDG_CONFIG_HOME"]) / "opskit" / "config.toml"
+    path.mkdir(parents=True)
+    with pytest.raises(InputError, match="Is a directory"):
+        read_settings(environ)
