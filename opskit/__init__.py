@@ -10,12 +10,22 @@ from opskit.errors import OpskitError
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
+    from opskit.operations.options import Options
+    from opskit.operations.run import Plan, Run
+    from opskit.secrets.value import Secret
     from opskit.snapshot import Snapshot
 
-__all__ = ["Fleet", "OpskitError", "Snapshot"]
+__all__ = ["Fleet", "OpskitError", "Options", "Plan", "Run", "Secret", "Snapshot"]
 
 # Loaded when first used: pandas takes half a second, and `opskit --help` needs none of it.
-_HOMES = {"Fleet": "opskit.fleet", "Snapshot": "opskit.snapshot"}
+_HOMES = {
+    "Fleet": "opskit.fleet",
+    "Options": "opskit.operations.options",
+    "Plan": "opskit.operations.run",
+    "Run": "opskit.operations.run",
+    "Secret": "opskit.secrets.value",
+    "Snapshot": "opskit.snapshot",
+}
 
 
 def __getattr__(name: str) -> object:

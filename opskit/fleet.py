@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -12,9 +13,16 @@ from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.operations.options import Options
+from opskit.operations.plan import PlanData, is_creation
+from opskit.operations.planner import Planner
+from opskit.operations.run import Plan, Run, open_journal, resume, roll_back
+from opskit.operations.select import Selection
 from opskit.progress import Progress, default_progress
+from opskit.secrets.value import Secret
 from opskit.snapshot import Snapshot
 from opskit.swarm.observe import Observation, observe_server
+from opskit.views.frame import View
 
 _READERS = 32
 """Servers read at once by default; each waits for the network most of the time."""
@@ -108,6 +116,82 @@ class Fleet:
         else:
             observed = self._read(names, executor, progress)
         return Snapshot(Facts(taken_at=taken_at, declared=declared, observed=observed))
+
+    # -- changes: each plans and changes nothing; Plan.apply does -----------------------------
+
+    def plan_rotate(self, selection: Selection, options: Options | None = None) -> Plan:
+        """Plan a new, generated version for each selected secret.
+
+        Parameters
+        ----------
+        selection
+            Rows of a secrets view, or (server, app, secret) triples.
+        options
+            How it is to be done.
+
+        Raises
+        ------
+        InputError
+            Something selected cannot be rotated; names it and says what to do.
+        """
+        return self._plan(options, lambda planner: planner.rotate(selection))
+
+    def plan_generate(
+        self, app: str, secrets: list[str] | None = None, options: Options | None = None
+    ) -> Plan:
+        """Plan an app's declared versions that are not in the swarm yet."""
+        return self._plan(options, lambda planner: planner.generate(app, secrets))
+
+    def plan_insert(
+        self,
+        app: str,
+        secret: str,
+        value: Secret,
+        *,
+        version: str = "",
+        options: Options | None = None,
+    ) -> Plan:
+        """Plan to store a given value, at the declared version if absent, else at a new one."""
+        plan = self._plan(options, lambda planner: planner.insert(app, secret, version))
+        names = [s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)]
+        return replace(plan, values=dict.fromkeys(names, value))
+
+    def plan_remove(self, selection: Selection, options: Options | None = None) -> Plan:
+        """Plan to remove secrets that nothing uses, every version of them."""
+        return self._plan(options, lambda planner: planner.remove(selection))
+
+    def plan_prune(
+        self,
+        selection: Selection | None = None,
+        *,
+        keep: int = 1,
+        options: Options | None = None,
+    ) -> Plan:
+        """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
+        return self._plan(options, lambda planner: planner.prune(selection, keep=keep))
+
+    def plan_deploy(self, app: str, options: Options | None = None) -> Plan:
+        """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra."""
+        return self._plan(options, lambda planner: planner.deploy(app))
+
+    def journal(self) -> View:
+        """List every run this operator's journal knows."""
+        with open_journal() as journal:
+            return journal.runs_frame()
+
+    def resume(self, run: str = "") -> Run:
+        """Carry on a run that stopped; the last unfinished one when none is named."""
+        return resume(run)
+
+    def rollback(self, run: str = "") -> Run:
+        """Undo a run, finished or not; the last unfinished one when none is named."""
+        return roll_back(run)
+
+    def _plan(self, options: Options | None, make: Callable[[Planner], PlanData]) -> Plan:
+        chosen = replace(options or Options(), root=self.root)
+        # A plan is exact only over a look taken now.
+        planner = Planner(self.snapshot().facts, chosen)
+        return Plan(data=make(planner), use_pass=chosen.use_pass)
 
     def _read(
         self, names: list[str], executor: Executor, progress: Progress | None

@@ -217,6 +217,14 @@ class Journal:
         )
         return frozenset(step for (step,) in rows)
 
+    def was_undone(self, run: str, unit: int) -> bool:
+        """Tell whether undoing a unit was begun."""
+        rows = self._database.read(
+            "SELECT 1 FROM steps WHERE run = ? AND unit = ? AND phase = 'undo' LIMIT 1",
+            (run, unit),
+        )
+        return bool(rows)
+
     def was_begun(self, run: str, unit: int, step: int, phase: Phase) -> bool:
         """Tell whether a step was begun, whatever came of it."""
         return self._step_status(run, unit, step, phase) is not None

@@ -1,0 +1,331 @@
+"""Carrying a plan out: step by step, journalled before and after, undone on failure."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version as package_version
+from typing import Literal
+
+import msgspec
+
+from opskit.errors import InputError, JournalError, OpskitError, StalePlanError, UnreachableError
+from opskit.operations import lock
+from opskit.operations.journal import Journal
+from opskit.operations.plan import PlanData, Unit
+from opskit.operations.precheck import what_changed
+from opskit.operations.steps import CannotUndoError, InterruptedStepError, Site, Step, TakeLock
+from opskit.operations.steps.base import Detail
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.redact import redact
+from opskit.secrets.value import Secret
+from opskit.swarm.context import find_context
+from opskit.swarm.engine import Engine
+
+Phase = Literal["do", "undo"]
+_RENEW_LOCK_S = lock.LIFETIME.total_seconds() / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """A step began or ended; `seconds` is how long it took, `error` why it failed."""
+
+    unit: int
+    step: int
+    server: str
+    app: str
+    action: str
+    subject: str
+    phase: Phase
+    status: Literal["running", "done", "failed"]
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one unit ended."""
+
+    unit: int
+    status: Literal["done", "rolled-back", "failed", "interrupted", "skipped"]
+    error: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Runner:
+    """Carries out one run of one plan.
+
+    Parameters
+    ----------
+    data, journal, run
+        What to do, where to write it down, under which id.
+    values
+        Values the operator gave, by swarm name.
+    identity
+        The claimed person, as the journal and the lock will show it.
+    max_parallel
+        Stacks worked on at once.
+    keep_going
+        Go on with other stacks after one failed.
+    keep_failed
+        Leave a failed new version in the swarm, labelled failed, for a look at it.
+    seconds
+        Deadline of one call to an engine.
+    on_progress
+        Told of every step as it begins and ends, from worker threads.
+    outcomes
+        How each unit ended, once it is over.
+    """
+
+    data: PlanData
+    journal: Journal
+    run: str
+    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+    identity: str = ""
+    store: PassStore | None = None
+    max_parallel: int = 8
+    keep_going: bool = False
+    seconds: float = 30.0
+    on_progress: Callable[[Progressed], None] = lambda _: None
+    stop: threading.Event = field(default_factory=threading.Event)
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+
+    def start(self) -> str:
+        """Check that the world is as the plan saw it, open the run, and carry it out.
+
+        Raises
+        ------
+        StalePlanError
+            The world moved; nothing was changed.
+        JournalError
+            The journal cannot be written; nothing was changed.
+        """
+        changed = [line for unit in self.data.units for line in self._stale(unit)]
+        if changed:
+            raise StalePlanError(
+                "the plan no longer fits and nothing was changed: "
+                f"{'; '.join(changed[:5])}. Plan again."
+            )
+        self.journal.begin(
+            run=self.run,
+            kind=self.data.kind,
+            plan_digest=self.data.digest,
+            plan=msgspec.json.encode(self.data),
+            actor=getpass.getuser(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            identity=self.identity,
+            tool_version=package_version("opskit"),
+        )
+        return self._finish(self._each_unit(self._forward))
+
+    def resume(self) -> str:
+        """Carry on where the run stopped, and give its status.
+
+        A unit that had begun to be undone is undone to the end: going forward again from the
+        middle of a way back would leave it neither here nor there.
+        """
+        self._reopen()
+        return self._finish(self._each_unit(self._onward))
+
+    def roll_back(self) -> str:
+        """Undo everything the run did, in reverse, and give its status."""
+        self._reopen()
+        return self._finish(self._each_unit(self._backward))
+
+    def _reopen(self) -> None:
+        self.journal.reopen(
+            self.run,
+            actor=getpass.getuser(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            identity=self.identity,
+        )
+
+    # -- all units ------------------------------------------------------------------------
+
+    def _each_unit(self, work: Callable[[int, Unit], Outcome]) -> list[Outcome]:
+        waiting = list(enumerate(self.data.units))
+        running: dict[Future[Outcome], int] = {}
+        outcomes: list[Outcome] = []
+        stopped = False
+        with ThreadPoolExecutor(self.max_parallel, "opskit-apply") as threads:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self.max_parallel and not stopped:
+                        number, unit = waiting.pop(0)
+                        running[threads.submit(work, number, unit)] = number
+                    if not running:
+                        break
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        del running[future]
+                        outcome = future.result()
+                        outcomes.append(outcome)
+                        failed = outcome.status not in ("done", "rolled-back")
+                        undone = work != self._backward and outcome.status == "rolled-back"
+                        stopped = stopped or ((failed or undone) and not self.keep_going)
+            except KeyboardInterrupt:
+                self.stop.set()
+                outcomes += [future.result() for future in running]
+        outcomes += [Outcome(unit=number, status="skipped") for number, _ in waiting]
+        return outcomes
+
+    def _finish(self, outcomes: list[Outcome]) -> str:
+        self.outcomes = sorted(outcomes, key=lambda outcome: outcome.unit)
+        kinds = {outcome.status for outcome in outcomes}
+        if "interrupted" in kinds:
+            status = "interrupted"
+        elif "failed" in kinds:
+            status = "failed"
+        elif "rolled-back" in kinds:
+            status = "rolled-back" if "done" not in kinds else "partly-rolled-back"
+        else:
+            status = "done"
+        self.journal.finish(self.run, status)
+        return status
+
+    # -- one unit -------------------------------------------------------------------------
+
+    def _onward(self, number: int, unit: Unit) -> Outcome:
+        if self.journal.was_undone(self.run, number):
+            return self._backward(number, unit)
+        return self._forward(number, unit)
+
+    def _forward(self, number: int, unit: Unit) -> Outcome:
+        site = self._site(unit)
+        try:
+            for step_number, step in enumerate(unit.steps):
+                site.check_stop()
+                self._step(site, number, step_number, unit, step, "do")
+        except (InterruptedStepError, JournalError) as error:
+            return Outcome(unit=number, status="interrupted", error=redact(str(error)))
+        except OpskitError as error:
+            undone = self._backward(number, unit)
+            text = redact(str(error))
+            if undone.error:
+                text += f" Undoing it failed too: {undone.error}"
+            return Outcome(unit=number, status=undone.status, error=text)
+        return Outcome(unit=number, status="done")
+
+    def _backward(self, number: int, unit: Unit) -> Outcome:
+        site = self._site(unit)
+        begun = self.journal.begun(self.run, number)
+        if not begun:
+            return Outcome(unit=number, status="rolled-back")
+        lock_step = unit.steps[0]
+        lost: list[str] = []
+        try:
+            if isinstance(lock_step, TakeLock):
+                lock_step.do(site)
+            for step_number, step in reversed(list(enumerate(unit.steps))):
+                if step_number not in begun:
+                    continue
+                try:
+                    self._step(site, number, step_number, unit, step, "undo")
+                except CannotUndoError as error:
+                    lost.append(redact(str(error)))
+        except (InterruptedStepError, JournalError) as error:
+            return Outcome(unit=number, status="interrupted", error=redact(str(error)))
+        except OpskitError as error:
+            return Outcome(unit=number, status="failed", error=redact(str(error)))
+        if lost:
+            return Outcome(unit=number, status="failed", error=" ".join(lost))
+        return Outcome(unit=number, status="rolled-back")
+
+    def _step(
+        self, site: Site, number: int, step_number: int, unit: Unit, step: Step, phase: Phase
+    ) -> None:
+        if self.journal.is_done(self.run, number, step_number, phase):
+            return
+        shown = Progressed(
+            unit=number,
+            step=step_number,
+            server=unit.server,
+            app=unit.app,
+            action=str(step.__struct_config__.tag),
+            subject=step.subject(),
+            phase=phase,
+            status="running",
+        )
+        self.journal.intent(
+            self.run,
+            number,
+            step_number,
+            phase,
+            action=shown.action,
+            server=unit.server,
+            app=unit.app,
+            stack=unit.stack,
+            subject=shown.subject,
+            detail={},
+        )
+        self.on_progress(shown)
+        started = time.monotonic()
+
+        def ended(status: Literal["done", "failed"], detail: Detail, error: str = "") -> None:
+            self.journal.outcome(
+                self.run, number, step_number, phase, status=status, detail=detail, error=error
+            )
+            seconds = time.monotonic() - started
+            self.on_progress(replace(shown, status=status, seconds=seconds, error=error))
+
+        # Anything but an OpskitError leaves the outcome unknown, and the journal shows that.
+        try:
+            detail = step.do(site) if phase == "do" else step.undo(site)
+        except OpskitError as error:
+            ended("failed", {}, redact(str(error)))
+            raise
+        ended("done", detail)
+
+    def _site(self, unit: Unit) -> Site:
+        engine = Engine(find_context(unit.server), seconds=self.seconds)
+        site = Site(
+            engine=engine,
+            run=self.run,
+            actor=getpass.getuser(),
+            host=socket.gethostname(),
+            identity=self.identity,
+            values=dict(self.values),
+            store=self.store,
+            stop=self.stop,
+        )
+        renewed = time.monotonic()
+
+        def keep_lock() -> None:
+            nonlocal renewed
+            if time.monotonic() - renewed > _RENEW_LOCK_S:
+                renewed = time.monotonic()
+                try:
+                    unit.steps[0].do(site)
+                except UnreachableError:
+                    return
+
+        site.keep_lock = keep_lock
+        return site
+
+    def _stale(self, unit: Unit) -> list[str]:
+        return what_changed(unit, Engine(find_context(unit.server), seconds=self.seconds))
+
+
+def load_plan(content: bytes) -> PlanData:
+    """Read a plan back from the journal.
+
+    Raises
+    ------
+    InputError
+        A different opskit wrote it.
+    """
+    try:
+        return msgspec.json.decode(content, type=PlanData)
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"this run's plan was written by another opskit ({error}).",
+            remedy="Finish the run with the version that began it (opskit journal shows which).",
+        ) from error

@@ -1,0 +1,164 @@
+"""One operator at a time per stack: a lock in the swarm itself, as a config object.
+
+Swarm's Raft log creates a name only once, so a config is a lock that every operator of the
+swarm sees, from whatever machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from opskit.errors import AlreadyExistsError, LockHeldError, NotFoundError, StaleIndexError
+from opskit.swarm import model
+from opskit.swarm.engine import Engine
+
+PREFIX = "opskit_lock_"
+LIFETIME = timedelta(minutes=15)
+_NAME_LIMIT = 64
+_DATA = b"held by opskit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Who works on a stack."""
+
+    server: str
+    stack: str
+    run: str
+    owner: str
+    host: str
+    identity: str
+    taken_at: datetime
+    expires_at: datetime
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its holder has stopped renewing it."""
+        return datetime.now(UTC) >= self.expires_at
+
+    def holder(self) -> str:
+        """Name the holder in a sentence."""
+        person = (
+            f"{self.identity} ({self.owner}@{self.host})"
+            if self.identity
+            else (f"{self.owner}@{self.host}")
+        )
+        return f"{person} with run {self.run} since {self.taken_at:%Y-%m-%d %H:%M} UTC"
+
+
+def lock_name(stack: str) -> str:
+    """Give the config's name; a stack too long for it is named by a digest."""
+    name = PREFIX + stack
+    if len(name) <= _NAME_LIMIT:
+        return name
+    return PREFIX + hashlib.sha256(stack.encode()).hexdigest()[:40]
+
+
+def take(
+    engine: Engine, stack: str, *, run: str, owner: str, host: str, identity: str = ""
+) -> None:
+    """Take the lock of a stack, or renew it when this run holds it already.
+
+    Raises
+    ------
+    LockHeldError
+        Another run holds it; the text says whose, since when and until when.
+    """
+    labels = _labels(stack, run=run, owner=owner, host=host, identity=identity)
+    try:
+        engine.create_config(lock_name(stack), _DATA, labels)
+    except AlreadyExistsError:
+        held = _config(engine, stack)
+        if held is None:
+            # Released between the two calls; one more try decides.
+            engine.create_config(lock_name(stack), _DATA, labels)
+            return
+        lock = _read(engine.server, held)
+        if lock.run != run and not lock.is_expired:
+            raise LockHeldError(_held(lock)) from None
+        try:
+            engine.label_config(held, _DATA, labels)
+        except (StaleIndexError, NotFoundError):
+            raise LockHeldError(
+                f"{stack} on {engine.server} was locked by someone else this moment. "
+                "See: opskit locks"
+            ) from None
+
+
+def release(engine: Engine, stack: str, *, run: str) -> bool:
+    """Release the lock if this run holds it."""
+    held = _config(engine, stack)
+    if held is None or _read(engine.server, held).run != run:
+        return False
+    try:
+        engine.remove_config(held.id)
+    except NotFoundError:
+        return False
+    return True
+
+
+def break_lock(engine: Engine, stack: str) -> Lock | None:
+    """Remove a lock whoever holds it, and give what it said."""
+    held = _config(engine, stack)
+    if held is None:
+        return None
+    engine.remove_config(held.id)
+    return _read(engine.server, held)
+
+
+def locks(engine: Engine) -> list[Lock]:
+    """List the locks of one swarm."""
+    return [
+        _read(engine.server, config)
+        for config in engine.configs()
+        if config.spec.name.startswith(PREFIX)
+    ]
+
+
+def _config(engine: Engine, stack: str) -> model.StoredObject | None:
+    return next(iter(engine.configs(lock_name(stack))), None)
+
+
+def _held(lock: Lock) -> str:
+    return (
+        f"{lock.stack} on {lock.server} is locked by {lock.holder()}, "
+        f"until {lock.expires_at:%H:%M} UTC unless renewed. Wait, or if that run is dead: "
+        f"opskit break-lock {lock.server} {lock.stack}"
+    )
+
+
+def _labels(stack: str, *, run: str, owner: str, host: str, identity: str) -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {
+        "opskit.lock": stack,
+        "opskit.run": run,
+        "opskit.owner": owner,
+        "opskit.host": host,
+        "opskit.identity": identity,
+        "opskit.taken-at": now.isoformat(timespec="seconds"),
+        "opskit.expires-at": (now + LIFETIME).isoformat(timespec="seconds"),
+    }
+
+
+def _read(server: str, config: model.StoredObject) -> Lock:
+    labels = config.spec.labels or {}
+    taken_at = _time(labels.get("opskit.taken-at"), config.created_at)
+    return Lock(
+        server=server,
+        stack=labels.get("opskit.lock") or config.spec.name.removeprefix(PREFIX),
+        run=labels.get("opskit.run", ""),
+        owner=labels.get("opskit.owner", "unknown"),
+        host=labels.get("opskit.host", "unknown"),
+        identity=labels.get("opskit.identity", ""),
+        taken_at=taken_at,
+        expires_at=_time(labels.get("opskit.expires-at"), taken_at + LIFETIME),
+    )
+
+
+def _time(text: str | None, fallback: datetime) -> datetime:
+    try:
+        return datetime.fromisoformat(text) if text else fallback
+    except ValueError:
+        return fallback

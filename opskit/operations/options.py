@@ -1,0 +1,49 @@
+"""How a change is made: the choices an operator has, with careful defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from opskit.operations.steps import Probe
+from opskit.secrets.generate import Policy
+from opskit.secrets.passstore import DEFAULT_TEMPLATE
+
+DeployMode = Literal["services", "stack", "abra", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Choices for a plan.
+
+    Parameters
+    ----------
+    deploy
+        ``services`` updates exactly the services that use the secret, ``stack`` runs
+        ``docker stack deploy``, ``abra`` runs ``abra app deploy``, ``none`` leaves it to you.
+    timeout, stable
+        Seconds for the services to converge, and to stay converged before the change counts.
+    probe
+        Asked from here after convergence.
+    commit
+        Commit the ``.env`` when its folder is a git checkout.
+    use_pass, pass_template
+        Keep the password store in step; where an entry lives (``{server} {app} {secret}``).
+    policy
+        Overrides what the recipe says about length and characters.
+    no_hook
+        Rotate database passwords too, though the database keeps its old one inside: right only
+        when the image sets the password at every start, or you change it yourself.
+    """
+
+    deploy: DeployMode = "services"
+    timeout: float = 300.0
+    stable: float = 5.0
+    probe: Probe | None = None
+    commit: bool = False
+    use_pass: bool = False
+    pass_template: str = DEFAULT_TEMPLATE
+    policy: Policy | None = None
+    no_hook: bool = False
+    root: Path = Path()

@@ -1,0 +1,105 @@
+"""A plan: what will happen, in order, as pure data that can be shown, saved and compared."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import TypeGuard
+
+import msgspec
+
+from opskit.operations.steps import AnyStep, CreateSecret
+from opskit.views.frame import About, Columns, View
+
+CHANGES = {
+    "server": "string",
+    "app": "string",
+    "secret": "string",
+    "from": "string",
+    "to": "string",
+    "restarts": "object",
+    "bits": "float",
+    "undone_by": "string",
+    "note": "string",
+}
+
+STEPS = {
+    "server": "string",
+    "app": "string",
+    "step": "Int64",
+    "action": "string",
+    "call": "string",
+}
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of one secret; `bits` is the new value's entropy, if opskit makes it."""
+
+    secret: str
+    from_version: str = ""
+    to_version: str = ""
+    restarts: tuple[str, ...] = ()
+    bits: float | None = None
+    undone_by: str = ""
+    note: str = ""
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that happens to one stack; units run in parallel, steps in order."""
+
+    server: str
+    app: str
+    stack: str
+    changes: tuple[Change, ...]
+    steps: tuple[AnyStep, ...]
+
+
+class PlanData(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan without behaviour; holds names, ids and hashes, never a value."""
+
+    kind: str
+    made_at: datetime
+    units: tuple[Unit, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all steps: object ids, spec digests and file hashes included."""
+        return hashlib.sha256(msgspec.json.encode(self.units)).hexdigest()
+
+
+def changes_view(data: PlanData) -> View:
+    """List what becomes of each secret: from → to, what restarts, bits, what undoes it."""
+    columns = Columns(CHANGES)
+    for unit in data.units:
+        for change in unit.changes:
+            columns.add(
+                unit.server,
+                unit.app,
+                change.secret or None,
+                change.from_version or None,
+                change.to_version or None,
+                list(change.restarts),
+                change.bits,
+                change.undone_by or None,
+                change.note or None,
+            )
+    return columns.view(About(noun=f"changes ({data.kind}, plan {data.digest[:12]})"))
+
+
+def steps_view(data: PlanData) -> View:
+    """List every call that applying makes, in order: what ``--dry-run`` prints."""
+    columns = Columns(STEPS)
+    for unit in data.units:
+        for number, step in enumerate(unit.steps, 1):
+            for call in step.calls():
+                columns.add(unit.server, unit.app, number, _action(step), call)
+    return columns.view(About(noun=f"calls of plan {data.digest[:12]}"))
+
+
+def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
+    """Tell whether a step creates a secret."""
+    return isinstance(step, CreateSecret)
+
+
+def _action(step: AnyStep) -> str:
+    return str(step.__struct_config__.tag)

@@ -1,0 +1,52 @@
+"""Whether the world is still as a plan saw it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opskit.errors import NotFoundError
+from opskit.operations.plan import Unit
+from opskit.operations.steps import CreateSecret, Declare, RemoveSecret, SwitchService
+from opskit.operations.steps.env import digest
+from opskit.swarm.engine import Engine
+
+
+def what_changed(unit: Unit, engine: Engine) -> list[str]:
+    """List what moved since the plan was made; empty when the plan still fits.
+
+    Raises
+    ------
+    OpskitError
+        The server cannot be asked.
+    """
+    changed: list[str] = []
+    names = {secret.spec.name: secret.id for secret in engine.secrets()}
+    for step in unit.steps:
+        match step:
+            case CreateSecret() if step.swarm_name in names:
+                changed.append(f"{step.swarm_name} exists on {unit.server} by now")
+            case RemoveSecret() if names.get(step.swarm_name) != step.secret_id:
+                changed.append(f"{step.swarm_name} is gone from {unit.server} or was made anew")
+            case Declare():
+                changed += _file_changed(step)
+            case SwitchService():
+                changed += _service_changed(step, unit, engine)
+            case _:
+                pass
+    return changed
+
+
+def _file_changed(step: Declare) -> list[str]:
+    try:
+        found = digest(Path(step.path).read_bytes())
+    except OSError as error:
+        return [f"{step.path} cannot be read ({error.strerror})"]
+    return [] if found == step.before else [f"{step.path} was edited"]
+
+
+def _service_changed(step: SwitchService, unit: Unit, engine: Engine) -> list[str]:
+    try:
+        found = engine.raw_service(step.service_id).service.spec_digest
+    except NotFoundError:
+        return [f"service {step.service} is gone from {unit.server}"]
+    return [] if found == step.spec_digest else [f"service {step.service} was changed"]

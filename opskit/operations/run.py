@@ -1,0 +1,161 @@
+"""Plans and runs as operators handle them: shown, applied, resumed, rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from opskit.errors import InputError
+from opskit.operations.apply import Progressed, Runner, load_plan
+from opskit.operations.journal import Journal, new_run_id
+from opskit.operations.plan import PlanData, changes_view, steps_view
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.redact import redact
+from opskit.secrets.value import Secret
+from opskit.settings import journal_path
+from opskit.views.frame import View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of a plan, ended.
+
+    `status` is ``done``, ``rolled-back``, ``partly-rolled-back``, ``failed`` or ``interrupted``;
+    `errors` names what went wrong in each stack.
+    """
+
+    id: str
+    status: str
+    errors: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> View:
+        """Every step of the run, as the journal has it."""
+        with open_journal() as journal:
+            return journal.steps_frame(self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will happen, and nothing has yet.
+
+    Show it, print its `calls`, or `apply` it. Values an operator gave live beside the data,
+    never in it.
+    """
+
+    data: PlanData
+    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret], repr=False)
+    use_pass: bool = False
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything the plan will do."""
+        return self.data.digest
+
+    @property
+    def changes(self) -> View:
+        """One row per secret: from, to, what restarts, bits, what undoes it."""
+        return changes_view(self.data)
+
+    @property
+    def calls(self) -> View:
+        """Every call that applying makes, in order."""
+        return steps_view(self.data)
+
+    def to_json(self) -> str:
+        """Give the plan as JSON; it holds no value."""
+        return msgspec.json.format(msgspec.json.encode(self.data)).decode()
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        return self.changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
+
+    def apply(
+        self,
+        *,
+        max_parallel: int = 8,
+        keep_going: bool = False,
+        identity: str = "",
+        on_progress: Callable[[Progressed], None] = lambda _: None,
+    ) -> Run:
+        """Carry the plan out.
+
+        Parameters
+        ----------
+        max_parallel
+            Stacks worked on at once.
+        keep_going
+            Go on with other stacks after one failed.
+        identity
+            The claimed person, for lock and journal.
+        on_progress
+            Told of each step as it begins and ends, from worker threads.
+
+        Raises
+        ------
+        StalePlanError
+            The world moved since the plan was made; nothing was changed.
+        JournalError
+            The journal cannot be written; nothing was changed.
+        """
+        with open_journal() as journal:
+            runner = Runner(
+                data=self.data,
+                journal=journal,
+                run=new_run_id(),
+                values=self.values,
+                identity=identity,
+                store=PassStore() if self.use_pass else None,
+                max_parallel=max_parallel,
+                keep_going=keep_going,
+                on_progress=on_progress,
+            )
+            return _ended(runner, runner.start())
+
+
+def resume(run: str = "", **settings: Any) -> Run:
+    """Carry on a run that stopped; the last unfinished one when none is named."""
+    return _again(run, Runner.resume, settings)
+
+
+def roll_back(run: str = "", **settings: Any) -> Run:
+    """Undo a run, finished or not; the last unfinished one when none is named."""
+    return _again(run, Runner.roll_back, settings)
+
+
+def open_journal() -> Journal:
+    """Open this operator's journal; the caller closes it."""
+    return Journal(journal_path(), redact=redact)
+
+
+def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> Run:
+    with open_journal() as journal:
+        record = journal.run(run) if run else journal.last_unfinished()
+        if record is None:
+            raise InputError(
+                "there is no unfinished run.", remedy="Name one; see them all: opskit journal"
+            )
+        data = load_plan(record.plan)
+        uses_pass = any(
+            "password" in str(s.__struct_config__.tag) for u in data.units for s in u.steps
+        )
+        runner = Runner(
+            data=data,
+            journal=journal,
+            run=record.run,
+            store=PassStore() if uses_pass else None,
+            **settings,
+        )
+        return _ended(runner, act(runner))
+
+
+def _ended(runner: Runner, status: str) -> Run:
+    units = runner.data.units
+    errors = tuple(
+        f"{units[outcome.unit].server} {units[outcome.unit].app}: {outcome.error or outcome.status}"
+        for outcome in runner.outcomes
+        if outcome.status != "done" and (outcome.error or outcome.status == "skipped")
+    )
+    return Run(id=runner.run, status=status, errors=errors)

@@ -1,0 +1,150 @@
+"""From what an operator names to what is declared and observed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pandas as pd
+
+from opskit.abra.model import DeclaredApp, DeclaredSecret
+from opskit.errors import InputError
+from opskit.facts import Facts
+from opskit.join import SecretRow, secret_rows
+from opskit.swarm.observe import Observation
+
+Selection = pd.DataFrame | Iterable[tuple[str, str, str]]
+"""Rows of the secrets view, or (server, app, secret) triples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One secret of one app with every version of it that is declared or observed."""
+
+    app: DeclaredApp
+    declared: DeclaredSecret
+    versions: tuple[SecretRow, ...]
+
+    @property
+    def in_force(self) -> SecretRow:
+        """The row of the declared version."""
+        return next(row for row in self.versions if row.declared is not None)
+
+
+class Chosen:
+    """Looks things up in one snapshot's facts."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._rows: dict[str, list[SecretRow]] = {}
+
+    def app(self, name: str) -> DeclaredApp:
+        """Find an app by its name, or ``server/app`` where two servers have one of that name.
+
+        Raises
+        ------
+        InputError
+            None or several are called so.
+        """
+        server, _, short = name.rpartition("/")
+        found = [
+            app
+            for apps in self._facts.apps_by_server.values()
+            for app in apps
+            if app.name == short and server in ("", app.server)
+        ]
+        if not found:
+            raise InputError(
+                f"there is no app called {name!r}.", remedy="See what there is: opskit apps"
+            )
+        if len(found) > 1:
+            names = ", ".join(f"{app.server}/{app.name}" for app in found)
+            raise InputError(f"several apps are called {name!r}.", remedy=f"Say which: {names}")
+        return found[0]
+
+    def server(self, name: str) -> Observation:
+        """Give what a server said.
+
+        Raises
+        ------
+        InputError
+            Its swarm could not be read, so nothing can be planned there.
+        """
+        seen = self._facts.seen.get(name)
+        if seen is None or not seen.manager or seen.unread:
+            why = self._facts.missing().get(name) or "; ".join(
+                (seen.unread if seen else {}).values()
+            )
+            raise InputError(
+                f"nothing can be planned on {name}: {why}", remedy="Mend that, then look again."
+            )
+        return seen
+
+    def rows(self, server: str) -> list[SecretRow]:
+        """Give the joined secret versions of one server."""
+        if server not in self._rows:
+            self._rows[server] = secret_rows(
+                self._facts.apps_by_server.get(server, ()), self._facts.seen.get(server)
+            )
+        return self._rows[server]
+
+    def target(self, app: DeclaredApp, secret: str) -> Target:
+        """Find a declared secret of an app.
+
+        Raises
+        ------
+        InputError
+            The app declares no secret of that name.
+        """
+        names = [declared.name for declared in app.secrets]
+        if secret not in names:
+            raise InputError(
+                f"{app.name} declares no secret called {secret!r}.",
+                remedy=f"It declares: {', '.join(names) or 'none'}.",
+            )
+        declared = app.secrets[names.index(secret)]
+        versions = tuple(
+            row
+            for row in self.rows(app.server)
+            if row.swarm_name == declared.swarm_name
+            or (row.stack == app.stack and row.secret == secret)
+        )
+        return Target(app=app, declared=declared, versions=versions)
+
+    def targets(self, selection: Selection) -> list[Target]:
+        """Find the secrets of a selection, each once.
+
+        Raises
+        ------
+        InputError
+            The selection is empty, lacks columns, or has rows no app declares.
+        """
+        triples = list(dict.fromkeys(_triples(selection)))
+        if not triples:
+            raise InputError(
+                "the selection is empty.", remedy="Widen it; see: opskit secrets --where …"
+            )
+        return [self._target_of(*triple) for triple in triples]
+
+    def _target_of(self, server: str, app: str, secret: str) -> Target:
+        if not app:
+            raise InputError(
+                f"no app declares the secret {secret!r} on {server}.",
+                remedy="Leave orphans out of the selection: state != 'orphan'.",
+            )
+        return self.target(self.app(f"{server}/{app}"), secret)
+
+
+def _triples(selection: Selection) -> list[tuple[str, str, str]]:
+    if not isinstance(selection, pd.DataFrame):
+        return [(str(server), str(app), str(secret)) for server, app, secret in selection]
+    lacking = {"server", "app", "secret"} - set(selection.columns)
+    if lacking:
+        raise InputError(
+            f"the selection lacks the columns {', '.join(sorted(lacking))}.",
+            remedy="Select rows of snap.secrets, such as snap.secrets.query(…).",
+        )
+    part = cast("Any", selection[["server", "app", "secret"]].fillna(""))
+    rows = part.itertuples(index=False, name=None)
+    return [(str(server), str(app), str(secret)) for server, app, secret in rows]

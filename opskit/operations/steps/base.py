@@ -1,0 +1,113 @@
+"""What a step is, and the site it works on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TypeVar
+
+import msgspec
+
+from opskit.errors import OpskitError, StepError, UnreachableError
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.value import Secret
+from opskit.swarm.engine import Engine
+
+_T = TypeVar("_T")
+
+_SETTLE_PAUSE_S = 0.5
+
+Detail = Mapping[str, str | int | float | bool | None]
+"""What a step reports to the journal: plain facts, never a value."""
+
+
+class InterruptedStepError(OpskitError):
+    """The run was told to stop between two steps or while waiting."""
+
+
+class CannotUndoError(OpskitError):
+    """The step has no way back."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """Everything a step of one stack needs from outside.
+
+    Parameters
+    ----------
+    engine
+        The stack's server.
+    run, actor, host, identity
+        The run's id, the operating system user, this machine, and the claimed person.
+    values
+        New values by swarm name, in memory only; filled as they are made.
+    store
+        The password store, when the plan uses one.
+    settle
+        Seconds to find out what became of a write whose answer was lost.
+    stop
+        Set when the run is to end at the next opportunity.
+    """
+
+    engine: Engine
+    run: str
+    actor: str
+    host: str
+    identity: str = ""
+    values: dict[str, Secret] = field(default_factory=dict[str, Secret])
+    store: PassStore | None = None
+    settle: float = 60.0
+    stop: Event = field(default_factory=Event)
+    keep_lock: Callable[[], None] = lambda: None
+
+    def check_stop(self) -> None:
+        """Raise when the run was told to stop."""
+        if self.stop.is_set():
+            raise InterruptedStepError("the run was interrupted.")
+
+    def wait(self, seconds: float) -> None:
+        """Pause, and raise when the run was told to stop meanwhile."""
+        if self.stop.wait(seconds):
+            self.check_stop()
+
+    def password_store(self) -> PassStore:
+        """Give the password store."""
+        if self.store is None:
+            raise StepError("this run uses the password store, and none was given.")
+        return self.store
+
+    def patiently(self, read: Callable[[], _T]) -> _T:
+        """Read once the server answers again, within `settle` seconds.
+
+        Only for reads: it is how a step learns what became of a write whose answer was lost.
+        """
+        until = time.monotonic() + self.settle
+        while True:
+            try:
+                return read()
+            except UnreachableError:
+                if time.monotonic() >= until:
+                    raise
+                self.wait(_SETTLE_PAUSE_S)
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
+    """One change, as data; `do` and `undo` may run again after a crash and then finish it."""
+
+    def subject(self) -> str:
+        """Name what the step is about."""
+        raise NotImplementedError
+
+    def calls(self) -> list[str]:
+        """List what `do` will send or write, for ``--dry-run``."""
+        raise NotImplementedError
+
+    def do(self, site: Site) -> Detail:
+        """Make the change, or find it made."""
+        raise NotImplementedError
+
+    def undo(self, site: Site) -> Detail:
+        """Take the change back, or find it taken back."""
+        raise NotImplementedError

@@ -1,0 +1,102 @@
+"""The step that redeploys a whole stack, with the docker CLI or with abra."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+from opskit.abra.deployment import deployment
+from opskit.errors import MissingToolError, StepError
+from opskit.operations.steps.base import Detail, Site, Step
+from opskit.secrets.redact import redact
+
+
+class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
+    """Deploy an app from its recipe and ``.env``, as they are at that moment.
+
+    With `back` it is the half that works only when the run is undone: it stands before the
+    change of the ``.env``, so that it runs once the old versions are named again. `timeout` is
+    in seconds.
+    """
+
+    mode: Literal["stack", "abra"]
+    root: str
+    server: str
+    app: str
+    stack: str
+    timeout: float = 300.0
+    back: bool = False
+
+    def subject(self) -> str:
+        """Name the app."""
+        return self.app
+
+    def calls(self) -> list[str]:
+        """Show the command."""
+        if self.back:
+            return []
+        if self.mode == "abra":
+            return [f"abra app deploy --no-input --force --offline {self.app}"]
+        return [
+            f"docker --context {self.server} stack deploy --compose-file … {self.stack} "
+            f"(compose files and environment of {self.app})"
+        ]
+
+    def do(self, site: Site) -> Detail:
+        """Run it; deploying the same state again changes nothing."""
+        return {} if self.back else self._run(site)
+
+    def undo(self, site: Site) -> Detail:
+        """Deploy once more if this is the half that stands before the ``.env`` was changed."""
+        return self._run(site) if self.back else {}
+
+    def _run(self, site: Site) -> Detail:
+        command, environment, folder = self._abra() if self.mode == "abra" else self._stack(site)
+        try:
+            ended = subprocess.run(
+                command,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=self.timeout,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise MissingToolError(
+                f"{command[0]} is not installed here. Install it, or use --deploy services."
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise StepError(
+                f"{command[0]} did not finish deploying {self.app} in {self.timeout:g} s."
+            ) from None
+        if ended.returncode:
+            last = (ended.stderr or ended.stdout).strip().splitlines()[-3:]
+            raise StepError(f"{command[0]} could not deploy {self.app}: {redact(' '.join(last))}")
+        return {"status": ended.returncode}
+
+    def _abra(self) -> tuple[list[str], dict[str, str], Path]:
+        if shutil.which("abra") is None:
+            raise MissingToolError("abra is not installed here. Use --deploy services or stack.")
+        command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
+        return command, {**os.environ, "ABRA_DIR": self.root}, Path(self.root)
+
+    def _stack(self, site: Site) -> tuple[list[str], dict[str, str], Path]:
+        found = deployment(Path(self.root), self.server, self.app)
+        files = [word for path in found.compose_files for word in ("--compose-file", path)]
+        keep = {k: v for k, v in os.environ.items() if k in _PASSED_ON}
+        environment = {**keep, **found.environment}
+        host = site.engine.context
+        target = ["--context", host.server] if host.server != "default" else []
+        command = ["docker", *target, "stack", "deploy", *files, self.stack]
+        return command, environment, Path(found.folder)
+
+
+_PASSED_ON = ("PATH", "HOME", "USER", "SSH_AUTH_SOCK", "DOCKER_CONFIG", "DOCKER_HOST",
+              "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "LANG")  # fmt: skip
+"""Of the operator's own environment, only what docker and ssh need: anything else could
+change the interpolation of a compose file."""

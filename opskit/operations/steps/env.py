@@ -1,0 +1,125 @@
+"""Steps that change an app's ``.env`` file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from opskit.abra.edit import set_value, unset_value
+from opskit.errors import StalePlanError
+from opskit.operations.envfile import commit_env, replace_env
+from opskit.operations.steps.base import Detail, Site, Step
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """One version variable and its value; `old` is ``None`` when its line is to be added."""
+
+    key: str
+    old: str | None
+    new: str
+
+
+class Declare(Step, frozen=True, kw_only=True, tag="declare"):
+    """Name the new versions in the ``.env``: only those tokens change."""
+
+    path: str
+    before: str
+    after: str
+    declarations: tuple[Declaration, ...]
+
+    def subject(self) -> str:
+        """Name the file and its variables."""
+        return f"{self.path}: {', '.join(d.key for d in self.declarations)}"
+
+    def calls(self) -> list[str]:
+        """Show each line's change."""
+        return [f"write {self.path}: {d.key}={d.old or ''} → {d.new}" for d in self.declarations]
+
+    def do(self, site: Site) -> Detail:
+        """Replace the file, if it still is what the plan saw."""
+        content = Path(self.path).read_bytes()
+        found = digest(content)
+        if found == self.after:
+            return {"written": False}
+        if found != self.before:
+            raise StalePlanError(
+                f"{self.path} changed since the plan was made. Nothing of it was touched; "
+                "plan again."
+            )
+        replace_env(Path(self.path), expected_sha256=found, content=declared(content, self))
+        return {"written": True}
+
+    def undo(self, site: Site) -> Detail:
+        """Put the old versions back, leaving what others changed meanwhile as it is."""
+        path = Path(self.path)
+        content = path.read_bytes()
+        found = digest(content)
+        if found == self.before:
+            return {"written": False}
+        for declaration in self.declarations:
+            if declaration.old is None:
+                content = unset_value(content, declaration.key, declaration.new, path)
+            else:
+                content = set_value(content, declaration.key, declaration.old, path)
+        replace_env(path, expected_sha256=found, content=content)
+        return {"written": True, "identical": digest(content) == self.before}
+
+
+class CommitEnv(Step, frozen=True, kw_only=True, tag="commit-env"):
+    """Commit just that file, when its folder is a git checkout."""
+
+    path: str
+    message: str
+
+    def subject(self) -> str:
+        """Name the file."""
+        return self.path
+
+    def calls(self) -> list[str]:
+        """Show the commit."""
+        return [f"git commit --only {self.path} -m {self.message!r}"]
+
+    def do(self, site: Site) -> Detail:
+        """Commit it, or find nothing to commit."""
+        return {"commit": commit_env(Path(self.path), f"{self.message} (opskit {site.run})")}
+
+    def undo(self, site: Site) -> Detail:
+        """Do nothing here: the restored file is committed by `RecommitEnv`."""
+        return {}
+
+
+class RecommitEnv(Step, frozen=True, kw_only=True, tag="recommit-env"):
+    """The other half of `CommitEnv`: stands before `Declare`, so it is undone after it."""
+
+    path: str
+    message: str
+
+    def subject(self) -> str:
+        """Name the file."""
+        return self.path
+
+    def calls(self) -> list[str]:
+        """Do nothing unless the run is undone."""
+        return []
+
+    def do(self, site: Site) -> Detail:
+        """Do nothing; there is something to commit only when the run is undone."""
+        return {}
+
+    def undo(self, site: Site) -> Detail:
+        """Commit the restored file."""
+        return {"commit": commit_env(Path(self.path), f"Undo: {self.message} (opskit {site.run})")}
+
+
+def digest(content: bytes) -> str:
+    """Give a file content's SHA-256, as plans name it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def declared(content: bytes, step: Declare) -> bytes:
+    """Give the content with the new versions in place."""
+    for declaration in step.declarations:
+        content = set_value(content, declaration.key, declaration.new, Path(step.path))
+    return content

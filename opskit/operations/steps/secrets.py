@@ -1,0 +1,158 @@
+"""Steps that create and remove secrets in the swarm."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+
+from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
+from opskit.join import uses
+from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.secrets.generate import Policy, generate
+from opskit.secrets.value import Secret
+from opskit.swarm import model
+from opskit.swarm.engine import Engine
+
+RUN_LABEL = "opskit.run"
+LABELS = {
+    "run": RUN_LABEL,
+    "by": "opskit.created-by",
+    "at": "opskit.created-at",
+    "tool": "opskit.version",
+    "policy": "opskit.policy",
+}
+# No digest of the value: who can list secrets could test guesses. No stack namespace:
+# `docker stack rm` would take the secret along.
+
+
+def stored(engine: Engine, name: str) -> model.StoredObject | None:
+    """Find a secret by its exact name."""
+    return next(iter(engine.secrets(name)), None)
+
+
+def made_by(secret: model.StoredObject, run: str) -> bool:
+    """Tell whether a run made this secret."""
+    return (secret.spec.labels or {}).get(RUN_LABEL) == run
+
+
+class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
+    """Create one version of a secret; never overwrites.
+
+    `policy` says how the value is made; ``None`` when the operator gives it.
+    """
+
+    swarm_name: str
+    policy: Policy | None
+
+    def subject(self) -> str:
+        """Name the secret."""
+        return self.swarm_name
+
+    def calls(self) -> list[str]:
+        """Show the create call; the value is never part of it."""
+        how = self.policy.describe() if self.policy else "value given by the operator"
+        return [f"POST /secrets/create Name={self.swarm_name} ({how})"]
+
+    def do(self, site: Site) -> Detail:
+        """Create it, or recognise it as made by this run before a crash."""
+        there = stored(site.engine, self.swarm_name)
+        if there is not None:
+            if not made_by(there, site.run):
+                raise _taken(self.swarm_name, site)
+            return {"secret_id": there.id, "found": True}
+        value = self._value(site)
+        try:
+            created = site.engine.create_secret(self.swarm_name, value.reveal(), self._labels(site))
+        except AlreadyExistsError:
+            raise _taken(self.swarm_name, site) from None
+        except UnreachableError:
+            there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+            if there is None or not made_by(there, site.run):
+                raise
+            created = there.id
+        return {"secret_id": created, "found": False}
+
+    def undo(self, site: Site) -> Detail:
+        """Remove it if this run made it."""
+        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        if there is None or not made_by(there, site.run):
+            return {"removed": False}
+        _remove(site, there.id, self.swarm_name)
+        return {"removed": True}
+
+    def _value(self, site: Site) -> Secret:
+        if self.swarm_name not in site.values:
+            if self.policy is None:
+                raise StepError(
+                    f"the value of {self.swarm_name} was never stored and is not kept anywhere. "
+                    f"Roll this run back ({site.run}) and insert the value again."
+                )
+            site.values[self.swarm_name] = generate(self.policy)
+        return site.values[self.swarm_name]
+
+    def _labels(self, site: Site) -> dict[str, str]:
+        return {
+            LABELS["run"]: site.run,
+            LABELS["by"]: f"{site.actor}@{site.host}",
+            LABELS["at"]: datetime.now(UTC).isoformat(timespec="seconds"),
+            LABELS["tool"]: package_version("opskit"),
+            LABELS["policy"]: self.policy.describe() if self.policy else "given",
+        }
+
+
+class RemoveSecret(Step, frozen=True, kw_only=True, tag="remove-secret"):
+    """Remove one version that nothing needs; its value is gone for good."""
+
+    swarm_name: str
+    secret_id: str
+
+    def subject(self) -> str:
+        """Name the secret."""
+        return self.swarm_name
+
+    def calls(self) -> list[str]:
+        """Show the delete call."""
+        return [f"DELETE /secrets/{self.secret_id} ({self.swarm_name})"]
+
+    def do(self, site: Site) -> Detail:
+        """Remove it, unless a current spec, a previous spec or a live task needs it."""
+        users = still_needed(site.engine, self.secret_id)
+        if users:
+            raise StepError(f"{self.swarm_name} stays: it is still needed by {', '.join(users)}.")
+        _remove(site, self.secret_id, self.swarm_name)
+        return {"removed": True}
+
+    def undo(self, site: Site) -> Detail:
+        """Say that there is no way back, if it is gone."""
+        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        if there is not None and there.id == self.secret_id:
+            return {"removed": False}
+        raise CannotUndoError(
+            f"{self.swarm_name} was removed and its value cannot be read back. "
+            "Insert or generate it again if it is needed."
+        )
+
+
+def still_needed(engine: Engine, secret_id: str) -> list[str]:
+    """List who needs a secret, and how: by its spec, its previous spec or a live task."""
+    found = uses(engine.services(), engine.tasks())
+    return found.needed_by(secret_id)
+
+
+def _remove(site: Site, secret_id: str, name: str) -> None:
+    try:
+        site.engine.remove_secret(secret_id)
+    except NotFoundError:
+        return
+    except InUseError as error:
+        raise StepError(f"{name} stays: {error}") from error
+    except UnreachableError:
+        if site.patiently(lambda: stored(site.engine, name)) is not None:
+            site.engine.remove_secret(secret_id)
+
+
+def _taken(name: str, site: Site) -> StepError:
+    return StepError(
+        f"{name} exists already on {site.engine.server}, and existing versions are never "
+        "overwritten. Plan again: the next free version will be proposed."
+    )
