@@ -13,16 +13,28 @@ from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.operations.lock import locks_among
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData, is_creation
 from opskit.operations.planner import Planner
 from opskit.operations.run import Plan, Run, open_journal, resume, roll_back
-from opskit.operations.select import Selection
+from opskit.operations.select import Chosen, Selection
 from opskit.progress import Progress, default_progress
 from opskit.secrets.value import Secret
 from opskit.snapshot import Snapshot
 from opskit.swarm.observe import Observation, observe_server
-from opskit.views.frame import View
+from opskit.views.frame import Columns, View, about
+
+LOCKS = {
+    "server": "string",
+    "stack": "string",
+    "identity": "string",
+    "owner": "string",
+    "run": "string",
+    "taken_at": "time",
+    "expires_at": "time",
+    "expired": "bool",
+}
 
 _READERS = 32
 """Servers read at once by default; each waits for the network most of the time."""
@@ -119,6 +131,20 @@ class Fleet:
 
     # -- changes: each plans and changes nothing; Plan.apply does -----------------------------
 
+    def secrets_of(self, app: str, secrets: list[str] | None) -> list[tuple[str, str, str]]:
+        """Give (server, app, secret) for some or all declared secrets of an app.
+
+        Raises
+        ------
+        InputError
+            There is no such app or secret, or several apps are called so.
+        """
+        chosen = Chosen(Facts(taken_at=datetime.now(UTC), declared=self.declared(), observed=()))
+        found = chosen.app(app)
+        names = secrets or [secret.name for secret in found.secrets]
+        return [(found.server, found.name, chosen.target(found, name).declared.name)
+                for name in names]  # fmt: skip
+
     def plan_rotate(self, selection: Selection, options: Options | None = None) -> Plan:
         """Plan a new, generated version for each selected secret.
 
@@ -178,6 +204,18 @@ class Fleet:
         """List every run this operator's journal knows."""
         with open_journal() as journal:
             return journal.runs_frame()
+
+    def locks(self) -> View:
+        """List who works on which stack, on every server."""
+        facts = self.snapshot().facts
+        columns = Columns(LOCKS)
+        for seen in facts.observed:
+            for one in locks_among(seen.server, seen.configs):
+                columns.add(
+                    one.server, one.stack, one.identity or None, f"{one.owner}@{one.host}",
+                    one.run, one.taken_at, one.expires_at, one.is_expired,
+                )  # fmt: skip
+        return columns.view(about(facts, "locks"))
 
     def resume(self, run: str = "") -> Run:
         """Carry on a run that stopped; the last unfinished one when none is named."""

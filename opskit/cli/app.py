@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from opskit.cli import demo, read
+from opskit.cli import change, demo, read, runs
 from opskit.errors import InputError, MissingToolError, OpskitError
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -21,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 read.add_to(app)
+change.add_to(app)
+runs.add_to(app)
 demo.add_to(app)
 
 

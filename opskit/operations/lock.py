@@ -7,6 +7,7 @@ swarm sees, from whatever machine.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -108,13 +109,9 @@ def break_lock(engine: Engine, stack: str) -> Lock | None:
     return _read(engine.server, held)
 
 
-def locks(engine: Engine) -> list[Lock]:
-    """List the locks of one swarm."""
-    return [
-        _read(engine.server, config)
-        for config in engine.configs()
-        if config.spec.name.startswith(PREFIX)
-    ]
+def locks_among(server: str, configs: Iterable[model.StoredObject]) -> list[Lock]:
+    """Find the locks among a server's configs."""
+    return [_read(server, c) for c in configs if c.spec.name.startswith(PREFIX)]
 
 
 def _config(engine: Engine, stack: str) -> model.StoredObject | None:

@@ -70,8 +70,7 @@ class Verify(Step, frozen=True, kw_only=True, tag="verify"):
         """Watch until all is well, or say what is not."""
         started = time.monotonic()
         until = started + self.timeout
-        for one in self.watched:
-            _converge(site, one, until=until, stable=self.stable, forward=True)
+        _converge(site, self.watched, until=until, stable=self.stable, forward=True)
         if self.probe is not None:
             _ask(site, self.probe, until)
         return {"seconds": round(time.monotonic() - started, 2)}
@@ -102,29 +101,37 @@ class ConvergeBack(Step, frozen=True, kw_only=True, tag="converge-back"):
     def undo(self, site: Site) -> Detail:
         """Wait until every service runs on the versions it came from."""
         until = time.monotonic() + self.timeout
-        for one in self.watched:
-            _converge(site, one, until=until, stable=0.0, forward=False)
+        _converge(site, self.watched, until=until, stable=0.0, forward=False)
         return {}
 
 
-def _converge(site: Site, one: Watched, *, until: float, stable: float, forward: bool) -> None:
+def _converge(
+    site: Site, watched: tuple[Watched, ...], *, until: float, stable: float, forward: bool
+) -> None:
+    """Wait until all services run the right tasks, the same ones for `stable` seconds."""
     since: float | None = None
     last: frozenset[str] = frozenset()
     why = "the server did not answer"
     while True:
+        running: frozenset[str] | None = frozenset()
         try:
-            tasks, why = _look(site, one, forward=forward)
-        except UnreachableError:
-            tasks = None
+            for one in watched:
+                tasks, what = _look(site, one, forward=forward)
+                if tasks is None:
+                    running, why = None, f"{one.service}: {what}"
+                    break
+                running |= tasks
+        except UnreachableError as error:
+            running, why = None, str(error)
         now = time.monotonic()
-        if tasks is None or tasks != last:
-            since, last = None, tasks or frozenset()
-        if tasks is not None:
+        if running is None or running != last:
+            since, last = None, running or frozenset()
+        if running is not None:
             since = now if since is None else since
             if now - since >= stable:
                 return
         if now >= until:
-            raise VerifyError(f"{one.service} on {site.engine.server} did not converge: {why}.")
+            raise VerifyError(f"{site.engine.server} did not converge in time: {why}.")
         site.keep_lock()
         site.wait(_POLL_S)
 

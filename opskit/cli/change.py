@@ -1,0 +1,300 @@
+"""Commands that change secrets: each shows its plan, asks, applies and tells what came of it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opskit.cli.read import Format, ServerOption, narrow, show
+from opskit.errors import InputError
+
+if TYPE_CHECKING:
+    from opskit.fleet import Fleet
+    from opskit.operations.apply import Progressed
+    from opskit.operations.options import Options
+    from opskit.operations.run import Plan, Run
+
+
+class Deploy(StrEnum):
+    """How services get a new version."""
+
+    services = "services"
+    stack = "stack"
+    abra = "abra"
+    none = "none"
+
+
+class Generator(StrEnum):
+    """What makes a value."""
+
+    characters = "characters"
+    words = "words"
+    pwqgen = "pwqgen"
+    pwgen = "pwgen"
+
+
+App = Annotated[str, typer.Argument(help="The app's name, or SERVER/APP.")]
+OneSecret = Annotated[str, typer.Argument(help="The secret's name.")]
+SomeSecrets = Annotated[list[str] | None, typer.Argument(help="Names; with --all, every one.")]
+All = Annotated[bool, typer.Option("--all", help="Every secret of the app.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the calls and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Pass = Annotated[bool, typer.Option("--pass", help="Keep the password store in step.")]
+Length = Annotated[int | None, typer.Option(min=1, help="Characters, or words.")]
+Charset = Annotated[str, typer.Option(help="default, hex, special, safespecial; comma-joined.")]
+GeneratorOption = Annotated[Generator | None, typer.Option(help="What makes the value.")]
+Command = Annotated[str, typer.Option("--command", help="A program that prints the value.")]
+DeployOption = Annotated[Deploy | None, typer.Option(help="How services get the new version.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds for services to converge.")]
+Stable = Annotated[float, typer.Option(min=0, help="Seconds they must stay converged.")]
+Commit = Annotated[bool, typer.Option("--commit", help="Commit the .env in its git checkout.")]
+NoHook = Annotated[
+    bool, typer.Option("--no-hook", help="Rotate a database password's file all the same.")
+]
+Parallel = Annotated[int | None, typer.Option("--max-parallel", min=1, help="Stacks at once.")]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a stack failed.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the changing commands to the tree."""
+    secret = typer.Typer(no_args_is_help=True, help="Generate, insert, rotate, remove, prune.")
+    secret.command("generate")(generate)
+    secret.command("insert")(insert)
+    secret.command("rotate")(rotate_app)
+    secret.command("remove")(remove)
+    secret.command("prune")(prune)
+    app.add_typer(secret, name="secret")
+    app.command("rotate")(rotate)
+
+
+def generate(
+    app: App,
+    secrets: SomeSecrets = None,
+    all_: All = False,
+    length: Length = None,
+    charset: Charset = "",
+    generator: GeneratorOption = None,
+    command: Command = "",
+    use_pass: Pass = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Create declared versions that are not in the swarm yet."""
+    _choose(secrets, all_)
+    options = _options(
+        length=length, charset=charset, generator=generator, command=command, use_pass=use_pass
+    )
+    plan = _fleet().plan_generate(app, secrets or None, options)
+    _carry_out(plan, dry_run=dry_run, yes=yes)
+
+
+def insert(
+    app: App,
+    secret: OneSecret,
+    version: Annotated[str, typer.Argument(help="At this version; else the next.")] = "",
+    file: Annotated[Path | None, typer.Option("--file", help="Read the value here.")] = None,
+    keep_newline: Annotated[
+        bool, typer.Option("--keep-newline", help="Keep the value's final newline.")
+    ] = False,
+    deploy: DeployOption = None,
+    timeout: Timeout = 300.0,
+    stable: Stable = 5.0,
+    commit: Commit = False,
+    no_hook: NoHook = False,
+    use_pass: Pass = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Store a given value: from --file, standard input, or a hidden prompt; never an argument."""
+    from opskit.secrets.value import Secret
+
+    if file is not None:
+        value = Secret.from_file(file, strip_newline=not keep_newline)
+    elif sys.stdin.isatty():
+        value = Secret.prompt(f"Value of {app} {secret}")
+    else:
+        value = Secret.from_stream(sys.stdin.buffer, strip_newline=not keep_newline)
+        if not (yes or dry_run):
+            raise InputError(
+                "the value came in where the answer would.",
+                remedy="Say --yes, or give the value with --file.",
+            )
+    options = _options(
+        deploy=deploy, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
+        use_pass=use_pass,
+    )  # fmt: skip
+    plan = _fleet().plan_insert(app, secret, value, version=version, options=options)
+    _carry_out(plan, dry_run=dry_run, yes=yes)
+
+
+def rotate_app(
+    app: App,
+    secrets: SomeSecrets = None,
+    all_: All = False,
+    length: Length = None,
+    charset: Charset = "",
+    generator: GeneratorOption = None,
+    command: Command = "",
+    deploy: DeployOption = None,
+    timeout: Timeout = 300.0,
+    stable: Stable = 5.0,
+    commit: Commit = False,
+    no_hook: NoHook = False,
+    use_pass: Pass = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Give secrets of one app a new, generated version."""
+    _choose(secrets, all_)
+    fleet = _fleet()
+    triples = fleet.secrets_of(app, secrets or None)
+    options = _options(
+        length=length, charset=charset, generator=generator, command=command, deploy=deploy,
+        timeout=timeout, stable=stable, commit=commit, no_hook=no_hook, use_pass=use_pass,
+    )  # fmt: skip
+    _carry_out(fleet.plan_rotate(triples, options), dry_run=dry_run, yes=yes)
+
+
+def rotate(
+    where: Annotated[
+        str, typer.Option("--where", "-w", metavar="EXPR", help="A query over the secrets view.")
+    ],
+    server: ServerOption = None,
+    max_parallel: Parallel = None,
+    keep_going: KeepGoing = False,
+    deploy: DeployOption = None,
+    timeout: Timeout = 300.0,
+    stable: Stable = 5.0,
+    commit: Commit = False,
+    no_hook: NoHook = False,
+    use_pass: Pass = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Rotate every secret a query selects, stacks in parallel."""
+    fleet = _fleet()
+    selected = narrow(fleet.snapshot().secrets, where, server)
+    options = _options(
+        deploy=deploy, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
+        use_pass=use_pass,
+    )  # fmt: skip
+    plan = fleet.plan_rotate(selected, options)
+    _carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)
+
+
+def remove(
+    app: App,
+    secrets: SomeSecrets = None,
+    all_: All = False,
+    use_pass: Pass = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Remove secrets that nothing uses, every version of them; there is no way back."""
+    _choose(secrets, all_)
+    fleet = _fleet()
+    plan = fleet.plan_remove(fleet.secrets_of(app, secrets or None), _options(use_pass=use_pass))
+    _carry_out(plan, dry_run=dry_run, yes=yes)
+
+
+def prune(
+    app: Annotated[str, typer.Argument(help="Only this app; every app when left out.")] = "",
+    keep: Annotated[int | None, typer.Option(min=0, help="Superseded versions to leave.")] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Remove superseded versions, keeping the newest one back; there is no way back."""
+    from opskit.settings import read_settings
+
+    fleet = _fleet()
+    selection = fleet.secrets_of(app, None) if app else None
+    kept = read_settings().keep if keep is None else keep
+    _carry_out(fleet.plan_prune(selection, keep=kept), dry_run=dry_run, yes=yes)
+
+
+def tell(run: Run) -> None:
+    """Say how a run ended, and end with status 1 unless all of it was done."""
+    for error in run.errors:
+        print(f"opskit: {error}", file=sys.stderr)
+    print(f"run {run.id}: {run.status}")
+    if run.status in ("interrupted", "failed"):
+        print(f"finish it: opskit resume {run.id}   undo it: opskit rollback {run.id}")
+    if run.status != "done":
+        raise typer.Exit(1)
+
+
+def print_step(step: Progressed) -> None:
+    """Print a step when it has ended."""
+    if step.status == "running":
+        return
+    verb = "undo " if step.phase == "undo" else ""
+    failed = f"  FAILED: {step.error}" if step.error else ""
+    line = f"{step.app}: {verb}{step.action} {step.subject}  {step.seconds:.1f} s{failed}"
+    # One write per line: several stacks report at once.
+    sys.stderr.write(f"{line}\n")
+
+
+def _fleet() -> Fleet:
+    from opskit.fleet import Fleet
+
+    return Fleet.from_abra()
+
+
+def _options(
+    *,
+    length: int | None = None,
+    charset: str = "",
+    generator: Generator | None = None,
+    command: str = "",
+    deploy: Deploy | None = None,
+    **others: Any,
+) -> Options:
+    from opskit.operations.options import Options
+    from opskit.secrets.generate import Policy
+    from opskit.settings import read_settings
+
+    settings = read_settings()
+    policy = None
+    if command:
+        policy = Policy(generator="command", command=tuple(shlex.split(command)))
+    elif generator or length or charset:
+        kind = generator.value if generator else "characters"
+        policy = Policy(generator=kind, length=length, charset=charset)
+    return Options(
+        policy=policy,
+        deploy=deploy.value if deploy else settings.deploy,
+        pass_template=settings.pass_template,
+        **others,
+    )
+
+
+def _choose(secrets: list[str] | None, all_: bool) -> None:
+    if bool(secrets) == all_:
+        raise InputError(
+            "say which secrets: some names, or --all.", remedy="See them: opskit secrets"
+        )
+
+
+def _carry_out(
+    plan: Plan,
+    *,
+    dry_run: bool,
+    yes: bool,
+    max_parallel: int | None = None,
+    keep_going: bool = False,
+) -> None:
+    show(plan.changes, Format.table)
+    if dry_run:
+        show(plan.calls, Format.table)
+        return
+    if not yes and not typer.confirm("Apply this plan?"):
+        raise typer.Exit(1)
+    from opskit.settings import read_settings
+
+    parallel = max_parallel or read_settings().max_parallel
+    tell(plan.apply(max_parallel=parallel, keep_going=keep_going, on_progress=print_step))

@@ -1,0 +1,83 @@
+"""Commands over what was done: the journal, unfinished runs, and locks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from opskit.cli.change import print_step, tell
+from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption
+from opskit.cli.read import narrow as narrowed
+from opskit.cli.read import show
+from opskit.errors import InputError
+
+RunArgument = Annotated[
+    str, typer.Argument(help="The run's id or its beginning; else the last unfinished one.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the tree."""
+    for command in (journal, resume, rollback, locks):
+        app.command()(command)
+    app.command("break-lock")(break_lock)
+
+
+def journal(
+    run: Annotated[str, typer.Argument(help="Show this run's steps.")] = "",
+    format: FormatOption = Format.table,  # noqa: A002 (the option's name)
+    where: WhereOption = "",
+) -> None:
+    """Show every run, or the steps of one."""
+    from opskit.operations.run import open_journal
+
+    with open_journal() as opened:
+        view = opened.steps_frame(run) if run else opened.runs_frame()
+    show(narrowed(view, where, None), format)
+
+
+def resume(run: RunArgument = "") -> None:
+    """Carry on a run that stopped."""
+    from opskit.operations.run import resume as resume_run
+
+    tell(resume_run(run, on_progress=print_step))
+
+
+def rollback(run: RunArgument = "") -> None:
+    """Undo a run, finished or not."""
+    from opskit.operations.run import roll_back
+
+    ended = roll_back(run, on_progress=print_step)
+    if ended.status == "rolled-back":
+        print(f"run {ended.id}: rolled-back")
+        return
+    tell(ended)
+
+
+def locks(
+    server: ServerOption = None,
+    format: FormatOption = Format.table,  # noqa: A002
+    where: WhereOption = "",
+    deadline: DeadlineOption = 15.0,
+) -> None:
+    """Show who works on which stack."""
+    from opskit.fleet import Fleet
+
+    view = Fleet.from_abra(servers=server or None, deadline=deadline).locks()
+    show(narrowed(view, where, None), format)
+
+
+def break_lock(
+    server: Annotated[str, typer.Argument(help="The server's name.")],
+    stack: Annotated[str, typer.Argument(help="The stack's name.")],
+) -> None:
+    """Remove the lock of a stack, and say whose it was."""
+    from opskit.operations import lock
+    from opskit.swarm.context import find_context
+    from opskit.swarm.engine import Engine
+
+    broken = lock.break_lock(Engine(find_context(server)), stack)
+    if broken is None:
+        raise InputError(f"{stack} on {server} is not locked.", remedy="See: opskit locks")
+    print(f"broke the lock of {stack} on {server}, held by {broken.holder()}")
