@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from opskit.demo.dockerd import DockerdFleet, why_not
+from opskit.demo.engine import Swarm
 from opskit.demo.fleet import DemoFleet
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
@@ -51,6 +54,29 @@ def fresh_fleet() -> Iterator[Callable[[int], DockerdFleet]]:
     yield make
     for fleet in made:
         fleet.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An embedded engine on a unix socket, in a thread of its own."""
+    path = tmp_path_factory.mktemp("engine") / "docker.sock"
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+
+    async def serve() -> None:
+        serve_all({path: Swarm("embedded")})
+        ready.set()
+
+    def run() -> None:
+        loop.run_until_complete(serve())
+        loop.run_forever()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    ready.wait(5)
+    yield f"unix://{path}"
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
 
 
 @pytest.fixture(scope="session")

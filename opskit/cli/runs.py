@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from opskit.cli.change import print_step, tell
-from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption
+from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption, show
 from opskit.cli.read import narrow as narrowed
-from opskit.cli.read import show
 from opskit.errors import InputError
 
 RunArgument = Annotated[

@@ -222,7 +222,8 @@ class Runner:
         lock_step = unit.steps[0]
         lost: list[str] = []
         try:
-            if isinstance(lock_step, TakeLock):
+            # A unit that never got beyond asking for the lock has nothing to undo under it.
+            if isinstance(lock_step, TakeLock) and begun != {0}:
                 lock_step.do(site)
             for step_number, step in reversed(list(enumerate(unit.steps))):
                 if step_number not in begun:

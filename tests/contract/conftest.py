@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opskit.demo.dockerd import DockerdFleet
-from opskit.demo.engine import Swarm
-from opskit.demo.engine.serve import listen
 from opskit.demo.image import IMAGE
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
@@ -79,29 +74,6 @@ class Bench:
             assert time.monotonic() < until, "it did not come about in time"
             time.sleep(0.05)
         return found
-
-
-@pytest.fixture(scope="session")
-def embedded_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An embedded engine on a unix socket, in a thread of its own."""
-    path = tmp_path_factory.mktemp("engine") / "docker.sock"
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
-
-    async def serve() -> None:
-        listen({Path(path): Swarm("embedded")})
-        ready.set()
-
-    def run() -> None:
-        loop.run_until_complete(serve())
-        loop.run_forever()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    ready.wait(5)
-    yield f"unix://{path}"
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
 
 
 @pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])

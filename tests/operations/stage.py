@@ -1,0 +1,178 @@
+"""A small app on one engine, ready to have its secrets changed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import opskit
+from opskit.demo.engine.behaviour import FAILS_WITH
+from opskit.demo.fleet import environment, write_contexts
+from opskit.demo.image import IMAGE
+from opskit.secrets.generate import Policy
+from opskit.swarm.context import Context
+from opskit.swarm.deadline import Deadline
+from opskit.swarm.engine import Engine
+from opskit.swarm.transport import Transport
+
+SERVER = "one.example"
+APP = "shop.example"
+ENV = (
+    b"# the shop\r\nTYPE=shop\r\nSTACK_NAME=%s\r\nSECRET_TOKEN_VERSION='v1'  # length=40\r\n"
+    b"SECRET_KEY_VERSION=v1\r\nPASSWORD=not-to-be-touched"
+)
+COMPOSE = """
+services:
+  app: {image: x, secrets: [token, key]}
+  worker: {image: x, secrets: [token]}
+secrets:
+  token: {external: true, name: "${STACK_NAME}_token_${SECRET_TOKEN_VERSION}"}
+  key: {external: true, name: "${STACK_NAME}_key_${SECRET_KEY_VERSION}"}
+"""
+QUICK = opskit.Options(stable=0.2, timeout=30)
+BAD = Policy(generator="command", command=("printf", "a-bad-value-for-tests"))
+
+
+@dataclass(slots=True)
+class Stage:
+    """One server, one app of two services and two secrets."""
+
+    root: Path
+    host: str
+    transport: Transport
+    stack: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a process needs to see this stage."""
+        return environment(self.root)
+
+    @property
+    def env_file(self) -> Path:
+        """The app's ``.env``."""
+        return self.root / "abra" / "servers" / SERVER / f"{APP}.env"
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for looking."""
+        return Engine(Context(server=SERVER, host=self.host), transport=self.transport)
+
+    def set_up(self, **more: Any) -> None:
+        """Write the files, create the secrets, deploy the services and wait for them."""
+        self.env_file.parent.mkdir(parents=True)
+        self.env_file.write_bytes(ENV % self.stack.encode())
+        recipe = self.root / "abra" / "recipes" / "shop"
+        recipe.mkdir(parents=True)
+        (recipe / "compose.yml").write_text(COMPOSE)
+        write_contexts(self.root / "docker", {SERVER: self.host})
+        for name in ("token", "key"):
+            self.engine.create_secret(f"{self.stack}_{name}_v1", b"good " + name.encode(), {})
+        self.deploy("app", ["token", "key"], **more)
+        self.deploy("worker", ["token"])
+        self.eventually(self.is_converged)
+
+    def deploy(self, service: str, uses: list[str], **more: Any) -> None:
+        """Create a service that ends when a mounted secret is not a good one."""
+        ids = {s.spec.name: s.id for s in self.engine.secrets()}
+        names = [f"{self.stack}_{name}_v1" for name in uses]
+        container = {
+            "Image": IMAGE,
+            "Command": ["sh", "-c", "grep -q bad-value /run/secrets/* && exit 1; exec sleep 1000"],
+            "StopGracePeriod": 0,
+            "Secrets": [
+                {
+                    "SecretID": ids[name],
+                    "SecretName": name,
+                    "File": {"Name": f"file-{n}", "UID": "7", "GID": "8", "Mode": 0o400},
+                }
+                for n, name in enumerate(names)
+            ],
+        }
+        spec: dict[str, Any] = {
+            "Name": f"{self.stack}_{service}",
+            "Labels": {
+                "com.docker.stack.namespace": self.stack,
+                # The embedded engine runs no shell: this is how it knows the bad value.
+                FAILS_WITH: f"{self.stack}_token_v2" if more.pop("fails", False) else "",
+            },
+            "TaskTemplate": {
+                "ContainerSpec": container,
+                "RestartPolicy": {"Condition": "any", "Delay": 200_000_000},
+            },
+            "Mode": {"Replicated": {"Replicas": 1}},
+            "UpdateConfig": {"Parallelism": 1, "Monitor": 300_000_000},
+        }
+        self.post("/services/create", spec | more)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> None:
+        """Send something to the engine behind opskit's back."""
+        reply = self.transport.request(
+            Context(server=SERVER, host=self.host),
+            "POST",
+            path,
+            body=json.dumps(body).encode(),
+            deadline=Deadline(20),
+        )
+        assert reply.status < 300, reply.body
+
+    def touch(self, service: str) -> None:
+        """Change a service as a colleague might."""
+        raw = self.engine.raw_service(f"{self.stack}_{service}")
+        raw.spec["Labels"]["touched"] = "yes"
+        self.engine.update_service(raw.service.id, raw.service.version.index, raw.spec)
+
+    def is_converged(self) -> bool:
+        """Tell whether every service has its tasks."""
+        return all(
+            s.service_status is not None
+            and s.service_status.running_tasks == s.service_status.desired_tasks
+            for s in self.engine.services()
+            if s.spec.name.startswith(self.stack)
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Give everything that should be the same after the same story."""
+        services = [s for s in self.engine.services() if s.spec.name.startswith(self.stack)]
+        return {
+            "env": self.env_file.read_bytes(),
+            "secrets": sorted(
+                s.spec.name for s in self.engine.secrets() if s.spec.name.startswith(self.stack)
+            ),
+            "uses": {
+                s.spec.name.removeprefix(self.stack): sorted(
+                    (r.secret_name, r.file.name, r.file.uid, r.file.gid, r.file.mode)
+                    for r in s.spec.task_template.container_spec.secrets
+                )
+                for s in services
+            },
+            "locks": [c.spec.name for c in self.engine.configs() if self.stack in c.spec.name],
+        }
+
+    def eventually(self, done: Callable[[], Any], seconds: float = 30.0) -> None:
+        """Wait until something is so."""
+        until = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < until, "it did not come about in time"
+            time.sleep(0.05)
+
+    def clean(self) -> None:
+        """Remove what the test left in the engine."""
+        for service in self.engine.services():
+            if service.spec.name.startswith(self.stack):
+                self.transport.request(
+                    Context(server=SERVER, host=self.host),
+                    "DELETE",
+                    f"/services/{service.id}",
+                    deadline=Deadline(20),
+                )
+        for secret in self.engine.secrets():
+            if secret.spec.name.startswith(self.stack):
+                self.engine.remove_secret(secret.id)
+        for config in self.engine.configs():
+            if self.stack in config.spec.name:
+                self.engine.remove_config(config.id)
