@@ -124,7 +124,7 @@ def _services(root: Path, app: DeclaredApp) -> dict[str, Mapping[str, Any]]:
 
 
 def _has(swarm: Swarm, name: str) -> bool:
-    return any(secret["Spec"]["Name"] == name for secret in swarm.secrets.values())
+    return swarm.secrets.named(name) is not None
 
 
 def many_swarms(root: Path, servers: int, secrets: int) -> dict[str, Swarm]:

@@ -3,8 +3,18 @@
 It answers what opskit and the docker CLI ask of a swarm, with the statuses and texts of Docker
 Engine 20.10, and rolls services out as Swarm does. No container ever runs: how a task behaves is
 read from its spec (see `opskit.demo.engine.behaviour`).
+
+The layers, each knowing only those before it::
+
+    objects, refusal             what all objects share, and how an engine refuses
+    stored, services, nodes …    one kind of object each, with its rules
+    state                        Swarm: all of them together, without I/O and without time
+    life, rollout                the passing of time: tasks live and die, updates roll out
+    execs, api                   requests in, replies out, without sockets
+    http, serve                  unix sockets
 """
 
-from opskit.demo.engine.state import Refusal, Swarm
+from opskit.demo.engine.refusal import Refusal, Role
+from opskit.demo.engine.state import Swarm
 
-__all__ = ["Refusal", "Swarm"]
+__all__ = ["Refusal", "Role", "Swarm"]

@@ -1,163 +1,277 @@
-"""The orchestrator: brings tasks up, rolls services over, pauses or rolls back on failure."""
-
-# The Engine API's JSON is kept as it is on the wire.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownLambdaType=false
+"""The orchestrator: brings services to their specs, rolls updates out, pauses or rolls back."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
-from opskit.demo.engine.behaviour import COMPLAINTS, Fate, fate
-from opskit.demo.engine.state import Object, Swarm
+from opskit.demo.engine.life import Life, Pace
+from opskit.demo.engine.services import Service, Task
+from opskit.demo.engine.specs import UpdateConfig, shape_of, task_spec
+from opskit.demo.engine.state import Swarm
 
-_CRASH_LOOP_LIMIT = 20
-"""Restarts before a crash loop is left alone; a real one would go on for ever."""
+Key = int | str
+"""A place that a task fills: a slot's number, or a node's id for a global service."""
+
+_EARLY_END = "due to failure or early termination of task"
 
 
-@dataclass(slots=True)
 class Orchestrator:
-    """Runs the services of one swarm inside the current event loop.
+    """Runs the services of one swarm in the running event loop.
 
     Parameters
     ----------
     swarm
         Its state.
-    start
-        Seconds a task takes from start to running.
-    stop
-        Seconds it takes to shut down.
+    pace
+        How fast simulated time passes.
     """
 
-    swarm: Swarm
-    start: float = 0.05
-    stop: float = 0.02
-    _rollouts: dict[str, asyncio.Task[None]] = field(
-        default_factory=dict[str, "asyncio.Task[None]"]
-    )
+    def __init__(self, swarm: Swarm, pace: Pace) -> None:
+        self.swarm, self.pace = swarm, pace
+        self._supervisors: dict[str, _Supervisor] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        swarm.services.listener = self
+        for service in swarm.services:
+            if len(swarm.services.tasks_of(service.id)) < len(swarm.wanted(service)):
+                self.changed(service)
 
-    def __post_init__(self) -> None:
-        self.swarm.on_service = self.reconcile
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start something that ends with the orchestrator at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
-    def reconcile(self, ident: str) -> None:
-        """Begin to bring a service to its current spec, giving up any earlier rollout of it."""
-        running = self._rollouts.pop(ident, None)
-        if running is not None:
-            running.cancel()
-        self._rollouts[ident] = asyncio.get_running_loop().create_task(self._roll(ident))
+    def changed(self, service: Service) -> None:
+        """Begin to bring a service to its spec, giving up any rollout under way."""
+        if service.id not in self._supervisors:
+            self._supervisors[service.id] = _Supervisor(self, service)
+        self._supervisors[service.id].reconcile()
 
-    async def _roll(self, ident: str) -> None:
-        if await self._update(ident):
+    def removed(self, service: Service) -> None:
+        """Stop caring for a service."""
+        supervisor = self._supervisors.pop(service.id, None)
+        if supervisor is not None:
+            supervisor.abandon()
+
+    async def close(self) -> None:
+        """End everything under way."""
+        self.swarm.services.listener = None
+        background = list(self._background)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+
+
+class _Supervisor:
+    """Cares for one service: fills its places, restarts what ends, replaces what is outdated."""
+
+    def __init__(self, orchestrator: Orchestrator, service: Service) -> None:
+        self.service = service
+        self._orchestrator = orchestrator
+        self._swarm, self._services = orchestrator.swarm, orchestrator.swarm.services
+        self._lives: dict[Key, list[Life]] = {}
+        self._restarts: dict[Key, int] = {}
+        self._update: _Update | None = None
+        for task in self._services.tasks_of(service.id):
+            if task.desired_state == "running":
+                self._lives.setdefault(task.key, []).append(self._life(task))
+
+    def reconcile(self) -> None:
+        """Bring the places to the spec in force."""
+        self._give_up_update()
+        self._restarts.clear()
+        wanted = self._swarm.wanted(self.service)
+        for key in [key for key in self._lives if key not in wanted]:
+            self._orchestrator.spawn(self._vacate(key))
+        outdated = [key for key in wanted if key in self._lives and not self._is_current(key)]
+        for key in wanted:
+            if key not in self._lives:
+                self.start(key)
+        status = self.service.update_status
+        if not outdated:
+            if status is not None and status.state in ("updating", "rollback_started"):
+                self.complete()
             return
-        spec = self.swarm.services[ident]["Spec"]
-        config = spec.get("UpdateConfig") or {}
-        match config.get("FailureAction") or "pause":
-            case "rollback" if "PreviousSpec" in self.swarm.services[ident]:
-                await self._roll_back(ident)
-            case "continue":
-                self.swarm.update_status(ident, "completed", "update completed")
-                await self._crash_on(ident)
-            case _:
-                pass
+        if status is None or status.state != "rollback_started":
+            self._services.set_update(self.service, "updating", "update in progress")
+        self._update = _Update(self, outdated, self._orchestrator)
 
-    async def _update(self, ident: str) -> bool:
-        """Replace what differs from the spec; tell whether it went well."""
-        service = self.swarm.services[ident]
-        wanted = self.swarm.wanted(ident)
-        template = service["Spec"]["TaskTemplate"]
-        live = {t["Slot"]: t for t in self.swarm.tasks[ident] if t["DesiredState"] == "running"}
-        for slot, task in live.items():
-            if slot > wanted:
-                await self._shut_down(task)
-        dirty = [s for s in range(1, wanted + 1) if s not in live or live[s]["Spec"] != template]
-        rolling = "PreviousSpec" in service and any(slot in live for slot in dirty)
-        if rolling:
-            self.swarm.update_status(ident, "updating", "update in progress")
-        for slot in dirty:
-            ok, task = await self._replace(ident, slot, live.get(slot))
-            if not ok:
-                action = (service["Spec"].get("UpdateConfig") or {}).get("FailureAction")
-                if not rolling:
-                    await self._crash_on(ident)
-                    return True
-                if action != "continue":
-                    why = f"update paused due to failure or early termination of task {task['ID']}"
-                    self.swarm.update_status(ident, "paused", why)
-                    return False
-        if rolling:
-            self.swarm.update_status(ident, "completed", "update completed")
-        return True
+    def abandon(self) -> None:
+        """Let all tasks go, at once and without a record."""
+        self._give_up_update()
+        for life in [life for lives in self._lives.values() for life in lives]:
+            life.abandon()
 
-    async def _replace(self, ident: str, slot: int, old: Object | None) -> tuple[bool, Object]:
-        spec = self.swarm.services[ident]["Spec"]
-        order = (spec.get("UpdateConfig") or {}).get("Order") or "stop-first"
-        if old is not None and order == "stop-first":
-            await self._shut_down(old)
-        ok, task = await self._bring_up(ident, slot)
-        if old is not None and order == "start-first" and ok:
-            await self._shut_down(old)
-        return ok, task
-
-    async def _bring_up(self, ident: str, slot: int) -> tuple[bool, Object]:
-        spec = self.swarm.services[ident]["Spec"]
-        doom: Fate = fate(spec)
-        task = self.swarm.add_task(ident, slot, state="new")
-        if doom == "no-node":
-            self.swarm.set_task(task, state="pending", error=COMPLAINTS[doom])
-            await asyncio.Event().wait()
-        if doom == "no-image":
-            image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
-            text = COMPLAINTS[doom].format(image=image)
-            self.swarm.set_task(task, state="rejected", desired="shutdown", error=text)
-            return False, task
-        self.swarm.set_task(task, state="preparing")
-        await asyncio.sleep(self.start / 2)
-        self.swarm.set_task(task, state="starting")
-        await asyncio.sleep(self.start / 2)
-        if doom == "runs":
-            self.swarm.set_task(task, state="running", message="started")
-            return True, task
-        if doom == "crashes":
-            self.swarm.set_task(task, state="running", message="started")
-        await asyncio.sleep(self.start)
-        self.swarm.set_task(task, state="failed", desired="shutdown", error=COMPLAINTS[doom])
-        return False, task
-
-    async def _crash_on(self, ident: str) -> None:
-        for _ in range(_CRASH_LOOP_LIMIT):
-            await asyncio.sleep(self.start)
-            down = [s for s in range(1, self.swarm.wanted(ident) + 1) if not self._is_up(ident, s)]
-            if not down:
-                return
-            for slot in down:
-                await self._bring_up(ident, slot)
-
-    def _is_up(self, ident: str, slot: int) -> bool:
-        return any(
-            task["Slot"] == slot and task["Status"]["State"] == "running"
-            for task in self.swarm.tasks[ident]
+    def start(self, key: Key, *, hold: bool = False) -> Life:
+        """Start a task of the spec in force in a place."""
+        task = self._services.add_task(
+            self.service,
+            slot=key if isinstance(key, int) else 0,
+            node=key if isinstance(key, str) else "",
+            desired="ready" if hold else "running",
         )
+        life = self._life(task, hold=hold)
+        self._lives.setdefault(key, []).append(life)
+        return life
 
-    async def _shut_down(self, task: Object) -> None:
-        was_running = task["Status"]["State"] == "running"
-        self.swarm.set_task(task, state=task["Status"]["State"], desired="shutdown",
-                            message=task["Status"]["Message"])  # fmt: skip
-        await asyncio.sleep(self.stop)
-        self.swarm.set_task(task, state="shutdown" if was_running else "complete")
+    def current(self, key: Key) -> Life | None:
+        """Give the task of a place that is of the spec in force."""
+        spec = task_spec(self.service.spec)
+        return next((one for one in self._lives[key] if bytes(one.task.spec) == bytes(spec)), None)
 
-    async def _roll_back(self, ident: str) -> None:
-        service = self.swarm.services[ident]
-        self.swarm.update_status(ident, "rollback_started", "update rolled back due to failure")
-        service["Spec"], service["PreviousSpec"] = service["PreviousSpec"], service["Spec"]
-        live = {t["Slot"]: t for t in self.swarm.tasks[ident] if t["DesiredState"] == "running"}
-        template = service["Spec"]["TaskTemplate"]
-        for slot in range(1, self.swarm.wanted(ident) + 1):
-            old = live.get(slot)
-            if old is not None and old["Spec"] == template:
-                continue
-            ok, _ = await self._replace(ident, slot, old)
-            if not ok:
-                self.swarm.update_status(ident, "rollback_paused", "rollback paused")
+    def others(self, key: Key, life: Life | None) -> list[Life]:
+        """Give the tasks of a place but one."""
+        return [one for one in self._lives[key] if one is not life]
+
+    def stop(self, key: Key, life: Life) -> None:
+        """Want a task of a place no more."""
+        self._lives[key].remove(life)
+        life.stop()
+
+    def complete(self) -> None:
+        """Note that a rollout is done."""
+        assert self.service.update_status is not None, "a rollout is under way"
+        rolled_back = self.service.update_status.state == "rollback_started"
+        state, what = ("rollback_completed", "rollback") if rolled_back else ("completed", "update")
+        self._services.set_update(self.service, state, f"{what} completed")
+        self._update = None
+
+    def pause(self, culprit: Life) -> None:
+        """Leave a rollout as it is."""
+        assert self.service.update_status is not None, "a rollout is under way"
+        rolled_back = self.service.update_status.state == "rollback_started"
+        message = f"update paused {_EARLY_END} {culprit.task.id}"
+        state = "rollback_paused" if rolled_back else "paused"
+        self._services.set_update(self.service, state, message)
+        self._give_up_update()
+
+    def roll_back(self, culprit: Life) -> None:
+        """Return to the spec before this rollout."""
+        message = f"update rolled back {_EARLY_END} {culprit.task.id}"
+        self._services.roll_back(self.service, message)
+        self.reconcile()
+
+    def _life(self, task: Task, *, hold: bool = False) -> Life:
+        life = Life(
+            self._swarm,
+            shape_of(self.service.spec),
+            task,
+            pace=self._orchestrator.pace,
+            spawn=self._orchestrator.spawn,
+            ended=self._ended,
+            hold=hold,
+        )
+        life.begin()
+        return life
+
+    def _is_current(self, key: Key) -> bool:
+        return len(self._lives[key]) == 1 and self.current(key) is not None
+
+    def _ended(self, life: Life) -> None:
+        key = life.task.key
+        if life not in self._lives.get(key, []):
+            return
+        if self._update is not None:
+            self._update.note_end(life)
+        if life in self._lives.get(key, []):
+            self._lives[key].remove(life)
+            self._restart(key, life.task.status.state)
+
+    def _restart(self, key: Key, state: str) -> None:
+        policy = shape_of(self.service.spec).task_template.restart_policy
+        done = self._restarts.get(key, 0)
+        wanted = policy.condition in ("", "any") or (
+            policy.condition == "on-failure" and state != "complete"
+        )
+        if wanted and not (policy.max_attempts and done >= policy.max_attempts):
+            self._restarts[key] = done + 1
+            life = self.start(key, hold=True)
+            self._orchestrator.spawn(self._start_later(life, policy.delay))
+
+    async def _start_later(self, life: Life, delay: int) -> None:
+        await asyncio.sleep(self._orchestrator.pace.seconds(delay))
+        life.go()
+
+    async def _vacate(self, key: Key) -> None:
+        lives = self._lives.pop(key)
+        for life in lives:
+            life.stop("remove")
+        for life in lives:
+            await life.over.wait()
+        self._services.forget_slot(self.service, key)
+
+    def _give_up_update(self) -> None:
+        if self._update is not None:
+            self._update.cancel()
+            self._update = None
+
+
+class _Update:
+    """One rollout: replaces the tasks of outdated places, a few at a time."""
+
+    def __init__(
+        self, supervisor: _Supervisor, outdated: list[Key], orchestrator: Orchestrator
+    ) -> None:
+        self._supervisor, self._pace = supervisor, orchestrator.pace
+        self._count, self._failures = len(outdated), 0
+        service = supervisor.service
+        self._rolling_back = (
+            service.update_status is not None and service.update_status.state == "rollback_started"
+        )
+        shape = shape_of(service.spec)
+        self._config: UpdateConfig = (
+            shape.rollback_config if self._rolling_back else shape.update_config
+        )
+        self._workers = [
+            orchestrator.spawn(self._work(keys))
+            for keys in [iter(outdated)]
+            for _ in range(min(self._config.parallelism or self._count, self._count))
+        ]
+        self._waiting = orchestrator.spawn(self._finish())
+
+    def cancel(self) -> None:
+        """Replace no more."""
+        for task in (*self._workers, self._waiting):
+            task.cancel()
+
+    def note_end(self, life: Life) -> None:
+        """Count a task that ended by itself, and act when there are too many."""
+        if life is not self._supervisor.current(life.task.key):
+            return
+        self._failures += 1
+        if self._failures / self._count <= self._config.max_failure_ratio:
+            return
+        if self._config.failure_action == "rollback" and not self._rolling_back:
+            self._supervisor.roll_back(life)
+        elif self._config.failure_action != "continue":
+            self._supervisor.pause(life)
+
+    async def _finish(self) -> None:
+        await asyncio.gather(*self._workers)
+        await asyncio.sleep(self._pace.seconds(self._config.monitor))
+        self._supervisor.complete()
+
+    async def _work(self, keys: Iterator[Key]) -> None:
+        for key in keys:
+            await self._replace(key)
+            await asyncio.sleep(self._pace.seconds(self._config.delay))
+
+    async def _replace(self, key: Key) -> None:
+        new = self._supervisor.current(key)
+        start_first = self._config.order == "start-first"
+        if new is None:
+            new = self._supervisor.start(key, hold=not start_first)
+        if start_first:
+            await new.settled.wait()
+            if new.over.is_set():
                 return
-        self.swarm.update_status(ident, "rollback_completed", "rollback completed")
+        old = self._supervisor.others(key, new)
+        for life in old:
+            self._supervisor.stop(key, life)
+        for life in old:
+            await life.over.wait()
+        new.go()
+        await new.settled.wait()

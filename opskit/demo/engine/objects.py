@@ -1,0 +1,141 @@
+"""Objects of a swarm: the part they share, and the table that holds one kind of them."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import field
+
+from opskit.demo.engine.refusal import Refusal, out_of_sequence
+
+Json = dict[str, Any]
+_BASE_36 = string.digits + string.ascii_lowercase
+
+
+class Version(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
+    """An object's place in the swarm's log; a change must name the one it read."""
+
+    index: int
+
+
+class Resource(msgspec.Struct, kw_only=True, gc=False, rename="pascal", omit_defaults=True):
+    """What every object of a swarm has."""
+
+    id: str = field(name="ID")
+    version: Version
+    created_at: str
+    updated_at: str
+
+
+class Raft:
+    """The swarm's log: one rising index for all its objects."""
+
+    def __init__(self) -> None:
+        self._index = 10
+
+    def next(self) -> Version:
+        """Give the version of one more change."""
+        self._index += 1
+        return Version(self._index)
+
+
+R = TypeVar("R", bound=Resource)
+
+
+class Table(Generic[R]):
+    """All objects of one kind, found by id, by name, or by the start of an id.
+
+    Parameters
+    ----------
+    noun
+        What the engine calls one of them in a refusal.
+    raft
+        The log of the swarm.
+    """
+
+    def __init__(self, noun: str, raft: Raft) -> None:
+        self.noun, self._raft = noun, raft
+        self._objects: dict[str, R] = {}
+        self._names: dict[str, str] = {}
+        self._encoded: bytes | None = None
+
+    def __iter__(self) -> Iterator[R]:
+        # An engine lists by id.
+        return iter([self._objects[ident] for ident in sorted(self._objects)])
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, ident: str) -> R | None:
+        """Give the object with exactly this id."""
+        return self._objects.get(ident)
+
+    def named(self, name: str) -> R | None:
+        """Give the object of this name; swarmkit's index of names ignores case."""
+        return self._objects.get(self._names.get(name.lower(), ""))
+
+    def find(self, ident: str) -> R:
+        """Find an object by id, name or the start of its id, or refuse with 404."""
+        found = self.get(ident) or self.named(ident)
+        if found is not None:
+            return found
+        starting = [one for key, one in self._objects.items() if key.startswith(ident)]
+        if not starting:
+            raise Refusal(404, f"{self.noun} {ident} not found")
+        if len(starting) > 1:
+            text = f"{self.noun} {ident} is ambiguous ({len(starting)} matches found)"
+            raise Refusal(500, text)
+        return starting[0]
+
+    def add(self, one: R, name: str) -> None:
+        """Take in a new object."""
+        self._objects[one.id] = one
+        self._names[name.lower()] = one.id
+        self._encoded = None
+
+    def touch(self, one: R, version: int | None = None) -> None:
+        """Note that an object changed.
+
+        Parameters
+        ----------
+        one
+            The object.
+        version
+            The version index the change was made on; refused when it is not the newest.
+        """
+        if version is not None and version != one.version.index:
+            raise out_of_sequence()
+        one.version, one.updated_at = self._raft.next(), stamp()
+        self._encoded = None
+
+    def drop(self, one: R, name: str) -> None:
+        """Remove an object."""
+        del self._objects[one.id], self._names[name.lower()]
+        self._encoded = None
+
+    def encoded(self) -> bytes:
+        """Give the JSON list of all objects, encoded once until one of them changes."""
+        if self._encoded is None:
+            self._encoded = msgspec.json.encode(list(self))
+        return self._encoded
+
+
+def new_id(length: int = 25) -> str:
+    """Make an id as swarmkit does: characters of base 36."""
+    return "".join(random.choices(_BASE_36, k=length))  # noqa: S311 (names, protects nothing)
+
+
+def hex_id() -> str:
+    """Make an id as the engine itself does for containers, execs and local networks."""
+    return f"{random.getrandbits(256):064x}"
+
+
+def stamp(when: datetime | None = None) -> str:
+    """Write a time, by default now, as the engine does."""
+    moment = (when or datetime.now(UTC)).astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")

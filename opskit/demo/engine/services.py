@@ -1,0 +1,291 @@
+"""Services and their tasks: what is asked for, and the record of what was done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+from msgspec import field
+
+from opskit.demo.engine.objects import Json, Raft, Resource, Table, new_id, stamp
+from opskit.demo.engine.refusal import exists, precondition, unimplemented
+from opskit.demo.engine.specs import (
+    ServiceShape,
+    completed,
+    converted,
+    encoded,
+    shape_of,
+    task_spec,
+)
+from opskit.demo.engine.validate import check_spec
+
+HISTORY = 5
+"""Tasks kept of one slot, the live one included (Swarm's TaskHistoryRetentionLimit)."""
+
+
+class UpdateStatus(msgspec.Struct, kw_only=True, gc=False, rename="pascal", omit_defaults=True):
+    """How a rollout stands."""
+
+    state: str
+    started_at: str
+    completed_at: str = ""
+    message: str
+
+
+class Service(Resource, kw_only=True):
+    """What an operator asked for."""
+
+    spec: msgspec.Raw
+    previous_spec: msgspec.Raw | None = None
+    endpoint: Json
+    update_status: UpdateStatus | None = None
+
+
+class TaskStatus(msgspec.Struct, kw_only=True, gc=False, rename="pascal", omit_defaults=True):
+    """Where a task stands."""
+
+    timestamp: str
+    state: str
+    message: str
+    err: str = ""
+    container_status: Json | None = None
+    port_status: Json
+
+
+class Task(Resource, kw_only=True):
+    """One container of a service, past or present."""
+
+    labels: dict[str, str]
+    spec: msgspec.Raw
+    service_id: str = field(name="ServiceID")
+    slot: int = 0
+    node_id: str = field(name="NodeID", default="")
+    status: TaskStatus
+    desired_state: str
+
+    @property
+    def key(self) -> int | str:
+        """The place it fills: a number for replicated services, a node for global ones."""
+        return self.slot or self.node_id
+
+    @property
+    def container_id(self) -> str:
+        """The id of its container."""
+        return self.id.encode().hex().ljust(64, "0")[:64]
+
+
+class Listener(Protocol):
+    """Who brings about what services ask for."""
+
+    def changed(self, service: Service) -> None:
+        """Note that a service is new or has another spec."""
+
+    def removed(self, service: Service) -> None:
+        """Note that a service is gone."""
+
+
+class ServiceTable(Table[Service]):
+    """The services of a swarm, and their tasks.
+
+    Parameters
+    ----------
+    raft
+        The log of the swarm.
+    check_links
+        Refuses a spec that names what this swarm does not have.
+    network_id
+        Gives a network's id by its name or id.
+    """
+
+    def __init__(
+        self,
+        raft: Raft,
+        *,
+        check_links: Callable[[ServiceShape], None],
+        network_id: Callable[[str], str],
+    ) -> None:
+        super().__init__("service", raft)
+        self.tasks: Table[Task] = Table("task", raft)
+        self.listener: Listener | None = None
+        self._check_links, self._network_id = check_links, network_id
+        self._by_service: dict[str, list[Task]] = {}
+
+    # -- what an operator does ----------------------------------------------------------------
+
+    def create(self, spec: Json, *, created_at: str | None = None) -> Service:
+        """Create a service, or say what is wrong with its spec."""
+        stored = self._checked(spec | {"Name": spec.get("Name") or f"unnamed_{new_id(8)}"})
+        name = shape_of(stored).name
+        if self.named(name) is not None:
+            raise exists(f"name conflicts with an existing object: service {name} already exists")
+        when = created_at or stamp()
+        service = Service(
+            id=new_id(),
+            version=self._raft.next(),
+            created_at=when,
+            updated_at=when,
+            spec=stored,
+            endpoint=_endpoint(stored),
+        )
+        self._by_service[service.id] = []
+        self.add(service, name)
+        return service
+
+    def update(self, ident: str, version: int, spec: Json, *, rollback: bool = False) -> None:
+        """Replace a service's spec; or, with `rollback`, go back to the one before."""
+        stored = self._checked(spec)
+        service = self.find(ident)
+        before, after = shape_of(service.spec), shape_of(stored)
+        if after.name != before.name:
+            raise unimplemented("renaming services is not supported")
+        if after.is_global != before.is_global:
+            raise unimplemented("service mode change is not allowed")
+        if rollback:
+            if service.previous_spec is None:
+                raise precondition(f"service {service.id} does not have a previous spec")
+            stored = service.previous_spec
+        self.touch(service, version)
+        service.previous_spec, service.spec = service.spec, stored
+        service.endpoint = _endpoint(stored)
+        service.update_status = None
+        if rollback:
+            self.set_update(service, "rollback_started", "manually requested rollback")
+        if self.listener is not None:
+            self.listener.changed(service)
+
+    def remove(self, ident: str) -> None:
+        """Remove a service and its tasks."""
+        service = self.find(ident)
+        if self.listener is not None:
+            self.listener.removed(service)
+        for task in self._by_service.pop(service.id):
+            self.tasks.drop(task, task.id)
+        self.drop(service, shape_of(service.spec).name)
+
+    def users(self, noun: str, ident: str) -> list[str]:
+        """Name the services whose current spec refers to a secret, config or network."""
+        found: list[str] = []
+        for service in self:
+            shape = shape_of(service.spec)
+            used = {
+                "secret": [reference.id for reference in shape.container.secrets],
+                "config": [reference.id for reference in shape.container.configs],
+                "network": [one.target for one in shape.task_template.networks],
+            }
+            if ident in used[noun]:
+                found.append(shape.name)
+        return found
+
+    # -- what the orchestrator writes ---------------------------------------------------------
+
+    def tasks_of(self, ident: str) -> list[Task]:
+        """Give a service's tasks, the newest first."""
+        return list(reversed(self._by_service.get(ident, [])))
+
+    def set_update(self, service: Service, state: str, message: str) -> None:
+        """Write how a rollout stands; as in Swarm this moves the service's version index."""
+        before = service.update_status
+        service.update_status = UpdateStatus(
+            state=state,
+            started_at=before.started_at if before else stamp(),
+            completed_at=stamp() if state in ("completed", "rollback_completed") else "",
+            message=message,
+        )
+        self.touch(service)
+
+    def roll_back(self, service: Service, message: str) -> None:
+        """Return to the previous spec; as in Swarm there is then none to go back to again."""
+        assert service.previous_spec is not None, "an update left one"
+        service.spec, service.previous_spec = service.previous_spec, None
+        service.endpoint = _endpoint(service.spec)
+        self.set_update(service, "rollback_started", message)
+
+    def add_task(
+        self, service: Service, *, slot: int, node: str, desired: str, when: str | None = None
+    ) -> Task:
+        """Add a task of a service's current spec, and forget the oldest of its slot."""
+        when = when or stamp()
+        task = Task(
+            id=new_id(),
+            version=self._raft.next(),
+            created_at=when,
+            updated_at=when,
+            labels={},
+            spec=task_spec(service.spec),
+            service_id=service.id,
+            slot=slot,
+            node_id="" if slot else node,
+            status=TaskStatus(timestamp=when, state="new", message="created", port_status={}),
+            desired_state=desired,
+        )
+        tasks = self._by_service[service.id]
+        past = [t for t in tasks if t.key == task.key and t.desired_state == "shutdown"]
+        for old in past[: max(0, len(past) - HISTORY + 1)]:
+            self._forget(old)
+        tasks.append(task)
+        self.tasks.add(task, task.id)
+        return task
+
+    def set_task(self, task: Task, state: str, message: str, *, err: str = "") -> None:
+        """Write where a task stands."""
+        container: Json | None = None
+        if state in ("starting", "running", "complete", "failed", "shutdown"):
+            code = err.partition("(")[2].partition(")")[0] if state == "failed" else ""
+            container = {
+                "ContainerID": task.container_id,
+                "PID": 1 if state == "running" else 0,
+                "ExitCode": int(code) if code.isdigit() else 0,
+            }
+        task.status = TaskStatus(
+            timestamp=stamp(),
+            state=state,
+            message=message,
+            err=err,
+            container_status=container,
+            port_status={},
+        )
+        self.tasks.touch(task)
+
+    def set_desired(self, task: Task, desired: str) -> None:
+        """Write what becomes of a task."""
+        task.desired_state = desired
+        self.tasks.touch(task)
+
+    def assign(self, task: Task, node: str) -> None:
+        """Write which node runs a task."""
+        task.node_id = node
+        self.set_task(task, "assigned", "scheduler assigned task to node")
+
+    def forget_slot(self, service: Service, key: int | str) -> None:
+        """Forget all tasks of a slot that is no longer wanted."""
+        for task in [t for t in self._by_service.get(service.id, []) if t.key == key]:
+            self._forget(task)
+
+    def counts(self, service: Service, wanted: int) -> Mapping[str, int]:
+        """Count a service's tasks as ``status=true`` shows them."""
+        states = [task.status.state for task in self._by_service[service.id]]
+        return {
+            "RunningTasks": states.count("running"),
+            "DesiredTasks": wanted,
+            "CompletedTasks": 0,
+        }
+
+    def _forget(self, task: Task) -> None:
+        self._by_service[task.service_id].remove(task)
+        self.tasks.drop(task, task.id)
+
+    def _checked(self, spec: Json) -> msgspec.Raw:
+        shape = converted(spec)
+        check_spec(shape)
+        self._check_links(shape)
+        kept = completed(spec)
+        for network in kept["TaskTemplate"].get("Networks", []):
+            network["Target"] = self._network_id(network["Target"])
+        return encoded(kept)
+
+
+def _endpoint(spec: msgspec.Raw) -> Json:
+    asked: Json = msgspec.json.decode(spec).get("EndpointSpec", {})
+    ports: list[Json] = asked.get("Ports", [])
+    return {"Spec": asked, "Ports": ports} if ports else {"Spec": asked}

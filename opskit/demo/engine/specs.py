@@ -1,0 +1,228 @@
+"""Service specs: the parts the simulation reads, and how an engine stores the whole.
+
+A spec is kept as the JSON the client sent, completed with what an engine writes into it, so that
+fields the simulation knows nothing of come back as they went in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+from msgspec import field
+
+from opskit.demo.engine.objects import Json
+from opskit.demo.engine.refusal import Refusal
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A part of a spec; unknown fields are passed over."""
+
+
+class Target(_Part, frozen=True):
+    """Where a secret or config is mounted."""
+
+    name: str = ""
+
+
+class SecretReference(_Part, frozen=True):
+    """A service's use of a secret."""
+
+    id: str = field(default="", name="SecretID")
+    name: str = field(default="", name="SecretName")
+    file: Target | None = None
+
+
+class ConfigReference(_Part, frozen=True):
+    """A service's use of a config."""
+
+    id: str = field(default="", name="ConfigID")
+    name: str = field(default="", name="ConfigName")
+    file: Target | None = None
+
+
+class Healthcheck(_Part, frozen=True):
+    """How the engine asks a container whether it is well; times are in nanoseconds."""
+
+    test: list[str] = []
+    interval: int = 0
+    start_period: int = 0
+    retries: int = 0
+
+
+class VolumeOptions(_Part, frozen=True):
+    """How a volume is made when a task first needs it."""
+
+    labels: dict[str, str] = {}
+
+
+class Mount(_Part, frozen=True):
+    """A mount of a container."""
+
+    type: str = ""
+    source: str = ""
+    volume_options: VolumeOptions = VolumeOptions()
+
+
+class ContainerShape(_Part, frozen=True):
+    """What a task runs."""
+
+    image: str = ""
+    command: list[str] = []
+    args: list[str] = []
+    secrets: list[SecretReference] = []
+    configs: list[ConfigReference] = []
+    healthcheck: Healthcheck | None = None
+    mounts: list[Mount] = []
+
+
+class RestartPolicy(_Part, frozen=True):
+    """When a task that ended is replaced; the delay is in nanoseconds."""
+
+    condition: str = "any"
+    delay: int = 5_000_000_000
+    max_attempts: int = 0
+
+
+class Placement(_Part, frozen=True):
+    """Which nodes may run a task."""
+
+    constraints: list[str] = []
+
+
+class NetworkAttachment(_Part, frozen=True):
+    """A network a service joins, by name or id."""
+
+    target: str = ""
+
+
+class TaskShape(_Part, frozen=True):
+    """What every task of a service is like."""
+
+    container_spec: ContainerShape | None = None
+    restart_policy: RestartPolicy = RestartPolicy()
+    placement: Placement = Placement()
+    networks: list[NetworkAttachment] = []
+
+
+class Replicated(_Part, frozen=True):
+    """A fixed number of tasks."""
+
+    replicas: int = 1
+
+
+class Global(_Part, frozen=True):
+    """One task on every suitable node."""
+
+
+class Mode(_Part, frozen=True):
+    """How many tasks a service has."""
+
+    replicated: Replicated | None = None
+    global_: Global | None = field(default=None, name="Global")
+
+
+class UpdateConfig(_Part, frozen=True):
+    """How tasks are replaced when the spec changes; times are in nanoseconds."""
+
+    parallelism: int = 1
+    delay: int = 0
+    failure_action: str = "pause"
+    monitor: int = 5_000_000_000
+    max_failure_ratio: float = 0.0
+    order: str = "stop-first"
+
+
+class ServiceShape(_Part, frozen=True):
+    """The parts of a service's spec that decide what happens."""
+
+    name: str = ""
+    labels: dict[str, str] = {}
+    task_template: TaskShape = TaskShape()
+    mode: Mode = Mode()
+    update_config: UpdateConfig = UpdateConfig()
+    rollback_config: UpdateConfig = UpdateConfig()
+    networks: list[NetworkAttachment] = []
+
+    @property
+    def container(self) -> ContainerShape:
+        """What its tasks run."""
+        return self.task_template.container_spec or ContainerShape()
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it runs once on every node."""
+        return self.mode.global_ is not None
+
+
+_UPDATE = {"Parallelism": 0, "FailureAction": "pause", "MaxFailureRatio": 0, "Order": "stop-first"}
+_UPDATE_DEFAULTS = _UPDATE | {"Parallelism": 1, "Monitor": 5_000_000_000}
+
+
+def shape_of(spec: msgspec.Raw) -> ServiceShape:
+    """Read the parts of a stored spec that decide what happens."""
+    return msgspec.json.decode(spec, type=ServiceShape)
+
+
+def completed(spec: Json) -> Json:
+    """Give a client's spec as an engine stores it: nulls dropped, bare parts filled in."""
+    kept: Json = _without_nulls(spec)
+    kept.setdefault("Labels", {})
+    if not kept.get("Mode"):
+        kept["Mode"] = {"Replicated": {}}
+    if "Replicated" in kept["Mode"]:
+        kept["Mode"]["Replicated"].setdefault("Replicas", 1)
+    template: Json = kept["TaskTemplate"]
+    template["ContainerSpec"].setdefault("Isolation", "default")
+    template.update({"ForceUpdate": 0, "Runtime": "container"} | template)
+    if "RestartPolicy" in template:
+        policy: Json = template["RestartPolicy"]
+        template["RestartPolicy"] = {"Condition": "any", "MaxAttempts": 0} | policy
+    for name in ("UpdateConfig", "RollbackConfig"):
+        if name in kept:
+            kept[name] = _UPDATE | kept[name]
+    if "EndpointSpec" in kept:
+        kept["EndpointSpec"] = {"Mode": "vip"} | kept["EndpointSpec"]
+    return kept
+
+
+def with_defaults(spec: Json) -> Json:
+    """Give a stored spec with what an engine assumes where nothing is said."""
+    template: Json = spec["TaskTemplate"]
+    container = {"StopGracePeriod": 10_000_000_000, "DNSConfig": {}} | template["ContainerSpec"]
+    restart = {"Condition": "any", "Delay": 5_000_000_000, "MaxAttempts": 0}
+    template = {"Resources": {}, "Placement": {}, "RestartPolicy": restart} | template
+    return {
+        "UpdateConfig": _UPDATE_DEFAULTS,
+        "RollbackConfig": _UPDATE_DEFAULTS,
+        **spec,
+        "TaskTemplate": template | {"ContainerSpec": container},
+    }
+
+
+def encoded(spec: Json) -> msgspec.Raw:
+    """Encode a spec so that equal specs are equal bytes."""
+    return msgspec.Raw(msgspec.json.encode(spec, order="sorted"))
+
+
+def task_spec(spec: msgspec.Raw) -> msgspec.Raw:
+    """Give the spec of a service's tasks."""
+    template: Json = msgspec.json.decode(spec)["TaskTemplate"]
+    return encoded({key: part for key, part in template.items() if key != "Runtime"})
+
+
+def converted(spec: Json) -> ServiceShape:
+    """Read a client's spec, or refuse values of a wrong type."""
+    try:
+        return msgspec.convert(_without_nulls(spec), ServiceShape)
+    except msgspec.ValidationError as error:
+        raise Refusal(400, f"json: cannot unmarshal: {error}") from None
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        members = cast("Json", value)
+        return {key: _without_nulls(one) for key, one in members.items() if one is not None}
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in cast("list[Any]", value)]
+    return value
