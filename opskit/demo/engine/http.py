@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import struct
 from dataclasses import dataclass, field
@@ -134,14 +135,17 @@ class EngineHandler(web.RequestHandler):
         if upgrade:
             head += f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n"
         stream = self.detach()
-        try:
+        assert stream.socket is not None, "the request came over it"
+        # Tornado closes a stream at the end of its input; the answer still has to go out.
+        with (
+            contextlib.suppress(StreamClosedError, OSError),
+            contextlib.closing(stream),
+            contextlib.closing(stream.socket.dup()) as answer,
+        ):
             await stream.write(f"{head}\r\n".encode())
             stdin = await _read_to_end(stream) if one.request.attach_stdin else b""
-            await stream.write(_framed(self._run(one, stdin), tty=one.request.tty))
-        except StreamClosedError:
-            pass
-        finally:
-            stream.close()
+            output = _framed(self._run(one, stdin), tty=one.request.tty)
+            await asyncio.get_running_loop().sock_sendall(answer, output)
 
     def _run(self, one: Exec, stdin: bytes) -> Outcome:
         try:

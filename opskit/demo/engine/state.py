@@ -52,6 +52,7 @@ class Swarm:
         self.configs.users = lambda ident: self.services.users("config", ident)
         self._raft = raft
         self.node_id = self.add_node(name, role="manager")
+        self.networks.create(NetworkRequest(name="docker_gwbridge"))
         self.networks.create(NetworkRequest(name="ingress", driver="overlay", ingress=True))
 
     # -- seeding ------------------------------------------------------------------------------
