@@ -12,6 +12,7 @@ import pytest
 
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
+from opskit.demo.engine.serve import serve
 from opskit.demo.fleet import DemoFleet
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
@@ -60,22 +61,21 @@ def fresh_fleet() -> Iterator[Callable[[int], DockerdFleet]]:
 def embedded_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An embedded engine on a unix socket, in a thread of its own."""
     path = tmp_path_factory.mktemp("engine") / "docker.sock"
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
+    ready, over = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
 
-    async def serve() -> None:
-        serve_all({path: Swarm("embedded")})
+    async def run() -> None:
+        loops.append(asyncio.get_running_loop())
+        (server,) = serve({path: Swarm("embedded")})
         ready.set()
+        await over.wait()
+        await server.close()
 
-    def run() -> None:
-        loop.run_until_complete(serve())
-        loop.run_forever()
-
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
     ready.wait(5)
     yield f"unix://{path}"
-    loop.call_soon_threadsafe(loop.stop)
+    loops[0].call_soon_threadsafe(over.set)
     thread.join(5)
 
 

@@ -223,7 +223,7 @@ class Runner:
         lost: list[str] = []
         try:
             # A unit that never got beyond asking for the lock has nothing to undo under it.
-            if isinstance(lock_step, TakeLock) and begun != {0}:
+            if isinstance(lock_step, TakeLock) and begun != frozenset({0}):
                 lock_step.do(site)
             for step_number, step in reversed(list(enumerate(unit.steps))):
                 if step_number not in begun:

@@ -1,0 +1,302 @@
+"""The steps of one stack, put in order.
+
+Undoing goes through the steps in reverse, so what must happen late on the way back stands early
+on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from opskit.abra.edit import set_value
+from opskit.abra.model import DeclaredApp
+from opskit.errors import InputError
+from opskit.join import SecretRow
+from opskit.operations.options import Options
+from opskit.operations.plan import Change, Unit
+from opskit.operations.select import Chosen, Target
+from opskit.operations.steps import (
+    AnyStep,
+    CommitEnv,
+    ConvergeBack,
+    CreateSecret,
+    Declaration,
+    Declare,
+    Deploy,
+    PromotePassword,
+    RecommitEnv,
+    ReleaseLock,
+    RemovePassword,
+    RemoveSecret,
+    StagePassword,
+    Swap,
+    SwitchService,
+    TakeLock,
+    Verify,
+    Watched,
+)
+from opskit.operations.steps.env import digest
+from opskit.operations.versions import check_name
+from opskit.secrets.generate import Policy
+from opskit.secrets.passstore import entry_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """A secret that gets a new version; `policy` is ``None`` when the operator gives the value."""
+
+    target: Target
+    version: str
+    policy: Policy | None
+
+    @property
+    def new_name(self) -> str:
+        """The new version's swarm name."""
+        return prefix(self.target) + self.version
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Ids and names of the versions that services use now."""
+        return {
+            row.stored.id: row.swarm_name
+            for row in self.target.versions
+            if row.stored is not None and row.used_by
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Puts the steps of one stack in order.
+
+    Parameters
+    ----------
+    chosen
+        Looks things up in the snapshot.
+    options
+        How the change is to be made.
+    """
+
+    chosen: Chosen
+    options: Options
+
+    def renew(self, renewals: list[Renewal]) -> Unit:
+        """Create new versions, declare them, switch the services, verify."""
+        app = renewals[0].target.app
+        switches = self._switches(app.server, renewals)
+        watched = tuple(_watched(switch) for switch in switches)
+        declare = self._declare(app, renewals)
+        names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
+        message = f"{app.name}: rotate {names}"
+        timeout = float(self.options.timeout)
+        back: list[AnyStep] = []
+        forward: list[AnyStep] = []
+        match self.options.deploy:
+            case "services":
+                back, forward = [], list(switches)
+            case "stack" | "abra" as mode if switches:
+                back, forward = (
+                    [self.deploy_step(app, mode, back=True)],
+                    [self.deploy_step(app, mode)],
+                )
+            case _:
+                watched = ()
+        settle: list[AnyStep] = [ConvergeBack(watched=watched, timeout=timeout)] if watched else []
+        verify = Verify(
+            watched=watched,
+            timeout=timeout,
+            stable=float(self.options.stable),
+            probe=self.options.probe,
+        )
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *self._creations(renewals),
+            *settle,
+            *back,
+            *([RecommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
+            declare,
+            *([CommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
+            *forward,
+            *([verify] if watched or self.options.probe else []),
+            *self._promotions(renewals),
+            ReleaseLock(stack=app.stack),
+        ]
+        restarts = {
+            r.new_name: tuple(
+                s.service for s in switches for swap in s.swaps if swap.to_name == r.new_name
+            )
+            for r in renewals
+        }
+        changes = [
+            _change(
+                r,
+                restarts=restarts[r.new_name] if self.options.deploy != "none" else (),
+                from_version=r.target.declared.version,
+                undone_by=f"back to {r.target.declared.version}, {r.version} removed",
+            )
+            for r in renewals
+        ]
+        return unit(app, changes, steps)
+
+    def create(self, made: list[Renewal]) -> Unit:
+        """Create declared versions that no service uses yet."""
+        app = made[0].target.app
+        for one in made:
+            check_name(one.new_name)
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *self._creations(made),
+            *self._promotions(made),
+            ReleaseLock(stack=app.stack),
+        ]
+        changes = [_change(one, undone_by=f"{one.version} removed") for one in made]
+        return unit(app, changes, steps)
+
+    def remove(self, app: DeclaredApp, rows: Sequence[SecretRow], *, from_store: bool) -> Unit:
+        """Remove versions that exist, and their entries in the password store when asked."""
+        steps: list[AnyStep] = [TakeLock(stack=app.stack)]
+        steps += [
+            RemoveSecret(swarm_name=row.swarm_name, secret_id=row.stored.id)
+            for row in rows
+            if row.stored is not None
+        ]
+        if from_store:
+            steps += [
+                RemovePassword(path=self._entry(self.chosen.target(app, name)))
+                for name in dict.fromkeys(row.secret for row in rows)
+            ]
+        changes = [
+            Change(
+                secret=row.secret,
+                from_version=row.version,
+                undone_by="nothing: the value cannot be read back",
+            )
+            for row in rows
+        ]
+        return unit(app, changes, [*steps, ReleaseLock(stack=app.stack)])
+
+    def deploy_step(
+        self, app: DeclaredApp, mode: Literal["stack", "abra"], *, back: bool = False
+    ) -> Deploy:
+        """Give the step that deploys the app, or its other half for the way back."""
+        return Deploy(
+            mode=mode,
+            root=str(self.options.root),
+            server=app.server,
+            app=app.name,
+            stack=app.stack,
+            timeout=float(self.options.timeout),
+            back=back,
+        )
+
+    def _creations(self, renewals: list[Renewal]) -> list[AnyStep]:
+        steps: list[AnyStep] = []
+        for one in renewals:
+            if self.options.use_pass:
+                steps.append(
+                    StagePassword(
+                        path=self._entry(one.target),
+                        swarm_name=one.new_name,
+                        policy=one.policy,
+                    )
+                )
+            steps.append(CreateSecret(swarm_name=one.new_name, policy=one.policy))
+        return steps
+
+    def _promotions(self, renewals: list[Renewal]) -> list[AnyStep]:
+        if not self.options.use_pass:
+            return []
+        return [PromotePassword(path=self._entry(one.target)) for one in renewals]
+
+    def _entry(self, target: Target) -> str:
+        return entry_path(
+            self.options.pass_template,
+            server=target.app.server,
+            app=target.app.name,
+            secret=target.declared.name,
+        )
+
+    def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
+        content = Path(app.env_file).read_bytes()
+        before = digest(content)
+        if before != app.env_sha256:
+            raise InputError(
+                "the file changed since the snapshot was taken.",
+                path=Path(app.env_file),
+                remedy="Take a new snapshot and plan again.",
+            )
+        declarations: list[Declaration] = []
+        for one in renewals:
+            declared = one.target.declared
+            old = declared.version if declared.env_line else None
+            content = set_value(content, declared.env_key, one.version, Path(app.env_file))
+            declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
+        return Declare(
+            path=app.env_file,
+            before=before,
+            after=digest(content),
+            declarations=tuple(declarations),
+        )
+
+    def _switches(self, server: str, renewals: list[Renewal]) -> list[SwitchService]:
+        swaps = {
+            ident: Swap(from_id=ident, from_name=name, to_name=one.new_name)
+            for one in renewals
+            for ident, name in one.replaced.items()
+        }
+        switches: list[SwitchService] = []
+        for service in self.chosen.server(server).services:
+            container = service.spec.task_template.container_spec
+            used = {r.secret_id for r in (container and container.secrets) or ()} & swaps.keys()
+            if used:
+                switches.append(
+                    SwitchService(
+                        service=service.spec.name,
+                        service_id=service.id,
+                        spec_digest=service.spec_digest,
+                        swaps=tuple(swaps[ident] for ident in sorted(used)),
+                    )
+                )
+        return switches
+
+
+def unit(app: DeclaredApp, changes: list[Change], steps: list[AnyStep]) -> Unit:
+    """Make the unit of an app's stack."""
+    return Unit(
+        server=app.server,
+        app=app.name,
+        stack=app.stack,
+        changes=tuple(changes),
+        steps=tuple(steps),
+    )
+
+
+def _change(
+    one: Renewal, *, undone_by: str, restarts: tuple[str, ...] = (), from_version: str = ""
+) -> Change:
+    return Change(
+        secret=one.target.declared.name,
+        from_version=from_version,
+        to_version=one.version,
+        restarts=restarts,
+        bits=one.policy.entropy_bits() if one.policy else None,
+        undone_by=undone_by,
+        note="weaker than 128 bits" if one.policy and one.policy.is_weak() else "",
+    )
+
+
+def _watched(switch: SwitchService) -> Watched:
+    return Watched(
+        service=switch.service,
+        service_id=switch.service_id,
+        new=tuple(sorted({swap.to_name for swap in switch.swaps})),
+        old_ids=tuple(swap.from_id for swap in switch.swaps),
+    )
+
+
+def prefix(target: Target) -> str:
+    """Give a secret's swarm name up to its version."""
+    name, version = target.declared.swarm_name, target.declared.version
+    return name[: len(name) - len(version)] if version else name
