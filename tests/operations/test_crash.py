@@ -1,0 +1,194 @@
+"""Killed at every point of a run, then resumed or rolled back: the end is the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from opskit.errors import LockHeldError
+from opskit.swarm.transport import TRANSPORT, Transport
+from tests.operations.stage import APP, QUICK, SERVER, Stage
+
+pytestmark = pytest.mark.slow
+
+# What a rotation does that a kill can fall between: every journal write and every request.
+KILLED = """
+import os, signal, sys
+import opskit
+from opskit.operations.journal import Journal
+from opskit.swarm.engine import Engine
+
+left = int(sys.argv[1])
+
+def count_down(make):
+    def call(*arguments, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = make(*arguments, **named)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+
+plan = opskit.Fleet.from_abra().plan_rotate(
+    [(sys.argv[2], sys.argv[3], "token")], opskit.Options(stable=0, timeout=30)
+)
+for name in ("begin", "intent", "outcome", "finish"):
+    setattr(Journal, name, count_down(getattr(Journal, name)))
+for name in ("create_config", "remove_config", "create_secret", "update_service"):
+    setattr(Engine, name, count_down(getattr(Engine, name)))
+print(plan.apply().status)
+"""
+
+# begin and finish, 8 steps with intent and outcome, lock, secret, two services, unlock: each
+# has a moment before and one after.
+MOMENTS = 2 * (2 + 2 * 8 + 5)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, embedded_host: str) -> Iterator[Stage]:
+    yield from staged(tmp_path, embedded_host)
+
+
+@pytest.fixture
+def real_stage(tmp_path: Path, real_fleet: DockerdFleet) -> Iterator[Stage]:
+    yield from staged(tmp_path, real_fleet.host("srv2"))
+
+
+def staged(tmp_path: Path, host: str) -> Iterator[Stage]:
+    transport = Transport()
+    made = Stage(tmp_path, host, transport)
+    before = dict(os.environ)
+    os.environ.update(made.env)
+    made.set_up()
+    yield made
+    made.clean()
+    transport.close()
+    TRANSPORT.close()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def kill_at(stage: Stage, moment: int) -> bool:
+    """Rotate in a process of its own that is killed at a moment; tell whether it was."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(moment), SERVER, APP],
+        env={**os.environ, **stage.env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode in (0, -9), done.stderr
+    return done.returncode == -9
+
+
+def rotated(before: dict[str, Any], stack: str) -> dict[str, Any]:
+    """Say what an unbroken rotation would have made of this state."""
+    old, new = f"{stack}_token_v1", f"{stack}_token_v2"
+    return {
+        "env": before["env"].replace(b"TOKEN_VERSION='v1'", b"TOKEN_VERSION='v2'"),
+        "secrets": sorted([*before["secrets"], new]),
+        "uses": {
+            service: sorted((new if name == old else name, *rest) for name, *rest in uses)
+            for service, uses in before["uses"].items()
+        },
+        "locks": [],
+    }
+
+
+def finish(stage: Stage, moment: int, how: str) -> None:
+    before = stage.state()
+    after = rotated(before, stage.stack)
+    assert kill_at(stage, moment), "the run has fewer moments than the test believes"
+    fleet = opskit.Fleet.from_abra()
+    runs = fleet.journal()
+    if runs.empty:
+        # Killed before the run was opened: nothing has happened, and nothing is to be done.
+        assert stage.state() == before
+        return
+    if runs["status"].tolist() == ["done"]:
+        assert stage.state() == after
+        return
+    assert runs["status"].tolist() == ["crashed"]
+    if how == "resume":
+        ended = fleet.resume()
+        assert (ended.status, stage.state()) == ("done", after), ended.errors
+    else:
+        ended = fleet.rollback()
+        assert (ended.status, stage.state()) == ("rolled-back", before), ended.errors
+    stage.eventually(stage.is_converged)
+
+
+@pytest.mark.parametrize("how", ["resume", "rollback"])
+@pytest.mark.parametrize("moment", range(1, MOMENTS + 1))
+def test_a_killed_rotation_is_finished_on_the_embedded_engine(
+    stage: Stage, moment: int, how: str
+) -> None:
+    finish(stage, moment, how)
+
+
+@pytest.mark.swarm
+@pytest.mark.parametrize("moment", range(2, MOMENTS, 3))
+def test_a_killed_rotation_is_finished_on_a_real_swarm(real_stage: Stage, moment: int) -> None:
+    finish(real_stage, moment, "resume" if moment % 2 else "rollback")
+
+
+def test_the_number_of_moments_is_the_whole_run(stage: Stage) -> None:
+    assert not kill_at(stage, MOMENTS + 1)
+
+
+def test_a_run_that_is_alive_is_not_taken_over(stage: Stage) -> None:
+    from opskit.operations.apply import Runner
+    from opskit.operations.journal import new_run_id
+    from opskit.operations.run import open_journal
+
+    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
+    with open_journal() as journal:
+        runner = Runner(data=plan.data, journal=journal, run=new_run_id())
+        refused: list[LockHeldError] = []
+
+        def meanwhile(_: object) -> None:
+            if not refused:
+                with pytest.raises(LockHeldError) as held:
+                    opskit.Fleet.from_abra().resume(runner.run)
+                refused.append(held.value)
+
+        runner.on_progress = meanwhile
+        assert runner.start() == "done"
+    assert runner.run in str(refused[0])
+
+
+@pytest.mark.parametrize("engine", ["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
+def test_of_two_operators_at_once_exactly_one_wins(
+    request: pytest.FixtureRequest, engine: str, tmp_path: Path
+) -> None:
+    stage: Stage = request.getfixturevalue("stage" if engine == "embedded" else "real_stage")
+    before = stage.state()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "opskit", "secret", "rotate", APP, "token", "--yes",
+             "--stable", "3"],
+            env={**os.environ, **stage.env, "OPSKIT_STATE_DIR": str(tmp_path / who)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for who in ("alice", "bob")
+    ]  # fmt: skip
+    ended = [(process.communicate(timeout=90), process.returncode) for process in processes]
+
+    assert sorted(status for _, status in ended) == [0, 1], ended
+    ((_, complaint),) = [text for text, status in ended if status == 1]
+    assert "locked by" in complaint or "nothing was changed" in complaint
+    assert stage.state() == rotated(before, stage.stack)
