@@ -1,175 +1,277 @@
-"""The same requests to both engines: status, words and shape of the replies must agree."""
+"""The same requests to both engines: statuses, refusals and the shape of replies must agree."""
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-from collections.abc import Iterator
-from typing import Any
+import secrets
+from collections.abc import Callable
 
 import pytest
 
 from opskit.demo.dockerd import DockerdFleet
-from opskit.demo.image import IMAGE
-from opskit.swarm.context import Context
-from opskit.swarm.transport import Transport
-from tests.contract.conftest import Bench, _clean
+from tests.contract.talk import Said, Talk, b64, compared, filters
 
 pytestmark = pytest.mark.swarm
 
-DATA = base64.b64encode(b"x").decode()
-
-REQUESTS: list[tuple[str, str, Any]] = [
-    ("GET", "/secrets", None),
-    ("POST", "/secrets/create", {"Name": "P_a_v1", "Data": DATA, "Labels": {"k": "v"}}),
-    ("POST", "/secrets/create", {"Name": "P_a_v1", "Data": DATA}),
-    ("POST", "/secrets/create", {"Name": "P_b"}),
-    ("POST", "/secrets/create", {"Name": "P bad", "Data": DATA}),
-    ("POST", "/secrets/create", {"Data": DATA}),
-    ("GET", "/secrets/P_a_v1", None),
-    ("GET", "/secrets/P_none", None),
-    ("DELETE", "/secrets/P_none", None),
-    ("POST", "/secrets/P_a_v1/update?version=1", {"Name": "P_a_v1"}),
-    ("GET", '/secrets?filters={"name":["P_a"]}', None),
-    ("POST", "/configs/create", {"Name": "P_c", "Data": DATA}),
-    ("POST", "/configs/create", {"Name": "P_c", "Data": DATA}),
-    ("GET", "/configs/P_c", None),
-    ("DELETE", "/configs/P_none", None),
-    ("POST", "/services/create", {"Name": "P_w", "TaskTemplate": {"ContainerSpec": {}}}),
-    (
-        "POST",
-        "/services/create",
-        {"Name": "P_w", "TaskTemplate": {"ContainerSpec": {"Image": IMAGE}}},
-    ),
-    (
-        "POST",
-        "/services/create",
-        {"Name": "P_w", "TaskTemplate": {"ContainerSpec": {"Image": IMAGE}}},
-    ),
-    (
-        "POST",
-        "/services/create",
-        {
-            "Name": "P_x",
-            "TaskTemplate": {
-                "ContainerSpec": {
-                    "Image": IMAGE,
-                    "Secrets": [{"SecretID": "none", "SecretName": "none", "File": {"Name": "f"}}],
-                }
-            },
-        },
-    ),
-    (
-        "POST",
-        "/services/P_w/update?version=1",
-        {"Name": "P_w", "TaskTemplate": {"ContainerSpec": {"Image": IMAGE}}},
-    ),
-    ("GET", "/services/P_none", None),
-    ("DELETE", "/services/P_none", None),
-    ("GET", "/nowhere", None),
-    ("DELETE", "/services/P_w", None),
-    ("DELETE", "/secrets/P_a_v1", None),
-    ("DELETE", "/configs/P_c", None),
-]
+X = b64(b"x")
 
 
-@pytest.fixture
-def both(real_fleet: DockerdFleet, embedded_host: str) -> Iterator[tuple[Bench, Bench]]:
-    transport = Transport()
-    benches = tuple(
-        Bench(Context(server="test", host=host), transport, "pdiff")
-        for host in (embedded_host, real_fleet.host("srv2"))
-    )
-    yield benches
-    for bench in benches:
-        _clean(bench)
-    transport.close()
+def creating_secrets(talk: Talk) -> None:
+    name = talk.name("a_v1")
+    for body in (
+        {"Name": name, "Data": X, "Labels": {"k": "v"}},
+        {"Name": name, "Data": X},
+        {"Name": name.upper(), "Data": X},
+        {"Name": name, "Data": ""},
+        {"Name": talk.name("b")},
+        {"Name": talk.name("b"), "Data": "!!!"},
+        {"Name": talk.name("b"), "Data": "eA"},
+        {"Name": talk.name("b"), "Data": "eA-_"},
+        {"Data": X},
+        {"Name": "", "Data": ""},
+        {"Name": talk.name("white"), "Data": b64(b" \n")},
+    ):
+        talk.send("POST", "/secrets/create", body)
 
 
-def shape(value: Any) -> Any:
-    """Reduce JSON to its keys and types; lists to the shape of their first element."""
-    if isinstance(value, dict):
-        return {key: shape(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return type(value).__name__
+def naming_secrets(talk: Talk) -> None:
+    for name in ("-a", "a-", "a b", "ä", "a/b", "x" * 65, "_x", "."):
+        talk.send("POST", "/secrets/create", {"Name": name, "Data": X})
+    talk.send("POST", "/secrets/create", {"Name": talk.name("x" * 64)[:64], "Data": X})
 
 
-def said(body: bytes) -> Any:
-    decoded = json.loads(body or b"null")
-    if isinstance(decoded, dict) and set(decoded) == {"message"}:
-        return decoded["message"]
-    return shape(decoded)
+def sizing_secrets_and_configs(talk: Talk) -> None:
+    for size in (1, 511_999, 512_000, 1_023_999, 1_024_000):
+        for kind in ("secrets", "configs"):
+            body = {"Name": talk.name(str(size)), "Data": b64(b"x" * size)}
+            status, _ = talk.ask("POST", f"/{kind}/create", body)
+            talk.note(f"{kind} of {size}", status, "")
+    talk.send("POST", "/configs/create", {"Name": talk.name("empty")})
 
 
-def test_both_engines_answer_alike(both: tuple[Bench, Bench]) -> None:
-    different: list[str] = []
-    for method, path, body in REQUESTS:
-        encoded = None if body is None else json.dumps(body).replace("P_", "pdiff_").encode()
-        encoded = encoded.replace(b"P bad", b"pdiff bad") if encoded else None
-        target = path.replace("P_", "pdiff_").replace('"', "%22").replace("{", "%7B")
-        replies = [b.raw(method, target.replace("}", "%7D"), encoded) for b in both]
-        embedded, real = ((r.status, said(r.body)) for r in replies)
-        if embedded != real and not _only_richer(embedded, real):
-            different.append(f"{method} {path}\n  embedded {embedded}\n  dockerd  {real}")
-    assert not different, "\n".join(different)
+def reading_and_removing_secrets(talk: Talk) -> None:
+    ident = talk.secret("a_v1")
+    for path in (ident, talk.name("a_v1"), talk.name("a_v"), "none"):
+        talk.send("GET", f"/secrets/{path}")
+    talk.send("GET", f"/secrets/{ident[:12]}", label="the start of an id")
+    talk.send("DELETE", "/secrets/none")
+    talk.send("DELETE", f"/secrets/{ident}")
+    talk.send("GET", f"/secrets/{ident}")
 
 
-def _only_richer(embedded: tuple[int, Any], real: tuple[int, Any]) -> bool:
-    """A real engine may fill in more fields; it may not answer otherwise."""
-    return embedded[0] == real[0] and _within(embedded[1], real[1])
+def relabelling(talk: Talk) -> None:
+    for kind in ("secrets", "configs"):
+        name = talk.name("a")
+        talk.send("POST", f"/{kind}/create", {"Name": name, "Data": X, "Labels": {"k": "v"}})
+        path = f"/{kind}/{name}"
+        other = b64(b"y")
+        for version, body in (
+            ("", {"Name": name}),
+            ("?version=x", {"Name": name}),
+            ("?version=-1", {"Name": name}),
+            ("?version=1", {"Name": name}),
+            ("?version=1", {"Name": name, "Data": other}),
+        ):
+            talk.send("POST", f"{path}/update{version}", body)
+        for body in (
+            {"Name": talk.name("z")},
+            {"Labels": {"n": "1"}},
+            {"Name": name, "Data": other},
+            {"Name": name, "Labels": None},
+            {"Name": name, "Data": X, "Labels": {"m": "1"}},
+        ):
+            talk.update(path, body)
+            talk.send("GET", path)
+        talk.send("POST", f"/{kind}/none/update?version=1", {"Name": "none"})
 
 
-def _within(small: Any, large: Any) -> bool:
-    if isinstance(small, dict) and isinstance(large, dict):
-        return all(key in large and _within(one, large[key]) for key, one in small.items())
-    if isinstance(small, list) and isinstance(large, list):
-        return not small or not large or _within(small[0], large[0])
-    return small == large
+def filtering_secrets(talk: Talk) -> None:
+    for short, labels in (("a_v1", {"k": "v"}), ("a_v2", {"k": "w"}), ("b_v1", {})):
+        body = {"Name": talk.name(short), "Data": X, "Labels": labels}
+        talk.ask("POST", "/secrets/create", body)
+    for wanted in (
+        {"name": [talk.name("a")]},
+        {"name": [talk.name("a").upper()]},
+        {"name": ["_v1"]},
+        {"names": [talk.name("a_v1")]},
+        {"names": [talk.name("a")]},
+        {"name": [talk.name("a"), talk.name("b")]},
+        {"name": [talk.name("")], "label": ["k"]},
+        {"name": [talk.name("")], "label": ["k=v"]},
+        {"name": [talk.name("")], "label": ["k", "z"]},
+    ):
+        _, found = talk.ask("GET", "/secrets" + filters(**wanted))
+        names = sorted(one["Spec"]["Name"] for one in found)
+        talk.note(f"secrets {wanted}", 200, names)
+    for kind in ("secrets", "configs", "services", "tasks", "networks", "volumes"):
+        talk.send("GET", f"/{kind}" + filters(foo=["x"]))
 
 
-@pytest.mark.parametrize("path", ["/info", "/nodes", "/networks", "/version", "/swarm"])
-def test_what_the_embedded_engine_says_is_part_of_what_a_real_one_says(
-    both: tuple[Bench, Bench], path: str
+def refused_specs(talk: Talk) -> None:
+    ident, config = talk.secret("s"), talk.config("c")
+    one = talk.reference(ident, "s")
+    bare = {"SecretID": ident, "SecretName": talk.name("s")}
+    other = {"ConfigID": config, "ConfigName": talk.name("c"), "File": {"Name": "t"}}
+    create = "/services/create"
+    for body in (
+        {},
+        {"Name": talk.name("w")},
+        {"Name": talk.name("w"), "TaskTemplate": {"ContainerSpec": {}}},
+        talk.spec("w", {"Image": "Bad Image"}),
+        talk.spec("w w"),
+        talk.spec("w."),
+        talk.spec("w" * 63),
+        talk.spec("w", Mode={"Replicated": {}, "Global": {}}),
+        talk.spec("w", UpdateConfig={"FailureAction": "bogus"}),
+        talk.spec("w", UpdateConfig={"Order": "bogus"}),
+        talk.spec("w", task={"RestartPolicy": {"Condition": "bogus"}}),
+        talk.spec("w", task={"Placement": {"Constraints": ["bogus"]}}),
+        talk.spec("w", task={"Networks": [{"Target": "nowhere"}]}),
+        talk.spec("w", {"Secrets": [talk.reference("gone", "gone")]}),
+        talk.spec("w", {"Secrets": [talk.reference(ident, "wrong-name")]}),
+        talk.spec("w", {"Secrets": [talk.reference("", "s")]}),
+        talk.spec("w", {"Secrets": [{"SecretID": ident, "File": {"Name": "t"}}]}),
+        talk.spec("w", {"Secrets": [bare]}),
+        talk.spec("w", {"Secrets": [talk.reference(ident, "s", "")]}),
+        talk.spec("w", {"Secrets": [one, one]}),
+        talk.spec("w", {"Configs": [other, other]}),
+        talk.spec("w", {"Configs": [other | {"ConfigID": "gone"}]}),
+    ):
+        talk.send("POST", create, body)
+
+
+def a_services_life(talk: Talk) -> None:
+    name = talk.name("w")
+    path = f"/services/{name}"
+    talk.send("POST", "/services/create", talk.spec("w", Mode={"Replicated": {"Replicas": 0}}))
+    talk.send("POST", "/services/create", talk.spec("w"))
+    talk.send("POST", "/services/create", talk.spec("W"))
+    talk.send("GET", path)
+    talk.send("GET", f"{path}?insertDefaults=true")
+    talk.send("GET", "/services" + filters(name=[name]) + "&status=true")
+    spec = talk.ask("GET", path)[1]["Spec"]
+    for query, body in (
+        ("", spec),
+        ("version=x", spec),
+        ("version=1", spec),
+        ("version=1", spec | {"Name": talk.name("z")}),
+        ("version=1", spec | {"Mode": {"Global": {}}}),
+        ("version=1&rollback=bogus", spec),
+        ("version=1&rollback=previous", spec),
+        ("version=1&rollback=previous", {}),
+    ):
+        talk.send("POST", f"{path}/update?{query}", body, label=f"update {query}")
+    talk.update(path, talk.spec("w", Mode=spec["Mode"], Labels={"a": "b"}))
+    talk.send("GET", path)
+    for kind in ("services", "tasks"):
+        talk.send("GET", f"/{kind}/none")
+    talk.send("DELETE", "/services/none")
+    talk.send("POST", "/services/none/update?version=1", talk.spec("w"))
+    talk.send("DELETE", path)
+
+
+def specs_are_stored_alike(talk: Talk) -> None:
+    for number, body in enumerate(
+        (
+            talk.spec("", UpdateConfig={}, RollbackConfig={}, EndpointSpec={}),
+            talk.spec("", {"Env": ["a=b"], "Secrets": None}, Mode={}),
+            talk.spec("", {"Hostname": "h", "Labels": {"x": "y"}}, Mode={"Global": {}}),
+            talk.spec("", task={"RestartPolicy": {}, "Resources": {}, "Placement": {}}),
+        )
+    ):
+        body["Name"] = name = talk.name(f"w{number}")
+        body.setdefault("Mode", {"Replicated": {"Replicas": 0}})
+        talk.ask("POST", "/services/create", body)
+        for query in ("", "?insertDefaults=true"):
+            _, service = talk.ask("GET", f"/services/{name}{query}")
+            talk.note(f"spec {number}{query}", 200, service["Spec"])
+
+
+def objects_in_use(talk: Talk) -> None:
+    ident, config = talk.secret("s"), talk.config("c")
+    body = {"Name": talk.name("n"), "Driver": "overlay"}
+    network = talk.ask("POST", "/networks/create", body)[1]["Id"]
+    container = {
+        "Secrets": [talk.reference(ident, "s")],
+        "Configs": [{"ConfigID": config, "ConfigName": talk.name("c"), "File": {"Name": "t"}}],
+    }
+    attached = {"Networks": [{"Target": talk.name("n")}]}
+    none = {"Replicated": {"Replicas": 0}}
+    body = talk.spec("w", container, task=attached, Mode=none)
+    talk.send("POST", "/services/create", body, label="a service that uses all three")
+    talk.send("DELETE", f"/secrets/{ident}")
+    talk.send("DELETE", f"/configs/{config}")
+    talk.send("DELETE", f"/networks/{network}")
+    path = f"/services/{talk.name('w')}"
+    talk.update(path, talk.spec("w", Mode=none))
+    # Only the spec in force counts, not the one before.
+    talk.send("DELETE", f"/secrets/{ident}")
+
+
+def networks_and_volumes(talk: Talk) -> None:
+    body = {"Name": talk.name("n"), "Driver": "overlay", "Attachable": True, "Labels": {"a": "b"}}
+    talk.send("POST", "/networks/create", body)
+    talk.send("POST", "/networks/create", body)
+    talk.send("POST", "/networks/create", {"Name": ""})
+    for name in (talk.name("n"), "nowhere", "none", "host"):
+        talk.send("GET", f"/networks/{name}")
+    talk.send("GET", "/networks/bridge", part=True)
+    for name in (talk.name("n"), "nowhere", "bridge"):
+        talk.send("DELETE", f"/networks/{name}")
+    talk.send("GET", "/networks" + filters(name=["gress"]), part=True)
+    talk.send("GET", "/networks" + filters(scope=["swarm"]), part=True)
+    volume = talk.name("v")
+    talk.send("POST", "/volumes/create", {"Name": volume, "Labels": {"a": "b"}})
+    talk.send("GET", f"/volumes/{volume}")
+    talk.send("GET", "/volumes" + filters(name=[volume]))
+    talk.send("DELETE", f"/volumes/{volume}")
+    talk.send("GET", f"/volumes/{volume}")
+    talk.send("DELETE", f"/volumes/{volume}")
+
+
+def the_engine_itself(talk: Talk) -> None:
+    for path in ("/_ping", "/v1.41/_ping", "/version", "/info", "/swarm", "/nodes", "/v1.24/info"):
+        talk.send("GET", path, part=True)
+    for path in ("/v1.99/info", "/nowhere", "/", "/vx/info", "/secrets/", "/v1.41/nowhere"):
+        talk.send("GET", path)
+    talk.send("PUT", "/secrets/create", {})
+    talk.send("GET", "/nodes/none")
+    talk.send("POST", "/secrets/create", b"")
+
+
+def tasks_are_filtered(talk: Talk) -> None:
+    talk.send("GET", "/tasks" + filters(service=["none"]))
+    talk.send("GET", "/tasks" + filters(node=["none"]))
+    talk.send("GET", "/tasks" + filters(**{"desired-state": ["bogus"]}))
+    talk.send("GET", "/services/none/logs?stdout=1")
+
+
+CONVERSATIONS: tuple[Callable[[Talk], None], ...] = (
+    creating_secrets,
+    naming_secrets,
+    sizing_secrets_and_configs,
+    reading_and_removing_secrets,
+    relabelling,
+    filtering_secrets,
+    refused_specs,
+    a_services_life,
+    specs_are_stored_alike,
+    objects_in_use,
+    networks_and_volumes,
+    the_engine_itself,
+    tasks_are_filtered,
+)
+
+
+@pytest.mark.parametrize("converse", CONVERSATIONS, ids=lambda one: one.__name__)
+def test_both_engines_answer_alike(
+    converse: Callable[[Talk], None], real_fleet: DockerdFleet, embedded_host: str
 ) -> None:
-    embedded, real = (json.loads(bench.raw("GET", path).body) for bench in both)
-    embedded, real = (_first(one) for one in (embedded, real))
+    prefix = f"d{secrets.token_hex(3)}"
+    said: list[list[Said]] = []
+    for host in (embedded_host, real_fleet.host("srv1")):
+        with Talk(host, prefix) as talk:
+            converse(talk)
+        said.append(talk.said)
 
-    missing = _missing(shape(embedded), shape(real))
-    assert not missing
-
-
-def _first(value: Any) -> Any:
-    return next(
-        (one for one in value if one.get("Name") in (None, "ingress")), value[0]
-    ) if isinstance(value, list) else value  # fmt: skip
-
-
-def _missing(small: Any, large: Any, at: str = "") -> list[str]:
-    if isinstance(small, dict) and isinstance(large, dict):
-        return [
-            line
-            for key, one in small.items()
-            for line in (
-                _missing(one, large[key], f"{at}.{key}") if key in large else [f"{at}.{key}"]
-            )
-        ]
-    same = small == large or "NoneType" in (small, large) or [] in (small, large)
-    return [] if same or isinstance(small, list) else [f"{at}: {small} is {large} for real"]
-
-
-def test_a_version_too_new_is_refused_in_the_same_words(both: tuple[Bench, Bench]) -> None:
-    texts = set()
-    for bench in both:
-        with bench.transport.channel(bench.context, _deadline()) as (channel, _):
-            reply = channel.exchange("GET", "/v1.99/info", None, _deadline())
-        texts.add(re.sub(rb"\s+", b" ", reply.body))
-        assert reply.status == 400
-    assert len(texts) == 1
-
-
-def _deadline() -> Any:
-    from opskit.swarm.deadline import Deadline
-
-    return Deadline(10, "test")
+    different = compared(*said)
+    assert not different, "\n".join(different)

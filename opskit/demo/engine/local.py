@@ -93,6 +93,7 @@ class NetworkTable:
             raise Refusal(409, f"network with name {request.name} already exists")
         number = len(self._networks)
         subnet = {"Subnet": f"10.0.{number}.0/24", "Gateway": f"10.0.{number}.1"}
+        vxlan = {"com.docker.network.driver.overlay.vxlanid_list": str(4096 + number)}
         network = Network(
             name=request.name,
             id=new_id() if overlay else hex_id(),
@@ -105,7 +106,7 @@ class NetworkTable:
             ingress=request.ingress,
             config_from={"Network": ""},
             containers=None if overlay else {},
-            options=request.options or {},
+            options=(request.options or {}) | (vxlan if overlay else {}),
             labels=request.labels if overlay else request.labels or {},
         )
         self._networks[network.id] = network

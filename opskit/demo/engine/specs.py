@@ -157,6 +157,8 @@ class ServiceShape(_Part, frozen=True):
 
 _UPDATE = {"Parallelism": 0, "FailureAction": "pause", "MaxFailureRatio": 0, "Order": "stop-first"}
 _UPDATE_DEFAULTS = _UPDATE | {"Parallelism": 1, "Monitor": 5_000_000_000}
+_RESTART = {"Condition": "any", "MaxAttempts": 0}
+_RESTART_DEFAULTS = _RESTART | {"Delay": 5_000_000_000}
 
 
 def shape_of(spec: msgspec.Raw) -> ServiceShape:
@@ -176,8 +178,7 @@ def completed(spec: Json) -> Json:
     template["ContainerSpec"].setdefault("Isolation", "default")
     template.update({"ForceUpdate": 0, "Runtime": "container"} | template)
     if "RestartPolicy" in template:
-        policy: Json = template["RestartPolicy"]
-        template["RestartPolicy"] = {"Condition": "any", "MaxAttempts": 0} | policy
+        template["RestartPolicy"] = _RESTART | template["RestartPolicy"]
     for name in ("UpdateConfig", "RollbackConfig"):
         if name in kept:
             kept[name] = _UPDATE | kept[name]
@@ -190,13 +191,12 @@ def with_defaults(spec: Json) -> Json:
     """Give a stored spec with what an engine assumes where nothing is said."""
     template: Json = spec["TaskTemplate"]
     container = {"StopGracePeriod": 10_000_000_000, "DNSConfig": {}} | template["ContainerSpec"]
-    restart = {"Condition": "any", "Delay": 5_000_000_000, "MaxAttempts": 0}
-    template = {"Resources": {}, "Placement": {}, "RestartPolicy": restart} | template
-    return {
-        "UpdateConfig": _UPDATE_DEFAULTS,
-        "RollbackConfig": _UPDATE_DEFAULTS,
-        **spec,
-        "TaskTemplate": template | {"ContainerSpec": container},
+    restart = _RESTART_DEFAULTS | template.get("RestartPolicy", {})
+    bare: Json = {"Resources": {}, "Placement": {}}
+    return spec | {
+        "TaskTemplate": bare | template | {"ContainerSpec": container, "RestartPolicy": restart},
+        "UpdateConfig": _UPDATE_DEFAULTS | spec.get("UpdateConfig", {}),
+        "RollbackConfig": _UPDATE_DEFAULTS | spec.get("RollbackConfig", {}),
     }
 
 

@@ -54,8 +54,7 @@ def check_links(
         try:
             find_network(network.target)
         except Refusal as refusal:
-            text = f"could not find the corresponding predefined swarm network: {refusal.message}"
-            raise Refusal(404, text) from None
+            raise Refusal(500, refusal.message) from None
     for table, references in (
         (secrets, shape.container.secrets),
         (configs, shape.container.configs),
