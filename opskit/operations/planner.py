@@ -52,6 +52,7 @@ class Planner:
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         for target in self.chosen.targets(selection):
+            self.chosen.server(target.app.server)
             _refuse_missing(target)
             if not target.declared.generate and self.options.policy is None:
                 raise InputError(

@@ -51,13 +51,19 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         match self.generator:
             case "characters" | "pwgen":
                 alphabet = self.alphabet() if self.generator == "characters" else ALPHANUMERIC
-                return (self.length or _DEFAULT_LENGTH) * math.log2(len(alphabet))
+                return self.count() * math.log2(len(alphabet))
             case "words":
-                return (self.length or _WORDS) * _WORD_BITS
+                return self.count() * _WORD_BITS
             case "pwqgen":
                 return float(_PWQGEN_BITS)
             case "command":
                 return None
+
+    def count(self) -> int:
+        """Give the number of characters, or of words."""
+        if self.length is not None:
+            return self.length
+        return _WORDS if self.generator == "words" else _DEFAULT_LENGTH
 
     def alphabet(self) -> str:
         """Give the characters a value is drawn from, each once."""
@@ -72,9 +78,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         match self.generator:
             case "characters":
                 kind = self.charset or "alphanumeric"
-                return f"{self.length or _DEFAULT_LENGTH} characters {kind}{strength}"
+                return f"{self.count()} characters {kind}{strength}"
             case "words":
-                return f"{self.length or _WORDS} EFF words{strength}"
+                return f"{self.count()} EFF words{strength}"
             case "command":
                 return f"command {self.command[0] if self.command else '(none)'}"
             case name:
@@ -103,13 +109,13 @@ def generate(policy: Policy) -> Secret:
     """
     match policy.generator:
         case "characters":
-            return Secret(_characters(policy.alphabet(), policy.length or _DEFAULT_LENGTH))
+            return Secret(_characters(policy.alphabet(), policy.count()))
         case "words":
-            return Secret(_words(policy.length or _WORDS))
+            return Secret(_words(policy.count()))
         case "pwqgen":
             return _run(("pwqgen", f"random={_PWQGEN_BITS}"), "passwdqc")
         case "pwgen":
-            return _run(("pwgen", "-s", str(policy.length or _DEFAULT_LENGTH), "1"), "pwgen")
+            return _run(("pwgen", "-s", str(policy.count()), "1"), "pwgen")
         case "command":
             if not policy.command:
                 raise InputError("the generator command is empty.", remedy="Name a program.")

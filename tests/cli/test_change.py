@@ -1,0 +1,123 @@
+"""The changing commands, on the demo fleet."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from opskit.cli.app import run
+from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.fleet import DemoFleet
+
+Use = Callable[[DemoFleet | DockerdFleet], Path]
+Capture = pytest.CaptureFixture[str]
+QUICK = ["--stable", "0", "--yes"]
+
+
+@pytest.fixture
+def root(use: Use) -> Iterator[Path]:
+    with DemoFleet() as fleet:
+        yield use(fleet)
+
+
+def versions(capsys: Capture, app: str, secret: str) -> dict[str, str]:
+    capsys.readouterr()
+    where = f"app == '{app}' and secret == '{secret}'"
+    assert run(["secrets", "--where", where, "--format", "json"]) == 0
+    return {row["version"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+
+
+def test_a_dry_run_prints_the_calls_and_changes_nothing(root: Path, capsys: Capture) -> None:
+    assert run(["secret", "rotate", "id.coop.example", "admin_password", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+
+    assert "POST /secrets/create" in out
+    assert "v1" in out
+    assert versions(capsys, "id.coop.example", "admin_password") == {"v1": "current"}
+
+
+def test_rotating_one_and_rolling_it_back(root: Path, capsys: Capture) -> None:
+    app = "id.coop.example"
+    assert run(["secret", "rotate", app, "admin_password", *QUICK]) == 0
+    assert ": done" in capsys.readouterr().out
+    assert versions(capsys, app, "admin_password") == {"v1": "superseded", "v2": "current"}
+
+    assert run(["journal", "--format", "json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert run(["rollback", record["run"]]) == 0
+    assert versions(capsys, app, "admin_password") == {"v1": "current"}
+
+
+def test_bulk_rotation_by_query(root: Path, capsys: Capture) -> None:
+    where = "secret == 'session' and state == 'current'"
+    assert run(["rotate", "--where", where, *QUICK]) == 0
+    assert versions(capsys, "notes.coop.example", "session")["v2"] == "current"
+
+
+def test_a_database_password_is_refused_unless_meant(root: Path, capsys: Capture) -> None:
+    assert run(["secret", "rotate", "id.coop.example", "db_password", "--yes"]) == 2
+    assert "--no-hook" in capsys.readouterr().err
+
+
+def test_what_is_not_to_be_generated_is_refused_in_bulk(root: Path, capsys: Capture) -> None:
+    assert run(["rotate", "--where", "app == 'traefik.coop.example'", "--yes"]) == 2
+    assert "generate=false" in capsys.readouterr().err
+
+
+def test_a_value_from_standard_input(
+    root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = "c4nary-from-stdin"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{canary}\n".encode())))
+    assert run(["secret", "insert", "traefik.coop.example", "usersfile", *QUICK]) == 0
+    out, err = capsys.readouterr()
+
+    assert canary not in out + err
+    assert versions(capsys, "traefik.coop.example", "usersfile")["v2"] == "current"
+    assert not any(
+        canary.encode() in path.read_bytes() for path in root.rglob("*") if path.is_file()
+    )
+
+
+def test_a_missing_secret_is_generated(root: Path, capsys: Capture) -> None:
+    app = "notes.garden.example"
+    assert run(["secret", "generate", app, "session", "--length", "48", "--yes"]) == 0
+    assert versions(capsys, app, "session") == {"v1": "undeployed"}
+
+
+def test_prune_leaves_one_back(root: Path, capsys: Capture) -> None:
+    assert run(["secret", "prune", "cloud.coop.example", "--yes"]) == 0
+    assert versions(capsys, "cloud.coop.example", "admin_password") == {
+        "v2": "superseded",
+        "v3": "current",
+    }
+
+
+def test_a_no_changes_nothing(root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert run(["secret", "rotate", "id.coop.example", "admin_password"]) == 1
+    assert versions(capsys, "id.coop.example", "admin_password") == {"v1": "current"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["secret", "rotate", "nowhere", "x"], "no app called 'nowhere'"),
+        (["secret", "rotate", "id.coop.example", "nowhere"], "It declares: "),
+        (["secret", "rotate", "id.coop.example"], "--all"),
+        (["secret", "remove", "id.coop.example", "admin_password"], "in use by"),
+        (["secret", "rotate", "cloud.library.example", "admin_password"], "worker"),
+        (["resume"], "no unfinished run"),
+        (["break-lock", "coop.example", "nothing"], "is not locked"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    root: Path, capsys: Capture, arguments: list[str], says: str
+) -> None:
+    assert run(arguments) == 2
+    assert says in capsys.readouterr().err
