@@ -55,6 +55,10 @@ class Talk:
 
     def __exit__(self, *_: object) -> None:
         self._clean()
+        self.close()
+
+    def close(self) -> None:
+        """End the conversation."""
         self._connection.close()
 
     def name(self, short: str) -> str:

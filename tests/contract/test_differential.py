@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from tests.contract.talk import Said, Talk, b64, compared, filters
 pytestmark = pytest.mark.swarm
 
 X = b64(b"x")
+_ATTACHED = {"AttachStdout": True, "AttachStderr": True}
 
 
 def creating_secrets(talk: Talk) -> None:
@@ -228,6 +230,35 @@ def networks_and_volumes(talk: Talk) -> None:
     talk.send("DELETE", f"/volumes/{volume}")
 
 
+def commands_in_containers(talk: Talk) -> None:
+    ident = talk.secret("s")
+    container = {"Secrets": [talk.reference(ident, "s")]}
+    talk.ask("POST", "/services/create", talk.spec("w", container))
+    path = "/containers/json" + filters(label=[f"com.docker.swarm.service.name={talk.name('w')}"])
+    found: list[dict[str, str]] = []
+    until = time.monotonic() + 30
+    while not found and time.monotonic() < until:
+        found = talk.ask("GET", path)[1]
+        time.sleep(0.05)
+    talk.send("GET", path, part=True)
+    where = f"/containers/{found[0]['Id']}"
+    talk.send("GET", f"{where}/json", part=True)
+    for command in ([], ["cat", "/run/secrets/t"], ["cat", "/none"], ["sh", "-c", "exit 3"]):
+        made = talk.send("POST", f"{where}/exec", {"Cmd": command, **_ATTACHED})
+        if command:
+            start = f"/exec/{made['Id']}/start"
+            for _ in range(2):
+                status, heard = talk.ask("POST", start, {"Detach": False, "Tty": False})
+                talk.note(f"start {command}", status, heard.replace(made["Id"], "<id>"))
+            talk.send("GET", f"/exec/{made['Id']}/json")
+            code = talk.ask("GET", f"/exec/{made['Id']}/json")[1]["ExitCode"]
+            talk.note(f"exit code of {command}", 200, code)
+    talk.send("POST", "/containers/none/exec", {"Cmd": ["true"]})
+    talk.send("GET", "/containers/none/json")
+    talk.send("GET", "/exec/none/json")
+    talk.send("POST", "/exec/none/start", {})
+
+
 def the_engine_itself(talk: Talk) -> None:
     for path in ("/_ping", "/v1.41/_ping", "/version", "/info", "/swarm", "/nodes", "/v1.24/info"):
         talk.send("GET", path, part=True)
@@ -257,6 +288,7 @@ CONVERSATIONS: tuple[Callable[[Talk], None], ...] = (
     specs_are_stored_alike,
     objects_in_use,
     networks_and_volumes,
+    commands_in_containers,
     the_engine_itself,
     tasks_are_filtered,
 )

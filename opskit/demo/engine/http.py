@@ -151,7 +151,7 @@ class EngineHandler(web.RequestHandler):
         try:
             return self.site.execs.run(one, stdin)
         except Refusal as refusal:
-            return Outcome(code=1, stderr=f"{refusal.message}\n".encode())
+            return Outcome(code=1, stdout=f"{refusal.message}\r\n".encode())
 
 
 async def _read_to_end(stream: IOStream) -> bytes:

@@ -1,0 +1,199 @@
+"""The same updates to both engines: how a rollout ends must agree, whatever the spec asks."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from opskit.demo.dockerd import DockerdFleet
+from tests.contract.talk import Talk, filters
+
+pytestmark = [pytest.mark.swarm, pytest.mark.slow]
+
+Json = dict[str, Any]
+_MONITOR = {"Parallelism": 1, "Monitor": 800_000_000}
+# A real rollback may take over a task that is only about to start: it has to be watched longer.
+_ROLLBACK = {"Parallelism": 1, "Monitor": 4_000_000_000}
+_ENDED = ("completed", "paused", "rollback_completed", "rollback_paused")
+_CRASH: Json = {"Args": ["false"]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """One service, one update of it, and what to wait for."""
+
+    after: Json = field(default_factory=dict)
+    before: Json = field(default_factory=dict)
+    config: Json = field(default_factory=dict)
+    task: Json = field(default_factory=dict)
+    mode: Json = field(default_factory=lambda: {"Replicated": {"Replicas": 1}})
+    until: str = ""
+    """A text among the tasks' errors to wait for, instead of the rollout's end."""
+    uses_secret: bool = False
+    """Whether the spec before mounts a secret that is removed while the update goes on."""
+
+
+def _on(action: str, **more: Any) -> Json:
+    return _MONITOR | {"FailureAction": action} | more
+
+
+UPDATES: dict[str, Update] = {
+    "completes": Update(after={"Env": ["a=b"]}),
+    "completes start-first": Update(after={"Env": ["a=b"]}, config={"Order": "start-first"}),
+    "completes two at a time": Update(
+        after={"Env": ["a=b"]}, config={"Parallelism": 2}, mode={"Replicated": {"Replicas": 3}}
+    ),
+    "completes all at once": Update(
+        after={"Env": ["a=b"]}, config={"Parallelism": 0}, mode={"Replicated": {"Replicas": 2}}
+    ),
+    "completes on every node": Update(after={"Env": ["a=b"]}, mode={"Global": {}}),
+    "crash pauses": Update(after=_CRASH, config=_on("pause")),
+    "crash rolls back": Update(after=_CRASH, config=_on("rollback")),
+    "crash rolls back start-first": Update(
+        after=_CRASH, config=_on("rollback", Order="start-first")
+    ),
+    "crash rolls back on every node": Update(
+        after=_CRASH, config=_on("rollback"), mode={"Global": {}}
+    ),
+    "crash goes on": Update(after=_CRASH, config=_on("continue")),
+    "crash of few is borne": Update(
+        after=_CRASH, config=_on("pause", MaxFailureRatio=1.0, Monitor=300_000_000)
+    ),
+    "rollback crashes too": Update(
+        before=_CRASH, after={"Args": ["sh", "-c", "exit 3"]}, config=_on("rollback")
+    ),
+    "missing image pauses": Update(after={"Image": "local/missing:1"}, config=_on("pause")),
+    "missing image rolls back": Update(after={"Image": "local/missing:1"}, config=_on("rollback")),
+    "unhealthy rolls back": Update(
+        after={
+            "Healthcheck": {
+                "Test": ["CMD-SHELL", "false"],
+                "Interval": 200_000_000,
+                "Timeout": 1_000_000_000,
+                "Retries": 2,
+            }
+        },
+        config=_on("rollback"),
+    ),
+    "no node fits": Update(
+        after={},
+        task={"Placement": {"Constraints": ["node.hostname==nobody"]}},
+        config=_on("rollback"),
+        until="no suitable node",
+    ),
+    "rollback finds its secret removed": Update(
+        after=_CRASH, config=_on("rollback"), uses_secret=True
+    ),
+}
+
+
+def run(talk: Talk, short: str, update: Update) -> Json:
+    """Create a service, update it, and give what is left in the end."""
+    path = f"/services/{talk.name(short)}"
+    more = {
+        "Mode": update.mode,
+        "UpdateConfig": _MONITOR | update.config,
+        "RollbackConfig": _ROLLBACK,
+    }
+    before = dict(update.before)
+    if update.uses_secret:
+        secret = talk.secret(short)
+        before["Secrets"] = [talk.reference(secret, short)]
+    talk.ask("POST", "/services/create", talk.spec(short, before, **more))
+    wanted = update.mode.get("Replicated", {}).get("Replicas", 1)
+    if not update.before:
+        _wait(lambda: len(_running(talk, short)) == wanted)
+    talk.update(path, talk.spec(short, update.after, task=update.task, **more))
+    if update.uses_secret:
+        talk.ask("DELETE", f"/secrets/{secret}")
+    if update.until:
+        _wait(lambda: any(update.until in text for text in _errors(talk, short)))
+    else:
+        _wait(lambda: _service(talk, short).get("UpdateStatus", {}).get("State") in _ENDED)
+    service = _service(talk, short)
+    status = service["UpdateStatus"]
+    arguments = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"]
+    if "completed" in status["State"] and arguments != _CRASH["Args"]:
+        _wait(lambda: len(_running(talk, short)) == wanted)
+    return {
+        "state": status["State"],
+        "message": _anonymous(status["Message"]),
+        "completed": "CompletedAt" in status,
+        "args": arguments,
+        "can roll back": "PreviousSpec" in service,
+        "running": sorted(_running(talk, short)),
+        "errors": sorted({_anonymous(text) for text in _errors(talk, short)}),
+    }
+
+
+@pytest.fixture(scope="module")
+def outcomes(real_fleet: DockerdFleet, embedded_host: str) -> dict[str, dict[str, Json]]:
+    """Run every update on both engines, many at once, since a real one takes seconds each."""
+    prefix = f"r{secrets.token_hex(3)}"
+    hosts = {"embedded": embedded_host, "dockerd": real_fleet.host("srv2")}
+
+    def one(engine: str, number: int, name: str) -> Json:
+        with Talk(hosts[engine], f"{prefix}{number}") as talk:
+            return run(talk, "w", UPDATES[name])
+
+    with ThreadPoolExecutor(6) as threads:
+        found = {
+            engine: {
+                name: threads.submit(one, engine, number, name)
+                for number, name in enumerate(UPDATES)
+            }
+            for engine in hosts
+        }
+    return {
+        engine: {name: future.result() for name, future in futures.items()}
+        for engine, futures in found.items()
+    }
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_a_rollout_ends_alike(name: str, outcomes: dict[str, dict[str, Json]]) -> None:
+    assert outcomes["embedded"][name] == outcomes["dockerd"][name]
+
+
+def test_every_end_of_a_rollout_is_met(outcomes: dict[str, dict[str, Json]]) -> None:
+    states = {outcome["state"] for outcome in outcomes["embedded"].values()}
+    assert states == {*_ENDED, "updating"}
+
+
+def _service(talk: Talk, short: str) -> Json:
+    return talk.ask("GET", f"/services/{talk.name(short)}")[1]
+
+
+def _tasks(talk: Talk, short: str) -> list[Json]:
+    return talk.ask("GET", "/tasks" + filters(service=[talk.name(short)]))[1]
+
+
+def _running(talk: Talk, short: str) -> list[int]:
+    return [
+        task.get("Slot", 0)
+        for task in _tasks(talk, short)
+        if task["Status"]["State"] == task["DesiredState"] == "running"
+        and task["Spec"]["ContainerSpec"].get("Args") != _CRASH["Args"]
+    ]
+
+
+def _errors(talk: Talk, short: str) -> list[str]:
+    return [task["Status"]["Err"] for task in _tasks(talk, short) if task["Status"].get("Err")]
+
+
+def _anonymous(text: str) -> str:
+    return re.sub(r"\b[0-9a-z]{25}\b", "<id>", text)
+
+
+def _wait(done: Callable[[], Any]) -> None:
+    until = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < until, "it did not come about in time"
+        time.sleep(0.1)
