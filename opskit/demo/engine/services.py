@@ -220,8 +220,9 @@ class ServiceTable(Table[Service]):
             desired_state=desired,
         )
         tasks = self._by_service[service.id]
-        past = [t for t in tasks if t.key == task.key and t.desired_state == "shutdown"]
-        for old in past[: max(0, len(past) - HISTORY + 1)]:
+        same = [one for one in tasks if one.key == task.key]
+        past = [one for one in same if one.desired_state == "shutdown"]
+        for old in past[: max(0, len(same) + 1 - HISTORY)]:
             self._forget(old)
         tasks.append(task)
         self.tasks.add(task, task.id)
