@@ -1,0 +1,153 @@
+"""Reaching engines over TLS and over ssh that hangs, and newer and older engines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.web import Application, RequestHandler
+
+from opskit.swarm.context import Context, TlsFiles
+from opskit.swarm.observe import observe
+from opskit.swarm.transport import TRANSPORT
+
+Serve = Callable[..., int]
+
+
+class Handler(RequestHandler):
+    """As much of an engine as greeting it takes."""
+
+    def initialize(self, api: str) -> None:
+        self.api = api
+
+    def prepare(self) -> None:
+        self.set_header("Api-Version", self.api)
+        if self.request.path.endswith("/info"):
+            self.finish(json.dumps({"Name": self.request.path, "Swarm": {}}))
+        else:
+            self.finish("OK")
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve a small engine on a loopback port, with TLS when asked."""
+    overs: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, threading.Thread]] = []
+
+    def start(api: str = "1.41", tls: ssl.SSLContext | None = None) -> int:
+        ready = threading.Event()
+        found: list[int] = []
+
+        async def run() -> None:
+            over = asyncio.Event()
+            server = HTTPServer(Application([(r".*", Handler, {"api": api})]), ssl_options=tls)
+            sock = socket.create_server(("127.0.0.1", 0))
+            sock.setblocking(False)
+            server.add_socket(sock)
+            found.append(sock.getsockname()[1])
+            overs.append((asyncio.get_running_loop(), over, thread))
+            ready.set()
+            await over.wait()
+            server.stop()
+            await server.close_all_connections()
+
+        thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+        thread.start()
+        ready.wait(5)
+        return found[0]
+
+    yield start
+    TRANSPORT.close()
+    for loop, over, thread in overs:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and a server's and a client's certificate of its."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "rsa:2048", "-nodes"]
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca")
+    for name in ("server", "client"):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=x")
+        (folder / "ext").write_text("subjectAltName=IP:127.0.0.1")
+        openssl(
+            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-CAcreateserial", "-out", f"{name}.pem", "-extfile", "ext",
+        )  # fmt: skip
+    return folder
+
+
+def server_tls(folder: Path) -> ssl.SSLContext:
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.pem"))
+    made.load_cert_chain(folder / "server.pem", folder / "server.key")
+    made.verify_mode = ssl.CERT_REQUIRED
+    return made
+
+
+def tls(folder: Path, **files: str) -> TlsFiles:
+    names = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key", **files}
+    return TlsFiles(**{kind: str(folder / name) for kind, name in names.items()})
+
+
+def test_both_sides_prove_themselves_with_the_contexts_files(
+    serve: Serve, certificates: Path
+) -> None:
+    port = serve(tls=server_tls(certificates))
+    context = Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=tls(certificates))
+    seen = observe(context, 5)
+
+    assert seen.reachable
+    assert "not in a swarm" in seen.error
+
+
+def test_a_server_of_another_authority_is_not_trusted(serve: Serve, certificates: Path) -> None:
+    port = serve(tls=server_tls(certificates))
+    files = tls(certificates, ca="client.pem")
+    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=files), 5)
+
+    assert not seen.reachable
+    assert "TLS handshake" in seen.error
+    assert "Check the certificates" in seen.error
+
+
+def test_tls_files_that_cannot_be_used_are_named(serve: Serve, certificates: Path) -> None:
+    port = serve(tls=server_tls(certificates))
+    files = tls(certificates, key="server.key")
+    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=files), 5)
+
+    assert "TLS files of the Docker context 's'" in seen.error
+
+
+@pytest.mark.parametrize(
+    ("offered", "used"), [("1.41", "1.41"), ("1.44", "1.44"), ("1.52", "1.52"), ("1.60", "1.52")]
+)
+def test_the_api_version_is_negotiated(serve: Serve, offered: str, used: str) -> None:
+    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{serve(api=offered)}"), 5)
+    assert seen.info.name == f"/v{used}/info"
+
+
+def test_an_sshd_that_never_says_a_word_runs_into_the_deadline() -> None:
+    if shutil.which("ssh") is None:
+        pytest.skip("ssh is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        seen = observe(Context(server="s", host=f"ssh://127.0.0.1:{port}"), 1.5)
+
+    assert not seen.reachable
+    assert "no answer within 1.5 s" in seen.error or "timed out" in seen.error.lower()
