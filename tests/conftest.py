@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
 from opskit.demo.engine.serve import serve
 from opskit.demo.fleet import DemoFleet
+from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
 
@@ -105,3 +109,29 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[DemoFleet | Docke
 def context() -> Callable[[str], Context]:
     """Make a context for a bare address."""
     return lambda host: Context(server="test", host=host)
+
+
+@pytest.fixture(scope="session")
+def gnupg() -> Iterator[Path]:
+    """A key without a passphrase, in a folder whose name is short enough for gpg's socket."""
+    if not shutil.which("pass") or not shutil.which("gpg"):
+        pytest.skip("pass and gnupg are not installed")
+    home = Path(tempfile.mkdtemp(prefix="gpg", dir="/tmp"))
+    home.chmod(0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
+    subprocess.run(
+        [*gpg, "--passphrase", "", "--quick-gen-key", "opskit@test.example", "default", "default"],
+        check=True,
+        capture_output=True,
+    )
+    yield home
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def password_store(gnupg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PassStore:
+    monkeypatch.setenv("GNUPGHOME", str(gnupg))
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(tmp_path / "store"))
+    subprocess.run(["pass", "init", "opskit@test.example"], check=True, capture_output=True)
+    return PassStore("pass")

@@ -15,13 +15,13 @@ from typing import Literal
 
 import msgspec
 
-from opskit.errors import InputError, JournalError, OpskitError, StalePlanError, UnreachableError
+from opskit.errors import InputError, JournalError, OpskitError, StalePlanError
 from opskit.operations import lock
 from opskit.operations.journal import Journal
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.precheck import what_changed
 from opskit.operations.steps import CannotUndoError, InterruptedStepError, Site, Step, TakeLock
-from opskit.operations.steps.base import Detail
+from opskit.operations.steps.base import TRANSIENT, Detail
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
@@ -73,8 +73,6 @@ class Runner:
         Stacks worked on at once.
     keep_going
         Go on with other stacks after one failed.
-    keep_failed
-        Leave a failed new version in the swarm, labelled failed, for a look at it.
     seconds
         Deadline of one call to an engine.
     on_progress
@@ -305,7 +303,7 @@ class Runner:
                 renewed = time.monotonic()
                 try:
                     unit.steps[0].do(site)
-                except UnreachableError:
+                except TRANSIENT:
                     return
 
         site.keep_lock = keep_lock

@@ -76,6 +76,10 @@ class Stage:
         self.deploy("worker", ["token"])
         self.eventually(self.is_converged)
 
+    def point_at(self, host: str) -> None:
+        """Let opskit reach the same engine by another address."""
+        write_contexts(self.root / "docker", {SERVER: host})
+
     def deploy(self, service: str, uses: list[str], **more: Any) -> None:
         """Create a service that ends when a mounted secret is not a good one."""
         ids = {s.spec.name: s.id for s in self.engine.secrets()}

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from opskit.errors import OpskitError, StepError, UnreachableError
+from opskit.errors import NotManagerError, OpskitError, StepError, UnreachableError
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.swarm.engine import Engine
@@ -18,6 +18,9 @@ from opskit.swarm.engine import Engine
 _T = TypeVar("_T")
 
 _SETTLE_PAUSE_S = 0.5
+
+TRANSIENT = (UnreachableError, NotManagerError)
+"""What a lost connection and an engine that is just starting say: waiting may mend it."""
 
 Detail = Mapping[str, str | int | float | bool | None]
 """What a step reports to the journal: plain facts, never a value."""
@@ -79,7 +82,7 @@ class Site:
         return self.store
 
     def patiently(self, read: Callable[[], _T]) -> _T:
-        """Read once the server answers again, within `settle` seconds.
+        """Read once the server answers as a manager again, within `settle` seconds.
 
         Only for reads: it is how a step learns what became of a write whose answer was lost.
         """
@@ -87,7 +90,7 @@ class Site:
         while True:
             try:
                 return read()
-            except UnreachableError:
+            except TRANSIENT:
                 if time.monotonic() >= until:
                     raise
                 self.wait(_SETTLE_PAUSE_S)

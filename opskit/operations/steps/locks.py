@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from opskit.errors import UnreachableError
 from opskit.operations import lock
-from opskit.operations.steps.base import Detail, Site, Step
+from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
 
 
 class TakeLock(Step, frozen=True, kw_only=True, tag="take-lock"):
@@ -24,7 +23,7 @@ class TakeLock(Step, frozen=True, kw_only=True, tag="take-lock"):
         """Take the lock, or renew it when this run holds it."""
         try:
             self._take(site)
-        except UnreachableError:
+        except TRANSIENT:
             # Taking twice is harmless: the run that holds it may take it again.
             site.patiently(lambda: self._take(site))
         return {}

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from opskit.errors import StaleIndexError, StalePlanError, StepError, UnreachableError
-from opskit.operations.steps.base import Detail, Site, Step
+from opskit.errors import StaleIndexError, StalePlanError, StepError
+from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
 from opskit.operations.steps.secrets import stored
 from opskit.swarm.engine import RawSpec
 
@@ -78,7 +78,7 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
                 # The orchestrator moves the index when it writes the update's status; only a
                 # changed spec is a conflict, and the next turn sees that.
                 continue
-            except UnreachableError:
+            except TRANSIENT:
                 unsure = True
                 continue
             return {"updated": True}

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from opskit.errors import UnreachableError, VerifyError
-from opskit.operations.steps.base import Detail, Site, Step
+from opskit.errors import VerifyError
+from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
 from opskit.swarm import model
 
 _POLL_S = 0.25
@@ -121,7 +121,7 @@ def _converge(
                     running, why = None, f"{one.service}: {what}"
                     break
                 running |= tasks
-        except UnreachableError as error:
+        except TRANSIENT as error:
             running, why = None, str(error)
         now = time.monotonic()
         if running is None or running != last:
