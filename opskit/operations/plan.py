@@ -83,7 +83,7 @@ def changes_view(data: PlanData) -> View:
                 change.undone_by or None,
                 change.note or None,
             )
-    return columns.view(About(noun=f"changes ({data.kind}, plan {data.digest[:12]})"))
+    return columns.view(About(noun="changes", remark=f"{data.kind}, plan {data.digest[:12]}"))
 
 
 def steps_view(data: PlanData) -> View:
@@ -93,7 +93,7 @@ def steps_view(data: PlanData) -> View:
         for number, step in enumerate(unit.steps, 1):
             for call in step.calls():
                 columns.add(unit.server, unit.app, number, _action(step), call)
-    return columns.view(About(noun=f"calls of plan {data.digest[:12]}"))
+    return columns.view(About(noun="calls", remark=f"plan {data.digest[:12]}"))
 
 
 def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:

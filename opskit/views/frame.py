@@ -32,9 +32,10 @@ Schema = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a view is about: its noun, the columns worth showing, and what it lacks."""
+    """What a view is about: its noun, a remark, the columns worth showing, what it lacks."""
 
     noun: str = "rows"
+    remark: str = ""
     shown: tuple[str, ...] = ()
     servers: int = 0
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -65,7 +66,7 @@ class View(pd.DataFrame):
         """How many rows there are, and which servers are missing; the servers view says why."""
         about = self._about
         noun = about.noun.removesuffix("s") if len(self) == 1 else about.noun
-        caption = f"{len(self):,} {noun}"
+        caption = f"{len(self):,} {noun}" + (f" · {about.remark}" if about.remark else "")
         if not about.missing:
             return caption
         names = ", ".join(list(about.missing)[:_NAMED])
