@@ -57,6 +57,10 @@ class Outcome:
     error: str = ""
 
 
+def _say_nothing(_: Progressed) -> None:
+    """Let progress pass unseen."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Runner:
     """Carries out one run of one plan.
@@ -90,7 +94,7 @@ class Runner:
     max_parallel: int = 8
     keep_going: bool = False
     seconds: float = 30.0
-    on_progress: Callable[[Progressed], None] = lambda _: None
+    on_progress: Callable[[Progressed], None] = _say_nothing
     stop: threading.Event = field(default_factory=threading.Event)
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
@@ -265,7 +269,9 @@ class Runner:
             subject=shown.subject,
             detail={},
         )
-        self.on_progress(shown)
+        # A step that waits for the way back does nothing on the way there; nobody need see it.
+        tell = self.on_progress if phase == "undo" or step.calls() else _say_nothing
+        tell(shown)
         started = time.monotonic()
 
         def ended(status: Literal["done", "failed"], detail: Detail, error: str = "") -> None:
@@ -273,7 +279,7 @@ class Runner:
                 self.run, number, step_number, phase, status=status, detail=detail, error=error
             )
             seconds = time.monotonic() - started
-            self.on_progress(replace(shown, status=status, seconds=seconds, error=error))
+            tell(replace(shown, status=status, seconds=seconds, error=error))
 
         # Anything but an OpskitError leaves the outcome unknown, and the journal shows that.
         try:
