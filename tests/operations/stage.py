@@ -124,6 +124,11 @@ class Stage:
         )
         assert reply.status < 300, reply.body
 
+    @staticmethod
+    def deadline() -> Deadline:
+        """Give the deadline of one request."""
+        return Deadline(20)
+
     def touch(self, service: str) -> None:
         """Change a service as a colleague might."""
         raw = self.engine.raw_service(f"{self.stack}_{service}")

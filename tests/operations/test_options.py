@@ -1,0 +1,173 @@
+"""The choices an operator has: commit, probes, other ways to deploy, removing for good."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from opskit.operations.options import Options
+from opskit.operations.steps import Probe
+from opskit.swarm.transport import TRANSPORT, Transport
+from tests.operations.stage import APP, QUICK, SERVER, Stage
+
+TOKEN = (SERVER, APP, "token")
+REAL = """
+version: "3.8"
+services:
+  app: {image: "local/busybox:1", command: sleep 1000, secrets: [token], stop_grace_period: 0s}
+secrets:
+  token: {external: true, name: "${STACK_NAME}_token_${SECRET_TOKEN_VERSION}"}
+"""
+
+
+@pytest.fixture
+def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    yield from _staged(tmp_path, embedded_host, monkeypatch)
+
+
+@pytest.fixture
+def real_stage(
+    tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    yield from _staged(tmp_path, real_fleet.host("srv1"), monkeypatch)
+
+
+def _staged(tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    transport = Transport()
+    made = Stage(tmp_path, host, transport)
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    made.clean()
+    transport.close()
+    TRANSPORT.close()
+
+
+def rotate(options: Options) -> opskit.Run:
+    return opskit.Fleet.from_abra().plan_rotate([TOKEN], options).apply()
+
+
+def git(stage: Stage, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example", *arguments],
+        cwd=stage.env_file.parent,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_the_env_file_is_committed_and_its_undoing_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.set_up()
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "tester")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "tester@test.example")
+    git(stage, "init", "-q")
+    git(stage, "add", ".")
+    git(stage, "commit", "-qm", "as it was")
+    run = rotate(replace(QUICK, commit=True))
+
+    assert run.status == "done", run.errors
+    assert git(stage, "log", "-1", "--format=%s").strip() == (
+        f"{APP}: rotate token v2 (opskit {run.id})"
+    )
+    assert opskit.Fleet.from_abra().rollback(run.id).status == "rolled-back"
+    assert git(stage, "log", "-1", "--format=%s").startswith(f"Undo: {APP}: rotate token v2")
+    assert git(stage, "status", "--porcelain") == ""
+
+
+def test_a_probe_that_succeeds_is_part_of_the_proof(stage: Stage) -> None:
+    stage.set_up()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        run = rotate(replace(QUICK, probe=Probe(kind="tcp", target=(address,))))
+    assert run.status == "done", run.errors
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(kind="tcp", target=("127.0.0.1:9",)),
+        Probe(kind="http", target=("http://127.0.0.1:9/",)),
+        Probe(kind="command", target=("false",)),
+    ],
+    ids=lambda probe: probe.kind,
+)
+def test_a_probe_that_fails_undoes_the_change(stage: Stage, probe: Probe) -> None:
+    stage.set_up()
+    before = stage.state()
+    run = rotate(Options(stable=0, timeout=3, probe=probe))
+
+    assert run.status == "rolled-back"
+    assert f"probe {probe.kind}" in run.errors[0]
+    assert stage.state() == before
+
+
+def test_without_deploying_the_new_version_waits(stage: Stage) -> None:
+    stage.set_up()
+    before = stage.state()
+    run = rotate(replace(QUICK, deploy="none"))
+    after = stage.state()
+
+    assert run.status == "done", run.errors
+    assert after["uses"] == before["uses"]
+    states = opskit.Fleet.from_abra().snapshot().secrets.query("secret == 'token'")["state"]
+    assert sorted(states) == ["pending", "stale"]
+
+
+def test_what_nothing_uses_is_removed_for_good(stage: Stage) -> None:
+    stage.set_up()
+    for service in ("app", "worker"):
+        raw = stage.engine.raw_service(f"{stage.stack}_{service}")
+        raw.spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = []
+        for _ in range(2):
+            # Twice, so that no previous spec needs the secrets either.
+            now = stage.engine.raw_service(f"{stage.stack}_{service}").service
+            stage.engine.update_service(now.id, now.version.index, raw.spec)
+    stage.eventually(stage.is_converged)
+    stage.eventually(
+        lambda: not any(
+            row.used_by for row in opskit.Fleet.from_abra().snapshot().secrets.records()
+            if row.stack == stage.stack
+        )
+    )  # fmt: skip
+    fleet = opskit.Fleet.from_abra()
+    run = fleet.plan_remove([TOKEN]).apply()
+    assert run.status == "done", run.errors
+    assert stage.state()["secrets"] == [f"{stage.stack}_key_v1"]
+
+    back = fleet.rollback(run.id)
+    assert back.status == "failed"
+    assert "cannot be read back" in back.errors[0]
+
+
+@pytest.mark.swarm
+def test_docker_stack_deploy_switches_and_its_undoing_deploys_again(real_stage: Stage) -> None:
+    stage = real_stage
+    stage.set_up()
+    for service in ("app", "worker"):
+        stage.transport.request(
+            stage.engine.context, "DELETE", f"/services/{stage.stack}_{service}",
+            deadline=stage.deadline(),
+        )  # fmt: skip
+    (stage.root / "abra" / "recipes" / "shop" / "compose.yml").write_text(REAL)
+    fleet = opskit.Fleet.from_abra()
+    assert fleet.plan_deploy(APP).apply().status == "done"
+    stage.eventually(stage.is_converged)
+    before = stage.state()
+    run = rotate(replace(QUICK, deploy="stack"))
+
+    assert run.status == "done", run.errors
+    (names,) = stage.state()["uses"].values()
+    assert [name for name, *_ in names] == [f"{stage.stack}_token_v2"]
+    assert fleet.rollback(run.id).status == "rolled-back"
+    assert stage.state() == before
