@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import opskit
 from opskit.demo.engine.behaviour import FAILS_WITH
@@ -18,7 +20,7 @@ from opskit.secrets.generate import Policy
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
-from opskit.swarm.transport import Transport
+from opskit.swarm.transport import TRANSPORT, Transport
 
 SERVER = "one.example"
 APP = "shop.example"
@@ -185,3 +187,15 @@ class Stage:
         for config in self.engine.configs():
             if self.stack in config.spec.name:
                 self.engine.remove_config(config.id)
+
+
+def staged(root: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """Give a stage that this process sees, and take it down afterwards."""
+    transport = Transport()
+    made = Stage(root, host, transport)
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    made.clean()
+    transport.close()
+    TRANSPORT.close()

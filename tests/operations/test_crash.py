@@ -14,8 +14,7 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import LockHeldError
-from opskit.swarm.transport import TRANSPORT, Transport
-from tests.operations.stage import APP, QUICK, SERVER, Stage
+from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
 pytestmark = pytest.mark.slow
 
@@ -57,27 +56,19 @@ MOMENTS = 2 * (2 + 2 * 8 + 5)
 
 
 @pytest.fixture
-def stage(tmp_path: Path, embedded_host: str) -> Iterator[Stage]:
-    yield from staged(tmp_path, embedded_host)
+def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    for made in staged(tmp_path, embedded_host, monkeypatch):
+        made.set_up()
+        yield made
 
 
 @pytest.fixture
-def real_stage(tmp_path: Path, real_fleet: DockerdFleet) -> Iterator[Stage]:
-    yield from staged(tmp_path, real_fleet.host("srv2"))
-
-
-def staged(tmp_path: Path, host: str) -> Iterator[Stage]:
-    transport = Transport()
-    made = Stage(tmp_path, host, transport)
-    before = dict(os.environ)
-    os.environ.update(made.env)
-    made.set_up()
-    yield made
-    made.clean()
-    transport.close()
-    TRANSPORT.close()
-    os.environ.clear()
-    os.environ.update(before)
+def real_stage(
+    tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    for made in staged(tmp_path, real_fleet.host("srv2"), monkeypatch):
+        made.set_up()
+        yield made
 
 
 def kill_at(stage: Stage, moment: int) -> bool:

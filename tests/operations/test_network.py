@@ -12,8 +12,7 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.operations.apply import Progressed
-from opskit.swarm.transport import TRANSPORT, Transport
-from tests.operations.stage import APP, SERVER, Stage
+from tests.operations.stage import APP, SERVER, Stage, staged
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
@@ -24,16 +23,11 @@ OPTIONS = opskit.Options(stable=1, timeout=60)
 def over_ssh(
     ssh_fleet: DockerdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
-    transport = Transport()
-    stage = Stage(tmp_path, ssh_fleet.host("srv1"), transport)
-    for name, value in {**ssh_fleet.env, **stage.env}.items():
-        monkeypatch.setenv(name, value)
-    stage.set_up()
-    stage.point_at("ssh://srv1")
-    yield stage
-    TRANSPORT.close()
-    stage.clean()
-    transport.close()
+    monkeypatch.setenv("PATH", ssh_fleet.env["PATH"])
+    for stage in staged(tmp_path, ssh_fleet.host("srv1"), monkeypatch):
+        stage.set_up()
+        stage.point_at("ssh://srv1")
+        yield stage
 
 
 def when(action: str, act: Callable[[], None]) -> Callable[[Progressed], None]:
@@ -87,14 +81,9 @@ def test_an_engine_restarted_in_the_middle_of_a_rollout(
     fresh_fleet: Callable[[int], DockerdFleet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = fresh_fleet(1)
-    transport = Transport()
-    stage = Stage(tmp_path, fleet.host("srv1"), transport)
-    for name, value in stage.env.items():
-        monkeypatch.setenv(name, value)
-    stage.set_up()
-    run = rotate(when("verify", lambda: fleet.restart("srv1")))
+    for stage in staged(tmp_path, fleet.host("srv1"), monkeypatch):
+        stage.set_up()
+        run = rotate(when("verify", lambda: fleet.restart("srv1")))
 
-    assert run.status == "done", run.errors
-    assert stage.state()["locks"] == []
-    TRANSPORT.close()
-    transport.close()
+        assert run.status == "done", run.errors
+        assert stage.state()["locks"] == []

@@ -14,8 +14,7 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.operations.options import Options
 from opskit.operations.steps import Probe
-from opskit.swarm.transport import TRANSPORT, Transport
-from tests.operations.stage import APP, QUICK, SERVER, Stage
+from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
 TOKEN = (SERVER, APP, "token")
 REAL = """
@@ -29,25 +28,14 @@ secrets:
 
 @pytest.fixture
 def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    yield from _staged(tmp_path, embedded_host, monkeypatch)
+    yield from staged(tmp_path, embedded_host, monkeypatch)
 
 
 @pytest.fixture
 def real_stage(
     tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
-    yield from _staged(tmp_path, real_fleet.host("srv1"), monkeypatch)
-
-
-def _staged(tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    transport = Transport()
-    made = Stage(tmp_path, host, transport)
-    for name, value in made.env.items():
-        monkeypatch.setenv(name, value)
-    yield made
-    made.clean()
-    transport.close()
-    TRANSPORT.close()
+    yield from staged(tmp_path, real_fleet.host("srv1"), monkeypatch)
 
 
 def rotate(options: Options) -> opskit.Run:

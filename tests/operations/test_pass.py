@@ -13,8 +13,7 @@ import opskit
 from opskit.operations.options import Options
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
-from opskit.swarm.transport import TRANSPORT, Transport
-from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage
+from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged
 
 ENTRY = f"hosts/{SERVER}/{APP}/token"
 OPTIONS = replace(QUICK, use_pass=True)
@@ -28,15 +27,8 @@ def stage(
     monkeypatch: pytest.MonkeyPatch,
     password_store: PassStore,
 ) -> Iterator[Stage]:
-    transport = Transport()
-    made = Stage(tmp_path, embedded_host, transport)
-    for name, value in made.env.items():
-        monkeypatch.setenv(name, value)
     password_store.store(ENTRY, OLD)
-    yield made
-    made.clean()
-    transport.close()
-    TRANSPORT.close()
+    yield from staged(tmp_path, embedded_host, monkeypatch)
 
 
 def plan(options: Options = OPTIONS) -> opskit.Plan:

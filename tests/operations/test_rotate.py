@@ -16,8 +16,7 @@ from opskit.operations import lock
 from opskit.operations.options import Options
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
-from opskit.swarm.transport import TRANSPORT, Transport
-from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage
+from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged
 
 TOKEN = (SERVER, APP, "token")
 KEY = (SERVER, APP, "key")
@@ -34,14 +33,7 @@ def stage(
     if request.param == "dockerd":
         fleet: DockerdFleet = request.getfixturevalue("real_fleet")
         host = fleet.host("srv1")
-    transport = Transport()
-    made = Stage(tmp_path, host, transport)
-    for name, value in made.env.items():
-        monkeypatch.setenv(name, value)
-    yield made
-    made.clean()
-    transport.close()
-    TRANSPORT.close()
+    yield from staged(tmp_path, host, monkeypatch)
 
 
 def fleet() -> opskit.Fleet:
