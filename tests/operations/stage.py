@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -16,6 +17,7 @@ import opskit
 from opskit.demo.engine.behaviour import FAILS_WITH
 from opskit.demo.fleet import environment, write_contexts
 from opskit.demo.image import IMAGE
+from opskit.errors import StaleIndexError
 from opskit.secrets.generate import Policy
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
@@ -136,6 +138,14 @@ class Stage:
         raw = self.engine.raw_service(f"{self.stack}_{service}")
         raw.spec["Labels"]["touched"] = "yes"
         self.engine.update_service(raw.service.id, raw.service.version.index, raw.spec)
+
+    def put(self, service: str, spec: dict[str, Any]) -> None:
+        """Replace a service's spec, however often its version index moves meanwhile."""
+        while True:
+            now = self.engine.raw_service(f"{self.stack}_{service}").service
+            with contextlib.suppress(StaleIndexError):
+                self.engine.update_service(now.id, now.version.index, spec)
+                return
 
     def is_converged(self) -> bool:
         """Tell whether every service has its tasks."""

@@ -117,10 +117,9 @@ def test_what_nothing_uses_is_removed_for_good(stage: Stage) -> None:
     for service in ("app", "worker"):
         raw = stage.engine.raw_service(f"{stage.stack}_{service}")
         raw.spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = []
-        for _ in range(2):
-            # Twice, so that no previous spec needs the secrets either.
-            now = stage.engine.raw_service(f"{stage.stack}_{service}").service
-            stage.engine.update_service(now.id, now.version.index, raw.spec)
+        # Twice, so that no previous spec needs the secrets either.
+        stage.put(service, raw.spec)
+        stage.put(service, raw.spec)
     stage.eventually(stage.is_converged)
     stage.eventually(
         lambda: not any(
