@@ -88,9 +88,6 @@ UPDATES: dict[str, Update] = {
         config=_on("rollback"),
         until="no suitable node",
     ),
-    "rollback finds its secret removed": Update(
-        after=_CRASH, config=_on("rollback"), uses_secret=True
-    ),
 }
 
 
