@@ -174,10 +174,9 @@ class _Supervisor:
         key = life.task.key
         if life not in self._lives.get(key, []):
             return
-        if self._update is not None:
-            self._update.note_end(life)
-        if life in self._lives.get(key, []):
-            self._lives[key].remove(life)
+        self._lives[key].remove(life)
+        rolled_back = self._update is not None and self._update.note_end(life)
+        if not rolled_back:
             self._restart(key, life.task.status.state)
 
     def _restart(self, key: Key, state: str) -> None:
@@ -217,6 +216,8 @@ class _Update:
     ) -> None:
         self._supervisor, self._pace = supervisor, orchestrator.pace
         self._count, self._failures = len(outdated), 0
+        # As in Swarm only these count, not what replaces them when they end.
+        self._started: set[Life] = set()
         service = supervisor.service
         self._rolling_back = (
             service.update_status is not None and service.update_status.state == "rollback_started"
@@ -237,17 +238,19 @@ class _Update:
         for task in (*self._workers, self._waiting):
             task.cancel()
 
-    def note_end(self, life: Life) -> None:
-        """Count a task that ended by itself, and act when there are too many."""
-        if life is not self._supervisor.current(life.task.key):
-            return
+    def note_end(self, life: Life) -> bool:
+        """Count a task that ended by itself, act when there are too many; tell if rolled back."""
+        if life not in self._started:
+            return False
         self._failures += 1
-        if self._failures / self._count <= self._config.max_failure_ratio:
-            return
-        if self._config.failure_action == "rollback" and not self._rolling_back:
+        action = self._config.failure_action
+        if self._failures / self._count <= self._config.max_failure_ratio or action == "continue":
+            return False
+        if action == "rollback" and not self._rolling_back:
             self._supervisor.roll_back(life)
-        elif self._config.failure_action != "continue":
-            self._supervisor.pause(life)
+            return True
+        self._supervisor.pause(life)
+        return False
 
     async def _finish(self) -> None:
         await asyncio.gather(*self._workers)
@@ -264,6 +267,7 @@ class _Update:
         start_first = self._config.order == "start-first"
         if new is None:
             new = self._supervisor.start(key, hold=not start_first)
+            self._started.add(new)
         if start_first:
             await new.settled.wait()
             if new.over.is_set():

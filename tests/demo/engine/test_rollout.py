@@ -160,22 +160,39 @@ def test_what_ends_well_is_not_restarted_on_failure_only() -> None:
     asyncio.run(go())
 
 
+def using(ids: dict[str, str], name: str) -> dict[str, Any]:
+    """Make a spec that mounts a secret, fails with its second version, and then rolls back."""
+    secret = {"SecretID": ids[name], "SecretName": name, "File": {"Name": "pw"}}
+    body = spec(Labels={FAILS_WITH: "web_pw_v2"}, UpdateConfig={"FailureAction": "rollback"})
+    body["TaskTemplate"]["ContainerSpec"]["Secrets"] = [secret]
+    return body
+
+
+def test_a_rollback_to_a_removed_secret_pauses() -> None:
+    async def go() -> None:
+        swarm = Swarm()
+        ids = {name: swarm.add_secret(name) for name in ("web_pw_v1", "web_pw_v2")}
+        swarm.add_service(using(ids, "web_pw_v1"))
+        async with running(swarm) as service:
+            update(swarm, using(ids, "web_pw_v2"))
+            swarm.secrets.remove("web_pw_v1")
+            await until(
+                lambda: service.update_status and service.update_status.state == "rollback_paused"
+            )
+            errors = [task.status.err for task in swarm.services.tasks_of(service.id)]
+            assert any("unable to get secret from secret store" in text for text in errors)
+
+    asyncio.run(go())
+
+
 def test_one_bad_version_of_a_secret_rolls_back_to_the_good_one() -> None:
     async def go() -> None:
         swarm = Swarm()
         ids = {name: swarm.add_secret(name) for name in ("web_pw_v1", "web_pw_v2")}
 
-        def using(name: str) -> dict[str, Any]:
-            secret = {"SecretID": ids[name], "SecretName": name, "File": {"Name": "pw"}}
-            body = spec(
-                Labels={FAILS_WITH: "web_pw_v2"}, UpdateConfig={"FailureAction": "rollback"}
-            )
-            body["TaskTemplate"]["ContainerSpec"]["Secrets"] = [secret]
-            return body
-
-        swarm.add_service(using("web_pw_v1"))
+        swarm.add_service(using(ids, "web_pw_v1"))
         async with running(swarm) as service:
-            update(swarm, using("web_pw_v2"))
+            update(swarm, using(ids, "web_pw_v2"))
             await until(
                 lambda: (
                     service.update_status and service.update_status.state == "rollback_completed"
