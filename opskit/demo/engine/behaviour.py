@@ -17,7 +17,6 @@ FAILS_WITH = "opskit.demo.fails-with"
 """A service label: tasks crash when they mount the secret of this name."""
 
 _EXIT = re.compile(r"(?:exit (\d+)|false)\s*$")
-_DAY_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ def fate(shape: ServiceShape, has_object: Callable[[str, str], bool]) -> Fate:
         check = container.healthcheck
         wait = check.start_period + check.interval * check.retries if check else 0
         text = "task: non-zero exit (137): dockerexec: unhealthy container"
-        return Fate(kind="unhealthy", complaint=text, after=min(wait, _DAY_NS))
+        return Fate(kind="unhealthy", complaint=text, after=wait)
     return Fate(kind="runs")
 
 

@@ -101,31 +101,37 @@ class EngineHandler(web.RequestHandler):
 
     async def prepare(self) -> None:
         """Answer, whatever the method."""
-        request = self.request
-        method, path = request.method or "", request.path
-        fault = self.site.faults.take(method, path)
-        if self.site.latency:
-            await asyncio.sleep(self.site.latency)
-        if fault is not None:
-            await asyncio.sleep(fault.seconds)
-            if fault.effect == "drop-before":
-                return self.detach().close()
-        if fault is not None and fault.effect == "refuse":
+        fault = self.site.faults.take(self.request.method or "", self.request.path)
+        effect = fault.effect if fault else ""
+        delay = self.site.latency + (fault.seconds if fault else 0.0)
+        if delay:
+            await asyncio.sleep(delay)
+        if effect == "drop-before":
+            self.detach().close()
+            return
+        if fault is not None and effect == "refuse":
             reply = _refused(Refusal(fault.status, fault.message))
         else:
-            query = {name: self.get_query_argument(name) for name in request.query_arguments}
-            reply = self.site.answer(method, path, query, request.body)
-        if fault is not None and fault.effect == "drop-after":
-            return self.detach().close()
-        if reply.stream is not None:
-            return await self._hand_over(reply.stream)
+            reply = self._answer()
+        if effect == "drop-after":
+            self.detach().close()
+        elif reply.stream is not None:
+            await self._hand_over(reply.stream)
+        else:
+            await self._send(reply)
+
+    def _answer(self) -> Reply:
+        request = self.request
+        query = {name: self.get_query_argument(name) for name in request.query_arguments}
+        return self.site.answer(request.method or "", request.path, query, request.body)
+
+    async def _send(self, reply: Reply) -> None:
         self.set_status(reply.status)
         if reply.body:
             self.set_header("Content-Type", reply.content_type)
         elif reply.status == 200:
             self.set_header("Content-Length", "0")
         await self.finish(reply.body or None)
-        return None
 
     async def _hand_over(self, one: Exec) -> None:
         """Leave HTTP: run the command, its input and output on the bare connection."""

@@ -46,10 +46,10 @@ class Life:
     Parameters
     ----------
     swarm, shape, task
-        The swarm, the service's spec in force, and the task.
+        The swarm, the spec of the service the task is of, and the task.
     pace, spawn
         How fast time passes, and how to start something in the background.
-    failed
+    ended
         Told when the task ended by itself.
     hold
         Whether to prepare only, and start on `go`.
@@ -108,10 +108,9 @@ class Life:
 
     async def _play(self) -> None:
         node = self._find_node()
-        self._set("pending", "pending task scheduling")
-        if node is None:
-            self._set("pending", "pending task scheduling", no_suitable_node(self._swarm.nodes))
-        else:
+        complaint = no_suitable_node(self._swarm.nodes) if node is None else ""
+        self._set("pending", "pending task scheduling", complaint)
+        if node is not None:
             self._swarm.services.assign(self.task, node.id)
             await self._prepare()
 

@@ -85,7 +85,7 @@ class _Supervisor:
         self._restarts.clear()
         wanted = self._swarm.wanted(self.service)
         for key in [key for key in self._lives if key not in wanted]:
-            self._orchestrator.spawn(self._vacate(key))
+            self._orchestrator.spawn(self._vacate(key, self._lives.pop(key)))
         outdated = [key for key in wanted if key in self._lives and not self._is_current(key)]
         for key in wanted:
             if key not in self._lives:
@@ -194,13 +194,14 @@ class _Supervisor:
         await asyncio.sleep(self._orchestrator.pace.seconds(delay))
         life.go()
 
-    async def _vacate(self, key: Key) -> None:
-        lives = self._lives.pop(key)
+    async def _vacate(self, key: Key, lives: list[Life]) -> None:
         for life in lives:
             life.stop("remove")
         for life in lives:
             await life.over.wait()
-        self._services.forget_slot(self.service, key)
+        # Unless the place was wanted again meanwhile.
+        if key not in self._lives:
+            self._services.forget_slot(self.service, key)
 
     def _give_up_update(self) -> None:
         if self._update is not None:
@@ -226,11 +227,9 @@ class _Update:
         self._config: UpdateConfig = (
             shape.rollback_config if self._rolling_back else shape.update_config
         )
-        self._workers = [
-            orchestrator.spawn(self._work(keys))
-            for keys in [iter(outdated)]
-            for _ in range(min(self._config.parallelism or self._count, self._count))
-        ]
+        keys = iter(outdated)
+        at_once = min(self._config.parallelism or self._count, self._count)
+        self._workers = [orchestrator.spawn(self._work(keys)) for _ in range(at_once)]
         self._waiting = orchestrator.spawn(self._finish())
 
     def cancel(self) -> None:

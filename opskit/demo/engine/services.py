@@ -113,8 +113,15 @@ class ServiceTable(Table[Service]):
 
     # -- what an operator does ----------------------------------------------------------------
 
-    def create(self, spec: Json, *, created_at: str | None = None) -> Service:
-        """Create a service, or say what is wrong with its spec."""
+    def create(self, spec: Json) -> Service:
+        """Create a service and have it brought up, or say what is wrong with its spec."""
+        service = self.seed(spec)
+        if self.listener is not None:
+            self.listener.changed(service)
+        return service
+
+    def seed(self, spec: Json, created_at: str | None = None) -> Service:
+        """Add a service of any age, without tasks, or say what is wrong with its spec."""
         stored = self._checked(spec | {"Name": spec.get("Name") or f"unnamed_{new_id(8)}"})
         name = shape_of(stored).name
         if self.named(name) is not None:

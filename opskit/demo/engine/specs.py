@@ -45,9 +45,9 @@ class Healthcheck(_Part, frozen=True):
     """How the engine asks a container whether it is well; times are in nanoseconds."""
 
     test: list[str] = []
-    interval: int = 0
+    interval: int = 30_000_000_000
     start_period: int = 0
-    retries: int = 0
+    retries: int = 3
 
 
 class VolumeOptions(_Part, frozen=True):

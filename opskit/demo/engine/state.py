@@ -126,7 +126,7 @@ class Swarm:
             Whether its tasks run; if not, they are brought up once the server is served.
         """
         when = stamp(created_at or self.created_at)
-        service = self.services.create(spec, created_at=when)
+        service = self.services.seed(spec, when)
         if previous is not None:
             service.previous_spec = encoded(completed(previous))
         for key in self.wanted(service) if converged else ():

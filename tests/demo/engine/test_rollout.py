@@ -233,3 +233,18 @@ def test_a_start_first_update_keeps_the_old_task_until_the_new_one_runs() -> Non
             assert args(service) == "other"
 
     asyncio.run(go())
+
+
+def test_a_place_wanted_again_while_it_is_vacated_is_kept() -> None:
+    async def go() -> None:
+        swarm = Swarm()
+        swarm.add_service(spec(2))
+        async with running(swarm) as service:
+            update(swarm, spec(0))
+            update(swarm, spec(2))
+            await until(lambda: states(swarm, service).count("running") == 2)
+            await asyncio.sleep(0.02)
+            assert {t.slot for t in swarm.services.tasks_of(service.id)} == {1, 2}
+            assert states(swarm, service).count("running") == 2
+
+    asyncio.run(go())

@@ -56,11 +56,7 @@ def _inspect_service(call: Call) -> Reply:
 
 
 def _create_service(call: Call) -> Reply:
-    services = call.swarm.services
-    service = services.create(call.json(Json))
-    if services.listener is not None:
-        services.listener.changed(service)
-    return reply({"ID": service.id}, 201)
+    return reply({"ID": call.swarm.services.create(call.json(Json)).id}, 201)
 
 
 def _update_service(call: Call) -> Reply:
