@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import signal
 import sys
@@ -16,6 +17,8 @@ from opskit.demo.swarms import many_swarms, sample_swarms
 def main(root: Path, many: int, secrets: int, latency_ms: float) -> None:
     """Serve a fleet from `root` until the parent is gone, then remove `root`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Every demo fleet has the same ids, so that tables and screenshots can be compared.
+    random.seed(0)
     try:
         if many:
             (root / "s").mkdir()
@@ -24,7 +27,7 @@ def main(root: Path, many: int, secrets: int, latency_ms: float) -> None:
             write_contexts(root / "docker", hosts)
         else:
             hosts = write_sample(root)
-            swarms = sample_swarms(root / "abra")
+            swarms = sample_swarms()
         sockets = {
             Path(hosts[name].removeprefix("unix://")): swarm for name, swarm in swarms.items()
         }

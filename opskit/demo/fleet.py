@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from opskit.demo.sample import SERVERS, UNREACHABLE, write_abra
+from opskit.demo.sample import SERVERS, UNREACHABLE
+from opskit.demo.tree import write_abra
 from opskit.errors import OpskitError
 
 ANNOUNCED = "OPSKIT_DEMO"
@@ -64,7 +65,8 @@ class DemoFleet:
         self.root = Path(tempfile.mkdtemp(prefix="opskit-demo-"))
         arguments = [str(self.root), str(self._many), str(self._secrets), str(self._latency_ms)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "opskit.demo.child", *arguments],
+            # -P: a file of the working folder must not pass for a module.
+            [sys.executable, "-P", "-m", "opskit.demo.child", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C is for whoever uses the fleet; the fleet ends with its parent.

@@ -1,1 +1,2 @@
 #!/bin/bash
+# shellcheck disable=SC2034

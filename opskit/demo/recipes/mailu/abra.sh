@@ -1,1 +1,5 @@
 #!/bin/bash
+
+add_user() {
+  flask mailu user "$1" "$MAIL_DOMAIN"
+}

@@ -2,6 +2,10 @@
 
 export FPM_TUNE_VERSION=v5
 
+run_occ() {
+  su -p www-data -s /bin/sh -c "/var/www/html/occ $*"
+}
+
 set_trusted_domains() {
-  occ config:system:set trusted_domains 0 --value="$DOMAIN"
+  run_occ config:system:set trusted_domains 1 --value="$DOMAIN"
 }
