@@ -7,13 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
+from opskit.demo.run import run_demo
+from opskit.errors import InputError
+
+Use = Callable[[DemoFleet | DockerdFleet], Path]
 
 
 def gone(path: Path) -> bool:
@@ -47,6 +54,128 @@ def test_a_fleet_ends_with_the_process_that_started_it(how: int) -> None:
     process.stdout.close()
 
     assert gone(root)
+
+
+START_TWICE = "import opskit.demo as d; print(d.start()); print(d.start())"
+
+
+def test_a_notebook_starts_one_fleet_however_often_it_is_run() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OPSKIT_DEMO"}
+    done = subprocess.run(
+        [sys.executable, "-c", START_TWICE], env=environment, capture_output=True, text=True
+    )
+    first, second = done.stdout.split()
+
+    assert first == second
+    assert gone(Path(first))
+
+
+def test_an_announced_fleet_is_shared_and_outlives_its_guests(
+    use: Use, demo_fleet: DemoFleet
+) -> None:
+    use(demo_fleet)
+    done = subprocess.run([sys.executable, "-c", START_TWICE], capture_output=True, text=True)
+
+    assert set(done.stdout.split()) == {str(demo_fleet.root)}
+    assert opskit.Fleet.from_abra(servers=["coop.example"]).snapshot().servers["manager"].all()
+
+
+def test_ids_are_the_same_in_every_fleet(use: Use, demo_fleet: DemoFleet) -> None:
+    use(demo_fleet)
+    shared = opskit.Fleet.from_abra().snapshot().secrets["secret_id"]
+    with DemoFleet() as fleet:
+        use(fleet)
+        own = opskit.Fleet.from_abra().snapshot().secrets["secret_id"]
+
+    assert own.equals(shared)
+
+
+def test_a_file_of_the_working_folder_does_not_pass_for_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asyncio.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with DemoFleet(many=1, secrets=1):
+        pass
+
+
+def test_a_command_has_the_fleet_in_its_environment_and_nothing_that_leads_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
+    out = tmp_path / "environment"
+    script = 'test -d "$ABRA_DIR/servers" && env > "$0"'
+    assert run_command("sh", "-c", script, str(out)) == 0
+
+    names = {line.partition("=")[0] for line in out.read_text().splitlines()}
+    assert "DOCKER_HOST" not in names
+    assert {"ABRA_DIR", "DOCKER_CONFIG", "OPSKIT_DEMO", "OPSKIT_STATE_DIR"} <= names
+
+
+def test_a_command_ended_by_a_signal_has_the_status_a_shell_gives_it() -> None:
+    assert run_command("sh", "-c", "kill -TERM $$") == 128 + signal.SIGTERM
+
+
+def test_a_command_that_cannot_run_is_one_clear_error() -> None:
+    with pytest.raises(InputError, match=r"cannot run 'no-such-command'.*PATH"):
+        run_command("no-such-command")
+
+
+def test_ssh_needs_real_servers() -> None:
+    with pytest.raises(InputError, match="--engine dockerd"):
+        run_demo("embedded", 1, ssh=True, command=(), look=lambda: None)
+
+
+def test_looking_leaves_the_environment_as_it_was() -> None:
+    before = dict(os.environ)
+    seen: list[str] = []
+    status = run_demo(
+        "embedded", 1, ssh=False, command=(), look=lambda: seen.append(os.environ["ABRA_DIR"])
+    )
+
+    assert status == 0
+    assert "opskit-demo-" in seen[0]
+    assert dict(os.environ) == before
+
+
+def run_command(*command: str) -> int:
+    return run_demo("embedded", 1, ssh=False, command=command, look=lambda: None)
+
+
+RUN = (
+    "import sys; from opskit.demo.run import run_demo; sys.exit(run_demo('embedded', 1, "
+    "ssh=False, command=['sh', '-c', 'echo $OPSKIT_DEMO; read line; exit 3'], look=int))"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_told_to_end_takes_its_fleet_along(how: int) -> None:
+    with demo_process() as (process, root):
+        process.send_signal(how)
+        assert process.wait(10) == 128 + how
+    assert gone(root)
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_for_the_command() -> None:
+    with demo_process() as (process, root):
+        process.send_signal(signal.SIGINT)
+        assert process.stdin is not None
+        process.stdin.write("the command goes on\n")
+        process.stdin.flush()
+        assert process.wait(10) == 3
+    assert gone(root)
+
+
+@contextmanager
+def demo_process() -> Generator[tuple[subprocess.Popen[str], Path]]:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN], stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().strip())
 
 
 def test_the_demo_command_shows_everything(capsys: pytest.CaptureFixture[str]) -> None:
