@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,8 @@ class DemoFleet:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # It does so itself, unless it was killed or never got that far.
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 def environment(root: Path) -> dict[str, str]:

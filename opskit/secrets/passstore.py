@@ -1,22 +1,41 @@
-"""The operator's own password store: the ``pass`` or ``gopass`` program, values over stdin."""
+"""The operator's own password store: the ``pass`` or ``gopass`` program, values over stdin.
+
+An entry is the value and one newline, as ``pass insert`` itself writes it; reading takes one
+newline away, so that entries made by hand read as they were typed. `pass` keeps any bytes.
+gopass would take several lines for a form with fields, so its own ``cat`` stores those, in
+base64. An entry that is written over stays in the store's git history, when it has one.
+"""
 
 from __future__ import annotations
 
-import base64
 import os
+import re
 import shutil
-import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from opskit.errors import InputError, MissingToolError, OpskitError
+from opskit.secrets.program import Ended, run
+from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 
 DEFAULT_TEMPLATE = "hosts/{server}/{app}/{secret}"
 """Where abra keeps an app's secrets."""
 
 _TIMEOUT_S = 60.0
-_BINARY = b"opskit-base64:"
-"""Marks an entry that holds bytes `pass` could not give back as they were."""
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+"""Messages are recognised by their English texts."""
+
+_CAUSES = (
+    ("You must run", "the store was never initialised", "pass init YOUR-KEY"),
+    ("not initialized", "the store was never initialised", "gopass setup"),
+    ("No public key", "a key it is encrypted to is missing or expired here", "gpg --list-keys"),
+    ("No secret key", "the key that opens it is missing or stayed locked", "pass show ANY-ENTRY"),
+    ("index.lock", "another program writes to the store's git checkout", "pass git status"),
+    ("tell me who you are", "git does not know your name", "git config --global user.email YOU"),
+)
+"""What stands in a program's complaint, what it means, and the command to go on with."""
 
 
 def entry_path(template: str, *, server: str, app: str, secret: str) -> str:
@@ -27,20 +46,14 @@ def entry_path(template: str, *, server: str, app: str, secret: str) -> str:
     InputError
         The template names something else, or the path would lead out of the store.
     """
-    try:
-        path = template.format(server=server, app=app, secret=secret)
-    except (KeyError, IndexError, ValueError):
+    parts = {"server": server, "app": app, "secret": secret}
+    unknown = [name for name in re.findall(r"{([^{}]*)}", template) if name not in parts]
+    if unknown or re.search(r"[{}]", re.sub(r"{[^{}]*}", "", template)):
         raise InputError(
             f"the pass path template {template!r} cannot be filled.",
             remedy="It may use {server}, {app} and {secret}.",
-        ) from None
-    parts = path.split("/")
-    if path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-        raise InputError(
-            f"the pass path {path!r} leads out of the store.",
-            remedy="Use names without empty parts and without '..'.",
         )
-    return path
+    return _checked(re.sub(r"{([^{}]*)}", lambda found: parts[found[1]], template))
 
 
 class PassStore:
@@ -49,7 +62,8 @@ class PassStore:
     Parameters
     ----------
     program
-        ``pass`` or ``gopass``; by default the first that is installed.
+        ``pass`` or ``gopass`` (gopasspw's; Debian's package of that name is another program).
+        By default ``pass`` where its store is initialised, else whichever is installed.
     seconds
         Deadline of each call: a pinentry nobody answers must not hold up a run for ever.
 
@@ -59,69 +73,104 @@ class PassStore:
         Neither is installed.
     """
 
+    # Two commits at the same moment would fail on git's lock, and stacks change in parallel.
+    _writing = threading.Lock()
+
     def __init__(self, program: str = "", *, seconds: float = _TIMEOUT_S) -> None:
-        found = program or next((p for p in ("pass", "gopass") if shutil.which(p)), "")
-        if not found or shutil.which(found) is None:
+        self.program, self._seconds = program or _installed(), seconds
+        if shutil.which(self.program) is None:
             raise MissingToolError(
-                f"{found or 'pass'} is not installed here. Install it: apt-get install pass"
+                f"{self.program} is not installed here. Install it: apt-get install pass"
             )
-        self.program, self._seconds = found, seconds
+        self._is_gopass = Path(self.program).name == "gopass"
 
     def store(self, path: str, value: Secret) -> None:
         """Write an entry, over an old one if there is one."""
-        data = value.reveal()
-        if b"\0" in data or not _is_text(data) or data.endswith(b"\n"):
-            data = _BINARY + base64.b64encode(data)
-        self._run("insert", "--multiline", "--force", path, stdin=data)
+
+        def content() -> bytes:
+            return value.reveal() + b"\n"
+
+        if not self._is_gopass:
+            arguments = ("insert", "--multiline", "--force")
+        elif value.reveal().isascii() and value.reveal().decode().isprintable():
+            arguments = ("insert", "--force")
+        else:
+            arguments = ("cat",)
+        with self._writing:
+            self._run(*arguments, _checked(path), stdin=content)
 
     def read(self, path: str) -> Secret:
-        """Read an entry."""
-        data = self._run("show", path)
-        if data.startswith(_BINARY):
-            return Secret(base64.b64decode(data[len(_BINARY) :]))
-        return Secret(data.removesuffix(b"\n"))
+        """Read an entry.
+
+        Raises
+        ------
+        OpskitError
+            There is none, or it cannot be opened.
+        """
+        # gopass cat gives an entry as it is; show may hide or rearrange parts of it.
+        ended = self._run("cat" if self._is_gopass else "show", _checked(path))
+        try:
+            return Secret(ended.output.removesuffix(b"\n"), allow_blank=True)
+        except InputError as error:
+            raise OpskitError(f"{self.program} has no usable value at {path}: {error}") from None
 
     def remove(self, path: str) -> None:
-        """Remove an entry."""
-        self._run("rm", "--force", path)
+        """Remove an entry; the store's git history keeps it, when there is one."""
+        with self._writing:
+            self._run("rm", "--force", _checked(path))
 
     def exists(self, path: str) -> bool:
         """Tell whether there is an entry."""
-        if self.program == "pass":
-            return (_store_folder() / f"{path}.gpg").is_file()
-        return path in self.entries()
+        if self._is_gopass:
+            return _checked(path) in self.entries()
+        return (_store_folder() / f"{_checked(path)}.gpg").is_file()
 
-    def entries(self) -> frozenset[str]:
-        """List every entry's path, without opening any."""
-        if self.program == "pass":
-            root = _store_folder()
-            return frozenset(
-                str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.gpg")
-            )
-        return frozenset(self._run("ls", "--flat").decode().splitlines())
+    def entries(self, prefix: str = "") -> frozenset[str]:
+        """List the paths of all entries, or of those below a folder, without opening any."""
+        if self._is_gopass:
+            found = self._run("ls", "--flat").output.decode(errors="replace").splitlines()
+        else:
+            found = _files(_store_folder())
+        below = prefix.rstrip("/") + "/" if prefix else ""
+        return frozenset(path for path in found if path.startswith(below))
 
-    def _run(self, *arguments: str, stdin: bytes = b"") -> bytes:
+    def _run(self, *arguments: str, stdin: Callable[[], bytes] | None = None) -> Ended:
         try:
-            ended = subprocess.run(
-                [self.program, *arguments],
-                input=stdin,
-                capture_output=True,
-                timeout=self._seconds,
-                check=False,
+            ended = run(
+                (self.program, *arguments),
+                seconds=self._seconds,
+                stdin=stdin,
+                environment=_ENVIRONMENT,
             )
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             raise OpskitError(
                 f"{self.program} {arguments[0]} did not finish in {self._seconds:g} s. Is it "
-                "waiting for a passphrase? Unlock the key first: echo x | gpg --sign -o /dev/null"
+                "waiting for a passphrase? Give it once by hand, gpg remembers it: "
+                f"{self.program} show {arguments[-1]}"
             ) from None
-        if ended.returncode != 0:
-            said = ended.stderr.decode(errors="replace").strip().splitlines()
-            raise OpskitError(
-                f"{self.program} {arguments[0]} {arguments[-1]} failed: "
-                f"{said[-1] if said else f'status {ended.returncode}'}. "
-                "Check the store by hand: pass ls"
-            )
-        return ended.stdout
+        except (OSError, OverflowError) as error:
+            raise OpskitError(f"{self.program} cannot be run ({error}).") from None
+        # pass ends with 0 though git refused to keep the old value.
+        if ended.status != 0 or any(line.startswith("fatal:") for line in ended.said):
+            raise OpskitError(self._complaint(arguments, ended))
+        return ended
+
+    def _complaint(self, arguments: tuple[str, ...], ended: Ended) -> str:
+        text = "\n".join(ended.said)
+        failed = f"{self.program} {arguments[0]} {arguments[-1]} failed"
+        for sign, meaning, command in _CAUSES:
+            if sign in text:
+                return f"{failed}: {meaning}. Go on with: {command}"
+        lines = [line.strip() for line in ended.said if line.strip()]
+        said = redact(lines[-1]).rstrip(".") if lines else f"status {ended.status}"
+        return f"{failed}: {said}. Check the store by hand: {self.program} ls"
+
+
+def _installed() -> str:
+    there = [program for program in ("pass", "gopass") if shutil.which(program)]
+    if "gopass" in there and not (_store_folder() / ".gpg-id").is_file():
+        return "gopass"
+    return there[0] if there else "pass"
 
 
 def _store_folder() -> Path:
@@ -129,9 +178,22 @@ def _store_folder() -> Path:
     return Path(configured) if configured else Path.home() / ".password-store"
 
 
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _files(root: Path) -> list[str]:
+    found: list[str] = []
+    for folder, below, files in os.walk(root, followlinks=True):
+        below[:] = [name for name in below if not name.startswith(".")]
+        inside = Path(folder).relative_to(root)
+        found += [
+            str(inside / name.removesuffix(".gpg")) for name in files if name.endswith(".gpg")
+        ]
+    return found
+
+
+def _checked(path: str) -> str:
+    parts = path.split("/")
+    if any(not part or part[0] in ".-" or not part.isprintable() for part in parts):
+        raise InputError(
+            f"the pass path {path!r} is not one.",
+            remedy="Its parts may not be empty, nor begin with '.' or '-'.",
+        )
+    return path

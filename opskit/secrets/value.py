@@ -5,9 +5,10 @@ from __future__ import annotations
 import getpass
 import hmac
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Never
+from typing import BinaryIO, Never, final
 
 from opskit.errors import InputError
 from opskit.secrets.redact import remember
@@ -16,8 +17,12 @@ MAX_BYTES = 511_999
 """Swarm takes 1 to 511,999 bytes."""
 
 
+@final
 class Secret:
     """A value that does not print, pickle, serialise, hash, measure or compare in plain.
+
+    Wherever it appears by accident it shows as ``Secret(…)`` or is refused. From its creation
+    on, `opskit.secrets.redact` masks the value in texts.
 
     Parameters
     ----------
@@ -33,23 +38,18 @@ class Secret:
     """
 
     # The value is a closure, so that neither vars(), nor a debugger's or traceback's dump of
-    # attributes, nor a generic encoder finds it.
+    # attributes, nor a generic encoder finds it. `len`, `hash`, order, iteration and `bytes`
+    # are refused by not being there.
     __slots__ = ("__weakref__", "_reveal")
 
     def __init__(self, value: bytes | str, *, allow_blank: bool = False) -> None:
-        data = value.encode() if isinstance(value, str) else bytes(value)
-        if not data or len(data) > MAX_BYTES:
-            raise InputError(
-                "the secret's value is empty." if not data else "the secret's value is too large.",
-                remedy=f"Swarm takes 1 to {MAX_BYTES:,} bytes.",
-            )
-        if not allow_blank and not data.strip():
-            raise InputError(
-                "the secret's value is white space only, and some engines refuse that.",
-                remedy="Check where it comes from.",
-            )
-        remember(data)
-        self._reveal: Callable[[], bytes] = lambda: data
+        held, fault = _hold(value, allow_blank)
+        # A traceback may show this frame's locals.
+        del value
+        if fault is not None:
+            raise fault
+        self._reveal = held
+        remember(held, owner=self)
 
     def reveal(self) -> bytes:
         """Give the value; the only way to it."""
@@ -57,7 +57,13 @@ class Secret:
 
     @classmethod
     def from_file(cls, path: Path, *, strip_newline: bool = True) -> Secret:
-        """Read a value from a file; see `from_stream` for the final newline."""
+        """Read a value from a file; see `from_stream` for the final newline.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, or does not hold a value.
+        """
         try:
             with path.open("rb") as file:
                 return cls.from_stream(file, strip_newline=strip_newline)
@@ -74,28 +80,26 @@ class Secret:
     ) -> Secret:
         """Read a value to the end of a stream.
 
-        One final newline is removed unless told otherwise: ``echo`` and editors add one, and
-        logins fail on it (docker/cli#979). All other bytes stay as they are.
+        The final newline of a single line of text is removed unless told otherwise: ``echo``,
+        here-documents and editors add one, and logins fail on it (docker/cli#979). Several
+        lines keep theirs, as keys and certificates need it, and bytes that are not UTF-8 text
+        are never touched.
         """
-        data = stream.read(MAX_BYTES + 2)
-        if strip_newline:
-            data = data.removesuffix(b"\n").removesuffix(b"\r")
-        return cls(data)
+        return cls(_read(stream, strip_newline))
 
     @classmethod
     def prompt(cls, what: str) -> Secret:
-        """Ask for a value twice in the terminal, without showing it."""
-        try:
-            first = getpass.getpass(f"{what}: ")
-            second = getpass.getpass(f"{what}, once more: ")
-        except (EOFError, getpass.GetPassWarning):
-            raise InputError(
-                "there is no terminal to type the value in.",
-                remedy="Pipe it in, or name a file with --file.",
-            ) from None
-        if not hmac.compare_digest(first.encode(), second.encode()):
+        """Ask for a value twice in the terminal, without showing it.
+
+        Raises
+        ------
+        InputError
+            There is no terminal, or the two values differ.
+        """
+        first, second = cls(_ask(what)), cls(_ask(f"{what}, once more"))
+        if first != second:
             raise InputError("the two values differ.", remedy="Type them again.")
-        return cls(first)
+        return first
 
     def __eq__(self, other: object) -> bool:
         """Compare in constant time, with another `Secret` only."""
@@ -113,11 +117,62 @@ class Secret:
     def __format__(self, spec: str) -> str:
         return repr(self)
 
-    def __bool__(self) -> bool:
-        return True
-
     def _refuse(self, *_: object) -> Never:
-        raise TypeError("a Secret is not measured, copied, pickled or serialised; use reveal().")
+        raise TypeError("a Secret is not copied, pickled or serialised; use reveal().")
 
     __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse
-    __len__ = __iter__ = __bytes__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+# In the functions below plain values are in no frame that raises.
+
+
+def _hold(value: bytes | str, allow_blank: bool) -> tuple[Callable[[], bytes], InputError | None]:
+    fault: InputError | None = None
+    try:
+        # Text from arguments, names and the terminal may carry undecodable bytes this way.
+        text = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        data = bytes(memoryview(text))
+    except UnicodeEncodeError:
+        data, fault = b"", InputError("the secret's value is not text.", remedy="Give it as bytes.")
+    else:
+        if not data:
+            fault = InputError("the secret's value is empty.", remedy="Check where it comes from.")
+        elif len(data) > MAX_BYTES:
+            fault = InputError(
+                "the secret's value is too large.", remedy=f"Swarm takes 1 to {MAX_BYTES:,} bytes."
+            )
+        elif not allow_blank and not data.strip():
+            fault = InputError(
+                "the secret's value is white space only, and some engines refuse that.",
+                remedy="Check where it comes from.",
+            )
+    return (lambda: data), fault
+
+
+def _read(stream: BinaryIO | io.BufferedIOBase, strip_newline: bool) -> bytes:
+    # Room for a line ending, and one more byte by which anything too large shows.
+    data = stream.read(MAX_BYTES + 3)
+    line = data.removesuffix(b"\n").removesuffix(b"\r")
+    if strip_newline and data.endswith(b"\n") and _is_line(line):
+        return line
+    return data
+
+
+def _is_line(data: bytes) -> bool:
+    try:
+        return not any(character < " " and character != "\t" for character in data.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _ask(what: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            # Without a terminal getpass would warn, and show what is typed.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(f"{what}: ")
+    except (EOFError, OSError, NotImplementedError, getpass.GetPassWarning):
+        raise InputError(
+            "there is no terminal to type the value in.",
+            remedy="Pipe it in, or name a file.",
+        ) from None

@@ -18,7 +18,7 @@ from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.run import run_demo
-from opskit.errors import InputError
+from opskit.errors import InputError, OpskitError
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 
@@ -34,6 +34,16 @@ def test_a_stopped_fleet_leaves_nothing_behind() -> None:
     with DemoFleet() as fleet:
         assert (fleet.root / "abra" / "servers").is_dir()
     assert gone(fleet.root)
+
+
+def test_engines_that_do_not_start_are_one_clear_error_and_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with pytest.raises(OpskitError, match="did not start"):
+        DemoFleet().start()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

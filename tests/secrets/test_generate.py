@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import sys
 from collections import Counter
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from opskit.errors import InputError, MissingToolError, OpskitError
+from opskit.secrets import generate as generate_module
 from opskit.secrets.generate import ALPHANUMERIC, FLOOR_BITS, Policy, generate, policy_for
+from tests.secrets.canary import CANARY, leaks, tracebacks
+
+CHARSETS = st.lists(st.sampled_from(["default", "hex", "safespecial", "special"])).map(",".join)
 
 
 def text(policy: Policy) -> str:
     return generate(policy).reveal().decode()
 
 
-def test_without_any_wish_it_is_32_alphanumeric_characters() -> None:
-    value = text(policy_for(length=None, charset=""))
+def by(code: str) -> Policy:
+    return Policy(generator="command", command=(sys.executable, "-S", "-c", code))
 
-    assert len(value) == 32
-    assert set(value) <= set(ALPHANUMERIC)
-    assert policy_for(length=None, charset="").describe() == "32 characters alphanumeric, 191 bits"
+
+def test_without_any_wish_it_is_32_alphanumeric_characters() -> None:
+    policy = policy_for(length=None, charset="")
+
+    assert len(text(policy)) == 32
+    assert set(text(policy)) <= set(ALPHANUMERIC)
+    assert policy.describe() == "32 characters alphanumeric, 191 bits"
+    assert policy.notes() == ()
 
 
 @pytest.mark.parametrize(
@@ -33,54 +47,175 @@ def test_the_bits_per_character_are_those_of_the_alphabet(charset: str, bits: fl
     assert set(text(policy)) <= set(policy.alphabet())
 
 
-def test_a_length_asked_for_is_given() -> None:
-    assert len(text(Policy(length=7, charset="hex"))) == 7
-    assert Policy(length=7, charset="hex").is_weak()
-    with pytest.raises(InputError):
-        generate(Policy(length=0))
+@given(CHARSETS, st.integers(1, 200))
+def test_a_value_has_the_length_and_the_characters_asked_for(charset: str, length: int) -> None:
+    policy = Policy(length=length, charset=charset)
+    value = text(policy)
+
+    assert len(value) == length
+    assert set(value) <= set(policy.alphabet())
+    assert not value.startswith("-")
 
 
-def test_values_differ_and_no_character_is_preferred() -> None:
-    values = [text(Policy(length=64, charset="hex")) for _ in range(300)]
-    counted = Counter("".join(values))
+def test_the_bits_count_every_value_that_can_be_made_and_no_other() -> None:
+    policy = Policy(length=2, charset="safespecial")
+    made = {text(policy) for _ in range(40_000)}
 
-    assert len(set(values)) == 300
-    # 19,200 draws over 16 characters: 1,200 each, and five standard deviations are 168.
-    assert all(1032 < counted[character] < 1368 for character in "0123456789abcdef")
+    assert math.log2(len(made)) == pytest.approx(policy.entropy_bits() or 0, abs=0.01)
 
 
-def test_a_value_never_begins_with_a_dash() -> None:
-    assert not any(text(Policy(charset="safespecial")).startswith("-") for _ in range(300))
+@pytest.mark.parametrize("charset", ["hex", "default", "safespecial", "special,safespecial"])
+def test_no_character_is_preferred(charset: str) -> None:
+    policy = Policy(length=50_001, charset=charset)
+    # The first may not be a dash and is drawn from fewer.
+    counted = Counter(text(policy)[1:])
+    expected = 50_000 / len(policy.alphabet())
+    chi_squared = sum((counted[c] - expected) ** 2 / expected for c in policy.alphabet())
+    freedom = len(policy.alphabet()) - 1
+
+    # Six standard deviations from its mean: one run in hundreds of millions fails by chance.
+    assert chi_squared < freedom + 6 * math.sqrt(2 * freedom)
 
 
-def test_words_come_from_the_long_list() -> None:
-    policy = Policy(generator="words")
-    assert len(text(policy).split("-")) >= 10
-    assert policy.entropy_bits() == pytest.approx(129.2, abs=0.1)
+def test_values_differ() -> None:
+    assert len({text(Policy()) for _ in range(1_000)}) == 1_000
+
+
+def test_an_unknown_charset_is_the_default_and_is_said() -> None:
+    policy = Policy(charset="hex,klingon")
+    assert policy.notes() == ("unknown charset 'klingon': alphanumeric is used",)
+    assert set(policy.alphabet()) == set(ALPHANUMERIC)
+
+
+def test_less_than_the_floor_is_made_when_asked_for_and_is_said() -> None:
+    policy = policy_for(length=7, charset="hex")
+
+    assert len(text(policy)) == 7
+    assert policy.describe() == "7 characters hex, 28 bits"
+    assert policy.is_weak()
+    assert policy.notes() == ("weaker than 128 bits",)
+
+
+@pytest.mark.parametrize("generator", ["characters", "words", "pwqgen", "pwgen"])
+def test_no_default_is_below_the_floor(generator: str) -> None:
+    bits = Policy(generator=generator).entropy_bits()
+    assert bits is not None
+    assert bits >= FLOOR_BITS
+
+
+def test_words_come_from_the_whole_long_list() -> None:
+    words = generate_module._words()
+    assert len(words) == 7776
+    # A dash between words and a dash within one cannot be confused: the parts are no words.
+    assert not any({*word.split("-")} <= {*words} for word in words if "-" in word)
+    assert text(Policy(generator="words", length=3)).count("-") >= 2
+    assert Policy(generator="words").describe() == "10 EFF words, 129 bits"
+
+
+def test_pwgen_is_called_for_random_values_not_pronounceable_ones() -> None:
+    if shutil.which("pwgen") is None:
+        pytest.skip("pwgen is not installed")
+    made = Counter("".join(text(Policy(generator="pwgen", length=2000)) for _ in range(5)))
+
+    # Pronounceable ones would have several times as many vowels as digits.
+    assert len(made) == 62
+    assert max(made.values()) < 2 * min(made.values())
+
+
+def test_the_bits_of_pwgen_leave_out_values_without_a_capital_or_a_digit() -> None:
+    for length in (3, 4):
+        made = 62**length - 52**length - 36**length + 26**length
+        bits = Policy(generator="pwgen", length=length).entropy_bits()
+        assert bits == pytest.approx(math.log2(made))
+
+
+def test_pwqgen_is_called_for_as_many_bits_as_are_said() -> None:
+    if shutil.which("pwqgen") is None:
+        pytest.skip("pwqgen is not installed")
+    policy = Policy(generator="pwqgen")
+    assert policy.describe() == "pwqgen, 128 bits"
+    assert len(text(policy)) > 30
+
+
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        (b"made by hand\n\n", b"made by hand\n"),
+        (b"no newline", b"no newline"),
+        (b"\xff\0", b"\xff\0"),
+    ],
+)
+def test_any_command_makes_a_value_and_loses_one_newline(printed: bytes, value: bytes) -> None:
+    policy = by(f"import sys; sys.stdout.buffer.write({printed!r})")
+    assert generate(policy).reveal() == value
+
+
+def test_a_command_is_described_without_its_arguments_and_no_bits_are_claimed() -> None:
+    policy = Policy(generator="command", command=("vault", "read", "token=abc"))
+    assert policy.describe() == "command vault"
+    assert policy.entropy_bits() is None
     assert not policy.is_weak()
-    assert FLOOR_BITS == 128
 
 
-@pytest.mark.parametrize("generator", ["pwgen", "pwqgen"])
-def test_the_programs_of_old_are_called(generator: str) -> None:
-    import shutil
-
-    if shutil.which(generator) is None:
-        pytest.skip(f"{generator} is not installed")
-    assert len(text(Policy(generator=generator))) >= 16
-
-
-def test_any_command_makes_a_value_and_loses_one_newline() -> None:
-    command = (sys.executable, "-c", r"print('made by hand\n')")
-    assert text(Policy(generator="command", command=command)) == "made by hand\n"
-
-
-@pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "pass"])
-def test_a_command_that_fails_or_says_nothing_is_an_error(code: str) -> None:
-    with pytest.raises(OpskitError):
-        generate(Policy(generator="command", command=(sys.executable, "-c", code)))
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import sys; sys.exit(3)", "status 3"),
+        ("pass", "empty"),
+        ("print()", "empty"),
+        ("print(' ')", "white space"),
+        ("while True: print('x' * 4096)", "too much"),
+    ],
+)
+def test_a_command_that_fails_or_makes_no_value_is_an_error(code: str, said: str) -> None:
+    with pytest.raises(OpskitError, match=said):
+        generate(by(code))
 
 
-def test_a_command_that_is_not_there_is_named() -> None:
+def test_a_command_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate_module, "_TIMEOUT_S", 0.3)
+    with pytest.raises(OpskitError, match="did not end"):
+        generate(Policy(generator="command", command=("sleep", "600")))
+
+
+def test_a_command_that_is_not_there_or_cannot_run_is_named() -> None:
     with pytest.raises(MissingToolError, match="no-such-program"):
         generate(Policy(generator="command", command=("no-such-program",)))
+    with pytest.raises(OpskitError, match="/dev/null"):
+        generate(Policy(generator="command", command=("/dev/null",)))
+
+
+def test_a_failing_command_tells_nothing_of_what_it_printed(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY", CANARY)
+    with pytest.raises(OpskitError) as failed:
+        generate(by("import os, sys; print(v := os.environ['CANARY']); sys.exit(v)"))
+    printed = "".join(capfd.readouterr())
+
+    assert not leaks(str(failed.value) + printed)
+    assert not leaks(tracebacks(failed.value, without=__file__))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"length": 0},
+        {"length": -1},
+        {"length": 10**9},
+        {"generator": "pwqgen", "length": 20},
+        {"generator": "command"},
+        {"generator": "pwgen", "charset": "hex"},
+        {"command": ["date"]},
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused_when_made_and_when_read(parts: dict) -> None:
+    with pytest.raises(InputError):
+        msgspec.convert(parts, Policy)
+    with pytest.raises(InputError):
+        Policy(**parts)
+
+
+def test_a_policy_reads_back_from_json() -> None:
+    policy = Policy(generator="command", command=("date", "+%s"))
+    assert msgspec.json.decode(msgspec.json.encode(policy), type=Policy) == policy

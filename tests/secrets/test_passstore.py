@@ -1,7 +1,13 @@
-"""The real `pass` with a real key."""
+"""The real `pass` and `gopass`, with real keys."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,52 +15,294 @@ import pytest
 from opskit.errors import InputError, MissingToolError, OpskitError
 from opskit.secrets.passstore import DEFAULT_TEMPLATE, PassStore, entry_path
 from opskit.secrets.value import Secret
+from tests.secrets.canary import CANARY, leaks, tracebacks
+
+OPEN, LOCKED = "opskit@test.example", "locked@test.example"
+ENTRY = "hosts/one.example/a.example/pw"
+
+
+@pytest.fixture(scope="module")
+def gnupg() -> Iterator[Path]:
+    """Two keys, one behind a passphrase nobody types, in a folder short enough for a socket."""
+    if not shutil.which("gpg"):
+        pytest.skip("gpg is not installed (apt-get install gnupg)")
+    home = Path(tempfile.mkdtemp(prefix="gpg", dir="/tmp"))
+    home.chmod(0o700)
+    pinentry = home / "pinentry"
+    pinentry.write_text("#!/bin/sh\ncat >/dev/null  # never answers, ends with its agent\n")
+    pinentry.chmod(0o700)
+    (home / "gpg-agent.conf").write_text(f"pinentry-program {pinentry}\n")
+    (home / "gpg.conf").write_text("no-auto-key-locate\n")  # nothing is asked of the network
+    for user, passphrase in ((OPEN, ""), (LOCKED, "no one knows")):
+        gpg(home, "--pinentry-mode", "loopback", "--passphrase", passphrase,
+            "--quick-gen-key", user, "default", "default")  # fmt: skip
+    yield home
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def gpg(home: Path, *arguments: str) -> bytes:
+    command = ["gpg", "--homedir", str(home), "--batch", "--quiet", *arguments]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def home(gnupg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with the keys and no store yet."""
+    for name in [n for n in os.environ if n.startswith(("PASSWORD_STORE_", "GOPASS_", "GIT_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "GNUPGHOME": str(gnupg),
+        "GIT_AUTHOR_NAME": "opskit",
+        "GIT_AUTHOR_EMAIL": OPEN,
+        "GIT_COMMITTER_NAME": "opskit",
+        "GIT_COMMITTER_EMAIL": OPEN,
+    }.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    """A store of `pass`, initialised."""
+    if not shutil.which("pass"):
+        pytest.skip("pass is not installed (apt-get install pass)")
+    subprocess.run(["pass", "init", OPEN], check=True, capture_output=True)
+    return home / ".password-store"
+
+
+@pytest.fixture(params=["pass", "gopass"])
+def store(request: pytest.FixtureRequest, home: Path) -> PassStore:
+    """A store of either program: both must behave alike."""
+    if request.param == "pass":
+        request.getfixturevalue("folder")
+    elif not shutil.which("gopass"):
+        pytest.skip("gopass is not installed (go install github.com/gopasspw/gopass@latest)")
+    else:
+        command = ["gopass", "init", "--storage", "gitfs", OPEN]
+        subprocess.run(command, check=True, capture_output=True)
+    return PassStore(request.param)
 
 
 @pytest.mark.parametrize(
-    "value", [b"simple", b"two\nlines", b"ends\n", b"\x00\xff\x01", "ünïcode".encode(), b"-dash"]
+    "value",
+    [
+        b"simple",
+        b"two\nlines",
+        b"ends\n",
+        b"ends twice\n\n",
+        b"windows\r\n",
+        b"field: of a form\n---\nyaml: 0123\n",
+        b"\x00\xff\x01",
+        bytes(range(256)) * 40,
+        "ünïcode".encode(),
+        b"-dash",
+        b"  blanks  ",
+        b" ",
+        CANARY.encode(),
+    ],
 )
-def test_what_is_stored_is_read_back_byte_for_byte(password_store: PassStore, value: bytes) -> None:
-    password_store.store("hosts/s/app/secret", Secret(value))
-    assert password_store.read("hosts/s/app/secret").reveal() == value
+def test_what_is_stored_is_read_back_byte_for_byte(store: PassStore, value: bytes) -> None:
+    store.store(ENTRY, Secret(value, allow_blank=True))
+    assert store.read(ENTRY).reveal() == value
 
 
-def test_entries_appear_are_replaced_and_go(password_store: PassStore) -> None:
-    path = entry_path(DEFAULT_TEMPLATE, server="one.example", app="a.example", secret="pw")
-    assert path == "hosts/one.example/a.example/pw"
-    assert not password_store.exists(path)
-    password_store.store(path, Secret("old value"))
-    password_store.store(path, Secret("new value"))
-    assert password_store.read(path).reveal() == b"new value"
-    assert password_store.entries() == {path}
-    password_store.remove(path)
-    assert not password_store.exists(path)
+def test_entries_appear_are_replaced_and_go(store: PassStore) -> None:
+    assert not store.exists(ENTRY)
+    store.store(ENTRY, Secret("old value"))
+    store.store(ENTRY, Secret("new value"))
+    assert store.exists(ENTRY)
+    assert store.read(ENTRY).reveal() == b"new value"
+
+    store.remove(ENTRY)
+    assert not store.exists(ENTRY)
+    assert store.entries() == frozenset()
 
 
-def test_a_missing_entry_is_an_error_naming_it(password_store: PassStore) -> None:
-    with pytest.raises(OpskitError, match="hosts/none"):
-        password_store.read("hosts/none")
+def test_entries_are_listed_whole_or_below_a_folder(store: PassStore) -> None:
+    paths = {"hosts/one/a.b/pw", "hosts/one/a.b/key", "hosts/one-more/a/pw", "web/login"}
+    for path in paths:
+        store.store(path, Secret("value"))
+
+    assert store.entries() == paths
+    assert store.entries("hosts/one") == {"hosts/one/a.b/pw", "hosts/one/a.b/key"}
+    assert store.entries("hosts/none/") == frozenset()
 
 
-def test_a_store_that_was_never_initialised_is_an_error(
-    password_store: PassStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_entry_is_an_error_naming_it(store: PassStore) -> None:
+    for call in (store.read, store.remove):
+        with pytest.raises(OpskitError, match="hosts/none"):
+            call("hosts/none")
+
+
+def test_an_entry_looks_as_if_pass_had_written_it(folder: Path) -> None:
+    PassStore("pass").store(ENTRY, Secret("a value"))
+    command = ["pass", "insert", "--echo", "by-hand"]
+    subprocess.run(command, input=b"a value\n", check=True, capture_output=True)
+
+    shown = [subprocess.check_output(["pass", "show", path]) for path in (ENTRY, "by-hand")]
+    assert shown == [b"a value\n"] * 2
+    assert PassStore("pass").read("by-hand").reveal() == b"a value"
+
+
+def test_the_old_value_stays_in_the_history_of_a_store_that_is_a_git_checkout(
+    folder: Path, gnupg: Path
 ) -> None:
-    monkeypatch.setenv("PASSWORD_STORE_DIR", str(tmp_path / "other"))
-    with pytest.raises(OpskitError, match="pass insert"):
-        password_store.store("x", Secret("some value"))
+    subprocess.run(["pass", "git", "init"], check=True, capture_output=True)
+    store = PassStore("pass")
+    store.store(ENTRY, Secret("the old value"))
+    store.store(ENTRY, Secret("the new value"))
+    store.remove(ENTRY)
+
+    for back, value in ((1, b"the new value\n"), (2, b"the old value\n")):
+        sealed = folder.parent / f"{back}.gpg"
+        name = f"HEAD~{back}:{ENTRY}.gpg"
+        sealed.write_bytes(subprocess.check_output(["git", "-C", str(folder), "show", name]))
+        assert gpg(gnupg, "--decrypt", str(sealed)) == value
 
 
-def test_a_program_that_is_not_installed_is_named() -> None:
+def test_stacks_may_write_to_a_git_checkout_at_the_same_time(folder: Path) -> None:
+    subprocess.run(["pass", "git", "init"], check=True, capture_output=True)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: PassStore("pass").store(f"s/{n}", Secret(f"value {n}")), range(8)))
+
+    status = ["git", "-C", str(folder), "status", "--porcelain"]
+    assert subprocess.check_output(status) == b""
+    assert len(PassStore("pass").entries()) == 8
+
+
+def test_a_configured_folder_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = folder.rename(folder.with_name("elsewhere"))
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(elsewhere))
+    PassStore().store(ENTRY, Secret("a value"))
+
+    assert PassStore().entries() == {ENTRY}
+    assert (elsewhere / f"{ENTRY}.gpg").is_file()
+    assert not folder.exists()
+
+
+def test_linked_folders_and_git_s_own_are_listed_as_pass_does(folder: Path) -> None:
+    PassStore("pass").store("team/shared", Secret("a value"))
+    (folder / "team").rename(folder.parent / "team")
+    (folder / "team").symlink_to(folder.parent / "team")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "x.gpg").touch()
+    (folder / "README.md").touch()
+
+    assert PassStore("pass").entries() == {"team/shared"}
+
+
+def test_a_value_is_never_an_argument_nor_in_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = folder.parent / "bin" / "pass"
+    program.parent.mkdir()
+    record = folder.parent / "record"
+    program.write_text(f'#!/bin/sh\n{{ echo "$@"; env; }} > {record}\ncat >&2\nexit 1\n')
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with pytest.raises(OpskitError) as failed:
+        PassStore().store(ENTRY, Secret("a canary of one line"))
+
+    assert not leaks(record.read_text(), "a canary of one line")
+    assert not leaks(str(failed.value), "a canary of one line")
+    assert not leaks(tracebacks(failed.value, without=__file__), "a canary of one line")
+
+
+def test_a_store_that_was_never_initialised_says_what_to_do(home: Path, folder: Path) -> None:
+    shutil.rmtree(folder)
+    with pytest.raises(OpskitError, match=r"never initialised.*pass init"):
+        PassStore("pass").store(ENTRY, Secret("some value"))
+
+
+def test_a_store_for_a_key_that_is_not_here_says_so(folder: Path) -> None:
+    (folder / ".gpg-id").write_text("stranger@test.example\n")
+    with pytest.raises(OpskitError, match="encrypted to is missing or expired"):
+        PassStore("pass").store(ENTRY, Secret("some value"))
+
+
+def test_a_store_whose_secret_key_is_not_here_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PassStore("pass").store(ENTRY, Secret("some value"))
+    stranger = Path(tempfile.mkdtemp(prefix="gpg", dir="/tmp"))
+    monkeypatch.setenv("GNUPGHOME", str(stranger))
+    try:
+        with pytest.raises(OpskitError, match="opens it is missing"):
+            PassStore("pass").read(ENTRY)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(stranger), "--kill", "all"], check=False)
+        shutil.rmtree(stranger)
+
+
+def test_a_passphrase_nobody_types_does_not_hold_things_up_for_ever(folder: Path) -> None:
+    (folder / ".gpg-id").write_text(f"{LOCKED}\n")
+    PassStore("pass").store(ENTRY, Secret("needs no passphrase to store"))
+    with pytest.raises(OpskitError, match=r"waiting for a passphrase.*pass show"):
+        PassStore("pass", seconds=1).read(ENTRY)
+
+
+def test_a_history_that_cannot_be_written_is_an_error_though_pass_says_nothing(
+    folder: Path,
+) -> None:
+    subprocess.run(["pass", "git", "init"], check=True, capture_output=True)
+    (folder / ".git" / "index.lock").touch()
+    with pytest.raises(OpskitError, match="another program writes"):
+        PassStore("pass").store(ENTRY, Secret("some value"))
+
+
+def test_a_program_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingToolError, match="no-such-pass"):
         PassStore("no-such-pass")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingToolError, match="apt-get install pass"):
+        PassStore()
 
 
-@pytest.mark.parametrize("server", ["..", "", "a/../b", "."])
-def test_a_path_cannot_lead_out_of_the_store(server: str) -> None:
+@pytest.mark.parametrize(
+    ("there", "initialised", "chosen"),
+    [("pass", False, "pass"), ("pass gopass", True, "pass"),
+     ("pass gopass", False, "gopass"), ("gopass", True, "gopass")],
+)  # fmt: skip
+def test_the_program_whose_store_there_is_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, initialised: bool, chosen: str
+) -> None:
+    for name in there.split():
+        (tmp_path / name).touch(0o700)
+    if initialised:
+        (tmp_path / ".gpg-id").touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(tmp_path))
+
+    assert PassStore().program == chosen
+
+
+def test_the_default_path_is_abra_s_and_a_template_may_differ() -> None:
+    place = {"server": "one.example", "app": "a.example", "secret": "pw"}
+    assert entry_path(DEFAULT_TEMPLATE, **place) == "hosts/one.example/a.example/pw"
+    assert entry_path("ops/{app}/{secret}@{server}", **place) == "ops/a.example/pw@one.example"
+
+
+@pytest.mark.parametrize("server", ["..", "", "a/../b", ".", ".git", "-rf", "a\nb"])
+def test_a_path_cannot_lead_out_of_the_store_or_into_its_machinery(server: str) -> None:
     with pytest.raises(InputError):
         entry_path(DEFAULT_TEMPLATE, server=server, app="a", secret="s")
 
 
-def test_a_template_that_cannot_be_filled_says_what_it_may_use() -> None:
+@pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "a//b", "a/", "-c", ""])
+def test_no_call_takes_a_path_out_of_the_store(folder: Path, path: str) -> None:
+    store = PassStore("pass")
+    calls = [lambda: store.store(path, Secret("some value")), lambda: store.read(path),
+             lambda: store.remove(path), lambda: store.exists(path)]  # fmt: skip
+    for call in calls:
+        with pytest.raises(InputError):
+            call()
+
+
+@pytest.mark.parametrize("template", ["x/{nonsense}", "x/{server.__class__}", "x/{", "{}", "{0}"])
+def test_a_template_that_cannot_be_filled_says_what_it_may_use(template: str) -> None:
     with pytest.raises(InputError, match=r"\{server\}"):
-        entry_path("x/{nonsense}", server="s", app="a", secret="s")
+        entry_path(template, server="s", app="a", secret="s")
