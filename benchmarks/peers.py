@@ -57,6 +57,38 @@ def fill(fleet: DockerdFleet, secrets: int, services: int) -> None:
         list(threads.map(one, fleet.daemons))
 
 
+def deploy(fleet: DockerdFleet, server: str, stack: str) -> None:
+    """Create a secret and a small service that uses it."""
+    context = Context(server=server, host=fleet.host(server))
+
+    def post(path: str, body: dict) -> str:
+        reply = TRANSPORT.request(
+            context, "POST", path, body=json.dumps(body).encode(), deadline=Deadline(60, server)
+        )
+        assert reply.status == 201, reply.body
+        return json.loads(reply.body)["ID"]
+
+    name = f"{stack}_token_v1"
+    made = post("/secrets/create", {"Name": name, "Data": base64.b64encode(b"bench").decode()})
+    file = {"Name": "token", "UID": "0", "GID": "0", "Mode": 292}
+    reference = {"SecretID": made, "SecretName": name, "File": file}
+    container = {
+        "Image": IMAGE,
+        "Args": ["sleep", "100000"],
+        "StopGracePeriod": 0,
+        "Secrets": [reference],
+    }
+    post(
+        "/services/create",
+        {
+            "Name": f"{stack}_app",
+            "Labels": {"com.docker.stack.namespace": stack},
+            "TaskTemplate": {"ContainerSpec": container},
+            "Mode": {"Replicated": {"Replicas": 1}},
+        },
+    )
+
+
 def timed(work: Callable[[], object]) -> float:
     """Give the seconds something takes."""
     started = time.perf_counter()

@@ -56,6 +56,9 @@ Commit = Annotated[bool, typer.Option("--commit", help="Commit the .env in its g
 NoHook = Annotated[
     bool, typer.Option("--no-hook", help="Rotate a database password's file all the same.")
 ]
+KeepFailed = Annotated[
+    bool, typer.Option("--keep-failed", help="Keep a new version that failed, and label it so.")
+]
 Parallel = Annotated[int | None, typer.Option("--max-parallel", min=1, help="Stacks at once.")]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a stack failed.")]
 
@@ -106,6 +109,7 @@ def insert(
     stable: Stable = 5.0,
     commit: Commit = False,
     no_hook: NoHook = False,
+    keep_failed: KeepFailed = False,
     use_pass: Pass = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -126,7 +130,7 @@ def insert(
             )
     options = _options(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
-        use_pass=use_pass,
+        keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     plan = _fleet().plan_insert(app, secret, value, version=version, options=options)
     _carry_out(plan, dry_run=dry_run, yes=yes)
@@ -145,6 +149,7 @@ def rotate_app(
     stable: Stable = 5.0,
     commit: Commit = False,
     no_hook: NoHook = False,
+    keep_failed: KeepFailed = False,
     use_pass: Pass = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -155,7 +160,8 @@ def rotate_app(
     triples = fleet.secrets_of(app, secrets or None)
     options = _options(
         length=length, charset=charset, generator=generator, command=command, deploy=deploy,
-        timeout=timeout, stable=stable, commit=commit, no_hook=no_hook, use_pass=use_pass,
+        timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
+        keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     _carry_out(fleet.plan_rotate(triples, options), dry_run=dry_run, yes=yes)
 
@@ -172,6 +178,7 @@ def rotate(
     stable: Stable = 5.0,
     commit: Commit = False,
     no_hook: NoHook = False,
+    keep_failed: KeepFailed = False,
     use_pass: Pass = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -181,7 +188,7 @@ def rotate(
     selected = narrow(fleet.snapshot().secrets, where, server)
     options = _options(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
-        use_pass=use_pass,
+        keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     plan = fleet.plan_rotate(selected, options)
     _carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)

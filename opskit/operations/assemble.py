@@ -134,7 +134,7 @@ class Assembler:
                 r,
                 restarts=restarts[r.new_name] if self.options.deploy != "none" else (),
                 from_version=r.target.declared.version,
-                undone_by=f"back to {r.target.declared.version}, {r.version} removed",
+                undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
             )
             for r in renewals
         ]
@@ -151,7 +151,7 @@ class Assembler:
             *self._promotions(made),
             ReleaseLock(stack=app.stack),
         ]
-        changes = [_change(one, undone_by=f"{one.version} removed") for one in made]
+        changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
     def remove(self, app: DeclaredApp, rows: Sequence[SecretRow], *, from_store: bool) -> Unit:
@@ -191,6 +191,10 @@ class Assembler:
             back=back,
         )
 
+    def _fate(self, one: Renewal) -> str:
+        kept = "kept and labelled failed" if self.options.keep_failed else "removed"
+        return f"{one.version} {kept}"
+
     def _creations(self, renewals: list[Renewal]) -> list[AnyStep]:
         steps: list[AnyStep] = []
         for one in renewals:
@@ -202,7 +206,13 @@ class Assembler:
                         policy=one.policy,
                     )
                 )
-            steps.append(CreateSecret(swarm_name=one.new_name, policy=one.policy))
+            steps.append(
+                CreateSecret(
+                    swarm_name=one.new_name,
+                    policy=one.policy,
+                    keep_failed=self.options.keep_failed,
+                )
+            )
         return steps
 
     def _promotions(self, renewals: list[Renewal]) -> list[AnyStep]:

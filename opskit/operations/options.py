@@ -35,6 +35,9 @@ class Options:
     no_hook
         Rotate database passwords too, though the database keeps its old one inside: right only
         when the image sets the password at every start, or you change it yourself.
+    keep_failed
+        Keep the new version, labelled as failed, when its rotation is undone; by default it is
+        removed.
     """
 
     deploy: DeployMode = "services"
@@ -46,4 +49,5 @@ class Options:
     pass_template: str = DEFAULT_TEMPLATE
     policy: Policy | None = None
     no_hook: bool = False
+    keep_failed: bool = False
     root: Path = Path()

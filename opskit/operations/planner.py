@@ -17,6 +17,7 @@ from opskit.operations.options import Options
 from opskit.operations.plan import Change, PlanData, Unit
 from opskit.operations.select import Chosen, Selection, Target
 from opskit.operations.steps import AnyStep, ReleaseLock, TakeLock
+from opskit.operations.steps.secrets import is_failed
 from opskit.operations.versions import check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
 
@@ -145,7 +146,10 @@ class Planner:
         return self._removal("remove", steps, apps)
 
     def prune(self, selection: Selection | None = None, *, keep: int = 1) -> PlanData:
-        """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
+        """Plan to remove superseded versions, keeping the newest `keep` of each secret.
+
+        A version kept though its rotation failed is none to return to: it does not count.
+        """
         wanted = None
         if selection is not None:
             wanted = {(t.app.server, t.app.stack, t.declared.name)
@@ -157,14 +161,20 @@ class Planner:
             if seen is None or not seen.manager:
                 continue
             needed = uses(seen.services, seen.tasks)
-            old: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
+            replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
             for row in self.chosen.rows(server):
                 key = (server, row.stack, row.secret)
                 if row.state == "superseded" and (wanted is None or key in wanted):
-                    old[row.stack, row.secret].append(row)
-            for (stack, _), rows in old.items():
+                    replaced[row.stack, row.secret].append(row)
+            for (stack, _), rows in replaced.items():
                 rows.sort(key=_created, reverse=True)
-                free = [r for r in rows[keep:] if r.stored and not needed.needed_by(r.stored.id)]
+                failed = [row for row in rows if row.stored and is_failed(row.stored)]
+                old = [row for row in rows if row not in failed]
+                free = [
+                    row
+                    for row in failed + old[keep:]
+                    if row.stored and not needed.needed_by(row.stored.id)
+                ]
                 if free and rows[0].app is not None:
                     steps.setdefault((server, stack), []).extend(free)
                     apps[server, stack] = rows[0].app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -108,6 +109,30 @@ def test_a_version_that_does_not_work_is_undone_and_said(stage: Stage) -> None:
     assert any(stage.stack in error for error in run.errors)
     assert not any("bad-value" in error for error in run.errors)
     stage.eventually(stage.is_converged)
+
+
+def test_a_failed_version_may_be_kept_labelled_and_does_not_count_when_pruning(
+    stage: Stage,
+) -> None:
+    stage.set_up(fails=True)
+    before = stage.state()
+    options = replace(QUICK, timeout=20, policy=BAD, keep_failed=True)
+    plan = fleet().plan_rotate([TOKEN], options)
+    assert "v2 kept and labelled failed" in plan.changes.undone_by.iloc[0]
+    run = plan.apply()
+    after = stage.state()
+
+    assert run.status == "rolled-back"
+    assert after["secrets"] == sorted([*before["secrets"], f"{stage.stack}_token_v2"])
+    assert {**after, "secrets": 0} == {**before, "secrets": 0}
+    (kept,) = stage.engine.secrets(f"{stage.stack}_token_v2")
+    assert "opskit.failed" in (kept.spec.labels or {})
+
+    stage.eventually(stage.is_converged)
+    again = fleet().plan_rotate([TOKEN], QUICK)
+    assert again.changes["to"].tolist() == ["v3"]
+    assert again.apply().status == "done"
+    assert fleet().plan_prune([TOKEN], keep=1).changes["from"].tolist() == ["v2"]
 
 
 @pytest.mark.parametrize("moved", ["env", "service", "secret"])

@@ -21,6 +21,8 @@ LABELS = {
     "tool": "opskit.version",
     "policy": "opskit.policy",
 }
+FAILED_LABEL = "opskit.failed"
+"""When a version whose rotation failed was kept; nothing uses it."""
 # No digest of the value: who can list secrets could test guesses. No stack namespace:
 # `docker stack rm` would take the secret along.
 
@@ -35,14 +37,21 @@ def made_by(secret: model.StoredObject, run: str) -> bool:
     return (secret.spec.labels or {}).get(RUN_LABEL) == run
 
 
+def is_failed(secret: model.StoredObject) -> bool:
+    """Tell whether a version was kept though its rotation failed."""
+    return FAILED_LABEL in (secret.spec.labels or {})
+
+
 class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     """Create one version of a secret; never overwrites.
 
-    `policy` says how the value is made; ``None`` when the operator gives it.
+    `policy` says how the value is made; ``None`` when the operator gives it. `keep_failed` leaves
+    the version in the swarm, labelled as failed, when the change is undone.
     """
 
     swarm_name: str
     policy: Policy | None
+    keep_failed: bool = False
 
     def subject(self) -> str:
         """Name the secret."""
@@ -73,12 +82,27 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
         return {"secret_id": created, "found": False}
 
     def undo(self, site: Site) -> Detail:
-        """Remove it if this run made it."""
+        """Remove it, or label it as failed, if this run made it."""
         there = site.patiently(lambda: stored(site.engine, self.swarm_name))
         if there is None or not made_by(there, site.run):
             return {"removed": False}
+        if self.keep_failed:
+            self._label_failed(site, there)
+            return {"removed": False, "kept": there.id}
         _remove(site, there.id, self.swarm_name)
         return {"removed": True}
+
+    def _label_failed(self, site: Site, there: model.StoredObject) -> None:
+        labels = there.spec.labels or {}
+        if is_failed(there):
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            site.engine.label_secret(there, {**labels, FAILED_LABEL: now})
+        except UnreachableError:
+            again = site.patiently(lambda: stored(site.engine, self.swarm_name))
+            if again is not None and not is_failed(again):
+                site.engine.label_secret(again, {**labels, FAILED_LABEL: now})
 
     def _value(self, site: Site) -> Secret:
         if self.swarm_name not in site.values:
