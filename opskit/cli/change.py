@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opskit.cli.live import shown_steps
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
-    from opskit.operations.apply import Progressed
     from opskit.operations.options import Options
     from opskit.operations.run import Plan, Run
 
@@ -224,26 +224,16 @@ def prune(
     _carry_out(fleet.plan_prune(selection, keep=kept), dry_run=dry_run, yes=yes)
 
 
-def tell(run: Run) -> None:
-    """Say how a run ended, and end with status 1 unless all of it was done."""
+def tell(run: Run, *, wanted: str = "done") -> None:
+    """Say how a run ended, and end with status 1 unless all of it ended as wanted."""
     for error in run.errors:
         print(f"opskit: {error}", file=sys.stderr)
-    print(f"run {run.id}: {run.status}")
+    counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
+    print(f"run {run.id}: {run.status} (stacks: {counted})")
     if run.status in ("interrupted", "failed"):
         print(f"finish it: opskit resume {run.id}   undo it: opskit rollback {run.id}")
-    if run.status != "done":
+    if run.status != wanted:
         raise typer.Exit(1)
-
-
-def print_step(step: Progressed) -> None:
-    """Print a step when it has ended."""
-    if step.status == "running":
-        return
-    verb = "undo " if step.phase == "undo" else ""
-    failed = f"  FAILED: {step.error}" if step.error else ""
-    line = f"{step.app}: {verb}{step.action} {step.subject}  {step.seconds:.1f} s{failed}"
-    # One write per line: several stacks report at once.
-    sys.stderr.write(f"{line}\n")
 
 
 def _fleet() -> Fleet:
@@ -304,4 +294,6 @@ def _carry_out(
     from opskit.settings import read_settings
 
     parallel = max_parallel or read_settings().max_parallel
-    tell(plan.apply(max_parallel=parallel, keep_going=keep_going, on_progress=print_step))
+    with shown_steps(len(plan.data.units)) as told:
+        run = plan.apply(max_parallel=parallel, keep_going=keep_going, on_progress=told)
+    tell(run)

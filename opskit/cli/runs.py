@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from opskit.cli.change import print_step, tell
+from opskit.cli.change import tell
+from opskit.cli.live import shown_steps
 from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption, show
 from opskit.cli.read import narrow as narrowed
 from opskit.errors import InputError
@@ -40,18 +41,18 @@ def resume(run: RunArgument = "") -> None:
     """Carry on a run that stopped."""
     from opskit.operations.run import resume as resume_run
 
-    tell(resume_run(run, on_progress=print_step))
+    with shown_steps(stacks=0) as told:
+        ended = resume_run(run, on_progress=told)
+    tell(ended)
 
 
 def rollback(run: RunArgument = "") -> None:
     """Undo a run, finished or not."""
     from opskit.operations.run import roll_back
 
-    ended = roll_back(run, on_progress=print_step)
-    if ended.status == "rolled-back":
-        print(f"run {ended.id}: rolled-back")
-        return
-    tell(ended)
+    with shown_steps(stacks=0) as told:
+        ended = roll_back(run, on_progress=told)
+    tell(ended, wanted="rolled-back")
 
 
 def locks(

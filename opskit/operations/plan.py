@@ -68,7 +68,10 @@ class PlanData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def changes_view(data: PlanData) -> View:
-    """List what becomes of each secret: from → to, what restarts, bits, what undoes it."""
+    """List what becomes of each secret: from → to, what restarts, bits, what undoes it.
+
+    Services are named without their stack, which the app's name tells.
+    """
     columns = Columns(CHANGES)
     for unit in data.units:
         for change in unit.changes:
@@ -78,7 +81,7 @@ def changes_view(data: PlanData) -> View:
                 change.secret or None,
                 change.from_version or None,
                 change.to_version or None,
-                list(change.restarts),
+                [name.removeprefix(f"{unit.stack}_") for name in change.restarts],
                 change.bits,
                 change.undone_by or None,
                 change.note or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,11 +25,12 @@ class Run:
     """One execution of a plan, ended.
 
     `status` is ``done``, ``rolled-back``, ``partly-rolled-back``, ``failed`` or ``interrupted``;
-    `errors` names what went wrong in each stack.
+    `stacks` counts how the stacks ended; `errors` names what went wrong in each.
     """
 
     id: str
     status: str
+    stacks: Mapping[str, int] = field(default_factory=dict[str, int])
     errors: tuple[str, ...] = ()
 
     @property
@@ -158,4 +160,5 @@ def _ended(runner: Runner, status: str) -> Run:
         for outcome in runner.outcomes
         if outcome.status != "done" and (outcome.error or outcome.status == "skipped")
     )
-    return Run(id=runner.run, status=status, errors=errors)
+    stacks = Counter(outcome.status for outcome in runner.outcomes)
+    return Run(id=runner.run, status=status, stacks=dict(stacks), errors=errors)

@@ -1,0 +1,107 @@
+"""A run as it happens: a live display in a terminal, a line per step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opskit.operations.apply import Progressed
+
+_ACTIONS = 24
+"""Width of the step's column: longer ones would make the lines jump."""
+
+
+def shown_steps(stacks: int) -> AbstractContextManager[Callable[[Progressed], None]]:
+    """Give what to tell each step to: a live display in a terminal, else `print_step`.
+
+    `stacks` is how many are worked on; 0 when that is not known.
+    """
+    return _Live(stacks) if sys.stderr.isatty() else nullcontext(print_step)
+
+
+def print_step(step: Progressed) -> None:
+    """Print a step when it has ended."""
+    if step.status == "running":
+        return
+    # One write per line: several stacks report at once.
+    sys.stderr.write(f"{_line(step)}\n")
+
+
+class _Live:
+    """One bar for the stacks, and below it a line for each that is being worked on.
+
+    Steps that undo or fail stay on the screen; the others only pass.
+    """
+
+    def __init__(self, stacks: int) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._lock = Lock()
+        self._stacks = stacks
+        self._all = self._bar.add_task("stacks", total=stacks) if stacks > 1 else None
+        self._each: dict[int, TaskID] = {}
+
+    def __enter__(self) -> Callable[[Progressed], None]:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, step: Progressed) -> None:
+        with self._lock:
+            doing = f"{'undo ' if step.phase == 'undo' else ''}{step.action}"[:_ACTIONS]
+            text = f"{escape(step.app)}  {doing:<{_ACTIONS}}"
+            task = self._each.get(step.unit)
+            if task is None:
+                task = self._each[step.unit] = self._bar.add_task(text, total=None)
+            self._bar.update(task, description=text)
+            if step.status == "failed" or (step.phase == "undo" and step.status == "done"):
+                self._bar.print(escape(_line(step)))
+            if _is_last(step):
+                self._bar.remove_task(self._each.pop(step.unit))
+                if self._all is not None:
+                    self._bar.advance(self._all)
+
+
+def _is_last(step: Progressed) -> bool:
+    if step.status == "running":
+        return False
+    return step.step == 0 if step.phase == "undo" or step.error else step.action == "release-lock"
+
+
+def _line(step: Progressed) -> str:
+    verb = "undo " if step.phase == "undo" else ""
+    failed = f"  FAILED: {step.error}" if step.error else ""
+    return f"{step.app}: {verb}{step.action} {step.subject}  {step.seconds:.1f} s{failed}"

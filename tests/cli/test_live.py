@@ -1,0 +1,65 @@
+"""A run as it happens, in a real terminal and without one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opskit.cli.live import shown_steps
+from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.fleet import DemoFleet
+from opskit.operations.apply import Progressed
+
+STEP = Progressed(
+    unit=0, step=3, server="one", app="wiki.example", action="switch-service",
+    subject="wiki_app", phase="do", status="done", seconds=1.24,
+)  # fmt: skip
+
+
+def in_a_terminal(command: list[str]) -> tuple[int, str]:
+    """Run a command whose output is a terminal, and give its status and what that showed."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", "from opskit.cli import main; main()", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
+    ) as process:
+        os.close(theirs)
+        shown = bytearray()
+        while True:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:
+                break
+    os.close(ours)
+    return process.returncode, shown.decode(errors="replace")
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_bar_and_a_line_for_each_stack_at_work(
+    use: Callable[[DemoFleet | DockerdFleet], Path],
+) -> None:
+    where = "generate and state == 'current' and server == 'coop.example'"
+    with DemoFleet() as fleet:
+        use(fleet)
+        status, shown = in_a_terminal(
+            ["rotate", "--where", where, "--no-hook", "--yes", "--stable", "0.5"]
+        )
+    assert status == 0, shown
+    assert "git.coop.example  verify" in shown
+    assert "/4" in shown
+    assert "done (stacks: 4 done)" in shown
+
+
+def test_elsewhere_each_step_that_ended_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_steps(1) as told:
+        told(STEP)
+    assert capsys.readouterr().err == "wiki.example: switch-service wiki_app  1.2 s\n"
