@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := .ci/requirements.lock
+# Most tests wait for engines: a few more workers than cores.
+JOBS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test lab check lint unit bench lock clean
@@ -21,7 +23,7 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 
 unit: .venv/dev
-	OPSKIT_REQUIRE_ENGINES=1 $(BIN)/python -m pytest
+	OPSKIT_REQUIRE_ENGINES=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 bench: .venv/dev packages  ## Time opskit beside its peers; see benchmarks/README.md.
 	$(BIN)/python benchmarks/run.py

@@ -215,7 +215,8 @@ class _Update:
     def __init__(
         self, supervisor: _Supervisor, outdated: list[Key], orchestrator: Orchestrator
     ) -> None:
-        self._supervisor, self._pace = supervisor, orchestrator.pace
+        self._supervisor, self._orchestrator = supervisor, orchestrator
+        self._pace = orchestrator.pace
         self._count, self._failures = len(outdated), 0
         # As in Swarm only these count, not what replaces them when they end.
         self._started: set[Life] = set()
@@ -274,7 +275,12 @@ class _Update:
         old = self._supervisor.others(key, new)
         for life in old:
             self._supervisor.stop(key, life)
-        for life in old:
-            await life.over.wait()
-        new.go()
+        # Swarm starts what it has held back even when this rollout is given up meanwhile.
+        self._orchestrator.spawn(_start_after(old, new))
         await new.settled.wait()
+
+
+async def _start_after(old: list[Life], new: Life) -> None:
+    for life in old:
+        await life.over.wait()
+    new.go()

@@ -86,6 +86,24 @@ def test_a_newer_update_takes_over_from_one_that_hangs() -> None:
     asyncio.run(go())
 
 
+def test_the_same_update_again_at_any_moment_still_converges() -> None:
+    async def go() -> None:
+        for moment in range(12):
+            swarm = Swarm()
+            swarm.add_service(spec())
+            async with running(swarm) as service:
+                update(swarm, spec(args="other"))
+                await asyncio.sleep(moment * 0.0005)
+                update(swarm, spec(args="other"))
+                await until(
+                    lambda now=swarm, one=service: (
+                        sorted(states(now, one)) == ["running", "shutdown"]
+                    )
+                )
+
+    asyncio.run(go())
+
+
 def test_a_service_removed_in_the_middle_leaves_nothing() -> None:
     async def go() -> None:
         swarm = Swarm()
