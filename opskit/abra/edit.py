@@ -16,6 +16,11 @@ _VERSION_KEY = re.compile(r"(?:SECRET_\w+|\w+_SECRET)_VERSION")
 _NOWHERE = Path(".env")
 
 
+def has_line(data: bytes, key: str) -> bool:
+    """Tell whether a line sets the variable, be it to nothing."""
+    return _winning(decode(data), key) is not None
+
+
 def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
     """Give the bytes with `key` set to `value`.
 
@@ -37,6 +42,21 @@ def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes
         The line cannot be changed safely; says which and why.
     """
     _check(data, key, value, path)
+    return _with(data, key, value, path)
+
+
+def empty_value(data: bytes, key: str, path: Path = _NOWHERE) -> bytes:
+    """Give the bytes with a variable set to nothing, as it was before `set_value`.
+
+    Raises
+    ------
+    InputError
+        The line cannot be changed safely; says which and why.
+    """
+    return _with(data, key, "", path)
+
+
+def _with(data: bytes, key: str, value: str, path: Path) -> bytes:
     text = decode(data)
     found = _winning(text, key)
     if found is None:

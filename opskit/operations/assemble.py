@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from opskit.abra.edit import set_value
+from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.join import SecretRow
@@ -241,6 +241,8 @@ class Assembler:
         for one in renewals:
             declared = one.target.declared
             old = declared.version if declared.env_line else None
+            if old is None and has_line(content, declared.env_key):
+                old = ""
             content = set_value(content, declared.env_key, one.version, Path(app.env_file))
             declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
         return Declare(

@@ -100,6 +100,20 @@ def test_a_probe_that_fails_undoes_the_change(stage: Stage, probe: Probe) -> Non
     assert stage.state() == before
 
 
+def test_a_line_that_was_empty_is_empty_again_after_the_undoing(stage: Stage) -> None:
+    stage.set_up()
+    recipe = stage.root / "abra" / "recipes" / "shop" / "compose.yml"
+    recipe.write_text(
+        recipe.read_text().replace("SECRET_TOKEN_VERSION", "SECRET_TOKEN_VERSION:-v1")
+    )
+    before = stage.env_file.read_bytes().replace(b"'v1'  # length", b"  # length")
+    stage.env_file.write_bytes(before)
+    run = rotate(QUICK)
+    assert b"SECRET_TOKEN_VERSION=v2  # length=40" in stage.env_file.read_bytes()
+    assert opskit.Fleet.from_abra().rollback(run.id).status == "rolled-back"
+    assert stage.env_file.read_bytes() == before
+
+
 def test_without_deploying_the_new_version_waits(stage: Stage) -> None:
     stage.set_up()
     before = stage.state()

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from opskit.abra.edit import set_value, unset_value
+from opskit.abra.edit import empty_value, set_value, unset_value
 from opskit.errors import StalePlanError
 from opskit.operations.envfile import commit_env, replace_env
 from opskit.operations.steps.base import Detail, Site, Step
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """One version variable and its value; `old` is ``None`` when its line is to be added."""
+    """One version variable and its value; `old` is ``None`` when its line is to be added.
+
+    It is empty when the line is there and empty.
+    """
 
     key: str
     old: str | None
@@ -59,10 +62,13 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
         if found == self.before:
             return {"written": False}
         for declaration in self.declarations:
-            if declaration.old is None:
-                content = unset_value(content, declaration.key, declaration.new, path)
-            else:
-                content = set_value(content, declaration.key, declaration.old, path)
+            match declaration.old:
+                case None:
+                    content = unset_value(content, declaration.key, declaration.new, path)
+                case "":
+                    content = empty_value(content, declaration.key, path)
+                case old:
+                    content = set_value(content, declaration.key, old, path)
         replace_env(path, expected_sha256=found, content=content)
         return {"written": True, "identical": digest(content) == self.before}
 
