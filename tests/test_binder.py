@@ -1,0 +1,72 @@
+"""Binder's build, in a clean environment, as somebody without rights and without Docker."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+BINDER = REPOSITORY / "binder"
+
+
+def unprivileged(home: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run something with nobody's rights, none of this environment, and the clean one's PATH."""
+    nobody = pwd.getpwnam("nobody")
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=home / "repository",
+        env={
+            "HOME": str(home),
+            "PATH": f"{home / 'venv' / 'bin'}:/usr/bin:/bin",
+            **{key: value for key, value in os.environ.items() if key.startswith("PIP_")},
+        },
+        user=nobody.pw_uid,
+        group=nobody.pw_gid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+
+
+def test_whatever_binder_starts_runs_inside_the_demo_fleet() -> None:
+    assert os.access(BINDER / "start", os.X_OK)
+    assert 'exec opskit demo -- "$@"' in (BINDER / "start").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving up rights needs root")
+def test_the_build_works_without_rights_and_without_docker(tmp_path: Path) -> None:
+    # Under /tmp itself: pytest's own folders are closed to others.
+    home = Path("/tmp") / f"opskit-binder-{os.getpid()}"
+    repository = home / "repository"
+    repository.mkdir(parents=True)
+    try:
+        files = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=REPOSITORY,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split("\0")
+        for name in filter(None, files):
+            (repository / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, repository / name)
+        # The system's: this one's may be in a folder that is closed to others.
+        subprocess.run(["/usr/bin/python3", "-m", "venv", home / "venv"], check=True)
+        subprocess.run(["chown", "-R", "nobody", home], check=True)
+
+        built = unprivileged(home, "pip", "install", "-q", "-r", "binder/requirements.txt")
+        assert built.returncode == 0, built.stderr
+        ran = unprivileged(
+            home, "binder/start", "jupyter", "execute", "notebooks/00-start-here.ipynb"
+        )
+        assert ran.returncode == 0, ran.stderr
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
