@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from opskit.cli.read import Format, show
-from opskit.errors import InputError
-
-if TYPE_CHECKING:
-    from opskit.demo.dockerd import DockerdFleet
-    from opskit.demo.fleet import DemoFleet
 
 _NEXT_STEPS = """
 To open the notebooks on this fleet:
@@ -49,40 +41,10 @@ def demo(
     ssh: Annotated[bool, typer.Option("--ssh", help="Reach real servers over ssh.")] = False,
 ) -> None:
     """Start a demo fleet, look at it (or run CMD with it), and stop it."""
-    with _fleet(engine, servers, ssh=ssh) as fleet:
-        environment = {**os.environ, **fleet.env}
-        for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
-            environment.pop(name, None)
-        if command:
-            raise typer.Exit(_run(command, environment))
-        os.environ.clear()
-        os.environ.update(environment)
-        _look()
+    from opskit.demo.run import run_demo
 
-
-def _fleet(
-    engine: EngineKind, servers: int, *, ssh: bool
-) -> AbstractContextManager[DockerdFleet] | AbstractContextManager[DemoFleet]:
-    if engine is EngineKind.dockerd:
-        from opskit.demo.dockerd import DockerdFleet
-
-        return DockerdFleet(servers, ssh=ssh)
-    if ssh:
-        raise InputError("--ssh needs real servers.", remedy="Add --engine dockerd.")
-    from opskit.demo.fleet import DemoFleet
-
-    return DemoFleet()
-
-
-def _run(command: list[str], environment: dict[str, str]) -> int:
-    try:
-        return subprocess.run(command, env=environment, check=False).returncode
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no command {command[0]!r}.", remedy="Check its name and PATH."
-        ) from None
-    except KeyboardInterrupt:
-        return 130
+    status = run_demo(engine.value, servers, ssh=ssh, command=command or [], look=_look)
+    raise typer.Exit(status)
 
 
 def _look() -> None:
