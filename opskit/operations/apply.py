@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from opskit.errors import InputError, JournalError, OpskitError, StalePlanError
+from opskit.errors import InputError, JournalError, OpskitError, StalePlanError, StepError
 from opskit.operations import lock
 from opskit.operations.journal import Journal
 from opskit.operations.plan import PlanData, Unit
@@ -137,9 +137,23 @@ class Runner:
         return self._finish(self._each_unit(self._onward))
 
     def roll_back(self) -> str:
-        """Undo everything the run did, in reverse, and give its status."""
+        """Undo everything the run did, in reverse, and give its status.
+
+        Raises
+        ------
+        StepError
+            No stack can go back, because the world moved on; nothing was changed.
+        """
+        begun = [n for n in range(len(self.data.units)) if self.journal.begun(self.run, n)]
+        stuck = {n: why for n in begun if (why := self._hindrance(n, self.data.units[n]))}
+        if stuck and len(stuck) == len(begun):
+            raise StepError(
+                f"run {self.run} cannot be undone, and nothing was changed: "
+                f"{'; '.join(stuck.values())}"
+            )
         self._reopen()
-        return self._finish(self._each_unit(self._backward))
+        outcomes = [Outcome(unit=n, status="failed", error=why) for n, why in stuck.items()]
+        return self._finish(outcomes + self._each_unit(self._backward, leave=frozenset(stuck)))
 
     def _reopen(self) -> None:
         self.journal.reopen(
@@ -152,8 +166,10 @@ class Runner:
 
     # -- all units ------------------------------------------------------------------------
 
-    def _each_unit(self, work: Callable[[int, Unit], Outcome]) -> list[Outcome]:
-        waiting = list(enumerate(self.data.units))
+    def _each_unit(
+        self, work: Callable[[int, Unit], Outcome], *, leave: frozenset[int] = frozenset()
+    ) -> list[Outcome]:
+        waiting = [(n, unit) for n, unit in enumerate(self.data.units) if n not in leave]
         running: dict[Future[Outcome], int] = {}
         outcomes: list[Outcome] = []
         stopped = False
@@ -241,6 +257,13 @@ class Runner:
         if lost:
             return Outcome(unit=number, status="failed", error=" ".join(lost))
         return Outcome(unit=number, status="rolled-back")
+
+    def _hindrance(self, number: int, unit: Unit) -> str:
+        """Say what makes undoing a unit impossible, before anything of it is undone."""
+        site = self._site(unit)
+        begun = self.journal.begun(self.run, number)
+        steps = (step for n, step in enumerate(unit.steps) if n in begun)
+        return next((why for step in steps if (why := step.hindrance(site))), "")
 
     def _step(
         self, site: Site, number: int, step_number: int, unit: Unit, step: Step, phase: Phase

@@ -27,7 +27,7 @@ _ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_run_id() -> str:
-    """Make a run's id: the time in UTC, so that ids sort, and what makes it unique anywhere."""
+    """Make a run's id: the second in UTC, and what makes it unique anywhere."""
     unique = "".join(secrets.choice(_ID_ALPHABET) for _ in range(6))
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{unique}"
 

@@ -21,7 +21,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     run
-        The id; ids sort by the time they were made.
+        The id; it begins with the second in which the run began.
     status
         ``crashed`` when it never ended and no process works on it any more.
     plan

@@ -114,3 +114,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
     def undo(self, site: Site) -> Detail:
         """Take the change back, or find it taken back."""
         raise NotImplementedError
+
+    def hindrance(self, site: Site) -> str:
+        """Say why `undo` would end neither here nor there; nothing when it would not.
+
+        Asked of every step before the first is undone, as an older run may be rolled back after
+        newer ones.
+        """
+        return ""

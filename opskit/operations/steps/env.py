@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.edit import empty_value, set_value, unset_value
+from opskit.abra.env import parse_env
 from opskit.errors import StalePlanError
 from opskit.operations.envfile import commit_env, replace_env
 from opskit.operations.steps.base import Detail, Site, Step
@@ -71,6 +72,18 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
                     content = set_value(content, declaration.key, old, path)
         replace_env(path, expected_sha256=found, content=content)
         return {"written": True, "identical": digest(content) == self.before}
+
+    def hindrance(self, site: Site) -> str:
+        """Say so when a later change declared yet another version."""
+        values = parse_env(Path(self.path).read_bytes(), Path(self.path)).values
+        for one in self.declarations:
+            now = values.get(one.key) or ""
+            if now not in (one.new, one.old or ""):
+                return (
+                    f"{self.path} declares {one.key}={now} by now, not {one.new}. "
+                    "Roll back the later run first, or rotate to a new version."
+                )
+        return ""
 
 
 class CommitEnv(Step, frozen=True, kw_only=True, tag="commit-env"):

@@ -58,6 +58,17 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
                 targets[new.id] = (swap.from_id, swap.from_name)
         return self._replace(site, targets, expected=None)
 
+    def hindrance(self, site: Site) -> str:
+        """Say so when a version to return to is gone."""
+        for swap in self.swaps:
+            old = site.patiently(lambda name=swap.from_name: stored(site.engine, name))
+            if old is None or old.id != swap.from_id:
+                return (
+                    f"{swap.from_name} is no longer on {site.engine.server}, and its value cannot "
+                    "be read back. Rotate to a new version instead."
+                )
+        return ""
+
     def _replace(
         self, site: Site, targets: dict[str, tuple[str, str]], expected: str | None
     ) -> Detail:

@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import msgspec
 
 from opskit.errors import VerifyError
 from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.operations.steps.secrets import stored
 from opskit.swarm import model
 
 _POLL_S = 0.25
@@ -109,18 +111,24 @@ def _converge(
     site: Site, watched: tuple[Watched, ...], *, until: float, stable: float, forward: bool
 ) -> None:
     """Wait until all services run the right tasks, the same ones for `stable` seconds."""
+    # By id, as a version that failed before may have been made anew under its name, and Swarm
+    # remembers the tasks that failed on it.
+    new = {name: _id_of(site, name) for one in watched for name in one.new}
     since: float | None = None
     last: frozenset[str] = frozenset()
     why = "the server did not answer"
     while True:
         running: frozenset[str] | None = frozenset()
+        settled = True
         try:
             for one in watched:
-                tasks, what = _look(site, one, forward=forward)
-                if tasks is None:
-                    running, why = None, f"{one.service}: {what}"
+                seen = _look(site, one, [new[name] for name in one.new], forward=forward)
+                settled = settled and seen.settled
+                why = f"{one.service}: {seen.why}" if seen.why else why
+                if seen.running is None:
+                    running = None
                     break
-                running |= tasks
+                running |= seen.running
         except TRANSIENT as error:
             running, why = None, str(error)
         now = time.monotonic()
@@ -128,7 +136,7 @@ def _converge(
             since, last = None, running or frozenset()
         if running is not None:
             since = now if since is None else since
-            if now - since >= stable:
+            if settled and now - since >= stable:
                 return
         if now >= until:
             raise VerifyError(f"{site.engine.server} did not converge in time: {why}.")
@@ -136,8 +144,20 @@ def _converge(
         site.wait(_POLL_S)
 
 
-def _look(site: Site, one: Watched, *, forward: bool) -> tuple[frozenset[str] | None, str]:
-    """Give the ids of the right tasks when all is well now, else nothing and the reason."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A service now: the right tasks that run when none is missing, and what is still amiss.
+
+    A rollout goes on for the monitoring time of its update after its last task runs; the tasks
+    count as stable from when they run, the rollout as settled from when it has ended.
+    """
+
+    running: frozenset[str] | None
+    settled: bool = True
+    why: str = ""
+
+
+def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> _Seen:
     service = site.engine.raw_service(one.service_id).service
     tasks = site.engine.tasks(one.service_id)
     state = service.update_status.state if service.update_status else ""
@@ -147,22 +167,23 @@ def _look(site: Site, one: Watched, *, forward: bool) -> tuple[frozenset[str] | 
                 f"{one.service} on {site.engine.server} did not take the change: its update is "
                 f"{state.replace('_', ' ')} ({_complaint(tasks)})."
             )
-        failures = [task for task in tasks if _is_new(task, one) and _has_failed(task)]
+        failures = [task for task in tasks if _is_new(task, new) and _has_failed(task)]
         if len(failures) >= _ENOUGH_FAILURES:
             raise VerifyError(
                 f"{one.service} on {site.engine.server} keeps failing on the new version: "
                 f"{_complaint(failures)}."
             )
-    if state in ("updating", "rollback_started"):
-        return None, f"its update is still {state.replace('_', ' ')}; {_complaint(tasks)}"
-    if any(not _is_right(task, one, forward=forward) for task in tasks if _is_alive(task)):
-        return None, "tasks of the other version are still there"
+    if any(not _is_right(task, one, new, forward=forward) for task in tasks if _is_alive(task)):
+        return _Seen(running=None, why="tasks of the other version are still there")
     right = [task for task in tasks if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
     wanted = _wanted(service, right)
     if len(running) < wanted:
-        return None, f"{len(running)} of {wanted} tasks run; {_complaint(tasks)}"
-    return frozenset(task.id for task in running), ""
+        why = f"{len(running)} of {wanted} tasks run; {_complaint(tasks)}"
+        return _Seen(running=None, why=why)
+    settled = state not in ("updating", "rollback_started")
+    why = "" if settled else f"its update is still {state.replace('_', ' ')}; {_complaint(tasks)}"
+    return _Seen(running=frozenset(task.id for task in running), settled=settled, why=why)
 
 
 def _wanted(service: model.Service, right: list[model.Task]) -> int:
@@ -171,21 +192,21 @@ def _wanted(service: model.Service, right: list[model.Task]) -> int:
     return replicated.replicas if replicated is not None else max(1, len(right))
 
 
-def _names(task: model.Task) -> set[str]:
-    container = task.spec.container_spec
-    return {reference.secret_name for reference in (container and container.secrets) or ()}
+def _id_of(site: Site, name: str) -> str:
+    there = site.patiently(lambda: stored(site.engine, name))
+    return there.id if there is not None else ""
 
 
-def _is_new(task: model.Task, one: Watched) -> bool:
-    return bool(one.new) and _names(task).issuperset(one.new)
+def _is_new(task: model.Task, new: list[str]) -> bool:
+    return bool(new) and _ids(task).issuperset(new)
 
 
-def _is_right(task: model.Task, one: Watched, *, forward: bool) -> bool:
-    if not one.new:
+def _is_right(task: model.Task, one: Watched, new: list[str], *, forward: bool) -> bool:
+    if not new:
         return True
     if forward and _ids(task) & set(one.old_ids):
         return False
-    return _is_new(task, one) is forward
+    return _is_new(task, new) is forward
 
 
 def _ids(task: model.Task) -> set[str]:
