@@ -7,10 +7,12 @@ import os
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as package_version
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -206,7 +208,13 @@ class Runner:
             status = "rolled-back" if "done" not in kinds else "partly-rolled-back"
         else:
             status = "done"
-        self.journal.finish(self.run, status)
+        try:
+            self.journal.finish(self.run, status)
+        except JournalError as error:
+            raise JournalError(
+                f"{error} Then finish run {self.run}, which is {status}: opskit resume {self.run}; "
+                f"or undo it: opskit rollback {self.run}."
+            ) from error
         return status
 
     # -- one unit -------------------------------------------------------------------------
@@ -304,12 +312,17 @@ class Runner:
             seconds = time.monotonic() - started
             tell(replace(shown, status=status, seconds=seconds, error=error))
 
-        # Anything but an OpskitError leaves the outcome unknown, and the journal shows that.
         try:
             detail = step.do(site) if phase == "do" else step.undo(site)
         except OpskitError as error:
             ended("failed", {}, redact(str(error)))
             raise
+        except Exception as error:
+            # A fault of a program must not leave a stack half changed: it is undone like any
+            # other failure.
+            text = _unexpected(error, shown.action)
+            ended("failed", {}, text)
+            raise StepError(text) from error
         ended("done", detail)
 
     def _site(self, unit: Unit) -> Site:
@@ -340,6 +353,15 @@ class Runner:
 
     def _stale(self, unit: Unit) -> list[str]:
         return what_changed(unit, Engine(find_context(unit.server), seconds=self.seconds))
+
+
+def _unexpected(error: Exception, action: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    return redact(
+        f"{action} met a fault in opskit or a library ({type(error).__name__} in {where}: "
+        f"{error}). Please report it."
+    )
 
 
 def load_plan(content: bytes) -> PlanData:

@@ -15,6 +15,7 @@ from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.join import SecretRow
+from opskit.operations.envfile import check_replaceable
 from opskit.operations.options import Options
 from opskit.operations.plan import Change, Unit
 from opskit.operations.select import Chosen, Target
@@ -237,6 +238,7 @@ class Assembler:
                 path=Path(app.env_file),
                 remedy="Take a new snapshot and plan again.",
             )
+        check_replaceable(Path(app.env_file))
         declarations: list[Declaration] = []
         for one in renewals:
             declared = one.target.declared

@@ -82,6 +82,17 @@ def _remove_leftovers(target: Path) -> None:
             leftover.unlink()
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse a file that `replace_env` would refuse, before anything else is changed.
+
+    Raises
+    ------
+    InputError
+        It must not be replaced; the text says why.
+    """
+    _check_replaceable(path.resolve(strict=True))
+
+
 def _check_replaceable(target: Path) -> None:
     found = target.stat()
     if not stat.S_ISREG(found.st_mode):
