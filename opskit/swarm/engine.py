@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from opskit.errors import RefusedError
 from opskit.swarm import model
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
+from opskit.swarm.exec import Ended, ExecRequest, ExecState, converse
 from opskit.swarm.refusal import refusal
 from opskit.swarm.transport import TRANSPORT, Transport
 
@@ -25,8 +27,15 @@ RawSpec = dict[str, Any]
 """A spec as the engine wrote it, with fields opskit knows nothing of; posted back whole."""
 
 
+_EXEC_PAUSE_S = 0.05
+
+
 class _Created(msgspec.Struct):
     id: str = msgspec.field(name="ID")
+
+
+class _Prepared(msgspec.Struct, rename="pascal"):
+    id: str
 
 
 class _SpecBytes(msgspec.Struct, rename="pascal"):
@@ -110,6 +119,11 @@ class Engine:
         """Read the volumes of this node."""
         return self._get("/volumes", model.Volumes).volumes or ()
 
+    def containers(self, service: str) -> tuple[model.Container, ...]:
+        """Read the running containers of one service (by id) on the node that was asked."""
+        path = "/containers/json" + _filters("label", f"{model.SERVICE_LABEL}={service}")
+        return self._get(path, tuple[model.Container, ...])
+
     def raw_service(self, service: str) -> RawService:
         """Read one service to change it: as stored, without the engine's defaults."""
         body = self._send("GET", f"/services/{quote(service, safe='')}")
@@ -164,6 +178,45 @@ class Engine:
             The service changed since it was read.
         """
         self._send("POST", f"/services/{quote(service_id, safe='')}/update?version={index}", spec)
+
+    def execute(self, container: str, argv: Sequence[str], stdin: bytes = b"") -> Ended:
+        """Run a program in a container of the node that was asked, and wait for its end.
+
+        Parameters
+        ----------
+        container
+            The container's id.
+        argv
+            The program and its arguments; never a secret's value.
+        stdin
+            Its input. Over TLS the program is not told where it ends.
+
+        Raises
+        ------
+        UnreachableError
+            The connection broke off or the time was up; the program may have done its work.
+        EngineError
+            There is no such container, or it cannot run the program.
+        """
+        deadline = self._deadline or Deadline(self._seconds, self.server)
+        path = f"/containers/{quote(container, safe='')}/exec"
+        body = self._send("POST", path, ExecRequest(cmd=argv))
+        ident = quote(_decoded(body, _Prepared, self.server).id, safe="")
+        with self._transport.channel(self.context, deadline, for_write=True) as (channel, _):
+            reply, stream = channel.upgrade(
+                f"/exec/{ident}/start", b'{"Detach":false,"Tty":false}', deadline
+            )
+            if reply.status >= http.client.BAD_REQUEST:
+                raise refusal(reply.status, reply.body, server=self.server)
+            stdout, stderr = converse(stream, stdin, server=self.server)
+            # It speaks HTTP no more.
+            channel.close()
+        while True:
+            state = self._get(f"/exec/{ident}/json", ExecState)
+            if not state.running and state.exit_code is not None:
+                return Ended(code=state.exit_code, stdout=stdout, stderr=stderr)
+            # The output ends a moment before the engine has noted the exit status.
+            time.sleep(min(_EXEC_PAUSE_S, deadline.remaining("waiting for the program's end")))
 
     def _create(self, path: str, name: str, data: bytes, labels: Mapping[str, str]) -> str:
         body = self._send("POST", path, _spec(name, data, labels))

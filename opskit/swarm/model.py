@@ -159,6 +159,22 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal")
     spec: TaskSpec = TaskSpec()
 
 
+SERVICE_LABEL, TASK_LABEL = "com.docker.swarm.service.id", "com.docker.swarm.task.id"
+"""How Swarm marks the containers of its tasks."""
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A running container on the node that was asked."""
+
+    id: str
+    labels: dict[str, str] | None = field(default_factory=_no_labels)
+
+    @property
+    def task_id(self) -> str:
+        """The task it belongs to, empty when Swarm did not start it."""
+        return (self.labels or {}).get(TASK_LABEL, "")
+
+
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """What an operator set on a node."""
 

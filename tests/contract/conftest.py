@@ -87,11 +87,12 @@ def bench(request: pytest.FixtureRequest, embedded_host: str) -> Iterator[Bench]
     transport = Transport()
     made = Bench(Context(server="test", host=host), transport, f"t{secrets.token_hex(4)}")
     yield made
-    _clean(made)
+    clean(made)
     transport.close()
 
 
-def _clean(bench: Bench) -> None:
+def clean(bench: Bench) -> None:
+    """Remove what a test left in its engine."""
     engine = bench.engine
     for service in engine.services():
         if service.spec.name.startswith(bench.prefix):
