@@ -174,7 +174,8 @@ def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> _Seen:
                 f"{_complaint(failures)}."
             )
     if any(not _is_right(task, one, new, forward=forward) for task in tasks if _is_alive(task)):
-        return _Seen(running=None, why="tasks of the other version are still there")
+        why = f"tasks of the other version are still there; {_complaint(tasks)}"
+        return _Seen(running=None, why=why)
     right = [task for task in tasks if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
     wanted = _wanted(service, right)

@@ -1,0 +1,192 @@
+"""Services that never converge on the new version, and values of all kinds, on a real swarm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.image import IMAGE
+from opskit.errors import InputError
+from opskit.operations.steps import Probe
+from opskit.secrets.value import MAX_BYTES, Secret
+from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged
+
+pytestmark = [pytest.mark.swarm, pytest.mark.slow]
+
+TOKEN = (SERVER, APP, "token")
+GONE = "local/gone:1"
+Spec = dict[str, Any]
+
+
+@pytest.fixture
+def stage(
+    tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    yield from staged(tmp_path, real_fleet.host("srv2"), monkeypatch)
+
+
+def docker(stage: Stage, *arguments: str) -> str:
+    command = ["docker", "--host", stage.host, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def amend(stage: Stage, change: Callable[[Spec], None]) -> None:
+    """Change the app's spec and wait until it runs so."""
+    raw = stage.engine.raw_service(f"{stage.stack}_app")
+    change(raw.spec)
+    stage.put("app", raw.spec)
+    stage.eventually(lambda: is_settled(stage))
+
+
+def is_settled(stage: Stage) -> bool:
+    status = stage.engine.raw_service(f"{stage.stack}_app").service.update_status
+    done = status is None or status.state == "completed"
+    return done and stage.is_converged()
+
+
+def unhealthy(spec: Spec) -> None:
+    spec["TaskTemplate"]["ContainerSpec"] |= {
+        "Command": ["sleep", "1000"],
+        "Healthcheck": {
+            "Test": ["CMD-SHELL", "! grep -q bad-value /run/secrets/*"],
+            "Interval": 200_000_000,
+            "Timeout": 2_000_000_000,
+            "Retries": 1,
+        },
+    }
+
+
+def without_room(spec: Spec) -> None:
+    """Let a second task not fit beside the first."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    spec["TaskTemplate"]["Resources"] = {"Reservations": {"MemoryBytes": total * 6 // 10}}
+    spec["UpdateConfig"] = {"Order": "start-first", "Monitor": 300_000_000}
+
+
+def on_failure(action: str) -> Callable[[Spec], None]:
+    def change(spec: Spec) -> None:
+        spec["UpdateConfig"] = {"FailureAction": action, "Monitor": 2_000_000_000}
+
+    return change
+
+
+def another_image(spec: Spec) -> None:
+    spec["TaskTemplate"]["ContainerSpec"]["Image"] = GONE
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (unhealthy, "unhealthy|keeps failing|did not converge"),
+        (without_room, "insufficient resources"),
+        (on_failure("rollback"), "rollback"),
+        (on_failure("pause"), "paused"),
+    ],
+    ids=["failing healthcheck", "no node has room", "rolled back by Swarm", "paused by Swarm"],
+)
+def test_what_does_not_converge_goes_back_and_says_why(
+    stage: Stage, change: Callable[[Spec], None], says: str
+) -> None:
+    stage.set_up()
+    amend(stage, change)
+    before = stage.state()
+    options = replace(QUICK, timeout=8, policy=BAD)
+    # Only this one of the services uses the key.
+    run = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "key")], options).apply()
+
+    assert run.status == "rolled-back", run.errors
+    assert stage.state() == before
+    (error,) = run.errors
+    assert any(part in error for part in says.split("|")), error
+    stage.eventually(stage.is_converged)
+
+
+def test_an_image_that_is_gone_from_the_node_is_said(stage: Stage) -> None:
+    stage.set_up()
+    docker(stage, "tag", IMAGE, GONE)
+    amend(stage, another_image)
+    docker(stage, "rmi", GONE)
+    before = stage.state()
+    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, timeout=8)).apply()
+
+    # Neither version can start any more: what can be put back is, and the rest is said.
+    assert run.status == "failed"
+    assert "No such image" in run.errors[0]
+    docker(stage, "tag", IMAGE, GONE)
+    back = opskit.Fleet.from_abra().rollback(run.id)
+    assert back.status == "rolled-back", back.errors
+    assert stage.state() == before
+    docker(stage, "rmi", "--force", GONE)
+
+
+def test_a_probe_that_fails_undoes_what_swarm_took_for_good(stage: Stage) -> None:
+    stage.set_up()
+    before = stage.state()
+    probe = Probe(kind="command", target=("false",))
+    run = (
+        opskit.Fleet.from_abra()
+        .plan_rotate([TOKEN], replace(QUICK, timeout=3, probe=probe))
+        .apply()
+    )
+
+    assert run.status == "rolled-back"
+    assert "the probe command false failed: exit status 1" in run.errors[0]
+    assert stage.state() == before
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"x", bytes(range(256)), b" \t\n ", b"line\nline\n", b"\xff" * MAX_BYTES],
+    ids=["one byte", "every byte", "white space", "lines", "the largest"],
+)
+def test_a_value_arrives_byte_for_byte(stage: Stage, value: bytes) -> None:
+    stage.set_up()
+    secret = Secret(value, allow_blank=True)
+    run = opskit.Fleet.from_abra().plan_insert(APP, "token", secret, options=QUICK).apply()
+    assert run.status == "done", run.errors
+    label = f"com.docker.swarm.service.name={stage.stack}_app"
+    container = docker(stage, "ps", "--quiet", "--filter", f"label={label}")
+    mounted = subprocess.run(
+        ["docker", "--host", stage.host, "exec", container, "cat", "/run/secrets/file-0"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    assert mounted == value
+
+
+def test_one_secret_mounted_twice_in_one_service_is_switched_at_both_places(stage: Stage) -> None:
+    stage.set_up()
+
+    def twice(spec: Spec) -> None:
+        secrets = spec["TaskTemplate"]["ContainerSpec"]["Secrets"]
+        (token,) = (one for one in secrets if one["SecretName"].endswith("_token_v1"))
+        secrets.append(token | {"File": token["File"] | {"Name": "again", "UID": "9"}})
+
+    amend(stage, twice)
+    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK).apply()
+    assert run.status == "done", run.errors
+    uses = [one for one in stage.state()["uses"]["_app"] if "_token_" in one[0]]
+    assert uses == [
+        (f"{stage.stack}_token_v2", "again", "9", "8", 0o400),
+        (f"{stage.stack}_token_v2", "file-0", "7", "8", 0o400),
+    ]
+
+
+def test_a_name_that_would_grow_beyond_what_swarm_takes_is_refused_when_planning(
+    stage: Stage,
+) -> None:
+    stage.stack = "s" * (64 - len("_token_v9"))
+    stage.set_up()
+    text = stage.env_file.read_bytes().replace(b"TOKEN_VERSION='v1'", b"TOKEN_VERSION='v9'")
+    stage.env_file.write_bytes(text)
+    stage.engine.create_secret(f"{stage.stack}_token_v9", b"good", {})
+    with pytest.raises(InputError, match="65 characters"):
+        opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK)
