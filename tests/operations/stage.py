@@ -68,17 +68,25 @@ class Stage:
 
     def set_up(self, **more: Any) -> None:
         """Write the files, create the secrets, deploy the services and wait for them."""
+        self.write_files()
+        self.create("token_v1", "key_v1")
+        self.deploy("app", ["token", "key"], **more)
+        self.deploy("worker", ["token"])
+        self.eventually(self.is_converged)
+
+    def create(self, *names: str) -> None:
+        """Create secrets of the stack with good values."""
+        for name in names:
+            self.engine.create_secret(f"{self.stack}_{name}", b"good " + name.encode(), {})
+
+    def write_files(self) -> None:
+        """Write the ``.env`` and the recipe."""
         self.env_file.parent.mkdir(parents=True)
         self.env_file.write_bytes(ENV % self.stack.encode())
         recipe = self.root / "abra" / "recipes" / "shop"
         recipe.mkdir(parents=True)
         (recipe / "compose.yml").write_text(COMPOSE)
         write_contexts(self.root / "docker", {SERVER: self.host})
-        for name in ("token", "key"):
-            self.engine.create_secret(f"{self.stack}_{name}_v1", b"good " + name.encode(), {})
-        self.deploy("app", ["token", "key"], **more)
-        self.deploy("worker", ["token"])
-        self.eventually(self.is_converged)
 
     def point_at(self, host: str) -> None:
         """Let opskit reach the same engine by another address."""

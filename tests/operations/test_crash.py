@@ -14,41 +14,10 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import LockHeldError
+from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
 pytestmark = pytest.mark.slow
-
-# What a rotation does that a kill can fall between: every journal write and every request.
-KILLED = """
-import os, signal, sys
-import opskit
-from opskit.operations.journal import Journal
-from opskit.swarm.engine import Engine
-
-left = int(sys.argv[1])
-
-def count_down(make):
-    def call(*arguments, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = make(*arguments, **named)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return call
-
-plan = opskit.Fleet.from_abra().plan_rotate(
-    [(sys.argv[2], sys.argv[3], "token")], opskit.Options(stable=0, timeout=30)
-)
-for name in ("begin", "intent", "outcome", "finish"):
-    setattr(Journal, name, count_down(getattr(Journal, name)))
-for name in ("create_config", "remove_config", "create_secret", "update_service"):
-    setattr(Engine, name, count_down(getattr(Engine, name)))
-print(plan.apply().status)
-"""
 
 # begin and finish, 8 steps with intent and outcome, lock, secret, two services, unlock: each
 # has a moment before and one after.
@@ -73,15 +42,7 @@ def real_stage(
 
 def kill_at(stage: Stage, moment: int) -> bool:
     """Rotate in a process of its own that is killed at a moment; tell whether it was."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(moment), SERVER, APP],
-        env={**os.environ, **stage.env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode in (0, -9), done.stderr
-    return done.returncode == -9
+    return apply_in_a_process(stage.env, "rotate", moment)
 
 
 def rotated(before: dict[str, Any], stack: str) -> dict[str, Any]:

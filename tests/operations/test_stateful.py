@@ -7,15 +7,13 @@ left.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,10 +31,9 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.engine.behaviour import FAILS_WITH
 from opskit.errors import OpskitError, StepError
-from opskit.operations.journal import Journal
 from opskit.operations.run import open_journal
 from opskit.secrets.value import Secret
-from opskit.swarm.engine import Engine
+from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, BAD, SERVER, Stage, staged
 
 pytestmark = pytest.mark.slow
@@ -49,39 +46,10 @@ some_secrets = st.sets(st.sampled_from(SECRETS), min_size=1).map(sorted)
 ends = st.sampled_from(["resume", "rollback"])
 
 
-def rotate_and_die(environ: Mapping[str, str], names: list[str], moment: int) -> None:
-    """Rotate, and be killed before or after the journal write or request of that number."""
-    os.environ.update(environ)
-    left = moment
-
-    def tick() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def ticking(make: Any) -> Any:
-        def call(*arguments: Any, **named: Any) -> Any:
-            tick()
-            result = make(*arguments, **named)
-            tick()
-            return result
-
-        return call
-
-    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, name) for name in names], QUICK)
-    for name in ("begin", "intent", "outcome", "finish"):
-        setattr(Journal, name, ticking(getattr(Journal, name)))
-    for name in ("create_config", "remove_config", "create_secret", "update_service"):
-        setattr(Engine, name, ticking(getattr(Engine, name)))
-    plan.apply()
-
-
 class Story(RuleBasedStateMachine):
     """One app, and everything that may befall it."""
 
     host: ClassVar[str]
-    processes: ClassVar[Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,12 +121,8 @@ class Story(RuleBasedStateMachine):
     def be_killed(self, names: list[str], moment: int, how: str) -> None:
         runs = len(self.fleet.journal())
         plan = self.fleet.plan_rotate(self.selection(names), QUICK)
-        child = self.processes.Process(
-            target=rotate_and_die, args=({**os.environ, **self.stage.env}, names, moment)
-        )
-        child.start()
-        child.join(90)
-        assert child.exitcode in (0, -signal.SIGKILL)
+        kind = {("token",): "rotate", ("key",): "rotate key"}.get(tuple(names), "rotate both")
+        apply_in_a_process(self.stage.env, kind, moment)
         journal = self.fleet.journal()
         if len(journal) == runs:
             return
@@ -251,10 +215,7 @@ class Story(RuleBasedStateMachine):
 
 
 def tell(host: str, *, stories: int, chapters: int) -> None:
-    processes = multiprocessing.get_context("forkserver")
-    # A child then starts in milliseconds.
-    processes.set_forkserver_preload([__name__])
-    kind = type("Told", (Story,), {"host": host, "processes": processes})
+    kind = type("Told", (Story,), {"host": host})
     run_state_machine_as_test(
         kind,
         settings=settings(

@@ -1,0 +1,90 @@
+"""Killing a run at any moment: before and after every journal write and every request."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import opskit
+from opskit.operations.journal import Journal
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.value import Secret
+from opskit.swarm.engine import Engine
+from tests.operations.stage import APP, SERVER
+
+WRITES = {
+    Journal: ("begin", "intent", "outcome", "finish"),
+    Engine: (
+        "create_config", "remove_config", "create_secret", "remove_secret", "update_service",
+    ),
+    PassStore: ("store", "remove"),
+}  # fmt: skip
+QUICK = opskit.Options(stable=0, timeout=40)
+TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
+
+PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
+    "rotate": lambda fleet: fleet.plan_rotate([TOKEN], QUICK),
+    "rotate both": lambda fleet: fleet.plan_rotate([TOKEN, KEY], QUICK),
+    "rotate key": lambda fleet: fleet.plan_rotate([KEY], QUICK),
+    "rotate with pass": lambda fleet: fleet.plan_rotate(
+        [KEY], opskit.Options(stable=0, timeout=40, use_pass=True)
+    ),
+    "generate": lambda fleet: fleet.plan_generate(APP, None, QUICK),
+    "insert": lambda fleet: fleet.plan_insert(APP, "key", Secret("good given"), options=QUICK),
+    "remove": lambda fleet: fleet.plan_remove([TOKEN, KEY]),
+    "prune": lambda fleet: fleet.plan_prune([TOKEN], keep=0),
+    "deploy": lambda fleet: fleet.plan_deploy(APP, QUICK),
+}
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+# A child then starts in milliseconds.
+_PROCESSES.set_forkserver_preload([__name__, "opskit.operations.run", "opskit.fleet"])
+
+
+def apply_in_a_process(environ: Mapping[str, str], kind: str, moment: int) -> bool:
+    """Carry out an operation that is killed at a moment; tell whether it got that far.
+
+    Parameters
+    ----------
+    environ
+        Added to this process's environment.
+    kind
+        One of `PLANS`.
+    moment
+        Counts from 1.
+    """
+    process = _PROCESSES.Process(target=_apply, args=({**os.environ, **environ}, kind, moment))
+    process.start()
+    process.join(120)
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return process.exitcode != 0
+
+
+def _apply(environ: Mapping[str, str], kind: str, moment: int) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+    plan = PLANS[kind](opskit.Fleet.from_abra())
+    left = moment
+
+    def tick() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def ticking(make: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            tick()
+            result = make(*arguments, **named)
+            tick()
+            return result
+
+        return call
+
+    for owner, names in WRITES.items():
+        for name in names:
+            setattr(owner, name, ticking(getattr(owner, name)))
+    plan.apply()
