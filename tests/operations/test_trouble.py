@@ -14,7 +14,8 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.image import IMAGE
-from opskit.errors import InputError
+from opskit.errors import InputError, NotManagerError, OpskitError
+from opskit.operations.apply import Progressed
 from opskit.operations.steps import Probe
 from opskit.secrets.value import MAX_BYTES, Secret
 from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged
@@ -31,6 +32,12 @@ def stage(
     tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     yield from staged(tmp_path, real_fleet.host("srv2"), monkeypatch)
+
+
+@pytest.fixture
+def fresh(fresh_fleet: Callable[[int], DockerdFleet]) -> DockerdFleet:
+    """A real swarm that the test may break."""
+    return fresh_fleet(1)
 
 
 def docker(stage: Stage, *arguments: str) -> str:
@@ -190,3 +197,57 @@ def test_a_name_that_would_grow_beyond_what_swarm_takes_is_refused_when_planning
     stage.engine.create_secret(f"{stage.stack}_token_v9", b"good", {})
     with pytest.raises(InputError, match="65 characters"):
         opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK)
+
+
+def can_be_asked(stage: Stage) -> bool:
+    try:
+        return stage.is_converged()
+    except OpskitError:
+        return False
+
+
+def test_a_swarm_that_is_locked_between_plan_and_apply_is_left_as_it_is(
+    fresh: DockerdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = staged(tmp_path, fresh.host("srv1"), monkeypatch)
+    stage = next(stages)
+    stage.set_up()
+    before = stage.state()
+    plan = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK)
+    docker(stage, "swarm", "update", "--autolock=true")
+    key = docker(stage, "swarm", "unlock-key", "--quiet")
+    fresh.restart("srv1")
+    with pytest.raises(NotManagerError, match="locked"):
+        plan.apply()
+    with pytest.raises(InputError, match="nothing can be planned"):
+        opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK)
+    command = ["docker", "--host", stage.host, "swarm", "unlock"]
+    subprocess.run(command, input=key, text=True, check=True, capture_output=True)
+    stage.eventually(lambda: can_be_asked(stage))
+    assert stage.state() == before
+    assert next(stages, None) is None
+
+
+@pytest.mark.parametrize("other", ["prune", "deploy"])
+def test_two_operators_with_different_operations_do_not_meet(stage: Stage, other: str) -> None:
+    stage.set_up()
+    stage.create("token_v0")
+    fleet = opskit.Fleet.from_abra()
+    plans: dict[str, Callable[[], opskit.Plan]] = {
+        "prune": lambda: fleet.plan_prune([TOKEN], keep=0),
+        "deploy": lambda: fleet.plan_deploy(APP),
+    }
+    mine, theirs = fleet.plan_rotate([TOKEN], QUICK), plans[other]()
+    ended: list[opskit.Run] = []
+
+    def meanwhile(step: Progressed) -> None:
+        if step.action == "verify" and step.status == "running":
+            ended.append(theirs.apply(identity="the other"))
+
+    run = mine.apply(on_progress=meanwhile)
+    assert run.status == "done", run.errors
+    (refused,) = ended
+    assert refused.status == "rolled-back"
+    assert "locked by" in refused.errors[0]
+    assert f"{stage.stack}_token_v0" in stage.state()["secrets"]
+    assert stage.state()["locks"] == []
