@@ -1,0 +1,150 @@
+"""The fleet map: servers, their stacks, and how each service is."""
+
+# pandas ships partial types, altair dynamic ones.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import pandas as pd
+
+from opskit.pictures.palette import HEALTH
+from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
+from opskit.snapshot import Snapshot
+from opskit.views.frame import Columns, about
+
+STACKS_AT_MOST = 40
+"""With more stacks, each mark is a stack instead of a service."""
+SERVERS_AT_MOST = 60
+"""With more servers, those with the most trouble are shown."""
+
+_ALL, _SOME, _NONE, _SCALED, _UNREAD = HEALTH
+_SCHEMA = {
+    "server": "string",
+    "stack": "string",
+    "service": "string",
+    "health": "string",
+    "running": "Int64",
+    "desired": "Int64",
+}
+
+
+def fleet_map(snap: Snapshot) -> Picture:
+    """Draw servers, stacks and services with their health.
+
+    Parameters
+    ----------
+    snap
+        The snapshot; a server that could not be read is one mark that says so.
+    """
+    services = list(snap.services.records())
+    detailed = len({(row.server, row.stack) for row in services}) <= STACKS_AT_MOST
+    marks = _services(services) if detailed else _stacks(services)
+    marks += [(server, "", "", _UNREAD, None, None) for server in snap.facts.missing()]
+    trouble = Counter(dict.fromkeys(snap.facts.apps_by_server, 0))
+    for server, _, _, health, _, _ in marks:
+        trouble[server] += health not in {_ALL, _SCALED}
+    shown = {server for server, _ in trouble.most_common(SERVERS_AT_MOST)}
+    columns = Columns(_SCHEMA)
+    for mark in sorted(marks, key=lambda one: one[:3]):
+        if mark[0] in shown:
+            columns.add(*mark)
+    numbers = columns.view(about(snap.facts, "marks"))
+    health = Counter(mark[3] for mark in marks)
+    notes = [] if detailed else [f"More than {STACKS_AT_MOST} stacks: each mark is a whole stack."]
+    if len(shown) < len(trouble):
+        notes.append(f"The {len(shown)} servers with the most trouble of {len(trouble):,}.")
+    noun = "service" if detailed else "stack"
+    return drawn(
+        _chart(numbers, detailed=detailed),
+        title="Fleet map",
+        alt=f"{counted(len(trouble), 'server')}, "
+        f"{counted(len(marks) - health[_UNREAD], noun)}: "
+        + (", ".join(f"{health[one]:,} {one}" for one in HEALTH if health[one]) or "none")
+        + ".",
+        note=" ".join(notes),
+        numbers=numbers,
+        labels=numbers["stack" if detailed else "server"],
+    )
+
+
+_Mark = tuple[str, str, str, str, int | None, int | None]
+
+
+def _services(services: list[Any]) -> list[_Mark]:
+    return [
+        (
+            row.server,
+            safe(row.stack),
+            safe(row.service).removeprefix(f"{safe(row.stack)}_"),
+            _health(row.running, row.desired),
+            row.running,
+            row.desired,
+        )
+        for row in services
+    ]
+
+
+def _stacks(services: list[Any]) -> list[_Mark]:
+    found: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
+    for row in services:
+        found[row.server, safe(row.stack)].append(row)
+    marks: list[_Mark] = []
+    for (server, stack), rows in found.items():
+        each = {_health(row.running, row.desired) for row in rows}
+        health = next(iter(each)) if len(each) == 1 else _SOME
+        if each == {_ALL, _SCALED}:
+            health = _ALL
+        sums = (sum(row.running or 0 for row in rows), sum(row.desired or 0 for row in rows))
+        marks.append((server, stack, "", health, *sums))
+    return marks
+
+
+def _health(running: Any, desired: Any) -> str:
+    if pd.isna(running) or pd.isna(desired):
+        return _UNREAD
+    if not desired:
+        return _SCALED
+    if running >= desired:
+        return _ALL
+    return _SOME if running else _NONE
+
+
+def _chart(numbers: Any, *, detailed: bool) -> Any:
+    alt = altair()
+    rows = numbers.to_dict("records")
+    places: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        row["row"] = (row["stack"] or "not read") if detailed else row["server"]
+        key = (row["server"], row["row"])
+        row["place"] = places[key]
+        places[key] += 1
+        del row["running"], row["desired"]
+    names = list(HEALTH)
+    colours, shapes = zip(*HEALTH.values(), strict=True)
+    legend = alt.Legend(columns=5)
+    widest = max(places.values(), default=1)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("place:Q", axis=None, scale=alt.Scale(domain=[-0.2, max(widest, 5) - 0.2])),
+        y=alt.Y("row:N", title=None),
+    )
+    marks = base.mark_point(filled=True, size=90, opacity=1).encode(
+        color=alt.Color(
+            "health:N", scale=alt.Scale(domain=names, range=colours), legend=legend, sort=names
+        ),
+        shape=alt.Shape(
+            "health:N", scale=alt.Scale(domain=names, range=shapes), legend=legend, sort=names
+        ),
+    )
+    if not detailed:
+        return marks.properties(width=WIDTH - 160, height=alt.Step(20))
+    words = base.mark_text(align="left", dx=9, fontSize=11, color="currentColor").encode(
+        text="service:N"
+    )
+    chart = alt.layer(marks, words).properties(width=WIDTH - 130, height=alt.Step(20))
+    header = alt.Header(orient="top", labelAnchor="start", labelPadding=2)
+    return chart.facet(
+        facet=alt.Facet("server:N", title=None, header=header), columns=1, spacing=8
+    ).resolve_scale(y="independent")

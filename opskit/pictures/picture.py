@@ -1,0 +1,191 @@
+"""A picture: drawing, text alternative and numbers in one, for notebooks, reports and files."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from opskit.errors import InputError, MissingToolError
+from opskit.views.frame import View
+from opskit.views.render import cell_text
+
+WIDTH = 640
+
+_CHARACTER = 7.4
+"""Pixels of a character in a label, at most."""
+
+# A file has no page around it whose colours it could follow.
+_FILE_STYLE = (
+    "<style>svg{color:#1f2328;background:#fff}"
+    "@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
+)
+_STYLE = (
+    "<style>.opskit-picture{margin:0}.opskit-picture svg{max-width:100%;height:auto}"
+    ".opskit-picture figcaption{font-weight:600;padding:4px 0 8px}"
+    ".opskit-picture p{font-size:13px;margin:4px 0}"
+    ".opskit-picture summary{cursor:pointer;font-size:13px;padding:4px 0}</style>"
+)
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    "<style>:root{{color-scheme:light dark}}body{{font-family:system-ui,sans-serif;margin:2em}}"
+    "</style>{body}</html>\n"
+)
+
+# Everything that is text or line has the colour of the text around the picture.
+_CONFIG: Mapping[str, Any] = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "domain": False,
+        "ticks": False,
+        "gridColor": "currentColor",
+        "gridOpacity": 0.15,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelLimit": 320,
+        "labelPadding": 6,
+    },
+    "legend": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "labelFontSize": 12,
+        "orient": "top",
+        "title": None,
+        "symbolOpacity": 1,
+    },
+    "header": {
+        "labelColor": "currentColor",
+        "labelFontSize": 12,
+        "labelFontWeight": "bold",
+        "title": None,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A drawing that can be read without seeing it.
+
+    Parameters
+    ----------
+    title
+        What it shows.
+    alt
+        A sentence or two saying what is to be seen.
+    note
+        What was left out or put together to keep it readable; empty when nothing was.
+    svg
+        The drawing, in the colour of the text around it.
+    numbers
+        The same as a table.
+    """
+
+    title: str
+    alt: str
+    note: str
+    svg: str
+    numbers: View
+
+    def __repr__(self) -> str:
+        return "\n".join(filter(None, (self.title, self.alt, self.note, repr(self.numbers))))
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.to_html(), "text/plain": repr(self)}
+
+    def to_html(self) -> str:
+        """Give the picture, its words and its numbers as HTML to stand in any page."""
+        label = html.escape(f"{self.title}. {self.alt}", quote=True)
+        drawing = self.svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
+        return (
+            f'{_STYLE}<figure class="opskit-picture">'
+            f"<figcaption>{html.escape(self.title)}</figcaption>{drawing}"
+            f"<p>{html.escape(self.alt)}</p>{note}"
+            "<details><summary>The numbers as a table</summary>"
+            f"{self.numbers._repr_html_()}</details></figure>"  # pyright: ignore[reportPrivateUsage]
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture to a file that needs nothing else.
+
+        Parameters
+        ----------
+        path
+            ``.svg`` for the drawing alone, ``.html`` for drawing, words and numbers.
+
+        Raises
+        ------
+        InputError
+            The file has another suffix, or cannot be written there.
+        """
+        path = Path(path)
+        match path.suffix:
+            case ".svg":
+                start, _, rest = self.svg.partition(">")
+                title, alt = html.escape(self.title), html.escape(self.alt)
+                described = f"<title>{title}</title><desc>{alt}</desc>"
+                content = f'{start} role="img">{described}{_FILE_STYLE}{rest}\n'
+            case ".html":
+                content = _PAGE.format(title=html.escape(self.title), body=self.to_html())
+            case _:
+                raise InputError(
+                    "a picture is saved as .svg or .html.", path=path, remedy="Name it so."
+                )
+        try:
+            path.write_text(content)
+        except OSError as error:
+            raise InputError(
+                f"the picture cannot be written ({error.strerror}).",
+                path=path,
+                remedy="Choose a writable folder with free space.",
+            ) from error
+
+
+def altair() -> Any:
+    """Give the drawing library.
+
+    Raises
+    ------
+    MissingToolError
+        It is not installed.
+    """
+    try:
+        import_module("vl_convert")
+        return import_module("altair")
+    except ImportError:
+        raise MissingToolError(
+            "pictures need altair and vl-convert. Install them: pip install 'opskit[lab]'"
+        ) from None
+
+
+def drawn(
+    chart: Any, *, title: str, alt: str, numbers: View, labels: Iterable[str], note: str = ""
+) -> Picture:
+    """Draw an altair chart as a picture in the house style.
+
+    `labels` are those of the vertical axis: the page's font may be wider than any known here, so
+    that room is left for them.
+    """
+    room = max(map(len, labels), default=0) * _CHARACTER
+    config = dict(_CONFIG) | {"axisY": {"minExtent": room}}
+    spec: dict[str, Any] = chart.to_dict() | {"config": config}
+    svg = import_module("vl_convert").vegalite_to_svg(spec)
+    return Picture(title=title, alt=alt, note=note, svg=svg, numbers=numbers)
+
+
+def safe(text: object) -> str:
+    """Give a name as it may stand in a picture: one line without control characters."""
+    return cell_text(text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Give a number with its noun, in the plural where it takes one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,173 @@
+"""Pictures: self-contained, readable without seeing them, and still readable when there is much."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+import opskit
+from opskit import pictures
+from opskit.demo.fleet import DemoFleet
+from opskit.errors import InputError
+from opskit.facts import Facts
+from opskit.pictures import Picture, palette
+
+LIGHT, DARK = "#ffffff", "#111111"
+BELONGS_TO_SVG = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+@pytest.fixture
+def snap(demo_fleet: DemoFleet, use: Callable[[DemoFleet], Path]) -> opskit.Snapshot:
+    use(demo_fleet)
+    return opskit.Fleet.from_abra().snapshot()
+
+
+@pytest.fixture
+def many(snap: opskit.Snapshot) -> opskit.Snapshot:
+    """Forty servers and over two hundred apps: the sample, ten times."""
+    facts = snap.facts
+    read = [one for one in facts.declared.servers if facts.seen[one.name].manager]
+    names = [(server, f"{copy}.{server.name}") for copy in range(10) for server in read]
+    observed = [replace(facts.seen[server.name], server=name) for server, name in names]
+    servers = [
+        replace(server, name=name, apps=tuple(replace(app, server=name) for app in server.apps))
+        for server, name in names
+    ]
+    declared = replace(facts.declared, servers=tuple(servers))
+    return opskit.Snapshot(
+        Facts(taken_at=facts.taken_at, declared=declared, observed=tuple(observed))
+    )
+
+
+@pytest.fixture(params=["age_map", "states", "fleet_map", "findings_trend"])
+def draw(request: pytest.FixtureRequest) -> Callable[[opskit.Snapshot], Picture]:
+    if request.param == "findings_trend":
+        return lambda snap: pictures.findings_trend([snap, snap])
+    return getattr(pictures, request.param)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_a_picture_needs_nothing_from_outside_and_runs_no_script(
+    draw: Callable[[opskit.Snapshot], Picture], snap: opskit.Snapshot
+) -> None:
+    page = draw(snap).to_html()
+
+    assert set(re.findall(r"https?://[^\"'\s<]+", page)) <= BELONGS_TO_SVG
+    assert "<script" not in page
+    assert "url(" not in page
+
+
+def test_text_and_lines_follow_the_theme(
+    draw: Callable[[opskit.Snapshot], Picture], snap: opskit.Snapshot
+) -> None:
+    drawing = draw(snap).svg
+
+    texts = re.findall(r"<text[^>]*fill=\"([^\"]+)\"", drawing)
+    assert texts
+    assert set(texts) <= {"currentColor", "#fff"}
+
+
+def test_what_it_shows_is_said_in_words_and_numbers(
+    draw: Callable[[opskit.Snapshot], Picture], snap: opskit.Snapshot
+) -> None:
+    picture = draw(snap)
+
+    assert 'role="img" aria-label="' in picture.to_html()
+    assert picture.alt in repr(picture)
+    assert len(picture.numbers)
+
+
+def test_forty_servers_still_fit_and_what_is_put_together_is_said(
+    draw: Callable[[opskit.Snapshot], Picture], many: opskit.Snapshot
+) -> None:
+    picture = draw(many)
+
+    size = re.search(r'width="(\d+)" height="(\d+)"', picture.svg)
+    assert size
+    assert int(size[1]) < 1100
+    assert int(size[2]) < 1600
+    if "server" in picture.numbers:
+        assert picture.numbers["server"].nunique() == 40
+    if "app" in picture.numbers or "stack" in picture.numbers:
+        assert "each" in picture.note
+
+
+def test_an_empty_fleet_has_pictures_too(
+    draw: Callable[[opskit.Snapshot], Picture], snap: opskit.Snapshot
+) -> None:
+    declared = type(snap.facts.declared)(root="", servers=(), problems=())
+    empty = opskit.Snapshot(Facts(taken_at=snap.facts.taken_at, declared=declared, observed=()))
+
+    assert "<svg" in draw(empty).to_html()
+
+
+def test_a_server_that_cannot_be_read_is_in_the_map(snap: opskit.Snapshot) -> None:
+    numbers = pictures.fleet_map(snap).numbers
+
+    assert set(numbers.query("health == 'not read'")["server"]) == set(snap.facts.missing())
+
+
+def test_a_run_is_drawn_from_the_journal(
+    fresh: tuple[DemoFleet, opskit.Fleet],
+) -> None:
+    _, fleet = fresh
+    plan = fleet.plan_rotate(
+        [("coop.example", "notes.coop.example", "session")], opskit.Options(stable=0.1)
+    )
+    run = plan.apply()
+
+    picture = pictures.timeline(run.id)
+
+    assert picture.numbers["step"].str.contains("verify").any()
+    assert set(picture.numbers["outcome"]) == {"done"}
+    assert run.id in picture.title
+
+
+@pytest.fixture
+def fresh(use: Callable[[DemoFleet], Path]) -> Iterator[tuple[DemoFleet, opskit.Fleet]]:
+    with DemoFleet() as demo:
+        use(demo)
+        yield demo, opskit.Fleet.from_abra()
+
+
+def test_it_is_saved_as_a_drawing_or_as_a_page(snap: opskit.Snapshot, tmp_path: Path) -> None:
+    picture = pictures.states(snap)
+    picture.save(tmp_path / "states.svg")
+    picture.save(tmp_path / "states.html")
+
+    assert f"<title>{picture.title}</title>" in (tmp_path / "states.svg").read_text()
+    assert "prefers-color-scheme:dark" in (tmp_path / "states.svg").read_text()
+    assert "opskit-table" in (tmp_path / "states.html").read_text()
+    with pytest.raises(InputError, match=r"\.svg or \.html"):
+        picture.save(tmp_path / "states.png")
+
+
+def test_every_colour_is_seen_on_both_themes_and_carries_white_text() -> None:
+    colours = {*palette.STATES.values(), *palette.AGES.values(), *palette.OUTCOMES.values()}
+    marks = {colour for colour, _ in (*palette.HEALTH.values(), *palette.SEVERITIES.values())}
+
+    for colour in colours | marks:
+        assert contrast(colour, LIGHT) >= 3
+        assert contrast(colour, DARK) >= 3, colour
+    for colour in colours:
+        assert contrast(colour, LIGHT) >= 4.5, colour
+
+
+def test_shapes_tell_apart_what_colours_do() -> None:
+    for pairs in (palette.HEALTH, palette.SEVERITIES):
+        shapes = [shape for _, shape in pairs.values()]
+        assert len(set(shapes)) == len(shapes)
