@@ -11,6 +11,8 @@ from typing import Self
 
 from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared
+from opskit.audit.exposure import known_to
+from opskit.audit.stored import compare_store, in_store
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.operations.lock import locks_among
@@ -20,7 +22,10 @@ from opskit.operations.planner import Planner
 from opskit.operations.run import Plan, Run, open_journal, resume, roll_back
 from opskit.operations.select import Chosen, Selection
 from opskit.progress import Progress, default_progress
+from opskit.secrets.passstore import PassStore, entry_path, listed, store_folder
+from opskit.secrets.recipients import openable
 from opskit.secrets.value import Secret
+from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
 from opskit.swarm.observe import Observation, observe_server
 from opskit.views.frame import Columns, View, about
@@ -102,6 +107,7 @@ class Fleet:
         *,
         executor: Executor | None = None,
         progress: Progress | None = None,
+        with_pass: bool = False,
     ) -> Snapshot:
         """Read every server at once.
 
@@ -113,6 +119,8 @@ class Fleet:
             goes in is a server name and a number, what comes back is plain data.
         progress
             Told of each server read; by default a bar in a terminal or notebook.
+        with_pass
+            Look up which secrets have an entry in the password store; none is opened.
 
         Returns
         -------
@@ -127,7 +135,36 @@ class Fleet:
                 observed = self._read(names, threads, progress)
         else:
             observed = self._read(names, executor, progress)
-        return Snapshot(Facts(taken_at=taken_at, declared=declared, observed=observed))
+        facts = Facts(taken_at=taken_at, declared=declared, observed=observed)
+        in_pass = in_store(facts, listed(), _entry_paths()) if with_pass else None
+        return Snapshot(facts, in_pass)
+
+    # -- looking beyond the swarms -------------------------------------------------------------
+
+    def compare_pass(self, snap: Snapshot) -> View:
+        """List what is in the password store, in the swarms, or in only one of them.
+
+        Entries outside the part of the store where opskit's path template leads are left alone.
+        """
+        ours = read_settings().pass_template.partition("{")[0]
+        entries = frozenset(path for path in listed() if path.startswith(ours))
+        return compare_store(snap, entries, _entry_paths())
+
+    def known_to(self, person: str, snap: Snapshot) -> View:
+        """List what a person could know, in the order in which to renew it.
+
+        Parameters
+        ----------
+        person
+            An address or key id, as in the store's ``.gpg-id`` files and in the journal.
+        snap
+            The snapshot whose secrets to consider.
+        """
+        entries = openable(listed(), store_folder(), person)
+        readable = in_store(snap.facts, entries, _entry_paths())
+        with open_journal() as journal:
+            made = journal.created_by(person)
+        return known_to(snap, readable=readable, made=made)
 
     # -- changes: each plans and changes nothing; Plan.apply does -----------------------------
 
@@ -181,6 +218,42 @@ class Fleet:
         plan = self._plan(options, lambda planner: planner.insert(app, secret, version))
         names = [s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)]
         return replace(plan, values=dict.fromkeys(names, value))
+
+    def plan_restore(
+        self, selection: Selection, *, from_pass: bool = True, options: Options | None = None
+    ) -> Plan:
+        """Plan the selected secrets' declared versions that are not in the swarm.
+
+        Parameters
+        ----------
+        selection
+            Rows of a secrets view, or (server, app, secret) triples.
+        from_pass
+            Take values from the password store, which is opened for them now, and generate only
+            those that have no entry; else generate all.
+
+        Raises
+        ------
+        InputError
+            A value has no entry and may not be generated, or nothing selected is absent.
+        """
+        chosen = options or Options()
+        facts = self.snapshot().facts
+        entries = listed() if from_pass else frozenset[str]()
+        paths = {
+            one.declared.swarm_name: entry_path(
+                chosen.pass_template, server=one.app.server, app=one.app.name,
+                secret=one.declared.name,
+            )
+            for one in Chosen(facts).targets(selection)
+            if one.in_force.stored is None
+        }  # fmt: skip
+        given = {name: path for name, path in paths.items() if path in entries}
+        planner = Planner(facts, replace(chosen, root=self.root))
+        data = planner.restore(selection, frozenset(given))
+        store = PassStore() if given else None
+        values = {name: store.read(path) for name, path in given.items()} if store else {}
+        return Plan(data=data, values=values, use_pass=chosen.use_pass)
 
     def plan_remove(self, selection: Selection, options: Options | None = None) -> Plan:
         """Plan to remove secrets that nothing uses, every version of them."""
@@ -245,3 +318,8 @@ class Fleet:
                 found[name] = future.result()
                 shown.advance(name if found[name].manager else f"{name} (missing)")
         return tuple(found[name] for name in names)
+
+
+def _entry_paths() -> Callable[[str, str, str], str]:
+    template = read_settings().pass_template
+    return lambda server, app, secret: entry_path(template, server=server, app=app, secret=secret)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from opskit.audit.exposure import uses_of
+from opskit.audit.gate import fail_on
 from opskit.audit.registry import audit_view
 from opskit.facts import load_facts, save_facts
 from opskit.views import browse as browse  # registers the accessor
@@ -35,6 +37,20 @@ class Snapshot(Views):
     def audit(self) -> View:
         """Run every check; one row per finding (see `opskit.audit`)."""
         return audit_view(self)
+
+    def uses_of(self, app: str, secret: str) -> View:
+        """List a secret's versions, who uses them, and which other apps share them."""
+        return uses_of(self, app, secret)
+
+    def fail_on(self, severity: str) -> None:
+        """End with an error when there are findings of a severity or worse; empty for never.
+
+        Raises
+        ------
+        FindingsError
+            There are such findings.
+        """
+        fail_on(self.audit(), severity)
 
     def save(self, path: str | Path) -> None:
         """Write the snapshot to a file; it holds no secret's value and no environment."""

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Self
 
 from opskit.demo.sample import SERVERS, UNREACHABLE
+from opskit.demo.store import write_store
 from opskit.demo.tree import write_abra
 from opskit.errors import OpskitError
 
 ANNOUNCED = "OPSKIT_DEMO"
 """Names the running demo fleet's folder, so that kernels and terminals share one fleet."""
+STORE = "password-store"
+"""The folder of the fleet's password store."""
 
 
 class DemoFleet:
@@ -97,12 +100,13 @@ class DemoFleet:
 
 def environment(root: Path) -> dict[str, str]:
     """Give the environment variables of a demo fleet in a folder."""
+    store = root / STORE
     return {
         "ABRA_DIR": str(root / "abra"),
         "DOCKER_CONFIG": str(root / "docker"),
         "OPSKIT_STATE_DIR": str(root / "state"),
         ANNOUNCED: str(root),
-    }
+    } | ({"PASSWORD_STORE_DIR": str(store)} if store.is_dir() else {})
 
 
 def start() -> Path:
@@ -142,6 +146,7 @@ def write_contexts(docker_config: Path, hosts: Mapping[str, str]) -> None:
 def write_sample(root: Path) -> dict[str, str]:
     """Write the sample's files below `root`; give each server's socket address."""
     write_abra(root / "abra")
+    write_store(root / STORE, root / "abra")
     sockets = root / "s"
     sockets.mkdir()
     hosts = {name: f"unix://{sockets / name.partition('.')[0]}" for name in SERVERS}

@@ -296,6 +296,15 @@ class Journal:
         """List the steps of one run, or of all, in the order they were first begun."""
         return steps_view(self._database, None if run is None else self._resolve(run))
 
+    def created_by(self, person: str) -> frozenset[tuple[str, str]]:
+        """Give (server, swarm name) of the secrets made in runs of a user or claimed person."""
+        rows = self._database.read(
+            "SELECT server, subject FROM steps JOIN runs USING (run)"
+            " WHERE action = 'create-secret' AND phase = 'do' AND ?1 IN (identity, actor)",
+            (person,),
+        )
+        return frozenset((str(server), str(subject)) for server, subject in rows)
+
     # -- within ---------------------------------------------------------------------------
 
     def _resolve(self, beginning: str) -> str:

@@ -103,6 +103,43 @@ class Planner:
         ]
         return self._plan("generate", [self.assembler.create(made)])
 
+    def restore(self, selection: Selection, given: frozenset[str]) -> PlanData:
+        """Plan declared versions that are not in the swarm, of any number of apps.
+
+        Parameters
+        ----------
+        selection
+            Which; those that exist are left alone.
+        given
+            Swarm names whose value is given; the others are generated.
+
+        Raises
+        ------
+        InputError
+            A value is neither given nor may be generated, or nothing is absent.
+        """
+        grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
+        lacking: list[str] = []
+        for target in self.chosen.targets(selection):
+            self.chosen.server(target.app.server)
+            declared = target.declared
+            if target.in_force.stored is not None or not declared.version:
+                continue
+            policy = None if declared.swarm_name in given else self._policy(target)
+            if policy and not declared.generate:
+                lacking.append(f"{target.app.name} {declared.name}")
+            renewal = Renewal(target=target, version=declared.version, policy=policy)
+            grouped[target.app.server, target.app.stack].append(renewal)
+        if lacking:
+            raise InputError(
+                f"there is no value for {', '.join(lacking)}, and it comes from elsewhere.",
+                remedy="Insert it by hand: opskit secret insert APP SECRET. "
+                "Leave it out of the selection meanwhile.",
+            )
+        if not grouped:
+            raise InputError("nothing selected is absent.", remedy="All of it exists.")
+        return self._plan("restore", [self.assembler.create(group) for group in grouped.values()])
+
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
         """Plan to store a given value: at the declared version when that is absent, else a new one.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,33 @@ class Plan:
     data: PlanData
     values: Mapping[str, Secret] = field(default_factory=dict[str, Secret], repr=False)
     use_pass: bool = False
+
+    @classmethod
+    def join(cls, plans: Iterable[Plan]) -> Plan:
+        """Make one plan of several, to be shown, approved and applied as one.
+
+        Raises
+        ------
+        InputError
+            There are none, or two of them change the same stack: apply those one after another.
+        """
+        parts = list(plans)
+        if not parts:
+            raise InputError("there is no plan to join.", remedy="Nothing needs to be done.")
+        units = [unit for part in parts for unit in part.data.units]
+        for (server, stack), number in Counter((one.server, one.stack) for one in units).items():
+            if number > 1:
+                raise InputError(
+                    f"two of the plans change {stack} on {server}.",
+                    remedy="Apply one, then plan and apply the other.",
+                )
+        kinds = sorted({part.data.kind for part in parts})
+        made_at = min(part.data.made_at for part in parts)
+        return cls(
+            data=PlanData(kind=" and ".join(kinds), made_at=made_at, units=tuple(units)),
+            values={name: value for part in parts for name, value in part.values.items()},
+            use_pass=any(part.use_pass for part in parts),
+        )
 
     @property
     def digest(self) -> str:

@@ -56,6 +56,25 @@ def entry_path(template: str, *, server: str, app: str, secret: str) -> str:
     return _checked(re.sub(r"{([^{}]*)}", lambda found: parts[found[1]], template))
 
 
+def listed() -> frozenset[str]:
+    """List all entries without opening any; needs no program where the store is pass's.
+
+    Raises
+    ------
+    MissingToolError
+        There is no store of pass's, and neither program is installed.
+    """
+    folder = store_folder()
+    is_pass = (folder / ".gpg-id").is_file()
+    return frozenset(_files(folder)) if is_pass else PassStore().entries()
+
+
+def store_folder() -> Path:
+    """Give the folder of pass's store: ``PASSWORD_STORE_DIR``, else ``~/.password-store``."""
+    configured = os.environ.get("PASSWORD_STORE_DIR")
+    return Path(configured) if configured else Path.home() / ".password-store"
+
+
 class PassStore:
     """A password store reached through its own program.
 
@@ -123,14 +142,14 @@ class PassStore:
         """Tell whether there is an entry."""
         if self._is_gopass:
             return _checked(path) in self.entries()
-        return (_store_folder() / f"{_checked(path)}.gpg").is_file()
+        return (store_folder() / f"{_checked(path)}.gpg").is_file()
 
     def entries(self, prefix: str = "") -> frozenset[str]:
         """List the paths of all entries, or of those below a folder, without opening any."""
         if self._is_gopass:
             found = self._run("ls", "--flat").output.decode(errors="replace").splitlines()
         else:
-            found = _files(_store_folder())
+            found = _files(store_folder())
         below = prefix.rstrip("/") + "/" if prefix else ""
         return frozenset(path for path in found if path.startswith(below))
 
@@ -168,14 +187,9 @@ class PassStore:
 
 def _installed() -> str:
     there = [program for program in ("pass", "gopass") if shutil.which(program)]
-    if "gopass" in there and not (_store_folder() / ".gpg-id").is_file():
+    if "gopass" in there and not (store_folder() / ".gpg-id").is_file():
         return "gopass"
     return there[0] if there else "pass"
-
-
-def _store_folder() -> Path:
-    configured = os.environ.get("PASSWORD_STORE_DIR")
-    return Path(configured) if configured else Path.home() / ".password-store"
 
 
 def _files(root: Path) -> list[str]:
