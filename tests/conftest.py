@@ -9,13 +9,15 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
-from opskit.demo.engine.serve import serve
+from opskit.demo.engine.serve import Server
 from opskit.demo.fleet import DemoFleet
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
@@ -64,13 +66,19 @@ def fresh_fleet() -> Iterator[Callable[[int], DockerdFleet]]:
 @pytest.fixture(scope="session")
 def embedded_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An embedded engine on a unix socket, in a thread of its own."""
-    path = tmp_path_factory.mktemp("engine") / "docker.sock"
+    with embedded(tmp_path_factory.mktemp("engine") / "docker.sock", Swarm("embedded")) as host:
+        yield host
+
+
+@contextmanager
+def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
+    """Serve a swarm on a unix socket, in a thread of its own."""
     ready, over = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def run() -> None:
         loops.append(asyncio.get_running_loop())
-        (server,) = serve({path: Swarm("embedded")})
+        server = Server(swarm, path, **more)
         ready.set()
         await over.wait()
         await server.close()

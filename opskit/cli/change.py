@@ -53,6 +53,14 @@ DeployOption = Annotated[Deploy | None, typer.Option(help="How services get the 
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds for services to converge.")]
 Stable = Annotated[float, typer.Option(min=0, help="Seconds they must stay converged.")]
 Commit = Annotated[bool, typer.Option("--commit", help="Commit the .env in its git checkout.")]
+Hook = Annotated[
+    str,
+    typer.Option(
+        "--hook",
+        metavar="KIND[:SERVICE]",
+        help="Tell the database: postgres, mariadb, redis, or command:SERVICE PROGRAM.",
+    ),
+]
 NoHook = Annotated[
     bool, typer.Option("--no-hook", help="Rotate a database password's file all the same.")
 ]
@@ -108,6 +116,7 @@ def insert(
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     commit: Commit = False,
+    hook: Hook = "",
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
@@ -129,7 +138,7 @@ def insert(
                 remedy="Say --yes, or give the value with --file.",
             )
     options = _options(
-        deploy=deploy, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
+        deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     plan = _fleet().plan_insert(app, secret, value, version=version, options=options)
@@ -148,6 +157,7 @@ def rotate_app(
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     commit: Commit = False,
+    hook: Hook = "",
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
@@ -160,7 +170,7 @@ def rotate_app(
     triples = fleet.secrets_of(app, secrets or None)
     options = _options(
         length=length, charset=charset, generator=generator, command=command, deploy=deploy,
-        timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
+        timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     _carry_out(fleet.plan_rotate(triples, options), dry_run=dry_run, yes=yes)
@@ -177,6 +187,7 @@ def rotate(
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     commit: Commit = False,
+    hook: Hook = "",
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
@@ -187,7 +198,7 @@ def rotate(
     fleet = _fleet()
     selected = narrow(fleet.snapshot().secrets, where, server)
     options = _options(
-        deploy=deploy, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook,
+        deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     plan = fleet.plan_rotate(selected, options)
@@ -266,6 +277,7 @@ def _options(
         policy=policy,
         deploy=deploy.value if deploy else settings.deploy,
         pass_template=settings.pass_template,
+        hooks=settings.hooks,
         **others,
     )
 

@@ -16,6 +16,8 @@ from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.join import SecretRow
 from opskit.operations.envfile import check_replaceable
+from opskit.operations.hooks.choose import find_service, mounted_at
+from opskit.operations.hooks.spec import HookSpec
 from opskit.operations.options import Options
 from opskit.operations.plan import Change, Unit
 from opskit.operations.select import Chosen, Target
@@ -32,6 +34,7 @@ from opskit.operations.steps import (
     ReleaseLock,
     RemovePassword,
     RemoveSecret,
+    RunHook,
     StagePassword,
     Swap,
     SwitchService,
@@ -47,11 +50,15 @@ from opskit.secrets.passstore import entry_path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """A secret that gets a new version; `policy` is ``None`` when the operator gives the value."""
+    """A secret that gets a new version.
+
+    `policy` is ``None`` when the operator gives the value; `hook` when only the file changes.
+    """
 
     target: Target
     version: str
     policy: Policy | None
+    hook: HookSpec | None = None
 
     @property
     def new_name(self) -> str:
@@ -115,6 +122,7 @@ class Assembler:
             TakeLock(stack=app.stack),
             *self._creations(renewals),
             *settle,
+            *self._hooks(renewals),
             *back,
             *([RecommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
             declare,
@@ -211,7 +219,37 @@ class Assembler:
                 CreateSecret(
                     swarm_name=one.new_name,
                     policy=one.policy,
+                    entry=self._entry(one.target) if self.options.use_pass else "",
                     keep_failed=self.options.keep_failed,
+                )
+            )
+        return steps
+
+    def _hooks(self, renewals: list[Renewal]) -> list[AnyStep]:
+        steps: list[AnyStep] = []
+        for one in renewals:
+            if one.hook is None:
+                continue
+            if self.options.deploy == "none":
+                raise InputError(
+                    f"{one.target.app.name} {one.target.declared.name}: its database would have "
+                    "the new password and the app the old one until you deploy.",
+                    remedy="Leave --deploy none, or say --no-hook.",
+                )
+            app = one.target.app
+            seen = self.chosen.server(app.server)
+            service, reference = find_service(one.hook, seen, app.stack, one.replaced)
+            steps.append(
+                RunHook(
+                    hook=one.hook,
+                    service=service.spec.name,
+                    service_id=service.id,
+                    file=mounted_at(reference),
+                    old_id=reference.secret_id,
+                    swarm_name=one.new_name,
+                    policy=one.policy,
+                    entry=self._entry(one.target) if self.options.use_pass else "",
+                    timeout=float(self.options.timeout),
                 )
             )
         return steps
@@ -290,6 +328,8 @@ def unit(app: DeclaredApp, changes: list[Change], steps: list[AnyStep]) -> Unit:
 def _change(
     one: Renewal, *, undone_by: str, restarts: tuple[str, ...] = (), from_version: str = ""
 ) -> Change:
+    notes = [f"{one.hook.kind} hook"] if one.hook else []
+    notes += ["weaker than 128 bits"] if one.policy and one.policy.is_weak() else []
     return Change(
         secret=one.target.declared.name,
         from_version=from_version,
@@ -297,7 +337,7 @@ def _change(
         restarts=restarts,
         bits=one.policy.entropy_bits() if one.policy else None,
         undone_by=undone_by,
-        note="weaker than 128 bits" if one.policy and one.policy.is_weak() else "",
+        note=", ".join(notes),
     )
 
 

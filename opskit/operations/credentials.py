@@ -33,6 +33,6 @@ def refuse_database_password(target: Target) -> None:
         raise InputError(
             f"{target.app.name} {target.declared.name} looks like a database password, and the "
             "database keeps the old one inside whatever the file says.",
-            remedy="Change it in the database in the same minute and say --no-hook, or leave it "
-            "out.",
+            remedy="Say --hook postgres, mariadb, redis or command:SERVICE PROGRAM; or --no-hook "
+            "and change it in the database in the same minute; or leave it out.",
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,10 @@ class Options:
         Keep the password store in step; where an entry lives (``{server} {app} {secret}``).
     policy
         Overrides what the recipe says about length and characters.
+    hook, hooks
+        How a database is told its new password: ``KIND[:SERVICE] [user=NAME]`` with the kinds
+        ``postgres``, ``mariadb`` and ``redis``, or ``command:SERVICE PROGRAM``; for this change,
+        and by recipe or ``recipe/secret``.
     no_hook
         Rotate database passwords too, though the database keeps its old one inside: right only
         when the image sets the password at every start, or you change it yourself.
@@ -48,6 +53,8 @@ class Options:
     use_pass: bool = False
     pass_template: str = DEFAULT_TEMPLATE
     policy: Policy | None = None
+    hook: str = ""
+    hooks: Mapping[str, str] = field(default_factory=dict[str, str])
     no_hook: bool = False
     keep_failed: bool = False
     root: Path = Path()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import SecretRow, uses
 from opskit.operations.assemble import Assembler, Renewal, prefix, unit
-from opskit.operations.credentials import refuse_database_password
+from opskit.operations.hooks.choose import choose_hook
 from opskit.operations.options import Options
 from opskit.operations.plan import Change, PlanData, Unit
 from opskit.operations.select import Chosen, Selection, Target
@@ -52,7 +52,9 @@ class Planner:
             Something selected cannot be rotated; the text names it and says what to do.
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        for target in self.chosen.targets(selection):
+        targets = self.chosen.targets(selection)
+        counted = Counter((target.app.server, target.app.name) for target in targets)
+        for target in targets:
             self.chosen.server(target.app.server)
             _refuse_missing(target)
             if not target.declared.generate and self.options.policy is None:
@@ -62,7 +64,12 @@ class Planner:
                     remedy=f"Insert the new value: opskit secret insert {target.app.name} "
                     f"{target.declared.name}. In bulk, leave it out with --where 'generate'.",
                 )
-            renewal = self._renewal(target, self._policy(target), "")
+            renewal = self._renewal(
+                target,
+                self._policy(target),
+                "",
+                alone=counted[target.app.server, target.app.name] == 1,
+            )
             grouped[target.app.server, target.app.stack].append(renewal)
         return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
 
@@ -240,7 +247,9 @@ class Planner:
         change = Change(secret="", note="the whole stack", undone_by="deploying again")
         return self._plan("deploy", [unit(found, [change], steps)])
 
-    def _renewal(self, target: Target, policy: Policy | None, version: str) -> Renewal:
+    def _renewal(
+        self, target: Target, policy: Policy | None, version: str, *, alone: bool = True
+    ) -> Renewal:
         self.chosen.server(target.app.server)
         if not target.declared.env_key:
             raise InputError(
@@ -250,9 +259,8 @@ class Planner:
             )
         chosen = version or self._next(target)
         check_name(prefix(target) + chosen)
-        if not self.options.no_hook:
-            refuse_database_password(target)
-        return Renewal(target=target, version=chosen, policy=policy)
+        hook = choose_hook(target, self.options, alone=alone)
+        return Renewal(target=target, version=chosen, policy=policy, hook=hook)
 
     def _next(self, target: Target) -> str:
         seen = self.chosen.server(target.app.server)

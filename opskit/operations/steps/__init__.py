@@ -5,6 +5,7 @@ from __future__ import annotations
 from opskit.operations.steps.base import CannotUndoError, InterruptedStepError, Site, Step
 from opskit.operations.steps.deploy import Deploy
 from opskit.operations.steps.env import CommitEnv, Declaration, Declare, RecommitEnv
+from opskit.operations.steps.hook import RunHook
 from opskit.operations.steps.locks import ReleaseLock, TakeLock
 from opskit.operations.steps.passwords import PromotePassword, RemovePassword, StagePassword
 from opskit.operations.steps.secrets import CreateSecret, RemoveSecret
@@ -19,6 +20,7 @@ AnyStep = (
     | Declare
     | CommitEnv
     | ConvergeBack
+    | RunHook
     | SwitchService
     | Deploy
     | Verify
@@ -44,6 +46,7 @@ __all__ = [
     "ReleaseLock",
     "RemovePassword",
     "RemoveSecret",
+    "RunHook",
     "Site",
     "StagePassword",
     "Step",

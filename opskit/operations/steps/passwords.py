@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
 from opskit.secrets.generate import Policy, generate
+from opskit.secrets.value import Secret
 
 NEXT, PREVIOUS = ".next", ".previous"
+
+
+def staged_value(site: Site, path: str) -> Secret | None:
+    """Read what a crashed process had staged; nothing without an entry's `path`."""
+    if not path or not site.password_store().exists(path + NEXT):
+        return None
+    return site.password_store().read(path + NEXT)
 
 
 class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):

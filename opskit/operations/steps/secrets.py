@@ -8,6 +8,7 @@ from importlib.metadata import version as package_version
 from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
 from opskit.join import uses
 from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.operations.steps.passwords import staged_value
 from opskit.secrets.generate import Policy, generate
 from opskit.secrets.value import Secret
 from opskit.swarm import model
@@ -45,12 +46,14 @@ def is_failed(secret: model.StoredObject) -> bool:
 class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     """Create one version of a secret; never overwrites.
 
-    `policy` says how the value is made; ``None`` when the operator gives it. `keep_failed` leaves
-    the version in the swarm, labelled as failed, when the change is undone.
+    `policy` says how the value is made; ``None`` when the operator gives it. `entry` is where the
+    password store has it already, empty without a store. `keep_failed` leaves the version in the
+    swarm, labelled as failed, when the change is undone.
     """
 
     swarm_name: str
     policy: Policy | None
+    entry: str = ""
     keep_failed: bool = False
 
     def subject(self) -> str:
@@ -106,6 +109,10 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
 
     def _value(self, site: Site) -> Secret:
         if self.swarm_name not in site.values:
+            staged = staged_value(site, self.entry)
+            if staged is not None:
+                site.values[self.swarm_name] = staged
+                return staged
             if self.policy is None:
                 raise StepError(
                     f"the value of {self.swarm_name} was never stored and is not kept anywhere. "
