@@ -63,10 +63,10 @@ def test_the_app_logs_in_with_the_new_password_and_nobody_with_the_old(shop: Sho
     assert not shop.logs_in(OLD)
 
     # A forced failure brings back what was before it, over the restart of the database.
-    probe = Probe(kind="command", target=("false",))
-    failed = fleet.plan_rotate(
-        [(SERVER, APP, "token")], replace(hooked, timeout=4, probe=probe)
-    ).apply()
+    # This probe fails at once; others are asked until the time is up.
+    probe = Probe(kind="http", target=("ftp://nowhere.example",))
+    doomed = replace(hooked, probe=probe)
+    failed = fleet.plan_rotate([(SERVER, APP, "token")], doomed).apply()
     assert failed.status == "rolled-back", failed.errors
     shop.eventually(lambda: shop.logs_in(NEW))
     assert shop.logs_in()
