@@ -19,10 +19,12 @@ WRITES = {
     Journal: ("begin", "intent", "outcome", "finish"),
     Engine: (
         "create_config", "remove_config", "create_secret", "remove_secret", "update_service",
+        "execute",
     ),
     PassStore: ("store", "remove"),
 }  # fmt: skip
 QUICK = opskit.Options(stable=0, timeout=40)
+HOOKED = opskit.Options(stable=0, timeout=40, hook="redis:app")
 TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
 
 PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
@@ -31,6 +33,10 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "rotate key": lambda fleet: fleet.plan_rotate([KEY], QUICK),
     "rotate with pass": lambda fleet: fleet.plan_rotate(
         [KEY], opskit.Options(stable=0, timeout=40, use_pass=True)
+    ),
+    "rotate with a hook": lambda fleet: fleet.plan_rotate([TOKEN], HOOKED),
+    "insert with a hook": lambda fleet: fleet.plan_insert(
+        APP, "token", Secret("typed by hand"), options=HOOKED
     ),
     "generate": lambda fleet: fleet.plan_generate(APP, None, QUICK),
     "insert": lambda fleet: fleet.plan_insert(APP, "key", Secret("good given"), options=QUICK),

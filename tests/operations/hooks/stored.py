@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from opskit.demo.engine import Swarm
 from opskit.demo.engine.execs import Command, Outcome
 
+OLD = b"good token_v1"
+"""What the stage stores at first."""
+
 
 @dataclass(slots=True)
 class Database:
     """What the programs in its container did to it; `refuses` is what it says to them instead."""
 
     swarm: Swarm
-    password: bytes = b"good token"
+    password: bytes = OLD
     ran: list[tuple[str, ...]] = field(default_factory=list)
     refuses: list[tuple[int, str]] = field(default_factory=list)
 

@@ -20,8 +20,13 @@ pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
 OLD = "o'ld \"pa\\ss $HOME ñ"
 NEW = "ne'w; -- \"`id` \\' %s $(id) 密码 "
-NASTY = ["'", '"', "\\", "a b", "$x", "#", "--", ";", ">", "`id`", "%", "ñ", "密", "🙂",
-         " leading and trailing ", "x" * 300, "\\'; DROP ROLE x; --", "*", "-n", "\\n"]  # fmt: skip
+NASTY = [
+    "'",
+    "\\",
+    "-n a\"b'c\\'d\\\\ ; -- #e $HOME $(id) `id` %s * > ",
+    "ñ密🙂",
+    "x" * 300,
+]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -92,10 +97,10 @@ def test_any_line_can_be_set_and_taken_back_again_and_again(shop: Shop) -> None:
     for value in NASTY:
         run("set", value)
         assert shop.logs_in(value), value
-        assert shop.logs_in(OLD) is not shop.kind.refused_while_both, value
+    assert shop.logs_in(OLD) is not shop.kind.refused_while_both
     run("restore")
     assert shop.logs_in(OLD)
     assert not shop.logs_in(NASTY[-1])
     logs = shop.logs()
-    assert NASTY[-4].encode() not in logs
-    assert NASTY[-4].encode().hex() not in logs.decode(errors="replace").lower()
+    assert NASTY[-1].encode() not in logs
+    assert NASTY[-1].encode().hex() not in logs.decode(errors="replace").lower()

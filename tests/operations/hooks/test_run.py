@@ -13,9 +13,10 @@ import pytest
 import opskit
 from opskit.operations.steps import Probe
 from opskit.secrets.value import Secret
-from tests.operations.hooks.stored import Database
+from tests.operations.hooks.stored import OLD, Database
+from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, QUICK, SERVER, Stage
-from tests.operations.test_crash import KILLED, rotated
+from tests.operations.test_crash import rotated
 
 TOKEN = (SERVER, APP, "token")
 HOOKED = replace(QUICK, hook="redis:app")
@@ -28,7 +29,7 @@ def fleet() -> opskit.Fleet:
 def test_the_database_gets_what_the_new_version_holds(stage: Stage, database: Database) -> None:
     run = fleet().plan_rotate([TOKEN], HOOKED).apply()
     assert run.status == "done", run.errors
-    assert database.password == database.value_of(f"{stage.stack}_token_v2") != b"good token"
+    assert database.password == database.value_of(f"{stage.stack}_token_v2") != OLD
     assert len(database.ran) == 1
 
 
@@ -38,14 +39,14 @@ def test_a_change_that_fails_brings_the_old_password_back(stage: Stage, database
     run = fleet().plan_rotate([TOKEN], bad).apply()
     assert (run.status, stage.state()) == ("rolled-back", before), run.errors
     assert [arguments[0] for arguments in database.ran] == ["set", "restore"]
-    assert database.password == b"good token"
+    assert database.password == OLD
 
 
 def test_a_finished_rotation_can_be_rolled_back(stage: Stage, database: Database) -> None:
     before = stage.state()
     run = fleet().plan_rotate([TOKEN], HOOKED).apply()
     assert fleet().rollback(run.id).status == "rolled-back"
-    assert (stage.state(), database.password) == (before, b"good token")
+    assert (stage.state(), database.password) == (before, OLD)
 
 
 def test_a_hook_that_fails_changes_nothing_and_says_why(stage: Stage, database: Database) -> None:
@@ -55,7 +56,7 @@ def test_a_hook_that_fails_changes_nothing_and_says_why(stage: Stage, database: 
     assert (run.status, stage.state()) == ("rolled-back", before)
     assert "could not set the new password: the server refused." in run.errors[0]
     assert "noise" not in run.errors[0]
-    assert database.password == b"good token"
+    assert database.password == OLD
 
 
 def test_a_database_that_is_not_there_yet_is_asked_again(stage: Stage, database: Database) -> None:
@@ -107,74 +108,59 @@ def test_neither_journal_nor_output_holds_the_value(
     assert done.returncode == 0, done.stderr
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert database.password not in kept + done.stdout + done.stderr
-    assert database.password != b"good token"
+    assert database.password != OLD
 
 
 # -- killed at every moment -----------------------------------------------------------------------
 
-HOOKED_KILLED = KILLED.replace("timeout=30)", "timeout=30, hook='redis:app')").replace(
-    '"create_secret",', '"create_secret", "remove_secret", "execute",'
-)
 # As without a hook, and the hook's intent, outcome and request.
 MOMENTS = 2 * (2 + 2 * 9 + 6)
-
-
-def kill_at(stage: Stage, moment: int, script: str = HOOKED_KILLED) -> bool:
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(moment), SERVER, APP],
-        env={**os.environ, **stage.env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode in (0, -9), done.stderr
-    return done.returncode == -9
-
-
-# After begin come the lock, the creation, the way back's waiting, the hook's intent.
-HOOK = range(19, 25)
-OTHERS = range(2, MOMENTS, 9)
+# After begin come the lock, the creation, the way back's waiting.
+HOOK_INTENT, HOOK_RUN, HOOK_OUTCOME = 19, 21, 23
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["resume", "rollback"])
-@pytest.mark.parametrize("moment", sorted({*HOOK, *OTHERS}))
+@pytest.mark.parametrize(
+    ("how", "moment"),
+    [("resume", moment) for moment in range(1, MOMENTS + 1)]
+    + [("rollback", moment) for moment in [*range(HOOK_INTENT - 6, HOOK_OUTCOME + 6), MOMENTS]],
+)
 def test_a_kill_never_leaves_a_password_that_nobody_knows(
-    stage: Stage, database: Database, moment: int, how: str
+    stage: Stage, database: Database, how: str, moment: int
 ) -> None:
     before = stage.state()
-    assert kill_at(stage, moment), "the run has fewer moments than the test believes"
+    killed = apply_in_a_process(stage.env, "rotate with a hook", moment)
+    assert killed, "the run has fewer moments than the test believes"
+    assert (database.password != OLD) is (moment > HOOK_RUN)
     runs = fleet().journal()
     if runs.empty:
-        assert (stage.state(), database.password) == (before, b"good token")
+        assert (stage.state(), database.password) == (before, OLD)
     elif how == "rollback":
         ended = fleet().rollback(runs["run"][0])
         assert ended.status == "rolled-back", ended.errors
-        assert (stage.state(), database.password) == (before, b"good token")
+        assert (stage.state(), database.password) == (before, OLD)
     else:
-        ended = fleet().resume(runs["run"][0])
-        assert ended.status == "done", ended.errors
+        if runs["status"][0] != "done":
+            ended = fleet().resume()
+            assert ended.status == "done", ended.errors
         assert stage.state() == rotated(before, stage.stack)
         assert database.password == database.value_of(f"{stage.stack}_token_v2")
 
 
-@pytest.mark.slow
 def test_the_moments_are_the_whole_run(stage: Stage) -> None:
-    assert not kill_at(stage, MOMENTS + 1)
+    assert not apply_in_a_process(stage.env, "rotate with a hook", MOMENTS + 1)
 
 
 @pytest.mark.slow
-def test_a_given_value_that_a_crash_lost_leads_back(stage: Stage, database: Database) -> None:
-    script = HOOKED_KILLED.replace(
-        'plan_rotate(\n    [(sys.argv[2], sys.argv[3], "token")], ',
-        'plan_insert(\n    sys.argv[3], "token", opskit.Secret("typed by hand"), options=',
-    )
-    assert script != HOOKED_KILLED
+@pytest.mark.parametrize("moment", range(HOOK_INTENT, HOOK_OUTCOME + 1))
+def test_a_given_value_that_a_crash_lost_leads_back(
+    stage: Stage, database: Database, moment: int
+) -> None:
     before = stage.state()
-    assert kill_at(stage, HOOK[3], script)
-    assert database.password == b"typed by hand"
+    assert apply_in_a_process(stage.env, "insert with a hook", moment)
+    assert (database.password == b"typed by hand") is (moment > HOOK_RUN)
 
     ended = fleet().resume()
     assert (ended.status, stage.state()) == ("rolled-back", before)
     assert "Insert it again" in ended.errors[0]
-    assert database.password == b"good token"
+    assert database.password == OLD
