@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,10 +40,9 @@ mkdir -p /var/run/postgresql && chown postgres /var/run/postgresql /data
 if [ ! -e /data/pg ]; then
   as_postgres $bin/initdb -N -D /data/pg -U shop --pwfile={_PASSWORD} -E UTF8 --locale=C \\
     --auth-local=trust --auth-host=scram-sha-256
-  echo 'host all all all scram-sha-256' >> /data/pg/pg_hba.conf
 fi
-as_postgres $bin/postgres -D /data/pg -c listen_addresses='*' -c fsync=off -c log_statement=all \\
-  -c unix_socket_directories=/var/run/postgresql 2>>/data/log
+as_postgres $bin/postgres -D /data/pg -c listen_addresses=127.0.0.1 -c fsync=off \\
+  -c log_statement=all -c unix_socket_directories=/var/run/postgresql 2>>/data/log
 """,
     login='PGPASSWORD=$p psql -X -w -h "$host" -U shop -d postgres -Atc "SELECT 1"',
 )
@@ -73,7 +71,7 @@ if [ ! -e /data/my ]; then
   first=--init-file=/data/init.sql
 fi
 mariadbd --no-defaults --user=mysql --datadir=/data/my --socket=/run/mysqld/mysqld.sock $first \\
-  --character-set-server=utf8mb4 --innodb-flush-log-at-trx-commit=0 --bind-address=0.0.0.0 \\
+  --character-set-server=utf8mb4 --innodb-flush-log-at-trx-commit=0 --bind-address=127.0.0.1 \\
   --general-log=1 --general-log-file=/data/log --log-bin=/data/binlog 2>>/data/err
 """,
     login='export MYSQL_PWD=$p; mariadb --default-character-set=utf8mb4 -h "$host" -u shop -e ""',
@@ -82,7 +80,7 @@ REDIS = Kind(
     program="redis-server",
     start=f"""
 umask 077
-redis-server --requirepass "$(cat {_PASSWORD})" --dir /data --save '' --bind 0.0.0.0
+redis-server --requirepass "$(cat {_PASSWORD})" --dir /data --save '' --bind 127.0.0.1
 """,
     login='REDISCLI_AUTH=$p redis-cli -h "$host" PING 2>/dev/null | grep -q PONG',
     refused_while_both=False,
@@ -97,7 +95,7 @@ def is_installed(kind: Kind) -> bool:
 
 @dataclass(slots=True)
 class Shop(Stage):
-    """An app that logs in to its database over an overlay network."""
+    """An app that logs in to its database over the engine's network."""
 
     kind: Kind = field(default=REDIS)
 
@@ -112,7 +110,6 @@ class Shop(Stage):
         write_contexts(self.root / "docker", {SERVER: self.host})
         for name, value in (("token", password), ("key", "the root's own")):
             self.engine.create_secret(f"{self.stack}_{name}_v1", value.encode(), {})
-        self.post("/networks/create", {"Name": f"{self.stack}_net", "Driver": "overlay"})
         self.run("db", f"set -e; {kind.start}", list(kind.environment))
         self.run("app", "exec sleep 100000", [])
         self.eventually(self.is_converged)
@@ -149,11 +146,11 @@ class Shop(Stage):
             "TaskTemplate": {
                 "ContainerSpec": container,
                 "RestartPolicy": {"Condition": "any", "Delay": 200_000_000},
-                "Networks": [{"Target": f"{self.stack}_net", "Aliases": [service]}],
+                # The engine's own network: containers come and go faster than in an overlay.
+                "Networks": [{"Target": "host"}],
             },
             "Mode": {"Replicated": {"Replicas": 1}},
             "UpdateConfig": {"Parallelism": 1, "Monitor": 300_000_000},
-            "EndpointSpec": {"Mode": "dnsrr"},
         }
         self.post("/services/create", spec)
 
@@ -170,29 +167,21 @@ class Shop(Stage):
         """Tell whether the app may log in, with a password or with what is in its file."""
         read = f"p=$(cat {_PASSWORD})" if password is None else "IFS= read -r p"
         stdin = b"" if password is None else password.encode() + b"\n"
-        return self.inside("app", f"{read}; host=db; {self.kind.login}", stdin)[0] == 0
+        return self.inside("app", f"{read}; host=127.0.0.1; {self.kind.login}", stdin)[0] == 0
 
     def logs(self) -> bytes:
         """Give everything that the database wrote down."""
         return self.inside("db", "cat /data/log /data/err /data/binlog* 2>/dev/null")[1]
 
     def clean_up(self) -> None:
-        """Remove the volumes and the network, once the tasks are gone."""
+        """Remove the volumes too, once the tasks are gone."""
         self.clean()
-        for path in (f"volumes/{self.stack}_db", f"volumes/{self.stack}_app",
-                     f"networks/{self.stack}_net"):  # fmt: skip
-            self.eventually(self.gone(path))
+        for service in ("db", "app"):
+            self.eventually(lambda name=f"{self.stack}_{service}": self.remove_volume(name))
 
-    def gone(self, path: str) -> Callable[[], bool]:
-        """Remove an object, and tell whether it is not there any more."""
-
-        def attempt() -> bool:
-            reply = self.transport.request(
-                Context(server=SERVER, host=self.host),
-                "DELETE",
-                f"/{path}",
-                deadline=Deadline(20),
-            )
-            return reply.status in (204, 404) or b"not found" in reply.body
-
-        return attempt
+    def remove_volume(self, name: str) -> bool:
+        """Remove a volume, and tell whether it is not there any more."""
+        path = f"/volumes/{name}"
+        context = Context(server=SERVER, host=self.host)
+        reply = self.transport.request(context, "DELETE", path, deadline=Deadline(20))
+        return reply.status in (204, 404)
