@@ -6,7 +6,7 @@ LOCK := .ci/requirements.lock
 JOBS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lab check lint unit bench lock clean
+.PHONY: demo test lab check lint unit bench js lock clean
 
 demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secrets and findings.
 	@$(BIN)/opskit demo
@@ -47,6 +47,9 @@ packages:  ## Real Docker Engine, sshd, pass, Chromium, databases: Debian packag
 .venv/dev: pyproject.toml $(LOCK) | .venv/python
 	$(PIP) install -q -c $(LOCK) -e '.[lab,dev]'
 	@touch $@ .venv/lab .venv/base
+
+js:  ## Make the forms' bundle anew after a change in opskit/widgets/js (needs npm).
+	cd opskit/widgets/js && npm ci --no-audit --no-fund && npm run build
 
 lock:  ## Renew the versions CI installs.
 	uv pip compile --quiet --universal --extra lab --extra dev --no-header --no-annotate -o $(LOCK) pyproject.toml

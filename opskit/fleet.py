@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_complete
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared
@@ -290,13 +290,19 @@ class Fleet:
                 )  # fmt: skip
         return columns.view(about(facts, "locks"))
 
-    def resume(self, run: str = "") -> Run:
-        """Carry on a run that stopped; the last unfinished one when none is named."""
-        return resume(run)
+    def resume(self, run: str = "", **settings: Any) -> Run:
+        """Carry on a run that stopped; the last unfinished one when none is named.
 
-    def rollback(self, run: str = "") -> Run:
-        """Undo a run, finished or not; the last unfinished one when none is named."""
-        return roll_back(run)
+        `settings` are those of `Plan.apply`: ``identity``, ``on_progress`` and the like.
+        """
+        return resume(run, **settings)
+
+    def rollback(self, run: str = "", **settings: Any) -> Run:
+        """Undo a run, finished or not; the last unfinished one when none is named.
+
+        `settings` are those of `Plan.apply`: ``identity``, ``on_progress`` and the like.
+        """
+        return roll_back(run, **settings)
 
     def _plan(self, options: Options | None, make: Callable[[Planner], PlanData]) -> Plan:
         chosen = replace(options or Options(), root=self.root)

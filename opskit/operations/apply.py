@@ -83,6 +83,8 @@ class Runner:
         Deadline of one call to an engine.
     on_progress
         Told of every step as it begins and ends, from worker threads.
+    on_made
+        Given a finished unit's new values by swarm name, from worker threads.
     outcomes
         How each unit ended, once it is over.
     """
@@ -97,6 +99,7 @@ class Runner:
     keep_going: bool = False
     seconds: float = 30.0
     on_progress: Callable[[Progressed], None] = _say_nothing
+    on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None
     stop: threading.Event = field(default_factory=threading.Event)
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
@@ -238,6 +241,7 @@ class Runner:
             if undone.error:
                 text += f" Undoing it failed too: {undone.error}"
             return Outcome(unit=number, status=undone.status, error=text)
+        self.on_made(unit, site.values)
         return Outcome(unit=number, status="done")
 
     def _backward(self, number: int, unit: Unit) -> Outcome:

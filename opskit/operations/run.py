@@ -12,7 +12,7 @@ import msgspec
 from opskit.errors import InputError
 from opskit.operations.apply import Progressed, Runner, load_plan
 from opskit.operations.journal import Journal, new_run_id
-from opskit.operations.plan import PlanData, changes_view, steps_view
+from opskit.operations.plan import PlanData, Unit, changes_view, steps_view
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
@@ -108,6 +108,7 @@ class Plan:
         keep_going: bool = False,
         identity: str = "",
         on_progress: Callable[[Progressed], None] = lambda _: None,
+        on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None,
     ) -> Run:
         """Carry the plan out.
 
@@ -121,6 +122,8 @@ class Plan:
             The claimed person, for lock and journal.
         on_progress
             Told of each step as it begins and ends, from worker threads.
+        on_made
+            Given a finished stack's new values by swarm name, to show them to one person once.
 
         Raises
         ------
@@ -140,6 +143,7 @@ class Plan:
                 max_parallel=max_parallel,
                 keep_going=keep_going,
                 on_progress=on_progress,
+                on_made=on_made,
             )
             return _ended(runner, runner.start())
 

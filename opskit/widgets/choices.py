@@ -1,0 +1,65 @@
+"""What a form offers to choose from, small enough to send to every browser."""
+
+# pandas ships partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from opskit.snapshot import Snapshot
+
+COLUMNS = ("server", "app", "recipe", "secret", "version", "state", "age_days")
+
+
+def app_choices(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """List each app with its declared secrets, their version, state and recipe's wishes."""
+    view = snapshot.secrets
+    rows = sorted(view.records(view["declared"]), key=lambda row: (row.server, row.app, row.secret))
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        one = found.setdefault(
+            (row.server, row.app),
+            {"server": row.server, "app": row.app, "recipe": _plain(row.recipe), "secrets": []},
+        )
+        one["secrets"].append(
+            {
+                "name": row.secret,
+                "version": _plain(row.version),
+                "state": _plain(row.state),
+                "age": _number(row.age_days),
+                "generate": bool(row.generate),
+                "length": _number(row.length),
+                "charset": _plain(row.charset),
+            }
+        )
+    return list(found.values())
+
+
+def table(snapshot: Snapshot) -> dict[str, Any]:
+    """Give the secrets view column by column; texts as numbers into a list of distinct ones."""
+    view = snapshot.secrets
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        if name == "age_days":
+            columns[name] = [_number(value) for value in view[name]]
+        else:
+            columns[name] = _encoded(view[name])
+    return {"rows": len(view), "columns": columns, "caption": view.caption}
+
+
+def _encoded(values: Iterable[Any]) -> dict[str, list[Any]]:
+    known: dict[str, int] = {}
+    codes = [known.setdefault(str(_plain(value) or ""), len(known)) for value in values]
+    return {"values": list(known), "codes": codes}
+
+
+def _plain(value: Any) -> Any:
+    return None if pd.isna(value) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return None if pd.isna(value) else round(float(value), 1)

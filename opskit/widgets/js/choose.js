@@ -1,0 +1,83 @@
+// Choosing an app and its secrets, and how values are made.
+import { h, labelled, state } from "./dom.js";
+
+const CHARSETS = [["", "as the recipe says"], ["default", "letters and digits"], ["hex", "hex"], ["safespecial", "letters, digits and -_."], ["special", "with special characters"]];
+const GENERATORS = [["", "characters"], ["words", "EFF words"], ["pwqgen", "pwqgen"], ["pwgen", "pwgen"]];
+const select = (options) => h("select", { class: "opskit-input" }, ...options.map(([value, text]) => h("option", { value }, text)));
+
+/** Which secrets of an app a form of this kind can do something with. */
+const suits = {
+  generate: (secret) => ["missing", "undeployed"].includes(secret.state),
+  rotate: (secret) => secret.generate && secret.state !== "missing",
+};
+
+export function appChooser(kind, apps, chosen) {
+  let current = null;
+  const search = h("input", { type: "search", class: "opskit-input", placeholder: "server or app …" });
+  const list = h("select", { class: "opskit-input opskit-list", size: 7 });
+  const secrets = h("div", { class: "opskit-secrets" });
+  const many = kind !== "insert";
+
+  function fill() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const shown = apps.map((app, place) => [app, place]).filter(([app]) => {
+      const text = `${app.server} ${app.app} ${app.recipe ?? ""}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+    list.replaceChildren(...shown.map(([app, place]) => h("option", { value: place, title: `${app.app} on ${app.server}` }, `${app.app} · ${app.server}`)));
+    const still = shown.find(([app]) => app === current) ?? shown[0];
+    if (still) list.value = still[1];
+    pick();
+  }
+  function pick() {
+    const app = apps[list.value] ?? null;
+    if (app === current && secrets.childElementCount) return;
+    current = app;
+    if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, "No app fits."));
+    secrets.replaceChildren(...app.secrets.map((secret) => {
+      const able = suits[kind]?.(secret) ?? true;
+      const preset = chosen.secret ? secret.name === chosen.secret : kind === "generate" && able && secret.generate;
+      const box = h("input", { type: many ? "checkbox" : "radio", name: "opskit-secret", value: secret.name, disabled: !able && many, checked: preset });
+      const wish = secret.generate ? (secret.length ? `${secret.length} characters` : "") : "not generated";
+      return h("label", { class: "opskit-choice", title: secret.name }, box,
+        h("span", { class: "opskit-name" }, secret.name), h("span", { class: "opskit-version" }, secret.version ?? ""),
+        state(secret.state), h("span", { class: "opskit-hint" }, [wish, secret.age === null ? "" : `${Math.round(secret.age)} days`].filter(Boolean).join(", ")));
+    }));
+  }
+  search.addEventListener("input", fill);
+  list.addEventListener("change", pick);
+  const preset = apps.findIndex((app) => app.app === chosen.app || `${app.server}/${app.app}` === chosen.app);
+  if (preset >= 0) current = apps[preset];
+  const start = current;
+  current = null;
+  fill();
+  if (start) { list.value = apps.indexOf(start); pick(); }
+  const element = h("div", { class: "opskit-columns" },
+    h("div", {}, labelled("Search apps", search), labelled("App", list)),
+    h("fieldset", { class: "opskit-set" }, h("legend", {}, many ? "Secrets" : "Secret"), secrets));
+  return {
+    element,
+    chosen: () => [...secrets.querySelectorAll("input:checked")].map((box) => [current.server, current.app, box.value]),
+  };
+}
+
+export function optionFields(kind) {
+  const length = h("input", { type: "number", min: 1, max: 4096, class: "opskit-input opskit-short", placeholder: "recipe's" });
+  const charset = select(CHARSETS);
+  const generator = select(GENERATORS);
+  const keep = h("input", { type: "number", min: 0, max: 99, value: 1, class: "opskit-input opskit-short" });
+  const pass = h("input", { type: "checkbox" });
+  const noHook = h("input", { type: "checkbox" });
+  const makes = ["browse", "rotate", "generate"].includes(kind);
+  const switches = ["browse", "rotate", "insert"].includes(kind);
+  const element = h("div", { class: "opskit-row opskit-options" },
+    makes && labelled("Length", length), makes && labelled("Characters", charset), makes && labelled("Made by", generator),
+    kind === "prune" && labelled("Keep back", keep),
+    kind !== "prune" && h("label", {}, pass, " Keep pass in step"),
+    switches && h("label", { title: "The database keeps its old password inside, whatever the file says." }, noHook, " Database passwords too"));
+  return {
+    element,
+    options: () => ({ length: Number(length.value) || null, charset: charset.value, generator: generator.value, use_pass: pass.checked, no_hook: noHook.checked }),
+    keep: () => Number(keep.value),
+  };
+}

@@ -1,0 +1,38 @@
+// Small helpers to build DOM; text is only ever set as text.
+
+let serial = 0;
+
+/** Make an element; `on*` attributes are listeners, `false` and `null` ones are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (name in element && typeof value === "boolean") element[name] = value;
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const uid = () => `opskit-${++serial}`;
+
+/** A labelled control. */
+export function labelled(text, control, hint = "") {
+  control.id ||= uid();
+  const note = hint ? h("span", { class: "opskit-hint", id: uid() }, hint) : null;
+  if (note) control.setAttribute("aria-describedby", note.id);
+  return h("div", { class: "opskit-field" }, h("label", { for: control.id }, text), control, note);
+}
+
+export const button = (text, onclick, kind = "") =>
+  h("button", { type: "button", class: `opskit-button ${kind}`, onclick }, text);
+
+/** A person's initials on their colour, as JupyterLab shows them. */
+export function badge(person) {
+  const element = h("span", { class: "opskit-badge", title: `${person.name} (claimed)`, "aria-hidden": "true" }, person.initials || "?");
+  if (person.color) element.style.background = person.color;
+  return element;
+}
+
+export const state = (name) => h("span", { class: `opskit-state opskit-state-${name || "unknown"}` }, name || "not read");

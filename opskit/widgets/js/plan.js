@@ -1,0 +1,43 @@
+// A plan as it will be applied, its approvals and its confirmation.
+import { badge, button, h, labelled } from "./dom.js";
+
+const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["bits", "Bits"], ["undone_by", "Undone by"]];
+const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
+
+function table(columns, rows, label) {
+  const used = columns.filter(([name]) => rows.some((row) => row[name] !== "" && row[name] !== null));
+  return h("div", { class: "opskit-tablebox", tabindex: 0, role: "region", "aria-label": label },
+    h("table", { class: "opskit-table" },
+      h("thead", {}, h("tr", {}, ...used.map(([, title]) => h("th", { scope: "col" }, title)))),
+      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...used.map(([name]) => {
+        const value = row[name];
+        const text = typeof value === "number" ? String(Math.round(value)) : String(value ?? "");
+        return h("td", { title: text, class: `opskit-p-${name}` }, text);
+      }))))));
+}
+
+export function planView(now, { apply, approve, back }) {
+  const { plan, needed, approvals } = now;
+  const restarts = new Set(plan.changes.flatMap((row) => String(row.restarts || "").split(", ").filter(Boolean).map((name) => `${row.app} ${name}`)));
+  const word = plan.confirm;
+  const typed = h("input", { type: "text", class: "opskit-input", autocomplete: "off", spellcheck: "false" });
+  const enough = () => approvals.length >= needed;
+  const go = button("Apply", () => apply(plan.digest, typed.value), "opskit-primary");
+  const check = () => { go.disabled = !enough() || (word && typed.value !== word); };
+  typed.addEventListener("input", check);
+  check();
+  const impact = word
+    ? "This cannot be undone: the values cannot be read back."
+    : restarts.size ? `Restarts ${restarts.size === 1 ? [...restarts][0] : `${restarts.size} services`}.` : "Restarts nothing.";
+  return h("div", {},
+    table(CHANGES, plan.changes, "Changes"),
+    h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
+    h("p", { class: word ? "opskit-warning" : "opskit-impact", title: [...restarts].join(", ") || false }, impact),
+    needed > 0 && h("p", { class: "opskit-approvals", "aria-live": "polite" },
+      `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),
+      approvals.length ? "" : "nobody yet"),
+    word && labelled(`Type ${word} to confirm`, typed),
+    h("div", { class: "opskit-row opskit-actions" }, needed > 0 && button("Approve", () => approve(plan.digest)), go,
+      back && button("Back", back, "opskit-quiet"),
+      h("span", { class: "opskit-hint opskit-digest", title: plan.digest }, `plan ${plan.digest.slice(0, 12)}`)));
+}

@@ -1,0 +1,82 @@
+// The steps of a run as they happen, and what came of them.
+import { button, h } from "./dom.js";
+
+const SIGNS = { running: "…", done: "✓", failed: "✗" };
+
+export function progressList() {
+  const list = h("ol", { class: "opskit-steps", "aria-label": "Steps", tabindex: 0 });
+  const begun = new Map();
+  let last = [];
+  function show(steps) {
+    last = steps;
+    if (steps.length < list.childElementCount) { list.replaceChildren(); begun.clear(); }
+    const atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 8;
+    steps.forEach((step, place) => {
+      const line = list.children[place] ?? list.appendChild(h("li"));
+      const seen = `${step.status}${step.error}`;
+      if (line.dataset.seen === seen) return;
+      line.dataset.seen = seen;
+      if (!begun.has(place)) begun.set(place, Date.now());
+      const what = `${step.phase === "undo" ? "undo " : ""}${step.action}`;
+      line.className = `opskit-step opskit-${step.status}`;
+      line.replaceChildren(
+        h("span", { class: "opskit-sign", "aria-label": step.status }, SIGNS[step.status] ?? ""),
+        h("span", { class: "opskit-app", title: step.app }, step.app), h("span", { class: "opskit-action" }, what),
+        h("span", { class: "opskit-subject", title: step.subject }, step.subject),
+        h("span", { class: "opskit-time" }, step.status === "running" ? "" : `${step.seconds.toFixed(1)} s`),
+        step.error ? h("span", { class: "opskit-step-error" }, step.error) : "");
+    });
+    if (atEnd) list.scrollTop = list.scrollHeight;
+  }
+  function tick() {
+    last.forEach((step, place) => {
+      if (step.status !== "running" || !list.children[place]) return;
+      const seconds = Math.round((Date.now() - begun.get(place)) / 1000);
+      list.children[place].querySelector(".opskit-time").textContent = `${seconds} s`;
+    });
+  }
+  return { element: list, show, tick };
+}
+
+const WORDS = {
+  done: "Done.",
+  "rolled-back": "Rolled back: everything is as it was.",
+  "partly-rolled-back": "Partly rolled back: some stacks are done, some are as they were.",
+  failed: "Failed. What could not be undone is named below.",
+  interrupted: "Interrupted. Finish or undo it.",
+};
+
+export function resultView(result, { tab, resume, rollback, reveal, again }) {
+  const open = ["failed", "interrupted"].includes(result.status);
+  const undoable = open || ["done", "partly-rolled-back"].includes(result.status);
+  const counted = Object.entries(result.stacks).map(([status, count]) => `${count} ${status}`).join(", ");
+  const shown = h("div", { class: "opskit-revealed" });
+  const mine = result.tab === tab ? result.revealable : [];
+  return {
+    shown,
+    element: h("div", { class: "opskit-result" },
+      h("p", { role: "status", class: `opskit-outcome opskit-outcome-${result.status}` }, WORDS[result.status] ?? result.status),
+      h("p", { class: "opskit-hint" }, `run ${result.run} · stacks: ${counted}`),
+      result.errors.length ? h("ul", { class: "opskit-errors" }, ...result.errors.map((error) => h("li", {}, error))) : "",
+      mine.length ? h("div", { class: "opskit-row" }, h("span", {}, "New values, for you only and once:"),
+        ...mine.map((name) => { const one = button(`Reveal ${name.split("/")[1]}`, () => { one.disabled = true; reveal(name); }, "opskit-quiet"); return one; })) : "",
+      shown,
+      h("div", { class: "opskit-row opskit-actions" },
+        open && button("Resume", () => resume(result.run), "opskit-primary"),
+        undoable && button("Roll back", () => rollback(result.run)),
+        again && button("Another one", again, "opskit-quiet"))),
+  };
+}
+
+/** One revealed value: hidden until shown, gone for good when dismissed. */
+export function revealed(name, bytes) {
+  let text = new TextDecoder().decode(bytes);
+  bytes.fill(0);
+  const value = h("input", { type: "password", class: "opskit-input", readonly: "", "aria-label": `New value of ${name}`, autocomplete: "off" });
+  value.value = text;
+  const element = h("div", { class: "opskit-row" }, h("span", { class: "opskit-label" }, name), value,
+    button("Show", () => { value.type = value.type === "password" ? "text" : "password"; }, "opskit-quiet"),
+    button("Copy", () => navigator.clipboard.writeText(text), "opskit-quiet"),
+    button("Forget", () => { text = value.value = ""; element.remove(); }, "opskit-quiet"));
+  return element;
+}

@@ -1,0 +1,360 @@
+"""What a form is doing, without any browser: its state, and what each click makes of it.
+
+A form has one state, held here and shown alike in every browser. A click is a message with the
+person and the tab it came from. Work happens in a thread of the form's own; a click that does not
+fit the state any more, such as the second half of a double click, does nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import msgspec
+
+from opskit.errors import InputError, OpskitError
+from opskit.operations.apply import Progressed
+from opskit.operations.plan import Unit
+from opskit.operations.run import Plan, Run, open_journal
+from opskit.secrets.redact import redact
+from opskit.secrets.sealed import Sealer, seal
+from opskit.secrets.value import Secret
+from opskit.widgets.choices import app_choices, table
+from opskit.widgets.person import Person, read_person
+from opskit.widgets.planning import Kind, make_plan, options_from
+
+Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
+Send = Callable[[dict[str, Any]], None]
+
+SEALER = Sealer()
+"""One key pair for all forms of this process."""
+
+_REVEAL_S = 600.0
+"""How long a new value waits to be revealed to the tab that made it."""
+
+
+@dataclass(slots=True)
+class _Made:
+    """A new value, for the one tab that asked for it."""
+
+    value: Secret
+    tab: str
+    until: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """The state of one form.
+
+    Parameters
+    ----------
+    fleet
+        Where plans come from.
+    kind
+        What the form does.
+    publish
+        Called after every change of `state` or `steps`, from any thread.
+    preselected
+        What is chosen at the start: ``app``, ``secret``, or ``rows`` to plan at once.
+    needed
+        How many different people must approve before it may be applied.
+    plan
+        A plan to begin with.
+    """
+
+    fleet: Any
+    kind: Kind
+    publish: Callable[[], None]
+    preselected: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    needed: int = 0
+    plan: Plan | None = None
+    state: dict[str, Any] = field(init=False)
+    steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    rows: dict[str, Any] = field(default_factory=dict[str, Any])
+    _made: dict[str, _Made] = field(default_factory=dict[str, _Made])
+    _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, "opskit-form")
+    )
+
+    def __post_init__(self) -> None:
+        self.state = {
+            "kind": self.kind,
+            "phase": "loading",
+            "view": 0,
+            "apps": [],
+            "chosen": {key: self.preselected.get(key, "") for key in ("app", "secret")},
+            "missing": "",
+            "plan": None,
+            "needed": self.needed,
+            "approvals": [],
+            "by": None,
+            "result": None,
+            "unfinished": None,
+            "error": "",
+        }
+
+    def begin(self) -> None:
+        """Read the fleet, and plan at once what was preselected whole."""
+        if self.plan is not None:
+            self._show_plan(self.plan)
+            self.publish()
+            return
+        self._threads.submit(self._guarded, self._load, "choose")
+
+    def handle(self, message: Mapping[str, Any], send: Send) -> None:
+        """Act on a click.
+
+        Parameters
+        ----------
+        message
+            From a browser: not to be trusted in any part.
+        send
+            Gives every browser a message; what only one may read is sealed to it.
+        """
+        who = read_person(message.get("who"))
+        match message.get("type"):
+            case "plan":
+                self._start(("choose", "ended"), "planning", who, lambda: self._plan(message))
+            case "apply":
+                if self._may_apply(message):
+                    tab = str(message.get("tab"))
+                    self._start(("planned",), "running", who, lambda: self._apply(who, tab))
+            case "approve":
+                self._approve(message, who)
+            case "back":
+                self._start(("planned", "ended"), "loading", who, self._load)
+            case "resume" | "rollback" as how:
+                run = str(message.get("run"))
+                phases = ("choose", "ended", "planned")
+                self._start(phases, "running", who, lambda: self._finish(how, run, who))
+            case "reveal":
+                self._reveal(message, send)
+            case _:
+                pass
+
+    # -- what a click starts --------------------------------------------------------------
+
+    def _start(
+        self, before: tuple[Phase, ...], after: Phase, who: Person, work: Callable[[], None]
+    ) -> None:
+        with self._lock:
+            was: Phase = self.state["phase"]
+            if was not in before:
+                return
+            self._set(phase=after, by=who.to_json(), error="")
+        back: Phase = was if was != "ended" else "choose"
+        self._threads.submit(self._guarded, work, back)
+
+    def _guarded(self, work: Callable[[], None], back: Phase) -> None:
+        try:
+            work()
+        except OpskitError as error:
+            self._set(phase=back, error=redact(str(error)))
+        except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
+            what = f"opskit met a fault ({type(error).__name__}: {error}). Please report it."
+            self._set(phase=back, error=redact(what))
+
+    def _load(self) -> None:
+        snapshot = self.fleet.snapshot()
+        if self.kind == "browse":
+            self.rows = table(snapshot)
+        else:
+            self.state["apps"] = app_choices(snapshot)
+        caption = snapshot.secrets.caption
+        with open_journal() as journal:
+            open_run = journal.last_unfinished()
+        unfinished = None
+        if open_run is not None:
+            unfinished = {
+                "run": open_run.run,
+                "kind": open_run.kind,
+                "status": open_run.status,
+                "identity": open_run.identity or open_run.actor,
+            }
+        missing = caption.partition(" · ")[2]
+        self._set(
+            phase="choose", plan=None, result=None, approvals=[], missing=missing,
+            unfinished=unfinished,
+        )  # fmt: skip
+        if self.preselected.get("rows"):
+            rows, self.preselected = self.preselected["rows"], {}
+            self._set(phase="planning")
+            self._show_plan(make_plan(self.fleet, self.kind, rows, options_from({})))
+
+    def _plan(self, message: Mapping[str, Any]) -> None:
+        options = options_from(message.get("options"))
+        value = None
+        if self.kind == "insert":
+            value = SEALER.open(message.get("sealed"), purpose="insert")
+        chosen = self._chosen(message)
+        keep = message.get("keep")
+        plan = make_plan(
+            self.fleet, self.kind, chosen, options, value=value,
+            keep=keep if isinstance(keep, int) else 1,
+        )  # fmt: skip
+        self._show_plan(plan)
+
+    def _chosen(self, message: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        try:
+            rows = msgspec.convert(message.get("rows"), list[tuple[str, str, str]])
+        except msgspec.ValidationError:
+            rows = []
+        if not rows:
+            raise InputError("nothing is selected.", remedy="Choose an app and secrets of it.")
+        return list(dict.fromkeys(rows))
+
+    def _show_plan(self, plan: Plan) -> None:
+        self.plan = plan
+        shown: dict[str, Any] = {
+            "digest": plan.digest,
+            "changes": _records(plan.changes),
+            "calls": _records(plan.calls),
+            "confirm": _confirm_word(plan, self.kind),
+        }
+        self._set(phase="planned", plan=shown, approvals=self._approvals(plan))
+
+    def _may_apply(self, message: Mapping[str, Any]) -> bool:
+        shown = self.state["plan"]
+        if shown is None or message.get("digest") != shown["digest"]:
+            return False
+        if shown["confirm"] and message.get("confirm") != shown["confirm"]:
+            self._set(error=f"Type {shown['confirm']} to confirm.")
+            return False
+        return len(self.state["approvals"]) >= self.needed
+
+    def _apply(self, who: Person, tab: str) -> None:
+        assert self.plan is not None, "only a shown plan is applied"
+        plan = self.plan
+        self._clear_steps()
+        self._set(result=None)
+
+        def made(unit: Unit, values: Mapping[str, Secret]) -> None:
+            until = time.monotonic() + _REVEAL_S
+            for name, value in values.items():
+                self._made[f"{unit.server}/{name}"] = _Made(value, tab, until)
+
+        run = plan.apply(identity=str(who), on_progress=self._progressed, on_made=made)
+        self.plan = None
+        self._ended(run, tab if self.kind != "insert" else "")
+
+    def _finish(self, how: str, run: str, who: Person) -> None:
+        self._clear_steps()
+        act = self.fleet.resume if how == "resume" else self.fleet.rollback
+        self._ended(act(run, identity=str(who), on_progress=self._progressed), "")
+
+    def _ended(self, run: Run, tab: str) -> None:
+        result = {
+            "run": run.id,
+            "status": run.status,
+            "stacks": dict(run.stacks),
+            "errors": [redact(error) for error in run.errors],
+            "revealable": sorted(self._made) if tab else [],
+            "tab": tab,
+        }
+        self._set(phase="ended", result=result, unfinished=None)
+
+    def _approve(self, message: Mapping[str, Any], who: Person) -> None:
+        with self._lock:
+            if self.plan is None or self.state["phase"] != "planned":
+                return
+            if message.get("digest") != self.plan.digest:
+                return
+            known = {one["username"] for one in self.state["approvals"]}
+            if who.username in known or who.username == "unknown":
+                return
+            try:
+                with open_journal() as journal:
+                    journal.approve(self.plan.digest, str(who), "browser")
+            except OpskitError as error:
+                self._set(error=redact(str(error)))
+                return
+            self._set(approvals=[*self.state["approvals"], who.to_json()])
+
+    def _approvals(self, plan: Plan) -> list[dict[str, str]]:
+        if not self.needed:
+            return []
+        with open_journal() as journal:
+            given = journal.approvals(plan.digest)
+        found = {one.identity: one for one in given}
+        return [
+            {"username": name.rpartition("(")[2].rstrip(")"), "name": name.partition(" (")[0],
+             "initials": name[:1].upper(), "color": ""}
+            for name in found
+        ]  # fmt: skip
+
+    def _reveal(self, message: Mapping[str, Any], send: Send) -> None:
+        name, tab, key = message.get("name"), message.get("tab"), message.get("tab_key")
+        with self._lock:
+            made = self._made.get(str(name))
+            if made is None or made.tab != tab or not isinstance(key, dict):
+                return
+            del self._made[str(name)]
+            result = self.state["result"]
+            if result is not None:
+                left = [one for one in result["revealable"] if one in self._made]
+                self._set(result={**result, "revealable": left})
+        if time.monotonic() > made.until:
+            self._set(error="The value waited too long to be revealed. Rotate again if needed.")
+            return
+        try:
+            public = cast("dict[str, object]", key)
+            sealed = seal(made.value, public, purpose="reveal")
+        except OpskitError as error:
+            self._set(error=redact(str(error)))
+            return
+        send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
+
+    # -- what is shown --------------------------------------------------------------------
+
+    def _progressed(self, step: Progressed) -> None:
+        line = {
+            "app": step.app,
+            "action": step.action,
+            "subject": redact(step.subject),
+            "phase": step.phase,
+            "status": step.status,
+            "seconds": round(step.seconds, 1),
+            "error": redact(step.error),
+        }
+        with self._lock:
+            key = (step.unit, step.step, step.phase)
+            if key in self._index:
+                self.steps[self._index[key]] = line
+            else:
+                self._index[key] = len(self.steps)
+                self.steps.append(line)
+        self.publish()
+
+    def _clear_steps(self) -> None:
+        with self._lock:
+            self.steps.clear()
+            self._index.clear()
+            self._made.clear()
+
+    def _set(self, **changes: Any) -> None:
+        with self._lock:
+            moved = changes.get("phase", self.state["phase"]) != self.state["phase"]
+            view = self.state["view"] + (1 if moved or "plan" in changes else 0)
+            self.state = {**self.state, **changes, "view": view}
+        self.publish()
+
+
+def _records(view: Any) -> list[dict[str, Any]]:
+    flat: Any = view.flat().astype(object)
+    records: list[dict[str, Any]] = flat.where(flat.notna(), "").to_dict("records")
+    return records
+
+
+def _confirm_word(plan: Plan, kind: Kind) -> str:
+    """Say what must be typed before values are gone for good: the app, or how many they are."""
+    if kind not in ("remove", "prune"):
+        return ""
+    apps = {unit.app for unit in plan.data.units}
+    count = sum(len(unit.changes) for unit in plan.data.units)
+    return apps.pop() if len(apps) == 1 else f"{kind} {count}"

@@ -1,0 +1,182 @@
+"""A real JupyterLab with jupyter-collaboration, and people at their browsers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@dataclass(slots=True, kw_only=True)
+class Lab:
+    """A running JupyterLab.
+
+    Parameters
+    ----------
+    folder
+        Its notebooks.
+    state
+        Everything else it and its kernels write.
+    """
+
+    folder: Path
+    state: Path
+    environment: Mapping[str, str]
+    port: int = 0
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What the server and its kernels print."""
+        return self.state / "server.log"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.state.mkdir(parents=True, exist_ok=True)
+        settings = [
+            "--no-browser", "--allow-root", f"--port={self.port}", "--port-retries=0",
+            "--ip=127.0.0.1", f"--IdentityProvider.token={self.token}",
+            f"--ServerApp.root_dir={self.folder}", "--LabApp.expose_app_in_browser=True",
+            f"--SQLiteYStore.db_path={self.state / 'ystore.db'}",
+        ]  # fmt: skip
+        places = {
+            name: str(self.state / name.lower())
+            for name in (
+                "JUPYTER_CONFIG_DIR",
+                "JUPYTER_DATA_DIR",
+                "JUPYTER_RUNTIME_DIR",
+                "IPYTHONDIR",
+            )
+        }
+        settings_of = self.state / "settings" / "@jupyterlab" / "apputils-extension"
+        settings_of.mkdir(parents=True)
+        (settings_of / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+        places["JUPYTERLAB_SETTINGS_DIR"] = str(self.state / "settings")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", *settings],
+                env={**os.environ, **self.environment, **places},
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait()
+
+    def _wait(self) -> None:
+        until = time.monotonic() + 40
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url('api')}", timeout=2).close()
+                return
+            except OSError:
+                assert time.monotonic() < until, self.log.read_text()[-3000:]
+                time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop it and its kernels."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def url(self, path: str) -> str:
+        """Give an address of it, with its token."""
+        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
+
+    def write(self, name: str, *cells: str) -> str:
+        """Write a notebook and give its name."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        nbformat.write(notebook, self.folder / name)
+        return name
+
+
+@dataclass(slots=True, kw_only=True)
+class Person:
+    """Somebody at a browser, and all that passed through its websockets."""
+
+    context: BrowserContext
+    page: Page
+    frames: list[bytes] = field(default_factory=list[bytes])
+
+    def open(self, lab: Lab, notebook: str) -> None:
+        """Open a notebook and wait until its kernel is there."""
+        # In a workspace of their own, so that no notebook of somebody else is restored.
+        space = f"lab/workspaces/{id(self)}{time.monotonic_ns()}/tree/{notebook}"
+        self.page.goto(lab.url(space))
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=40_000)
+        self.page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+            " === 'idle'",
+            timeout=40_000,
+        )
+
+    def run_all(self) -> None:
+        """Run every cell."""
+        self.command("notebook:run-all-cells")
+
+    def command(self, name: str) -> None:
+        """Carry out one of JupyterLab's commands."""
+        self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
+
+    @property
+    def form(self) -> Locator:
+        """The form that is shown."""
+        return self.page.locator(".opskit-form").first
+
+    def button(self, name: str) -> Locator:
+        """A button of the form."""
+        return self.form.get_by_role("button", name=name, exact=True)
+
+    @property
+    def name(self) -> str:
+        """Who the server says they are."""
+        return self.page.evaluate(
+            "async () => (await (await fetch('/api/me')).json()).identity.display_name"
+        )
+
+
+@contextmanager
+def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
+    """Give somebody a browser of their own."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 950}, color_scheme="dark" if dark else "light"
+    )
+    page = context.new_page()
+    person = Person(context=context, page=page)
+
+    def heard(frame: bytes | str) -> None:
+        person.frames.append(frame if isinstance(frame, bytes) else frame.encode())
+
+    def opened(websocket: object) -> None:
+        websocket.on("framesent", heard)  # type: ignore[attr-defined]
+        websocket.on("framereceived", heard)  # type: ignore[attr-defined]
+
+    page.on("websocket", opened)
+    yield person
+    context.close()

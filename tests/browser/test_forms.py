@@ -1,0 +1,151 @@
+"""The forms in a real JupyterLab on a real swarm, with two people at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from tests.browser.lab import Lab, Person
+
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+
+START = "import opskit, opskit.forms as forms\nfleet = opskit.Fleet.from_abra()"
+APP = "id.coop.example"
+WAIT = 45_000
+
+
+@pytest.fixture(autouse=True)
+def _see_the_fleet(use: Callable[[DockerdFleet], Path], sample: DockerdFleet) -> None:
+    use(sample)
+
+
+def versions(app: str, secret: str) -> dict[str, str]:
+    rows = opskit.Fleet.from_abra().snapshot().secrets
+    chosen = rows.query(f"app == {app!r} and secret == {secret!r}")
+    return dict(zip(chosen["version"], chosen["state"], strict=True))
+
+
+def plan_a_rotation(lab: Lab, name: str, person: Person, cell: str) -> str:
+    notebook = lab.write(f"{name}.ipynb", START, cell)
+    person.open(lab, notebook)
+    person.run_all()
+    person.button("Rotate").click(timeout=WAIT)
+    person.button("Apply").wait_for(timeout=WAIT)
+    return notebook
+
+
+def test_one_rotates_while_another_watches_and_rolls_it_back(
+    lab: Lab, alice: Person, bob: Person
+) -> None:
+    cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    notebook = plan_a_rotation(lab, "together", alice, cell)
+    before = versions(APP, "admin_password")
+    assert "Restarts id.coop.example app." in alice.form.inner_text()
+    bob.open(lab, notebook)
+    bob.button("Apply").wait_for(timeout=WAIT)
+    alice.button("Apply").dblclick()
+    bob.form.get_by_text("Running").wait_for(timeout=WAIT)
+    for person in (alice, bob):
+        person.form.get_by_text("Done.").wait_for(timeout=WAIT)
+    assert alice.form.get_by_role("button", name="Reveal").count() == 1
+    assert bob.form.get_by_role("button", name="Reveal").count() == 0
+    assert alice.name in bob.form.inner_text()
+    assert versions(APP, "admin_password") != before
+
+    bob.button("Roll back").click()
+    for person in (alice, bob):
+        person.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
+    assert bob.name in alice.form.inner_text()
+    assert versions(APP, "admin_password") == before
+    newest = opskit.Fleet.from_abra().journal().iloc[-1]
+    assert newest["status"] == "rolled-back"
+    assert bob.name in newest["identity"]
+
+
+def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
+    lab: Lab, alice: Person
+) -> None:
+    cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    notebook = plan_a_rotation(lab, "reloaded", alice, cell)
+    alice.button("Apply").click()
+    alice.form.get_by_text("Running").wait_for(timeout=WAIT)
+    alice.context.set_offline(True)
+    alice.page.wait_for_timeout(3000)
+    alice.context.set_offline(False)
+    alice.open(lab, notebook)
+    alice.form.get_by_text("Done.").wait_for(timeout=WAIT)
+
+
+def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it(
+    lab: Lab, alice: Person
+) -> None:
+    cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    plan_a_rotation(lab, "restarted", alice, cell)
+    before = versions(APP, "admin_password")
+    alice.button("Apply").click()
+    alice.form.get_by_text("switch-service").wait_for(timeout=WAIT)
+    alice.command("notebook:interrupt-kernel")
+    alice.page.wait_for_timeout(500)
+    assert alice.form.get_by_text("Running").count() == 1
+    alice.page.evaluate(
+        "async () => { const c = window.jupyterapp.shell.currentWidget.sessionContext;"
+        " await c.session.kernel.restart(); }"
+    )
+    alice.page.wait_for_timeout(1000)
+    alice.run_all()
+    alice.form.get_by_text("did not finish: crashed").wait_for(timeout=WAIT)
+    alice.button("Roll back").first.click()
+    alice.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
+    assert versions(APP, "admin_password") == before
+
+
+def test_two_people_approve_before_a_plan_can_be_applied(
+    lab: Lab, alice: Person, bob: Person
+) -> None:
+    notebook = lab.write(
+        "approved.ipynb",
+        START,
+        f"plan = fleet.plan_rotate([('coop.example', {APP!r}, 'admin_password')])",
+        "forms.approve(plan, needed=2)",
+    )
+    alice.open(lab, notebook)
+    alice.run_all()
+    alice.button("Approve").click(timeout=WAIT)
+    alice.form.get_by_text("Approved by 1 of 2").wait_for(timeout=WAIT)
+    assert alice.button("Apply").is_disabled()
+    bob.open(lab, notebook)
+    bob.button("Approve").click(timeout=WAIT)
+    alice.form.get_by_text("Approved by 2 of 2").wait_for(timeout=WAIT)
+    alice.button("Apply").click()
+    bob.form.get_by_text("Done.").wait_for(timeout=WAIT)
+
+
+def test_rows_are_searched_selected_and_rotated_in_the_table(lab: Lab, alice: Person) -> None:
+    notebook = lab.write("browsed.ipynb", START, "forms.browse(fleet)")
+    alice.open(lab, notebook)
+    alice.run_all()
+    alice.form.get_by_label("Search").fill("id.coop.example admin", timeout=WAIT)
+    alice.form.get_by_label("State", exact=True).select_option("current")
+    alice.form.get_by_label("Select all rows shown").check()
+    alice.button("Rotate selected…").click()
+    alice.button("Apply").wait_for(timeout=WAIT)
+    assert "admin_password" in alice.form.inner_text()
+
+
+def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> None:
+    notebook = lab.write(
+        "faulty.ipynb",
+        START,
+        "fleet.plan_rotate = None\nforms.rotate(fleet, app='id.coop.example')",
+    )
+    alice.open(lab, notebook)
+    alice.run_all()
+    alice.form.locator(".opskit-secrets input:not(:disabled)").first.check(timeout=WAIT)
+    alice.button("Rotate").click()
+    alice.form.get_by_role("alert").wait_for(timeout=WAIT)
+    assert "TypeError" in alice.form.get_by_role("alert").inner_text()
+    assert alice.button("Rotate").is_enabled()

@@ -1,0 +1,231 @@
+"""What a form does with clicks, without a browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc import jwe
+from joserfc.jwe import JWERegistry
+from joserfc.jwk import ECKey
+
+import opskit
+from opskit.secrets.sealed import seal
+from opskit.secrets.value import Secret
+from opskit.widgets.person import NOBODY, read_person
+from opskit.widgets.session import SEALER, Session
+from tests.operations.stage import APP, SERVER, Stage, staged
+
+ADA = {"username": "ada", "name": "Ada", "initials": "A", "color": "#123456"}
+BEN = {"username": "ben", "name": "Ben"}
+QUICK = opskit.Options(stable=0, timeout=30)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setattr("opskit.widgets.session.options_from", lambda _: QUICK)
+    for made in staged(tmp_path, embedded_host, monkeypatch):
+        made.set_up()
+        yield made
+
+
+class Desk:
+    """A session, and everything it sent."""
+
+    def __init__(self, kind: str, **more: Any) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.published = 0
+        self.session = Session(fleet=opskit.Fleet.from_abra(), kind=kind, publish=self.note, **more)  # type: ignore[arg-type]
+        self.session.begin()
+
+    def note(self) -> None:
+        self.published += 1
+
+    def click(self, type: str, who: Any = ADA, tab: str = "ada-1", **more: Any) -> None:  # noqa: A002
+        self.session.handle({"type": type, "who": who, "tab": tab, **more}, self.sent.append)
+
+    def until(self, phase: str) -> dict[str, Any]:
+        end = time.monotonic() + 20
+        while self.session.state["phase"] != phase:
+            assert time.monotonic() < end, self.session.state
+            time.sleep(0.01)
+        return self.session.state
+
+    def planned(self, kind: str = "token") -> str:
+        self.until("choose")
+        self.click("plan", rows=[[SERVER, APP, kind]])
+        return self.until("planned")["plan"]["digest"]
+
+
+def test_a_rotation_from_choice_to_result_names_who_did_it(stage: Stage) -> None:
+    desk = Desk("rotate")
+    (app,) = desk.until("choose")["apps"]
+    assert [secret["name"] for secret in app["secrets"]] == ["key", "token"]
+    digest = desk.planned()
+    desk.click("apply", digest=digest)
+    state = desk.until("ended")
+
+    assert state["result"]["status"] == "done"
+    assert state["by"]["name"] == "Ada"
+    assert desk.session.steps[-1]["action"] == "release-lock"
+    assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ada (ada)"]
+
+
+def test_of_two_clicks_one_counts(stage: Stage) -> None:
+    desk = Desk("rotate")
+    digest = desk.planned()
+    desk.click("apply", digest=digest)
+    desk.click("apply", digest=digest)
+    desk.click("apply", who=BEN, tab="ben-1", digest=digest)
+    state = desk.until("ended")
+
+    assert state["by"]["name"] == "Ada"
+    assert len(opskit.Fleet.from_abra().journal()) == 1
+
+
+def test_a_colleague_rolls_it_back_and_the_journal_names_them(stage: Stage) -> None:
+    before = stage.state()
+    desk = Desk("rotate")
+    desk.click("apply", digest=desk.planned())
+    run = desk.until("ended")["result"]["run"]
+    desk.click("rollback", who=BEN, run=run)
+    desk.until("running")
+    assert desk.until("ended")["result"]["status"] == "rolled-back"
+    assert stage.state() == before
+    assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ben (ben)"]
+
+
+def test_a_value_typed_in_a_browser_arrives_sealed_and_is_in_no_state(stage: Stage) -> None:
+    desk = Desk("insert")
+    desk.until("choose")
+    sealed = seal(Secret("good-canary-of-the-form"), SEALER.public, purpose="insert")
+    desk.click("plan", rows=[[SERVER, APP, "key"]], sealed=sealed)
+    desk.click("apply", digest=desk.until("planned")["plan"]["digest"])
+    state = desk.until("ended")
+
+    assert state["result"]["status"] == "done", state
+    assert "canary" not in repr((state, desk.session.steps, desk.sent))
+    assert state["result"]["revealable"] == []
+
+
+def test_a_new_value_is_revealed_once_and_to_the_tab_that_made_it(stage: Stage) -> None:
+    tab = ECKey.generate_key("P-256")
+    public = tab.as_dict(private=False)
+    desk = Desk("rotate")
+    desk.click("apply", digest=desk.planned())
+    (name,) = desk.until("ended")["result"]["revealable"]
+    desk.click("reveal", who=BEN, tab="ben-1", name=name, tab_key=public)
+    assert desk.sent == []
+    desk.click("reveal", name=name, tab_key=public)
+    desk.click("reveal", name=name, tab_key=public)
+    (message,) = desk.sent
+    registry = JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
+    value = jwe.decrypt_compact(message["sealed"], tab, registry=registry).plaintext
+
+    assert value is not None
+    assert len(value) == 40
+    assert desk.session.state["result"]["revealable"] == []
+
+
+def test_two_people_must_approve_exactly_this_plan(stage: Stage) -> None:
+    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
+    desk = Desk("approve", plan=plan, needed=2)
+    digest = desk.until("planned")["plan"]["digest"]
+    desk.click("apply", digest=digest)
+    desk.click("approve", digest="another")
+    desk.click("approve", digest=digest)
+    desk.click("approve", digest=digest)
+    desk.click("approve", who=None, digest=digest)
+    assert [one["name"] for one in desk.session.state["approvals"]] == ["Ada"]
+    assert desk.session.state["phase"] == "planned"
+    desk.click("approve", who=BEN, digest=digest)
+    desk.click("apply", who=BEN, digest=digest)
+    assert desk.until("ended")["result"]["status"] == "done"
+
+
+def test_a_plan_that_was_approved_stays_approved_in_another_form(stage: Stage) -> None:
+    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
+    first = Desk("approve", plan=plan, needed=2)
+    first.click("approve", digest=plan.digest)
+    again = Desk("approve", plan=plan, needed=2)
+    assert [one["username"] for one in again.session.state["approvals"]] == ["ada"]
+
+
+def test_what_cannot_be_undone_wants_the_apps_name_typed(stage: Stage) -> None:
+    stage.create("token_v0")
+    desk = Desk("prune")
+    desk.until("choose")
+    desk.click("plan", rows=[[SERVER, APP, "token"]], keep=0)
+    plan = desk.until("planned")["plan"]
+    assert plan["confirm"] == APP
+    desk.click("apply", digest=plan["digest"], confirm="something")
+    assert desk.session.state["error"] == f"Type {APP} to confirm."
+    desk.click("apply", digest=plan["digest"], confirm=APP)
+    assert desk.until("ended")["result"]["status"] == "done"
+    assert stage.state()["secrets"] == [f"{stage.stack}_key_v1", f"{stage.stack}_token_v1"]
+
+
+def test_a_failure_is_shown_with_the_next_step_and_the_form_goes_on(stage: Stage) -> None:
+    desk = Desk("rotate")
+    digest = desk.planned()
+    stage.touch("app")
+    desk.click("apply", digest=digest)
+    state = desk.until("planned")
+    assert "Plan again" in state["error"]
+    desk.click("back")
+    assert desk.until("choose")["error"] == ""
+
+
+@pytest.mark.parametrize(
+    "rows", [None, [], [["a"]], "rows", [[1, 2, 3]], [[SERVER, APP, "no-such-secret"]]]
+)
+def test_nonsense_from_a_browser_is_an_error_in_the_form(stage: Stage, rows: Any) -> None:
+    desk = Desk("rotate")
+    desk.until("choose")
+    desk.click("plan", rows=rows)
+    end = time.monotonic() + 10
+    while not desk.session.state["error"]:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert desk.until("choose")["plan"] is None
+
+
+def test_an_unfinished_run_is_offered_and_finished(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.operations.killing import apply_in_a_process
+
+    before = stage.state()
+    assert apply_in_a_process(stage.env, "rotate", 30)
+    desk = Desk("rotate")
+    unfinished = desk.until("choose")["unfinished"]
+    assert unfinished["status"] == "crashed"
+    desk.click("rollback", run=unfinished["run"])
+    assert desk.until("ended")["result"]["status"] == "rolled-back"
+    assert stage.state() == before
+
+
+@pytest.mark.parametrize("claim", [None, 3, {}, {"username": 3}, {"username": "\u202e"}])
+def test_a_claim_that_is_none_is_nobody(claim: Any) -> None:
+    assert read_person(claim) == NOBODY
+
+
+def test_what_is_odd_in_a_claim_becomes_harmless() -> None:
+    who = read_person(
+        {"username": "x" * 500, "name": "A\x1b[31m\u202eda", "color": "red;background:url(x)"}
+    )
+    assert (len(who.username), who.name, who.color) == (80, "A[31mda", "")
+
+
+def test_the_whole_table_is_sent_small(stage: Stage) -> None:
+    desk = Desk("browse")
+    desk.until("choose")
+    columns = desk.session.rows["columns"]
+    assert sorted(columns["secret"]["values"]) == ["key", "token"]
+    assert columns["secret"]["codes"] == [0, 1]
+    assert columns["server"] == {"values": [SERVER], "codes": [0, 0]}
+    desk.click("plan", rows=[[SERVER, APP, "token"], [SERVER, APP, "token"]])
+    assert len(desk.until("planned")["plan"]["changes"]) == 1
