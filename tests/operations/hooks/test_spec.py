@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +149,22 @@ def test_the_calls_show_the_hook_between_creating_and_switching(
     assert "redis hook" in plan.changes["note"][0]
     assert "good" not in plan.to_json()
     assert database.ran == []
+
+
+def test_a_program_gets_the_new_password_and_on_the_way_back_the_old_one(tmp_path: Path) -> None:
+    old, kept = tmp_path / "password", tmp_path / "kept"
+    old.write_bytes(b"o'ld \\ ")
+    hook = HookSpec(kind="command", service="app", program=("sh", "-c", f"cat > {kept}"))
+    for action, stdin, expected in (
+        ("set", b'n"ew $x\n', b'n"ew $x'),
+        ("restore", b"", b"o'ld \\ "),
+    ):
+        subprocess.run(hook.arguments(action, str(old)), input=stdin, check=True)
+        assert kept.read_bytes() == expected
+
+
+def test_a_program_that_fails_is_named_and_not_quoted(tmp_path: Path) -> None:
+    hook = HookSpec(kind="command", service="app", program=("sh", "-c", "cat >&2; exit 3"))
+    ended = subprocess.run(hook.arguments("set", "/none"), input=b"hunter2\n", capture_output=True)
+    assert ended.returncode == 1
+    assert ended.stderr == b"opskit: the program sh ended with status 3.\n"
