@@ -1,6 +1,7 @@
 """opskit: see and safely change many small Docker Swarm servers, from notebooks and terminals.
 
 ``Fleet.from_abra().snapshot()`` reads every server at once; its views are DataFrames.
+``%load_ext opskit`` masks secrets' values in a notebook's output; see `opskit.guard`.
 """
 
 from importlib import import_module
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 from opskit.errors import OpskitError
 
 if TYPE_CHECKING:
+    from opskit import forms
     from opskit.fleet import Fleet
     from opskit.operations.options import Options
     from opskit.operations.run import Plan, Run
     from opskit.secrets.value import Secret
     from opskit.snapshot import Snapshot
 
-__all__ = ["Fleet", "OpskitError", "Options", "Plan", "Run", "Secret", "Snapshot"]
+__all__ = ["Fleet", "OpskitError", "Options", "Plan", "Run", "Secret", "Snapshot", "forms"]
 
 # Loaded when first used: pandas takes half a second, and `opskit --help` needs none of it.
 _HOMES = {
@@ -25,13 +27,18 @@ _HOMES = {
     "Run": "opskit.operations.run",
     "Secret": "opskit.secrets.value",
     "Snapshot": "opskit.snapshot",
+    "forms": "opskit.forms",
+    "load_ipython_extension": "opskit.guard",
+    "unload_ipython_extension": "opskit.guard",
 }
+_MODULES = frozenset({"forms"})
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'opskit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    return home if name in _MODULES else getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,148 @@
+"""An output guard for IPython kernels: known values are masked wherever a cell would show them.
+
+``%load_ext opskit`` masks every value that passed through a `Secret` in this process, in all the
+spellings of `opskit.secrets.redact`, in printed text, displayed data, results and tracebacks.
+It is a net under the tightrope: what a program writes past Python, straight to its file
+descriptors, is not seen here, nor is a value that never was a `Secret`.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any, Protocol, TextIO, cast
+
+from opskit.secrets.redact import redact, unfinished
+
+
+class Shell(Protocol):
+    """What is used of IPython's shell."""
+
+    display_pub: Any
+    displayhook: Any
+    events: Any
+    history_manager: Any
+    _showtraceback: Any
+
+
+class _Masked(io.TextIOBase):
+    """A stream that masks what is written, and waits while a value may still be incomplete."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self._held = stream, ""
+
+    def write(self, text: str, /) -> int:
+        # Masked first: the end of a whole value may look like the beginning of another.
+        pending = redact(self._held + text)
+        cut = unfinished(pending)
+        self._held = pending[cut:]
+        if cut:
+            self.stream.write(pending[:cut])
+        return len(text)
+
+    def release(self) -> None:
+        """Write what was waited for: nothing more comes."""
+        held, self._held = self._held, ""
+        if held:
+            self.stream.write(redact(held))
+
+    def flush(self) -> None:
+        """Flush what is certain; what may be half a value stays until the cell ends."""
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class Guard:
+    """Masks the output of one shell until it is taken off.
+
+    Parameters
+    ----------
+    shell
+        IPython's.
+    """
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._streams = [_Masked(sys.stdout), _Masked(sys.stderr)]
+        self._publish = shell.display_pub.publish
+        self._write_data = shell.displayhook.write_format_data
+        self._show = shell._showtraceback  # pyright: ignore[reportPrivateUsage]
+
+    def put_on(self) -> None:
+        """Begin to mask."""
+        sys.stdout, sys.stderr = cast("list[TextIO]", self._streams)
+        self._shell.display_pub.publish = self._masked_publish
+        self._shell.displayhook.write_format_data = self._masked_data
+        self._shell._showtraceback = self._masked_traceback  # pyright: ignore[reportPrivateUsage]
+        self._shell.events.register("post_run_cell", self._end_of_cell)
+
+    def take_off(self) -> None:
+        """Mask no more."""
+        self._end_of_cell()
+        sys.stdout, sys.stderr = (masked.stream for masked in self._streams)
+        self._shell.display_pub.publish = self._publish
+        self._shell.displayhook.write_format_data = self._write_data
+        self._shell._showtraceback = self._show  # pyright: ignore[reportPrivateUsage]
+        self._shell.events.unregister("post_run_cell", self._end_of_cell)
+
+    def _end_of_cell(self, *_: object) -> None:
+        for stream in self._streams:
+            stream.release()
+
+    def _masked_publish(self, data: Any, *more: Any, **named: Any) -> Any:
+        return self._publish(masked(data), *more, **named)
+
+    def _masked_data(self, format_dict: Any, *more: Any, **named: Any) -> Any:
+        return self._write_data(masked(format_dict), *more, **named)
+
+    def _masked_traceback(self, etype: Any, evalue: Any, stb: list[str]) -> Any:
+        # The reply to the cell repeats the exception's own text.
+        if isinstance(evalue, BaseException):
+            evalue.args = tuple(masked(one) for one in evalue.args)
+        return self._show(etype, evalue, redact("\n".join(stb)).split("\n"))
+
+
+def masked(data: Any) -> Any:
+    """Mask every text in plain nested data."""
+    match data:
+        case str():
+            return redact(data)
+        case dict():
+            return {masked(key): masked(value) for key, value in data.items()}  # pyright: ignore[reportUnknownVariableType]
+        case list() | tuple():
+            return [masked(one) for one in data]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return data
+
+
+_GUARDS: dict[int, Guard] = {}
+
+
+def load_ipython_extension(shell: Shell) -> None:
+    """Mask this shell's output; for ``%load_ext opskit``."""
+    if id(shell) not in _GUARDS:
+        _GUARDS[id(shell)] = Guard(shell)
+        _GUARDS[id(shell)].put_on()
+
+
+def unload_ipython_extension(shell: Shell) -> None:
+    """Mask no more; for ``%unload_ext opskit``."""
+    if guard := _GUARDS.pop(id(shell), None):
+        guard.take_off()
+
+
+def history_off() -> None:
+    """Stop writing this kernel's input history to disk, as shared kernels should.
+
+    What was typed before stays in the history file (``%history -g`` shows it).
+    """
+    from IPython import get_ipython  # pyright: ignore[reportUnknownVariableType, reportPrivateImportUsage]
+
+    shell = cast("Shell | None", get_ipython())
+    if shell is not None:
+        shell.history_manager.enabled = False

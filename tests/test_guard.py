@@ -1,0 +1,78 @@
+"""The output guard in a real kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+pytestmark = pytest.mark.slow
+
+CANARY = "c4nary-in-the-kernel"
+SETUP = f"""
+%load_ext opskit
+import opskit, sys, base64
+value = opskit.Secret(bytes.fromhex('{CANARY.encode().hex()}'))
+plain = value.reveal().decode()
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Any]:
+    manager, client = start_new_kernel(kernel_name="python3")
+    client.execute_interactive(SETUP, timeout=30, output_hook=lambda _: None)
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def shown(kernel: Any, code: str) -> str:
+    """Give everything that any client sees of a cell, but the code itself."""
+    seen: list[Any] = []
+    reply = kernel.execute_interactive(
+        code, timeout=30, output_hook=lambda message: seen.append(message["content"])
+    )
+    return repr([one for one in seen if "code" not in one]) + repr(reply["content"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print(plain)",
+        "print(plain, file=sys.stderr)",
+        "sys.stdout.write(plain[:7]); sys.stdout.flush(); sys.stdout.write(plain[7:])",
+        "plain",
+        "[plain, {plain: 1}]",
+        "import IPython; IPython.display.display(IPython.display.HTML(f'<b>{plain}</b>'))",
+        "raise ValueError(plain)",
+        "raise KeyError({plain: 2})",
+        "print(base64.b64encode(b'xx' + plain.encode()))",
+        "print(plain.encode().hex())",
+        "!echo $plain",
+    ],
+)
+def test_a_known_value_is_masked_wherever_a_cell_shows_it(kernel: Any, code: str) -> None:
+    text = shown(kernel, code)
+    assert CANARY not in text
+    assert CANARY.encode().hex() not in text
+    assert "redacted" in text
+
+
+def test_other_output_is_as_it_was(kernel: Any) -> None:
+    assert "plain words" in shown(kernel, "print('plain words')")
+    assert "'c'" in shown(kernel, "'c'")
+    assert "c4na" in shown(kernel, "print('c4na', end='')")
+    assert "ZeroDivisionError" in shown(kernel, "1/0")
+
+
+def test_history_is_no_longer_written(kernel: Any) -> None:
+    code = "import opskit.guard; opskit.guard.history_off(); get_ipython().history_manager.enabled"
+    assert "'False'" in shown(kernel, code)
+
+
+def test_it_can_be_taken_off(kernel: Any) -> None:
+    shown(kernel, "%unload_ext opskit")
+    assert "on again" in shown(kernel, "print('on again')")
+    shown(kernel, "%load_ext opskit")
