@@ -12,8 +12,19 @@ from opskit.fleet import Fleet
 from opskit.operations.run import Plan
 from opskit.operations.select import Selection
 from opskit.widgets.form import Form
+from opskit.widgets.secret_input import SecretInput, ask
 
-__all__ = ["approve", "browse", "generate", "insert", "prune", "remove", "rotate"]
+__all__ = [
+    "SecretInput",
+    "approve",
+    "ask",
+    "browse",
+    "generate",
+    "insert",
+    "prune",
+    "remove",
+    "rotate",
+]
 
 
 def browse(fleet: Fleet) -> Form:

@@ -123,6 +123,30 @@ def test_a_value_given_to_the_form_is_nowhere_else(
     assert found(canary, places(lab, sample, alice, bob)) == set()
 
 
+def test_a_field_of_a_cell_hands_its_value_to_the_kernel_only(
+    lab: Lab, sample: DockerdFleet, alice: Person, bob: Person
+) -> None:
+    canary = f"Canary-field-{os.urandom(6).hex()}"
+    notebook = lab.write(
+        "canary-field.ipynb",
+        START,
+        "got = []\nforms.SecretInput('The key', lambda value, who: got.append(value))",
+        "len(got), got",
+    )
+    alice.open(lab, notebook)
+    alice.run_all()
+    alice.button("Hand over").wait_for(timeout=WAIT)
+    bob.open(lab, notebook)
+    bob.button("Hand over").wait_for(timeout=WAIT)
+    give(alice, canary, "typed")
+    alice.button("Hand over").click()
+    bob.form.get_by_text(f"received from {alice.name}").wait_for(timeout=WAIT)
+    alice.command("docmanager:save")
+    alice.page.wait_for_timeout(1500)
+
+    assert found(canary, places(lab, sample, alice, bob)) == set()
+
+
 def test_a_revealed_value_is_in_one_tab_only(
     lab: Lab, sample: DockerdFleet, alice: Person, bob: Person
 ) -> None:

@@ -1,0 +1,88 @@
+"""A secret field for a cell of your own: its value reaches this kernel and nothing else."""
+
+# traitlets and anywidget ship partial types.
+# pyright: reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import anywidget
+import traitlets
+
+from opskit.errors import InputError, OpskitError
+from opskit.secrets.redact import redact
+from opskit.secrets.value import Secret
+from opskit.widgets.person import Person, read_person
+from opskit.widgets.session import SEALER
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class SecretInput(anywidget.AnyWidget):
+    """A field whose value is sealed in the browser to this kernel.
+
+    Parameters
+    ----------
+    label
+        What is asked for.
+    on_secret
+        Called with each value handed over, and the person whose browser it came from.
+    """
+
+    _esm = _STATIC / "secret_input.js"
+    _css = _STATIC / "form.css"
+
+    label = traitlets.Unicode().tag(sync=True)
+    key = traitlets.Dict().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, label: str, on_secret: Callable[[Secret, Person], object]) -> None:
+        self._on_secret = on_secret
+        super().__init__(label=label, key=SEALER.public)
+        self.on_msg(self._handed_over)
+
+    def _handed_over(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        if not isinstance(message, dict):
+            return
+        said = cast("dict[str, Any]", message)
+        who = read_person(said.get("who"))
+        try:
+            self._on_secret(SEALER.open(said.get("sealed"), purpose="input"), who)
+        except OpskitError as error:
+            self.status = redact(str(error))
+        except Exception as error:  # noqa: BLE001 (it would vanish in a log)
+            self.status = redact(f"the cell's own code failed: {type(error).__name__}: {error}")
+        else:
+            self.status = f"received from {who.name} at {datetime.now().astimezone():%H:%M}"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        bundle: Any = super()._repr_mimebundle_(**options)
+        data: Any = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data:
+            text = f"opskit secret field: {self.label}. {self.status or 'Nothing was given.'}"
+            data["text/plain"], data["text/html"] = text, f"<p>{html.escape(text)}</p>"
+        return cast("Any", bundle)
+
+
+def ask(what: str) -> Secret:
+    """Ask for a value in a terminal; where there is none, refuse and say what to do.
+
+    Raises
+    ------
+    InputError
+        This is a notebook, or a run without a terminal.
+    """
+    interactive = sys.modules.get("IPython")
+    shell = interactive.get_ipython() if interactive is not None else None
+    if shell is not None and hasattr(shell, "kernel"):
+        raise InputError(
+            "a notebook has no hidden prompt that others do not see.",
+            remedy="Use opskit.forms.insert, or SecretInput(label, on_secret).",
+        )
+    return Secret.prompt(what)
