@@ -61,6 +61,11 @@ class Snapshot(Views):
         """Read a snapshot file."""
         return cls(load_facts(Path(path)))
 
+    @classmethod
+    def load_all(cls, folder: str | Path) -> list[Self]:
+        """Read the ``*.opskit`` files of a folder, the oldest first; none when it is not there."""
+        return sorted(map(cls.load, Path(folder).glob("*.opskit")), key=lambda s: s.facts.taken_at)
+
     def diff(self, earlier: Snapshot) -> View:
         """List what changed since an earlier snapshot."""
         return diff_view(self.facts, earlier.facts)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
-from opskit.errors import InputError
+from opskit.errors import InputError, OpskitError
 from opskit.operations.apply import Progressed, Runner, load_plan
 from opskit.operations.journal import Journal, new_run_id
 from opskit.operations.plan import PlanData, Unit, changes_view, steps_view
@@ -38,6 +38,23 @@ class Run:
         """Every step of the run, as the journal has it."""
         with open_journal() as journal:
             return journal.steps_frame(self.id)
+
+
+    def raise_for_status(self) -> Self:
+        """Give the run itself if it is done, so that a cell or script goes on.
+
+        Raises
+        ------
+        OpskitError
+            It is not done; says what went wrong and how to go on.
+        """
+        if self.status == "done":
+            return self
+        went_wrong = " ".join(f"{error}." for error in self.errors).replace("..", ".")
+        remedy = "Mend the cause and plan again."
+        if self.status in {"failed", "interrupted", "partly-rolled-back"}:
+            remedy = f"Go on with: opskit resume {self.id}, or opskit rollback {self.id}"
+        raise OpskitError(f"run {self.id} ended {self.status}. {went_wrong} {remedy}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
