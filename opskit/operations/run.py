@@ -39,7 +39,6 @@ class Run:
         with open_journal() as journal:
             return journal.steps_frame(self.id)
 
-
     def raise_for_status(self) -> Self:
         """Give the run itself if it is done, so that a cell or script goes on.
 

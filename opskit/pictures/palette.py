@@ -11,7 +11,7 @@ STATES = {
     "orphan": "#bf3989",
     "superseded": "#6e7781",
     "undeployed": "#2f6fb5",
-    "unknown": "#66707b",
+    "unknown": "#0e7c86",
 }
 """States of a secret's version; ``unknown`` where the server could not be read."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.real import load_sample
@@ -128,8 +129,6 @@ def test_it_carries_its_plan_out_on_real_swarms(
 
 @pytest.mark.slow
 def test_a_scheduled_audit_fails_after_keeping_what_it_saw(tmp_path: Path) -> None:
-    from nbclient.exceptions import CellExecutionError
-
     notebook = FOLDER / "11-scheduled-audit.ipynb"
     with pytest.raises(CellExecutionError, match="of severity high or worse"):
         run(notebook, tmp_path, "fail_on = 'high'")
