@@ -105,7 +105,7 @@ def test_what_does_not_converge_goes_back_and_says_why(
     stage.set_up()
     amend(stage, change)
     before = stage.state()
-    options = replace(QUICK, timeout=8, policy=BAD)
+    options = replace(QUICK, timeout=15, policy=BAD)
     # Only this one of the services uses the key.
     run = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "key")], options).apply()
 
@@ -122,7 +122,7 @@ def test_an_image_that_is_gone_from_the_node_is_said(stage: Stage) -> None:
     amend(stage, another_image)
     docker(stage, "rmi", GONE)
     before = stage.state()
-    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, timeout=8)).apply()
+    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, timeout=15)).apply()
 
     # Neither version can start any more: what can be put back is, and the rest is said.
     assert run.status == "failed"
@@ -140,7 +140,7 @@ def test_a_probe_that_fails_undoes_what_swarm_took_for_good(stage: Stage) -> Non
     probe = Probe(kind="command", target=("false",))
     run = (
         opskit.Fleet.from_abra()
-        .plan_rotate([TOKEN], replace(QUICK, timeout=3, probe=probe))
+        .plan_rotate([TOKEN], replace(QUICK, timeout=20, probe=probe))
         .apply()
     )
 

@@ -35,7 +35,7 @@ def test_the_database_gets_what_the_new_version_holds(stage: Stage, database: Da
 
 def test_a_change_that_fails_brings_the_old_password_back(stage: Stage, database: Database) -> None:
     before = stage.state()
-    bad = replace(HOOKED, timeout=3, stable=0, probe=Probe(kind="command", target=("false",)))
+    bad = replace(HOOKED, timeout=20, stable=0, probe=Probe(kind="command", target=("false",)))
     run = fleet().plan_rotate([TOKEN], bad).apply()
     assert (run.status, stage.state()) == ("rolled-back", before), run.errors
     assert [arguments[0] for arguments in database.ran] == ["set", "restore"]
