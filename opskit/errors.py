@@ -16,6 +16,7 @@ OpskitError
 ├── LockHeldError         someone else is working on this stack
 ├── JournalError          the journal cannot be read or written
 ├── StepError             a step of a run failed
+├── NotebookError         a cell of a notebook that was run failed
 └── VerifyError           the change was made but did not prove itself
 
 A message is one or two sentences: what happened, where, and the next step. It never carries
@@ -129,6 +130,22 @@ class JournalError(OpskitError):
 
 class StepError(OpskitError):
     """A step of a run failed."""
+
+
+class NotebookError(OpskitError):
+    """A cell of a notebook that was run failed.
+
+    Parameters
+    ----------
+    message
+        Which cell, and its error's last line.
+    copy
+        The executed copy.
+    """
+
+    def __init__(self, message: str, *, copy: Path) -> None:
+        self.copy = copy
+        super().__init__(f"{message} (executed copy: {copy})")
 
 
 class VerifyError(OpskitError):

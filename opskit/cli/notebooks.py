@@ -1,0 +1,60 @@
+"""Commands over notebooks: run one without anybody watching."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from opskit.errors import NotebookError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the tree."""
+    app.command("run")(run_notebook)
+
+
+def run_notebook(
+    notebook: Annotated[Path, typer.Argument(help="The notebook; it stays as it is.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Repeatable; never a secret."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The folder for the executed copy.")] = Path("runs"),
+) -> None:
+    """Run a notebook from top to bottom and keep the executed copy; also from cron.
+
+    Parameters are those of its cell tagged `parameters`. Exit status 1 when a cell fails.
+    """
+    from opskit.runbook.execute import execute
+
+    try:
+        copy = execute(notebook, parameter or [], output=output, bar=sys.stderr.isatty())
+    except NotebookError as error:
+        print(f"opskit: {error}", file=sys.stderr)
+        _tell_how_to_resume()
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print(f"opskit: stopped; the executed copy is in {output}", file=sys.stderr)
+        _tell_how_to_resume()
+        raise
+    print(copy)
+
+
+def _tell_how_to_resume() -> None:
+    from opskit.operations.run import open_journal
+    from opskit.settings import journal_path
+
+    if not journal_path().exists():
+        return
+    with open_journal() as journal:
+        unfinished = journal.last_unfinished()
+    if unfinished is not None:
+        run = unfinished.run
+        print(
+            f"opskit: run {run} is unfinished. "
+            f"Finish it: opskit resume {run}   undo it: opskit rollback {run}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,212 @@
+"""Running a notebook without anybody watching; the executed copy is the record.
+
+papermill runs the cells in this very interpreter, so that neither PATH nor an installed kernel
+matters, with `opskit.guard` on and no input history. The copy is written again whenever a cell
+begins or ends: what a crash leaves tells how far it came.
+"""
+
+# papermill and nbclient ship no types, jupyter_client's are partial.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeArgument=false
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from opskit.errors import MissingToolError, NotebookError
+from opskit.runbook.parameters import chosen, declared
+from opskit.runbook.private import private_folder, reserve, write_private
+from opskit.runbook.source import Notebook, cells, headings, read_notebook, tags
+from opskit.secrets.redact import redact
+
+KERNEL = (
+    sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
+    "--ext=opskit", "--HistoryManager.enabled=False",
+)  # fmt: skip
+"""How the kernel is started: masked output, nothing remembered of the input."""
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_ADDED = "injected-parameters"
+"""The tag of the cell that papermill adds."""
+
+
+def execute(
+    path: Path, parameters: Sequence[str] = (), *, output: Path = Path("runs"), bar: bool = False
+) -> Path:
+    """Run a notebook and give the path of its executed copy.
+
+    Parameters
+    ----------
+    path
+        The notebook; it stays as it is.
+    parameters
+        Each ``name=value``; see `opskit.runbook.parameters`.
+    output
+        The folder for the executed copy.
+    bar
+        Show a progress bar on stderr.
+
+    Raises
+    ------
+    InputError
+        The notebook cannot be read, a parameter is refused, or the folder cannot be written to.
+    MissingToolError
+        papermill is not installed.
+    NotebookError
+        A cell failed; the error names it and the executed copy.
+    """
+    papermill, exceptions = _papermill()
+    notebook = read_notebook(path)
+    values = chosen(parameters, declared(notebook), path)
+    begun = datetime.now(UTC)
+    copy = reserve(private_folder(output), f"{begun:%Y%m%dT%H%M%SZ}-{path.stem}", ".ipynb")
+    record = _Record(path, notebook, copy)
+    record.write(json.dumps(notebook), "")
+    # papermill reads and writes by handlers found by an address's beginning.
+    address = f"opskit-{uuid.uuid4().hex}://"
+    papermill.iorw.papermill_io.register(address, record)
+    with tempfile.TemporaryDirectory(prefix="opskit-kernel-") as sockets:
+        try:
+            papermill.execute_notebook(
+                f"{address}in.ipynb",
+                f"{address}out.ipynb",
+                parameters=values,
+                kernel_name="python3",
+                language="python",
+                progress_bar=bar,
+                kernel_manager_class=_kernel_manager(Path(sockets)),
+            )
+        except exceptions as error:
+            raise record.failure(error) from None
+    return copy
+
+
+class _Record:
+    """The executed copy, as papermill's handler for reading and writing notebooks."""
+
+    def __init__(self, path: Path, notebook: Notebook, copy: Path) -> None:
+        self._path, self._notebook, self._copy = path, notebook, copy
+        self._latest: Notebook = notebook
+
+    def read(self, _address: str) -> str:
+        return json.dumps(self._notebook)
+
+    def listdir(self, _address: str) -> list[str]:
+        return []
+
+    def pretty_path(self, _address: str) -> str:
+        return str(self._path)
+
+    def write(self, text: str, _address: str) -> None:
+        import nbformat
+
+        # Read by nbformat, texts are whole: in the file they are lists of lines.
+        self._latest = clean(nbformat.reads(text, as_version=4))
+        if "papermill" in self._latest["metadata"]:
+            paths = {"input_path": str(self._path), "output_path": str(self._copy)}
+            self._latest["metadata"]["papermill"].update(paths)
+        write_private(self._copy, nbformat.writes(nbformat.from_dict(self._latest)) + "\n")
+
+    def failure(self, error: Exception) -> NotebookError:
+        """Say which cell failed, and how: the last that began."""
+        heading, where, said = "", "it", _said(error)
+        number = 0
+        for cell in cells(self._latest):
+            heading = next(reversed([*headings(cell)]), heading)
+            number += cell["cell_type"] == "code"
+            if _ADDED in tags(cell) or not _began(cell):
+                continue
+            where = f"cell [{cell.get('execution_count') or number}]"
+            where += f', under "{heading}",' if heading else ""
+            if (last := _error_of(cell)) is not None:
+                said = last
+                break
+        return NotebookError(redact(f"{self._path.name}: {where} failed: {said}"), copy=self._copy)
+
+
+def clean(notebook: Notebook) -> Notebook:
+    """Give a notebook without what may hold a secret's value.
+
+    Known values are masked. The state of widgets goes, as a field's state holds what was typed.
+    """
+    cleaned: Notebook = _masked(notebook)
+    cleaned["metadata"].pop("widgets", None)
+    for cell in cells(cleaned):
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(_WIDGET, None)
+    return cleaned
+
+
+def _masked(data: Any) -> Any:
+    match data:
+        case str():
+            return redact(data)
+        case list():
+            return [_masked(one) for one in data]
+        case dict():
+            return {key: _masked(value) for key, value in data.items()}
+        case _:
+            return data
+
+
+def _began(cell: Mapping[str, Any]) -> bool:
+    return cell["cell_type"] == "code" and bool(
+        cell["metadata"].get("papermill", {}).get("start_time")
+    )
+
+
+def _error_of(cell: Mapping[str, Any]) -> str | None:
+    """Give the last line of a failed cell's error; None when it has none."""
+    for output in cell["outputs"]:
+        if output["output_type"] == "error":
+            return f"{output['ename']}: {output['evalue']}".strip().splitlines()[-1].strip()
+    return None
+
+
+def _said(error: Exception) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return text.splitlines()[-1] if text else type(error).__name__
+
+
+def _papermill() -> tuple[Any, tuple[type[Exception], ...]]:
+    try:
+        import papermill
+        from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
+        from papermill.exceptions import PapermillException
+    except ImportError:
+        raise MissingToolError(
+            "running notebooks needs papermill, which is not installed: pip install 'opskit[lab]'"
+        ) from None
+    return papermill, (
+        PapermillException, CellControlSignal, CellTimeoutError, DeadKernelError, RuntimeError
+    )  # fmt: skip
+
+
+def _kernel_manager(sockets: Path) -> type:
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class OwnKernel(AsyncKernelManager):
+        """Starts this interpreter, whatever kernels are installed.
+
+        It talks over sockets in a folder of its own: on TCP, everybody on the machine could listen.
+        """
+
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.transport = "ipc"
+            self.connection_file = str(sockets / "kernel.json")
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(argv=list(KERNEL), display_name="Python 3", language="python")
+
+    return OwnKernel

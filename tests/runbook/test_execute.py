@@ -1,0 +1,220 @@
+"""`opskit run`, as a person or cron starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opskit.demo.fleet import DemoFleet
+from opskit.errors import NotebookError
+from opskit.runbook.execute import clean, execute
+from opskit.secrets.value import Secret
+from tests.runbook.notebook import cell, write
+
+REPOSITORY = Path(__file__).parents[2]
+CANARY = "c4nary-value-of-a-cell"
+
+pytestmark = pytest.mark.slow
+
+
+def opskit(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run opskit as cron does: no terminal, hardly an environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "opskit", *arguments],
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
+        | dict(env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
+def outputs(path: Path) -> str:
+    notebook = json.loads(path.read_text())
+    return json.dumps([one.get("outputs") for one in notebook["cells"]])
+
+
+def only_copy(folder: Path) -> Path:
+    (copy,) = (folder / "runs").glob("*.ipynb")
+    return copy
+
+
+def test_the_executed_copy_is_private_and_complete_and_the_source_stays(tmp_path: Path) -> None:
+    source = write(
+        tmp_path / "hello {x}.ipynb",
+        cell("code", "name = 'nobody'\nloud = False", "parameters"),
+        cell("code", "import sys\nprint('hello', name, loud, sys.executable)"),
+    )
+    before = source.read_bytes()
+
+    ran = opskit(tmp_path, "run", source.name, "-p", "name=kim", "-p", "loud=yes")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    copy = tmp_path / ran.stdout.strip()
+    assert copy == only_copy(tmp_path)
+    assert re.fullmatch(r"\d{8}T\d{6}Z-hello {x}\.ipynb", copy.name)
+    assert f"hello kim True {sys.executable}" in outputs(copy)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
+    assert source.read_bytes() == before
+    assert sorted(path.name for path in copy.parent.iterdir()) == [copy.name]
+
+
+def test_a_failing_cell_is_named_with_its_heading_and_the_copy_kept(tmp_path: Path) -> None:
+    write(
+        tmp_path / "bad.ipynb",
+        cell("markdown", "# Title\n\n```\n# no heading\n```\n\n## 1 · Look"),
+        cell("code", "1 + 1"),
+        cell("code", "raise ValueError('the first line\\nthe last line')"),
+        cell("markdown", "## 2 · Never"),
+        cell("code", "print('never ' + 'reached')"),
+    )
+
+    ran = opskit(tmp_path, "run", "bad.ipynb")
+
+    copy = only_copy(tmp_path)
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr == (
+        'opskit: bad.ipynb: cell [2], under "1 · Look", failed: the last line'
+        f" (executed copy: runs/{copy.name})\n"
+    )
+    assert "ValueError" in outputs(copy)
+    assert "never reached" not in outputs(copy)
+
+
+def test_a_dead_kernel_is_told_like_a_failed_cell(tmp_path: Path) -> None:
+    write(
+        tmp_path / "dies.ipynb",
+        cell("markdown", "## Deadly"),
+        cell("code", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"),
+    )
+
+    ran = opskit(tmp_path, "run", "dies.ipynb", "--output", "elsewhere/kept")
+
+    assert ran.returncode == 1
+    assert 'under "Deadly", failed: Kernel died' in ran.stderr
+    assert len(list((tmp_path / "elsewhere" / "kept").iterdir())) == 1
+
+
+def test_bad_input_is_status_2_and_leaves_no_copy(tmp_path: Path) -> None:
+    write(tmp_path / "some.ipynb", cell("code", "keep = 1", "parameters"))
+    (tmp_path / "none.ipynb").write_text("{}")
+    (tmp_path / "file").touch()
+
+    for arguments, said in (
+        (["gone.ipynb"], "gone.ipynb: cannot be read"),
+        (["none.ipynb"], "is not a notebook"),
+        (["some.ipynb", "-p", "keep=x"], "takes a whole number. Declared: keep (int, 1)."),
+        (["some.ipynb", "-p", "password=x"], "looks like a secret"),
+        (["some.ipynb", "--output", "file/runs"], "cannot be written"),
+    ):
+        ran = opskit(tmp_path, "run", *arguments)
+        assert ran.returncode == 2
+        assert said in ran.stderr
+        assert len(ran.stderr.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_values_are_masked_and_typed_input_is_not_kept(tmp_path: Path) -> None:
+    write(
+        tmp_path / "careless.ipynb",
+        cell("code", "from opskit import Secret\nvalue = Secret('c4nary-' + 'value-of-a-cell')"),
+        cell("code", "print(value.reveal().decode())\nvalue.reveal()"),
+        cell("code", "import ipywidgets\nipywidgets.Password(value='typed' + '-in-a-field')"),
+        cell("code", "raise ValueError(value.reveal().decode())"),
+    )
+
+    ran = opskit(tmp_path, "run", "careless.ipynb")
+
+    text = only_copy(tmp_path).read_text()
+    assert ran.returncode == 1
+    assert "failed: ValueError: [redacted]" in ran.stderr
+    assert text.count("[redacted]") >= 3
+    assert CANARY not in text + ran.stderr
+    assert "typed-in-a-field" not in text
+
+
+def test_nothing_of_the_input_is_remembered(tmp_path: Path) -> None:
+    write(
+        tmp_path / "history.ipynb",
+        cell("code", "manager = get_ipython().history_manager\nmanager.enabled, manager.hist_file"),
+    )
+
+    assert opskit(tmp_path, "run", "history.ipynb").returncode == 0
+
+    assert "(False, ':memory:')" in outputs(only_copy(tmp_path))
+    assert list(tmp_path.rglob("history.sqlite")) == []
+
+
+def test_what_was_begun_and_not_finished_is_told(tmp_path: Path, demo_fleet: DemoFleet) -> None:
+    state = {**demo_fleet.env, "OPSKIT_STATE_DIR": str(tmp_path / "state")}
+    write(
+        tmp_path / "cut.ipynb",
+        cell("code", "import os, opskit\nfleet = opskit.Fleet.from_abra()"),
+        cell(
+            "code", "plan = fleet.plan_rotate(fleet.secrets_of('notes.coop.example', ['session']))"
+        ),
+        cell("code", "plan.apply(on_progress=lambda step: os._exit(1))"),
+    )
+
+    ran = opskit(tmp_path, "run", "cut.ipynb", env=state)
+
+    assert ran.returncode == 1
+    assert re.search(r"run (\S+) is unfinished\. Finish it: opskit resume \1 ", ran.stderr)
+    # The fleet is shared.
+    assert opskit(tmp_path, "rollback", env=state).returncode == 0
+
+
+def test_known_values_are_masked_in_the_parent_too() -> None:
+    held = Secret(CANARY)
+    notebook: dict[str, Any] = {
+        "cells": [
+            {"cell_type": "code", "source": "x", "metadata": {"tags": ["a", "b"]},
+             "outputs": [{"output_type": "stream", "text": f"it is {CANARY}"}]}
+        ],
+        "metadata": {"widgets": {"application/x": {"state": {}}}},
+    }  # fmt: skip
+
+    cleaned = clean(notebook)
+
+    assert cleaned["cells"][0]["outputs"][0]["text"] == "it is [redacted]"
+    assert cleaned["cells"][0]["metadata"]["tags"] == ["a", "b"]
+    assert "widgets" not in cleaned["metadata"]
+    del held
+
+
+def test_a_copy_never_takes_the_name_of_another(tmp_path: Path) -> None:
+    # In one process, as a person with two terminals meets within one second.
+    path = write(tmp_path / "same.ipynb", cell("code", "raise SystemExit(3)"))
+    command = [sys.executable, "-m", "opskit", "run", path.name]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [one.wait(100) for one in both] == [1, 1]
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_without_papermill_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    with pytest.raises(Exception, match=re.escape("pip install 'opskit[lab]'")) as caught:
+        execute(write(tmp_path / "some.ipynb"))
+    assert not isinstance(caught.value, NotebookError)
