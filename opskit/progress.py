@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
@@ -118,7 +119,12 @@ class NotebookProgress(NoProgress):
 
 
 def default_progress(title: str, total: int) -> Progress:
-    """Choose what suits this process: a notebook, a terminal, or neither."""
+    """Choose what suits: a notebook's cell, a terminal, or nothing.
+
+    A thread has no cell or line of its own; whoever started it shows how far it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return NoProgress()
     if in_notebook():
         return NotebookProgress(title, total)
     if sys.stderr.isatty():

@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deploy
         How services get a new version.
     pass_template
-        Where the password store keeps a secret.
+        Where the password store keeps a secret; by default where abra does.
     hooks
         The credential hook of each recipe that needs one.
     """

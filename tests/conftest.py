@@ -91,6 +91,14 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
     thread.join(5)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave out what this machine's user has set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_fleet() -> Iterator[DemoFleet]:
     """The sample fleet on embedded engines, shared by tests that only look."""

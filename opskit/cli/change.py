@@ -264,22 +264,16 @@ def _options(
 ) -> Options:
     from opskit.operations.options import Options
     from opskit.secrets.generate import Policy
-    from opskit.settings import read_settings
 
-    settings = read_settings()
     policy = None
     if command:
         policy = Policy(generator="command", command=tuple(shlex.split(command)))
     elif generator or length or charset:
         kind = generator.value if generator else "characters"
         policy = Policy(generator=kind, length=length, charset=charset)
-    return Options(
-        policy=policy,
-        deploy=deploy.value if deploy else settings.deploy,
-        pass_template=settings.pass_template,
-        hooks=settings.hooks,
-        **others,
-    )
+    if deploy:
+        others["deploy"] = deploy.value
+    return Options(policy=policy, **others)
 
 
 def _choose(secrets: list[str] | None, all_: bool) -> None:

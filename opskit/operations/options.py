@@ -9,7 +9,7 @@ from typing import Literal
 
 from opskit.operations.steps import Probe
 from opskit.secrets.generate import Policy
-from opskit.secrets.passstore import DEFAULT_TEMPLATE
+from opskit.settings import read_settings
 
 DeployMode = Literal["services", "stack", "abra", "none"]
 
@@ -17,6 +17,8 @@ DeployMode = Literal["services", "stack", "abra", "none"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Choices for a plan.
+
+    `deploy`, `pass_template` and `hooks` are by default what the operator's settings say.
 
     Parameters
     ----------
@@ -45,16 +47,16 @@ class Options:
         removed.
     """
 
-    deploy: DeployMode = "services"
+    deploy: DeployMode = field(default_factory=lambda: read_settings().deploy)
     timeout: float = 300.0
     stable: float = 5.0
     probe: Probe | None = None
     commit: bool = False
     use_pass: bool = False
-    pass_template: str = DEFAULT_TEMPLATE
+    pass_template: str = field(default_factory=lambda: read_settings().pass_template)
     policy: Policy | None = None
     hook: str = ""
-    hooks: Mapping[str, str] = field(default_factory=dict[str, str])
+    hooks: Mapping[str, str] = field(default_factory=lambda: read_settings().hooks)
     no_hook: bool = False
     keep_failed: bool = False
     root: Path = Path()

@@ -20,9 +20,6 @@ from opskit.secrets.program import Ended, run
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 
-DEFAULT_TEMPLATE = "hosts/{server}/{app}/{secret}"
-"""Where abra keeps an app's secrets."""
-
 _TIMEOUT_S = 60.0
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
 """Messages are recognised by their English texts."""

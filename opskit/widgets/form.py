@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import html
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
+from IPython.display import DisplayHandle, display
 
 from opskit.widgets.session import SEALER, Session
 
@@ -52,6 +54,10 @@ class Form(anywidget.AnyWidget):
         self._session = Session(publish=self._changed, **session)
         self._timer: threading.Timer | None = None
         self._timing = threading.Lock()
+        self._telling = threading.Lock()
+        self._told = 0.0
+        self._handle: DisplayHandle | None = None
+        self._words = ""
         super().__init__(
             title=_TITLES[self._session.kind], key=SEALER.public, state=self._session.state
         )
@@ -63,36 +69,44 @@ class Form(anywidget.AnyWidget):
             self._session.handle(message, self.send)  # pyright: ignore[reportUnknownArgumentType]
 
     def _changed(self) -> None:
-        """Tell the browsers soon: steps of forty stacks come in bursts."""
+        """Tell the browsers: at once after a pause, else soon, as steps come in bursts."""
         with self._timing:
-            if self._timer is None:
-                self._timer = threading.Timer(_PAUSE_S, self._tell)
+            if self._timer is not None:
+                return
+            wait = self._told + _PAUSE_S - time.monotonic()
+            if wait > 0:
+                self._timer = threading.Timer(wait, self._tell)
                 self._timer.daemon = True
                 self._timer.start()
+                return
+        self._tell()
 
     def _tell(self) -> None:
         with self._timing:
-            self._timer = None
-        with self.hold_sync():
-            self.rows = self._session.rows
-            self.steps = list(self._session.steps)
-            self.state = self._session.state
+            self._timer, self._told = None, time.monotonic()
+        with self._telling:
+            with self.hold_sync():
+                self.rows = self._session.rows
+                self.steps = list(self._session.steps)
+                self.state = self._session.state
+            if self._handle is not None and self._in_words() != self._words:
+                self._handle.update(self._bundle(), raw=True)
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle: Any = super()._repr_mimebundle_(**options)
-        data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data:
-            text = self._in_words()
-            data["text/plain"] = text
-            data["text/html"] = f"<p>{html.escape(text)}</p>"
-        return bundle
+    def _ipython_display_(self) -> None:
+        self._handle = display(self._bundle(), raw=True, display_id=True)
+
+    def _bundle(self) -> dict[str, Any]:
+        """Give the form for a browser, and in words for where no widget can be shown."""
+        made: Any = super()._repr_mimebundle_()
+        data: dict[str, Any] = dict(made[0] if isinstance(made, tuple) else made)
+        self._words = self._in_words()
+        data["text/plain"] = self._words
+        data["text/html"] = f"<p>{html.escape(self._words)}</p>"
+        return data
 
     def _in_words(self) -> str:
         """Say what the form is and how far it got, for where no widget can be shown."""
         result = self.state.get("result")
         if result:
             return f"opskit form: {self.title}. Run {result['run']}: {result['status']}."
-        plan = self.state.get("plan")
-        if plan:
-            return f"opskit form: {self.title}. A plan of {len(plan['changes'])} changes is shown."
         return f"opskit form: {self.title}. It needs a running kernel and JupyterLab."

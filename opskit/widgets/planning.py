@@ -39,6 +39,7 @@ def options_from(said: Any) -> Options:
     return Options(
         policy=policy,
         use_pass=fields.get("use_pass") is True,
+        hook=str(fields.get("hook") or ""),
         no_hook=fields.get("no_hook") is True,
     )
 

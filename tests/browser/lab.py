@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -17,10 +18,20 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
+INSECURE = "opskit-insecure.example"
+"""A name whose pages the browser does not trust: neither https:// nor localhost."""
+
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1",
 ]  # fmt: skip
+
+_SETTINGS = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
+    # What a widget's state holds is then in the notebook too.
+    "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,11 +44,14 @@ class Lab:
         Its notebooks.
     state
         Everything else it and its kernels write.
+    settings
+        What its users have set, by plugin.
     """
 
     folder: Path
     state: Path
     environment: Mapping[str, str]
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])
     port: int = 0
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     process: subprocess.Popen[bytes] | None = None
@@ -58,6 +72,7 @@ class Lab:
             "--ip=127.0.0.1", f"--IdentityProvider.token={self.token}",
             f"--ServerApp.root_dir={self.folder}", "--LabApp.expose_app_in_browser=True",
             f"--SQLiteYStore.db_path={self.state / 'ystore.db'}",
+            "--ServerApp.allow_remote_access=True",
         ]  # fmt: skip
         places = {
             name: str(self.state / name.lower())
@@ -68,9 +83,10 @@ class Lab:
                 "IPYTHONDIR",
             )
         }
-        settings_of = self.state / "settings" / "@jupyterlab" / "apputils-extension"
-        settings_of.mkdir(parents=True)
-        (settings_of / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+        for name, value in {**_SETTINGS, **self.settings}.items():
+            path = self.state / "settings" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(value))
         places["JUPYTERLAB_SETTINGS_DIR"] = str(self.state / "settings")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -102,9 +118,9 @@ class Lab:
                 self.process.kill()
                 self.process.wait()
 
-    def url(self, path: str) -> str:
+    def url(self, path: str, host: str = "127.0.0.1") -> str:
         """Give an address of it, with its token."""
-        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
+        return f"http://{host}:{self.port}/{path}?token={self.token}"
 
     def write(self, name: str, *cells: str) -> str:
         """Write a notebook and give its name."""
@@ -124,11 +140,11 @@ class Person:
     page: Page
     frames: list[bytes] = field(default_factory=list[bytes])
 
-    def open(self, lab: Lab, notebook: str) -> None:
+    def open(self, lab: Lab, notebook: str, host: str = "127.0.0.1") -> None:
         """Open a notebook and wait until its kernel is there."""
         # In a workspace of their own, so that no notebook of somebody else is restored.
         space = f"lab/workspaces/{id(self)}{time.monotonic_ns()}/tree/{notebook}"
-        self.page.goto(lab.url(space))
+        self.page.goto(lab.url(space, host))
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=40_000)
         self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"

@@ -73,8 +73,8 @@ def _see_the_fleet(use: Callable[[DockerdFleet], Path], sample: DockerdFleet) ->
     use(sample)
 
 
-def give(person: Person, canary: str, how: str) -> None:
-    """Put a value into the field as people do."""
+def give(person: Person, canary: str, how: str) -> str:
+    """Put a value into the field as people do, and give it."""
     field = person.form.get_by_label("Secret value").first
     match how:
         case "typed":
@@ -94,13 +94,22 @@ def give(person: Person, canary: str, how: str) -> None:
                 " cancelable: true})); }",
                 canary,
             )
+        case "made":
+            person.button("Make one here").click()
+            return field.input_value()
         case _:
             raise AssertionError(how)
+    return canary
 
 
 @pytest.mark.parametrize(
     ("how", "secret"),
-    [("typed", "usersfile"), ("pasted", "ovh_app_secret"), ("dropped", "ovh_consumer_key")],
+    [
+        ("typed", "usersfile"),
+        ("pasted", "ovh_app_secret"),
+        ("dropped", "ovh_consumer_key"),
+        ("made", "usersfile"),
+    ],
 )
 def test_a_value_given_to_the_form_is_nowhere_else(
     lab: Lab, sample: DockerdFleet, alice: Person, bob: Person, how: str, secret: str
@@ -113,7 +122,8 @@ def test_a_value_given_to_the_form_is_nowhere_else(
     alice.button("Insert").wait_for(timeout=WAIT)
     bob.open(lab, notebook)
     bob.button("Insert").wait_for(timeout=WAIT)
-    give(alice, canary, how)
+    canary = give(alice, canary, how)
+    assert found(canary, {"page 0": iter([values(alice)])}) or how == "dropped"
     alice.button("Insert").click()
     alice.button("Apply").click(timeout=WAIT)
     bob.form.get_by_text("Done.").wait_for(timeout=WAIT)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from tests.browser.lab import Lab, Person
+from tests.browser.lab import INSECURE, Lab, Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
 
@@ -64,6 +65,13 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     newest = opskit.Fleet.from_abra().journal().iloc[-1]
     assert newest["status"] == "rolled-back"
     assert bob.name in newest["identity"]
+
+    # What a reader without a kernel sees is what came of it.
+    alice.command("docmanager:save")
+    alice.page.wait_for_timeout(1500)
+    saved = nbformat.read(lab.folder / notebook, 4)
+    (output,) = saved.cells[1].outputs
+    assert f"Run {newest['run']}: rolled-back." in output["data"]["text/html"]
 
 
 def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
@@ -149,3 +157,13 @@ def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> N
     alice.form.get_by_role("alert").wait_for(timeout=WAIT)
     assert "TypeError" in alice.form.get_by_role("alert").inner_text()
     assert alice.button("Rotate").is_enabled()
+
+
+def test_a_page_that_is_not_secure_cannot_seal_and_says_what_to_do(lab: Lab, alice: Person) -> None:
+    notebook = lab.write("insecure.ipynb", START, f"forms.insert(fleet, app={APP!r})")
+    alice.open(lab, notebook, INSECURE)
+    alice.run_all()
+    alert = alice.form.get_by_role("alert")
+    alert.wait_for(timeout=WAIT)
+    assert "ssh tunnel" in alert.inner_text()
+    assert alice.form.get_by_label("Secret value").count() == 0

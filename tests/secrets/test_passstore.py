@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from opskit.errors import InputError, MissingToolError, OpskitError
-from opskit.secrets.passstore import DEFAULT_TEMPLATE, PassStore, entry_path
+from opskit.secrets.passstore import PassStore, entry_path
 from opskit.secrets.value import Secret
+from opskit.settings import Settings
 from tests.secrets.canary import CANARY, leaks, tracebacks
 
 OPEN, LOCKED = "opskit@test.example", "locked@test.example"
@@ -282,14 +283,14 @@ def test_the_program_whose_store_there_is_is_chosen(
 
 def test_the_default_path_is_abra_s_and_a_template_may_differ() -> None:
     place = {"server": "one.example", "app": "a.example", "secret": "pw"}
-    assert entry_path(DEFAULT_TEMPLATE, **place) == "hosts/one.example/a.example/pw"
+    assert entry_path(Settings().pass_template, **place) == "hosts/one.example/a.example/pw"
     assert entry_path("ops/{app}/{secret}@{server}", **place) == "ops/a.example/pw@one.example"
 
 
 @pytest.mark.parametrize("server", ["..", "", "a/../b", ".", ".git", "-rf", "a\nb"])
 def test_a_path_cannot_lead_out_of_the_store_or_into_its_machinery(server: str) -> None:
     with pytest.raises(InputError):
-        entry_path(DEFAULT_TEMPLATE, server=server, app="a", secret="s")
+        entry_path(Settings().pass_template, server=server, app="a", secret="s")
 
 
 @pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "a//b", "a/", "-c", ""])

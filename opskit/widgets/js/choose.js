@@ -1,17 +1,23 @@
 // Choosing an app and its secrets, and how values are made.
-import { h, labelled, state } from "./dom.js";
+import { h, labelled, state, uid } from "./dom.js";
 
 const CHARSETS = [["", "as the recipe says"], ["default", "letters and digits"], ["hex", "hex"], ["safespecial", "letters, digits and -_."], ["special", "with special characters"]];
 const GENERATORS = [["", "characters"], ["words", "EFF words"], ["pwqgen", "pwqgen"], ["pwgen", "pwgen"]];
+const NO_HOOK = "none";
 const select = (options) => h("select", { class: "opskit-input" }, ...options.map(([value, text]) => h("option", { value }, text)));
 
 /** Which secrets of an app a form of this kind can do something with. */
 const suits = {
-  generate: (secret) => ["missing", "undeployed"].includes(secret.state),
+  generate: (secret) => ["missing", "undeployed"].includes(secret.state) && secret.age === null,
   rotate: (secret) => secret.generate && secret.state !== "missing",
 };
 
+const NOTHING = { generate: "Nothing is missing: every declared secret exists.", rotate: "No app has a secret that can be generated." };
+
 export function appChooser(kind, apps, chosen) {
+  const isChosen = (app) => app.app === chosen.app || `${app.server}/${app.app}` === chosen.app;
+  const able = (secret) => suits[kind]?.(secret) ?? true;
+  const useful = apps.filter((app) => isChosen(app) || app.secrets.some(able));
   let current = null;
   const search = h("input", { type: "search", class: "opskit-input", placeholder: "server or app …" });
   const list = h("select", { class: "opskit-input opskit-list", size: 7 });
@@ -20,7 +26,7 @@ export function appChooser(kind, apps, chosen) {
 
   function fill() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const shown = apps.map((app, place) => [app, place]).filter(([app]) => {
+    const shown = useful.map((app, place) => [app, place]).filter(([app]) => {
       const text = `${app.server} ${app.app} ${app.recipe ?? ""}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
@@ -30,14 +36,13 @@ export function appChooser(kind, apps, chosen) {
     pick();
   }
   function pick() {
-    const app = apps[list.value] ?? null;
+    const app = useful[list.value] ?? null;
     if (app === current && secrets.childElementCount) return;
     current = app;
-    if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, "No app fits."));
+    if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, useful.length ? "No app fits." : NOTHING[kind] ?? "No app has secrets."));
     secrets.replaceChildren(...app.secrets.map((secret) => {
-      const able = suits[kind]?.(secret) ?? true;
-      const preset = chosen.secret ? secret.name === chosen.secret : kind === "generate" && able && secret.generate;
-      const box = h("input", { type: many ? "checkbox" : "radio", name: "opskit-secret", value: secret.name, disabled: !able && many, checked: preset });
+      const preset = chosen.secret ? secret.name === chosen.secret : kind === "generate" && able(secret) && secret.generate;
+      const box = h("input", { type: many ? "checkbox" : "radio", name: "opskit-secret", value: secret.name, disabled: !able(secret) && many, checked: preset });
       const wish = secret.generate ? (secret.length ? `${secret.length} characters` : "") : "not generated";
       return h("label", { class: "opskit-choice", title: secret.name }, box,
         h("span", { class: "opskit-name" }, secret.name), h("span", { class: "opskit-version" }, secret.version ?? ""),
@@ -46,12 +51,9 @@ export function appChooser(kind, apps, chosen) {
   }
   search.addEventListener("input", fill);
   list.addEventListener("change", pick);
-  const preset = apps.findIndex((app) => app.app === chosen.app || `${app.server}/${app.app}` === chosen.app);
-  if (preset >= 0) current = apps[preset];
-  const start = current;
-  current = null;
   fill();
-  if (start) { list.value = apps.indexOf(start); pick(); }
+  const start = useful.findIndex(isChosen);
+  if (start >= 0) { list.value = start; pick(); }
   const element = h("div", { class: "opskit-columns" },
     h("div", {}, labelled("Search apps", search), labelled("App", list)),
     h("fieldset", { class: "opskit-set" }, h("legend", {}, many ? "Secrets" : "Secret"), secrets));
@@ -67,17 +69,19 @@ export function optionFields(kind) {
   const generator = select(GENERATORS);
   const keep = h("input", { type: "number", min: 0, max: 99, value: 1, class: "opskit-input opskit-short" });
   const pass = h("input", { type: "checkbox" });
-  const noHook = h("input", { type: "checkbox" });
+  const hook = h("input", { type: "text", class: "opskit-input opskit-hook", placeholder: "recipe's", spellcheck: "false", autocomplete: "off", list: `${uid()}-hooks` });
+  const hooks = h("datalist", { id: hook.getAttribute("list") }, ...["postgres", "mariadb", "redis", NO_HOOK].map((one) => h("option", { value: one })));
   const makes = ["browse", "rotate", "generate"].includes(kind);
   const switches = ["browse", "rotate", "insert"].includes(kind);
   const element = h("div", { class: "opskit-row opskit-options" },
     makes && labelled("Length", length), makes && labelled("Characters", charset), makes && labelled("Made by", generator),
     kind === "prune" && labelled("Keep back", keep),
-    kind !== "prune" && h("label", {}, pass, " Keep pass in step"),
-    switches && h("label", { title: "The database keeps its old password inside, whatever the file says." }, noHook, " Database passwords too"));
+    kind !== "prune" && h("label", { title: "Store, update or remove the value in your password store too." }, pass, " Keep pass in step"),
+    switches && labelled("Database hook", hook), switches && hooks);
+  hook.title = "How a database is told its new password: postgres, mariadb or redis, then :SERVICE and user=NAME if need be; none changes the file only.";
   return {
     element,
-    options: () => ({ length: Number(length.value) || null, charset: charset.value, generator: generator.value, use_pass: pass.checked, no_hook: noHook.checked }),
+    options: () => ({ length: Number(length.value) || null, charset: charset.value, generator: generator.value, use_pass: pass.checked, hook: hook.value.trim() === NO_HOOK ? "" : hook.value.trim(), no_hook: hook.value.trim() === NO_HOOK }),
     keep: () => Number(keep.value),
   };
 }

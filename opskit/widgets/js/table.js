@@ -43,10 +43,10 @@ export function secretTable(rows, { onchange }) {
     head.dataset.name = name;
     return head;
   });
-  const space = h("div", { class: "opskit-space" });
-  const scroller = h("div", { class: "opskit-scroller", tabindex: 0, "aria-label": "Secrets", role: "rowgroup", style: `height:${HEIGHT}px`, onscroll: draw }, space);
-  const grid = h("div", { role: "table", class: "opskit-grid", "aria-label": "Secrets" },
-    h("div", { role: "row", class: "opskit-tr opskit-th" }, h("div", { role: "columnheader" }, all), ...heads), scroller);
+  const space = h("div", { class: "opskit-space", role: "rowgroup" });
+  // The head scrolls with the rows and sticks: its columns are theirs, scrollbar or not.
+  const grid = h("div", { role: "table", class: "opskit-grid", "aria-label": "Secrets", tabindex: 0, style: `height:${HEIGHT}px`, onscroll: draw },
+    h("div", { role: "row", class: "opskit-tr opskit-th" }, h("div", { role: "columnheader" }, all), ...heads), space);
 
   function compare(a, b) {
     if (sorted.by === "age_days") return (age(a) ?? -1) - (age(b) ?? -1);
@@ -66,11 +66,11 @@ export function secretTable(rows, { onchange }) {
     space.style.height = `${order.length * ROW}px`;
     grid.setAttribute("aria-rowcount", order.length);
     found.textContent = `${order.length.toLocaleString()} of ${count.toLocaleString()} versions`;
-    scroller.scrollTop = 0;
+    grid.scrollTop = 0;
     draw();
   }
   function draw() {
-    const first = Math.max(0, Math.floor(scroller.scrollTop / ROW) - 3);
+    const first = Math.max(0, Math.floor(grid.scrollTop / ROW) - 3);
     const last = Math.min(order.length, first + Math.ceil(HEIGHT / ROW) + 6);
     space.replaceChildren(...order.slice(first, last).map((row, place) => line(row, first + place)));
   }
