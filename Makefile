@@ -12,7 +12,7 @@ demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secre
 	@$(BIN)/opskit demo
 
 lab: .venv/lab  ## Set up JupyterLab and open the notebooks on the embedded fleet.
-	$(BIN)/opskit demo -- $(BIN)/jupyter lab notebooks
+	$(BIN)/opskit lab --demo
 
 test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run all checks.
 

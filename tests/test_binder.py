@@ -64,6 +64,8 @@ def test_the_build_works_without_rights_and_without_docker(tmp_path: Path) -> No
 
         built = unprivileged(home, "pip", "install", "-q", "-r", "binder/requirements.txt")
         assert built.returncode == 0, built.stderr
+        # What `opskit lab` copies where there is no checkout.
+        assert list(home.glob("venv/lib/*/site-packages/opskit/notebooks/00-start-here.ipynb"))
         notebooks = sorted((repository / "notebooks").glob("*.ipynb"))
         ran = unprivileged(home, "binder/start", "jupyter", "execute", *notebooks)
         assert ran.returncode == 0, ran.stderr

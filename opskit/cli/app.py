@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from opskit.cli import change, demo, notebooks, read, runs
+from opskit.cli import change, demo, lab, notebooks, read, runs
 from opskit.errors import InputError, MissingToolError, OpskitError
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -24,6 +24,7 @@ read.add_to(app)
 change.add_to(app)
 runs.add_to(app)
 notebooks.add_to(app)
+lab.add_to(app)
 demo.add_to(app)
 
 

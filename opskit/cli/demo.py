@@ -13,8 +13,8 @@ from opskit.cli.read import Format, show
 _NEXT_STEPS = """
 To open the notebooks on this fleet:
   make lab
-or, where JupyterLab is installed: opskit demo -- jupyter lab notebooks
-and then open 00-start-here.ipynb and run its cells from the top."""
+or, where JupyterLab is installed: opskit lab --demo
+and then run the cells of 00-start-here.ipynb from the top."""
 
 
 class EngineKind(StrEnum):

@@ -1,0 +1,151 @@
+"""JupyterLab as operators share it: on this machine's own address, with a token, forgetful.
+
+What is typed and shown leaves as little behind as Jupyter allows: no input history, the history
+of shared documents brief and outside the notebooks' folder, known values masked in outputs.
+"""
+
+# jupyterlab ships no types.
+# pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opskit.errors import InputError, MissingToolError
+from opskit.runbook.private import private_folder, write_private
+
+FIRST_PORT = 8888
+START = "00-start-here.ipynb"
+
+KERNEL = (
+    sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--ext=opskit",
+    "--HistoryManager.enabled=False", "--HistoryManager.hist_file=:memory:",
+)  # fmt: skip
+"""How the server starts a notebook's kernel: with `opskit.guard`, and no input history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabServer:
+    """A server that is about to start.
+
+    Parameters
+    ----------
+    folder
+        Its notebooks.
+    state
+        Where everything else it writes goes.
+    token
+        Opens it; whoever has it can do what this user can.
+    """
+
+    folder: Path
+    state: Path
+    port: int
+    token: str = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"http://127.0.0.1:{self.port}/lab?token={self.token}"
+
+    def sharing(self) -> tuple[str, str]:
+        """Say how others reach it safely."""
+        there = f"{getpass.getuser()}@{socket.gethostname()}"
+        return (
+            f"From another machine: ssh -N -L {self.port}:127.0.0.1:{self.port} {there}, "
+            "and open the same address there.",
+            "For a team: JupyterHub with https and an account for each person; "
+            "do not bind this server to another address.",
+        )
+
+
+def prepare(folder: Path, state: Path, *, port: int | None = None) -> LabServer:
+    """Write what the server needs outside its folder, and find it a port.
+
+    Parameters
+    ----------
+    folder
+        The notebooks.
+    state
+        The operator's folder for state.
+    port
+        Else the first free one from 8888.
+
+    Raises
+    ------
+    InputError
+        The port is taken, or the state cannot be written.
+    MissingToolError
+        JupyterLab or jupyter-collaboration is not installed.
+    """
+    for module in ("jupyterlab", "jupyter_server_ydoc", "ipykernel"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingToolError(
+                f"JupyterLab needs {module}, which is not installed: pip install 'opskit[lab]'"
+            )
+    chosen = port or next((one for one in range(FIRST_PORT, FIRST_PORT + 50) if _free(one)), None)
+    if chosen is None or not _free(chosen):
+        raise InputError(f"port {chosen or FIRST_PORT} is taken.", remedy="Name another: --port N")
+    kept = private_folder(private_folder(state) / "lab")
+    kernel = {"argv": KERNEL, "display_name": "Python 3 (opskit)", "language": "python"}
+    spec = private_folder(private_folder(kept / "kernels") / "python3") / "kernel.json"
+    write_private(spec, json.dumps(kernel))
+    token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)
+    return LabServer(folder=folder.absolute(), state=kept, port=chosen, token=token)
+
+
+def serve(server: LabServer, *, browser: bool = True) -> None:
+    """Run JupyterLab in this process until it is told to end.
+
+    In this process, as the arguments of a child, the token among them, are everybody's to read.
+    """
+    from jupyterlab.labapp import LabApp
+
+    documents = private_folder(server.state / f"documents-{server.port}")
+    forgotten = documents / "ystore.db"
+    # Found before any other kernel of this name.
+    before = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(server.state), before)))
+    try:
+        forgotten.unlink(missing_ok=True)
+        LabApp.launch_instance(_settings(server, forgotten, browser=browser))
+    finally:
+        forgotten.unlink(missing_ok=True)
+
+
+def _settings(server: LabServer, ystore: Path, *, browser: bool) -> list[str]:
+    settings = {
+        "ServerApp.root_dir": server.folder,
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": server.port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.open_browser": browser,
+        "ServerApp.allow_remote_access": False,
+        "IdentityProvider.token": server.token,
+        "LabApp.default_url": f"/lab/tree/{START}" if (server.folder / START).exists() else "/lab",
+        "YDocExtension.disable_rtc": False,
+        "YDocExtension.ystore_class": "opskit.runbook.ystore.BriefYStore",
+        "YDocExtension.session_store_path": ystore.with_name("sessions.json"),
+        "BriefYStore.db_path": ystore,
+        # As good or bad as the rest of opskit run by root.
+        "ServerApp.allow_root": True,
+    }
+    return [f"--{name}={value}" for name, value in settings.items()]
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
