@@ -89,6 +89,8 @@ def save_facts(facts: Facts, path: Path) -> None:
     )
     temporary = ""
     try:
+        # Its own folder, not a chain of them: that is rather a mistyped path.
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(gzip.compress(content, compresslevel=3))

@@ -53,7 +53,10 @@ class Snapshot(Views):
         fail_on(self.audit(), severity)
 
     def save(self, path: str | Path) -> None:
-        """Write the snapshot to a file; it holds no secret's value and no environment."""
+        """Write the snapshot to a file; it holds no secret's value and no environment.
+
+        The file's folder is made when it is missing, for its owner alone.
+        """
         save_facts(self.facts, Path(path))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Commands over notebooks: run one without anybody watching."""
+"""Commands over notebooks: run one without anybody watching, begin a new one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from opskit.errors import NotebookError
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     app.command("run")(run_notebook)
+    app.command("new-runbook")(new_runbook)
 
 
 def run_notebook(
@@ -41,6 +42,16 @@ def run_notebook(
         _tell_how_to_resume()
         raise
     print(copy)
+
+
+def new_runbook(
+    name: Annotated[Path, typer.Argument(help="Its file; .ipynb may be left out.")],
+    title: Annotated[str, typer.Option(help="Its title; else made of the name.")] = "",
+) -> None:
+    """Write a notebook to begin a runbook with; it runs on the demo fleet as it is."""
+    from opskit.runbook.skeleton import write_skeleton
+
+    print(write_skeleton(name, title))
 
 
 def _tell_how_to_resume() -> None:

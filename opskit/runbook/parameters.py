@@ -131,10 +131,18 @@ def _assignments(text: str) -> Iterator[tuple[str, Any]]:
 def _looks_secret(name: str, text: str, parameter: Parameter | None) -> bool:
     if parameter is not None and parameter.kind not in ("str", "list"):
         return False
-    return bool(
-        _SECRET_NAME.search(name)
-        or _SECRET_VALUE.search(text)
-        or any(_random(word) for word in re.split(r"[\s,;\"'\[\]]+", text))
+    return names_secret(name) or is_secret_like(text)
+
+
+def names_secret(name: str) -> bool:
+    """Tell whether a name says that its value is a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def is_secret_like(text: str) -> bool:
+    """Tell whether a text holds what looks like a key, a token or a generated password."""
+    return _SECRET_VALUE.search(text) is not None or any(
+        _random(word) for word in re.split(r"[\s,;\"'\[\]]+", text)
     )
 
 

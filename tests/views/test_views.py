@@ -142,6 +142,16 @@ def test_a_snapshot_survives_being_saved(snap: opskit.Snapshot, tmp_path: Path) 
     assert loaded.diff(snap).empty
 
 
+def test_saving_makes_the_file_s_folder_but_not_a_chain_of_them(
+    snap: opskit.Snapshot, tmp_path: Path
+) -> None:
+    snap.save(tmp_path / "runs" / "monday.opskit")
+
+    assert (tmp_path / "runs").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(opskit.OpskitError, match="cannot be written"):
+        snap.save(tmp_path / "rnus" / "2026" / "monday.opskit")
+
+
 @pytest.mark.parametrize("content", [b"", b"not gzip", b"\x1f\x8b\x08broken"])
 def test_a_damaged_snapshot_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.opskit"
