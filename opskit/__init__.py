@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     from opskit.fleet import Fleet
     from opskit.operations.options import Options
     from opskit.operations.run import Plan, Run
+    from opskit.runbook.book import Runbook
     from opskit.secrets.value import Secret
     from opskit.snapshot import Snapshot
 
-__all__ = ["Fleet", "OpskitError", "Options", "Plan", "Run", "Secret", "Snapshot", "forms"]
+__all__ = [
+    "Fleet",
+    "OpskitError",
+    "Options",
+    "Plan",
+    "Run",
+    "Runbook",
+    "Secret",
+    "Snapshot",
+    "forms",
+]
 
 # Loaded when first used: pandas takes half a second, and `opskit --help` needs none of it.
 _HOMES = {
@@ -25,6 +36,7 @@ _HOMES = {
     "Options": "opskit.operations.options",
     "Plan": "opskit.operations.run",
     "Run": "opskit.operations.run",
+    "Runbook": "opskit.runbook.book",
     "Secret": "opskit.secrets.value",
     "Snapshot": "opskit.snapshot",
     "forms": "opskit.forms",

@@ -17,6 +17,7 @@ OpskitError
 ├── JournalError          the journal cannot be read or written
 ├── StepError             a step of a run failed
 ├── NotebookError         a cell of a notebook that was run failed
+├── RunbookError          a check failed, or a step or decision stands in the way
 └── VerifyError           the change was made but did not prove itself
 
 A message is one or two sentences: what happened, where, and the next step. It never carries
@@ -146,6 +147,10 @@ class NotebookError(OpskitError):
     def __init__(self, message: str, *, copy: Path) -> None:
         self.copy = copy
         super().__init__(f"{message} (executed copy: {copy})")
+
+
+class RunbookError(OpskitError):
+    """A check of a runbook failed, or a step or decision stands in the way."""
 
 
 class VerifyError(OpskitError):

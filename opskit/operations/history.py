@@ -15,7 +15,7 @@ _R = TypeVar("_R", bound=msgspec.Struct)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = frozenset({"started_at", "finished_at", "at"})
-_MAPPINGS = frozenset({"detail", "result"})
+_MAPPINGS = frozenset({"detail", "result", "data"})
 
 RUNS = {
     "run": "string",

@@ -77,6 +77,11 @@ class RunLocks:
         for run in runs:
             self.drop(run, forget=False)
 
+    def holds(self, run: str) -> bool:
+        """Tell whether this object holds the run."""
+        with self._guard:
+            return run in self._held
+
     def is_held(self, run: str) -> bool:
         """Tell whether a live process, this one included, holds the run."""
         if not self._path(run).exists():

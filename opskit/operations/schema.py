@@ -1,6 +1,6 @@
 """The tables of the journal, and how an older journal becomes this one.
 
-Times are whole nanoseconds since 1970 in UTC; details and results are JSON objects.
+Times are whole nanoseconds since 1970 in UTC; details, results and data are JSON objects.
 """
 
 from __future__ import annotations
@@ -31,6 +31,19 @@ SCHEMA = Schema(
             "CREATE TABLE approvals ("
             " plan_digest TEXT NOT NULL, identity TEXT NOT NULL, claimed_source TEXT NOT NULL,"
             " at INTEGER NOT NULL)",
+        ),
+        (
+            "CREATE TABLE books ("
+            " book TEXT PRIMARY KEY, title TEXT NOT NULL, status TEXT NOT NULL,"
+            " actor TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,"
+            " identity TEXT NOT NULL, tool_version TEXT NOT NULL,"
+            " started_at INTEGER NOT NULL, finished_at INTEGER)",
+            "CREATE TABLE entries ("
+            " book TEXT NOT NULL REFERENCES books (book), entry INTEGER NOT NULL,"
+            " kind TEXT NOT NULL, step TEXT NOT NULL, status TEXT NOT NULL, text TEXT NOT NULL,"
+            " data TEXT NOT NULL, identity TEXT NOT NULL,"
+            " started_at INTEGER NOT NULL, finished_at INTEGER,"
+            " UNIQUE (book, entry))",
         ),
     ),
 )

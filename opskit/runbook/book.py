@@ -1,0 +1,315 @@
+"""A runbook: steps, checks, decisions and signatures of a procedure, journalled at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from opskit.errors import InputError, RunbookError
+from opskit.runbook.again import guard_cells
+from opskit.runbook.asking import Decision, SignOff
+from opskit.runbook.kept import kept
+from opskit.runbook.record import BookLog, Entry, EntryStatus
+from opskit.runbook.report import write_report
+from opskit.runbook.timeline import Timeline, timeline
+from opskit.secrets.redact import redact
+from opskit.views.frame import About, Columns, View
+
+_STEPS = {
+    "step": "string",
+    "status": "string",
+    "who": "string",
+    "started_at": "time",
+    "seconds": "float",
+}
+_SIGNS = {"done": "✓", "failed": "✗", "interrupted": "✗", "running": "…"}
+
+
+class Runbook:
+    """A procedure that people carry out together, and its record.
+
+    Everything is written to the journal as it happens. Made anew in another kernel, the runbook
+    goes on where it stopped: steps that are finished are not done again.
+
+    Parameters
+    ----------
+    title
+        What it is called; the open book of this title is gone on with.
+    fresh
+        Begin a new book all the same, as a scheduled notebook does.
+    who
+        Who carries it out, for the record; by default the operating system's user.
+
+    Raises
+    ------
+    LockHeldError
+        Another kernel carries out the open book of this title.
+    JournalError
+        The journal cannot be written.
+    """
+
+    def __init__(self, title: str, *, fresh: bool = False, who: str = "") -> None:
+        self._log = BookLog(title, fresh=fresh, identity=who)
+        self._step = ""
+        guard_cells()
+        if self._log.goes_on:
+            done = [one.step for one in self._finished()]
+            print(
+                f"Goes on with runbook {self.id}: "
+                + (f"finished are {', '.join(done)}." if done else "no step is finished yet.")
+            )
+
+    @property
+    def id(self) -> str:
+        """The book's id in the journal."""
+        return self._log.book
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return self._log.record.title
+
+    @property
+    def steps(self) -> View:
+        """Each step's last attempt: status, who, when, and how long in seconds."""
+        columns = Columns(_STEPS)
+        for one in self._last_attempts().values():
+            columns.add(one.step, one.status, one.identity, one.started_at, _seconds(one))
+        return columns.view(About(noun="steps", remark=f"runbook {self.id}"))
+
+    def __repr__(self) -> str:
+        return f"Runbook {self.title} ({self.id})\n{self.steps!r}"
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        return self.steps._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
+
+    # -- what is done ---------------------------------------------------------------------
+
+    def step(self, title: str, *, again: bool = False, repeat: bool = False) -> Step:
+        """Give a step, to be used as ``with rb.step("…"):``.
+
+        Parameters
+        ----------
+        title
+            What it does; tells it from the others of the runbook.
+        again
+            Do it once more although it is finished.
+        repeat
+            It only looks: done whenever its cell is run.
+        """
+        if self._step:
+            raise InputError(
+                f"the step {title!r} begins inside of {self._step!r}.",
+                remedy="Let one end before the next begins.",
+            )
+        last = self._last_attempts().get(title)
+        finished = last if last is not None and last.status == "done" else None
+        return Step(self, title, None if again or repeat else finished)
+
+    def check(self, what: str, ok: object, detail: str = "", *, stop: bool = True) -> bool:
+        """Write down whether something is as it must be.
+
+        Parameters
+        ----------
+        what
+            What must hold.
+        ok
+            Whether it does.
+        detail
+            What is seen instead, or how to mend it.
+        stop
+            When it does not hold, raise; else go on, and let `finish` fail.
+
+        Raises
+        ------
+        RunbookError
+            It does not hold.
+        """
+        holds = bool(ok)
+        self._log.add(
+            "check", step=self._step, text=what, status="done" if holds else "failed",
+            data={"detail": redact(detail)} if detail else {},
+        )  # fmt: skip
+        if not holds and stop:
+            raise RunbookError(f"the check {what!r} failed.{' ' + detail if detail else ''}")
+        return holds
+
+    def note(self, text: str, *, who: str = "") -> None:
+        """Write down what somebody saw or said; the same note in the same step counts once."""
+        same = (one for one in self._log.entries if one.kind == "note" and one.step == self._step)
+        if not any(one.text == text for one in same):
+            self._log.add("note", step=self._step, text=text, identity=who)
+
+    def keep(self, thing: object, title: str = "") -> None:
+        """Keep a table, plan, run or picture for the report; nothing of it is a secret's value.
+
+        Raises
+        ------
+        InputError
+            It is none of these.
+        """
+        kind, text, data = kept(thing, title)
+        self._log.add(kind, step=self._step, text=text, data=data)
+
+    def decision(self, question: str, options: Sequence[str], *, answer: str = "") -> Decision:
+        """Ask people to decide; show what it gives as the last line of a cell.
+
+        Parameters
+        ----------
+        question
+            What is to be decided; asked once in a runbook.
+        options
+            What may be chosen.
+        answer
+            The answer, when nobody is there to be asked; empty asks.
+
+        Raises
+        ------
+        InputError
+            The answer is none of the options.
+        """
+        made = Decision(self._log, self._step, question, tuple(options))
+        if answer:
+            made.decide(answer)
+        return made
+
+    def sign_off(self, text: str = "I have read this record.", *, needed: int = 1) -> SignOff:
+        """Ask people to sign what is written so far; show what it gives in a cell.
+
+        A name is what a browser claims: a signature helps against haste, not against malice.
+
+        Parameters
+        ----------
+        text
+            What they sign.
+        needed
+            How many different people.
+        """
+        return SignOff(self._log, text, needed)
+
+    def finish(self) -> Self:
+        """End the book; a runbook of this title begins a new one from then on.
+
+        Raises
+        ------
+        RunbookError
+            A step failed or a check did not hold in the end.
+        """
+        attempts = self._last_attempts().values()
+        wrong = [f"the step {one.step!r} {one.status}" for one in attempts if one.status != "done"]
+        checks = {(one.step, one.text): one for one in self._log.entries if one.kind == "check"}
+        wrong += [
+            f"the check {one.text!r} failed" for one in checks.values() if one.status != "done"
+        ]
+        self._log.close("failed" if wrong else "done")
+        if wrong:
+            raise RunbookError(f"runbook {self.id} ended badly: {'; '.join(wrong)}.")
+        return self
+
+    # -- the record -----------------------------------------------------------------------
+
+    def timeline(self) -> Timeline:
+        """Give all that happened: a DataFrame that shows itself as a picture.
+
+        Returns
+        -------
+        Timeline
+            Columns ``started_at finished_at`` (datetime64[ns, UTC]), ``kind step text status who``
+            (string), ``seconds`` (float).
+        """
+        return timeline(self._log.record, self._log.entries)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the whole record to one file that needs nothing else.
+
+        Parameters
+        ----------
+        path
+            ``.html`` or ``.md``.
+
+        Raises
+        ------
+        InputError
+            The file has another suffix, or cannot be written there.
+        """
+        return write_report(Path(path), self._log.record, self._log.entries, self.timeline())
+
+    # -- within ---------------------------------------------------------------------------
+
+    def _last_attempts(self) -> dict[str, Entry]:
+        return {one.step: one for one in self._log.entries if one.kind == "step"}
+
+    def _finished(self) -> list[Entry]:
+        return [one for one in self._last_attempts().values() if one.status == "done"]
+
+    def _begin(self, title: str) -> int:
+        self._step = title
+        return self._log.begin("step", step=title, text="")
+
+    def _end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
+        try:
+            for run, kind, ended in self._log.runs_since(since):
+                state: EntryStatus = "done" if ended == "done" else "failed"
+                self._log.add(
+                    "run", step=self._step, text=f"{kind} {run}", status=state, data={"run": run}
+                )
+            self._log.end(entry, status, why)
+        finally:
+            self._step = ""
+
+
+class Step:
+    """One step of a runbook; `due` says whether it has to be done."""
+
+    def __init__(self, book: Runbook, title: str, finished: Entry | None) -> None:
+        self._book, self.title, self._finished = book, title, finished
+        self.guarded = False
+        self._entry = 0
+        self._since = datetime.now(UTC)
+
+    @property
+    def due(self) -> bool:
+        """Whether it has to be done: it is not finished, or was asked for again."""
+        return self._finished is None
+
+    def __enter__(self) -> Self:
+        if self._finished is None:
+            self._since = datetime.now(UTC)
+            self._entry = self._book._begin(self.title)  # pyright: ignore[reportPrivateUsage]
+            return self
+        done = self._finished
+        said = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
+        if not self.guarded:
+            raise RunbookError(
+                f"{said} Say again=True to repeat it, or make the Runbook in a cell of its own "
+                "before, so that finished steps can be left out."
+            )
+        print(f"✓ {said} Left out; again=True repeats it.")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._finished is not None:
+            return
+        status: EntryStatus = "done"
+        if error is not None:
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+            error.add_note(
+                f"The step {self.title!r} of runbook {self._book.id} did not finish. Mend the "
+                "cause and run this cell again; in a new kernel run the notebook from its "
+                "beginning: what is finished is left out."
+            )
+        why = f"{type(error).__name__}: {error}" if error is not None else ""
+        self._book._end(self._entry, self._since, status, redact(why))  # pyright: ignore[reportPrivateUsage]
+
+
+def _seconds(entry: Entry) -> float | None:
+    ended = entry.finished_at
+    return (ended - entry.started_at).total_seconds() if ended is not None else None

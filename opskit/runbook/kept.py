@@ -1,0 +1,60 @@
+"""What a runbook keeps of tables, plans, runs and pictures: plain data, small, without values."""
+
+# pandas ships partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from opskit.errors import InputError
+from opskit.operations.run import Plan, Run
+from opskit.pictures import Picture
+from opskit.runbook.record import Kind
+from opskit.views.frame import View
+from opskit.views.render import cell_text
+
+ROWS_AT_MOST = 500
+
+
+def kept(thing: object, title: str) -> tuple[Kind, str, dict[str, Any]]:
+    """Give kind, text and data of something to keep.
+
+    Raises
+    ------
+    InputError
+        It is neither a table, a plan, a run nor a picture.
+    """
+    match thing:
+        case Plan():
+            changes = table(thing.changes)
+            text = title or f"Plan to {thing.data.kind}"
+            return "plan", text, {"digest": thing.digest, "table": changes}
+        case Run():
+            return "run", title or f"Run {thing.id}", {"run": thing.id}
+        case Picture():
+            data = {"svg": thing.svg, "alt": thing.alt, "note": thing.note}
+            return "picture", title or thing.title, data
+        case pd.DataFrame():
+            return "table", title or "Table", {"table": table(thing)}
+        case _:
+            raise InputError(
+                f"a runbook cannot keep a {type(thing).__name__}.",
+                remedy="Give it a table, a plan, a run or a picture.",
+            )
+
+
+def table(frame: pd.DataFrame) -> dict[str, Any]:
+    """Give a table as text: its columns, the first rows, and its caption."""
+    names = frame.shown_columns() if isinstance(frame, View) else [str(c) for c in frame.columns]
+    shown: Any = pd.DataFrame(frame).rename(columns=str)[names].head(ROWS_AT_MOST)
+    rows = [[cell_text(value) for value in row] for row in shown.itertuples(index=False)]
+    caption = frame.caption if isinstance(frame, View) else f"{len(frame):,} rows"
+    more = len(frame) - len(rows)
+    return {
+        "columns": [name.replace("_", " ") for name in names],
+        "rows": rows,
+        "caption": caption + (f" · {more:,} more are not kept" if more > 0 else ""),
+    }

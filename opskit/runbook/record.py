@@ -1,0 +1,242 @@
+"""What the journal remembers of runbooks: each carried out once is a book with entries."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from opskit.errors import LockHeldError
+from opskit.operations.database import Database
+from opskit.operations.history import records
+from opskit.operations.journal import new_run_id
+from opskit.operations.liveness import RunLocks
+from opskit.operations.schema import SCHEMA
+from opskit.secrets.redact import redact
+from opskit.settings import journal_path
+
+BookStatus = Literal["open", "done", "failed", "abandoned"]
+Kind = Literal[
+    "step", "check", "note", "decision", "signature", "table", "picture", "plan", "run"
+]  # fmt: skip
+EntryStatus = Literal["running", "done", "failed", "interrupted", "skipped"]
+
+_HELD: dict[Path, RunLocks] = {}
+"""This process's books, by journal: one kernel may make its Runbook anew again and again."""
+
+
+class BookRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A runbook carried out once: its id begins with the second in which it was begun."""
+
+    book: str
+    title: str
+    status: BookStatus
+    actor: str
+    host: str
+    pid: int
+    identity: str
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a book.
+
+    Parameters
+    ----------
+    entry
+        Its number, from 1.
+    step
+        The step it belongs to, or is; empty outside of all.
+    text, data
+        What is said, and what belongs to it: a table's rows, a plan's digest, a run's id.
+    identity
+        The person, as claimed; else the operating system's user.
+    """
+
+    book: str
+    entry: int
+    kind: Kind
+    step: str
+    status: EntryStatus
+    text: str
+    data: Mapping[str, Any]
+    identity: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class BookLog:
+    """One book in the journal, held by this process until it is closed or the process ends.
+
+    Parameters
+    ----------
+    title
+        What the runbook is called.
+    fresh
+        Begin a new book also when one of this title is open.
+    identity
+        Who carries it out, as claimed.
+
+    Raises
+    ------
+    LockHeldError
+        Another live process carries out the open book of this title.
+    JournalError
+        It cannot be written.
+    """
+
+    def __init__(self, title: str, *, fresh: bool, identity: str) -> None:
+        path = journal_path()
+        self._database = Database(path, SCHEMA, patience=30.0)
+        self._locks = _HELD.setdefault(path, RunLocks(path.with_name(f"{path.name}.books")))
+        self.actor, self._host = getpass.getuser(), socket.gethostname()
+        self.identity = identity or os.environ.get("JUPYTERHUB_USER", "") or self.actor
+        title = self._text(title)
+        found = self._database.read(
+            "SELECT book FROM books WHERE title = ? AND status = 'open' ORDER BY started_at",
+            (title,),
+        )
+        opened = [book for (book,) in found]
+        if fresh:
+            for book in opened:
+                self._abandon(book)
+        self.goes_on = bool(opened) and not fresh
+        self.book = opened[-1] if self.goes_on else self._begin(title)
+        if self.goes_on:
+            self._take_up()
+
+    @property
+    def record(self) -> BookRecord:
+        """The book as it is now."""
+        (record,) = records(self._database, BookRecord, "books", "book", self.book)
+        return record
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Its entries, oldest first."""
+        return records(self._database, Entry, "entries", "book", self.book)
+
+    def begin(self, kind: Kind, *, step: str, text: str, identity: str = "") -> int:
+        """Write that something begins, and give its number."""
+        return self._write(kind, step, "running", text, {}, identity)
+
+    def end(self, entry: int, status: EntryStatus, text: str = "") -> None:
+        """Write how it ended; `text` replaces what was said unless it is empty."""
+        self._database.write(
+            "UPDATE entries SET status = ?1, finished_at = ?2,"
+            " text = CASE WHEN ?3 = '' THEN text ELSE ?3 END WHERE book = ?4 AND entry = ?5",
+            (status, time.time_ns(), self._text(text), self.book, entry),
+        )
+
+    def add(
+        self,
+        kind: Kind,
+        *,
+        step: str,
+        text: str,
+        status: EntryStatus = "done",
+        data: Mapping[str, Any] | None = None,
+        identity: str = "",
+    ) -> int:
+        """Write what happens at once, and give its number."""
+        return self._write(kind, step, status, text, data or {}, identity)
+
+    def close(self, status: BookStatus) -> None:
+        """End the book and let it go."""
+        self._database.write(
+            "UPDATE books SET status = ?, finished_at = ? WHERE book = ?",
+            (status, time.time_ns(), self.book),
+        )
+        self._locks.drop(self.book, forget=True)
+
+    def runs_since(self, since: datetime) -> list[tuple[str, str, str]]:
+        """Give id, kind and status of the runs that this process began since then."""
+        rows = self._database.read(
+            "SELECT run, kind, status FROM runs WHERE started_at >= ? AND pid = ? AND host = ?"
+            " ORDER BY started_at",
+            (int(since.timestamp() * 1e9), os.getpid(), self._host),
+        )
+        return [(str(run), str(kind), str(status)) for run, kind, status in rows]
+
+    # -- within ---------------------------------------------------------------------------
+
+    def _begin(self, title: str) -> str:
+        book = new_run_id()
+        self._locks.take(book)
+        self._database.write(
+            "INSERT INTO books VALUES (?, ?, 'open', ?, ?, ?, ?, ?, ?, NULL)",
+            (book, title, *map(self._text, (self.actor, self._host)), os.getpid(),
+             self._text(self.identity), package_version("opskit"), time.time_ns()),
+        )  # fmt: skip
+        return book
+
+    def _take_up(self) -> None:
+        if not self._locks.holds(self.book):
+            try:
+                self._locks.take(self.book)
+            except LockHeldError:
+                was = self.record
+                raise LockHeldError(
+                    f"the runbook {was.title!r} ({self.book}) is being carried out by {was.actor} "
+                    f"on {was.host} (process {was.pid}): go on there, or begin another with "
+                    "fresh=True."
+                ) from None
+            # Whoever held it is gone: what was running then is not running now.
+            self._database.write(
+                "UPDATE entries SET status = 'interrupted', finished_at = ?"
+                " WHERE book = ? AND status = 'running'",
+                (time.time_ns(), self.book),
+            )
+        self._database.write(
+            "UPDATE books SET actor = ?, host = ?, pid = ?, identity = ? WHERE book = ?",
+            (*map(self._text, (self.actor, self._host)), os.getpid(), self._text(self.identity),
+             self.book),
+        )  # fmt: skip
+
+    def _abandon(self, book: str) -> None:
+        if self._locks.is_held(book) and not self._locks.holds(book):
+            return
+        self._database.write(
+            "UPDATE books SET status = 'abandoned', finished_at = ? WHERE book = ?",
+            (time.time_ns(), book),
+        )
+        self._locks.drop(book, forget=True)
+
+    def _write(
+        self,
+        kind: Kind,
+        step: str,
+        status: EntryStatus,
+        text: str,
+        data: Mapping[str, Any],
+        identity: str,
+    ) -> int:
+        now = time.time_ns()
+        finished_at = None if status == "running" else now
+        encoded = self._text(msgspec.json.encode(data).decode())
+        said = tuple(map(self._text, (step, status, text)))
+        # The number is chosen in the same transaction: a form's thread may write meanwhile.
+        self._database.write(
+            "INSERT INTO entries SELECT ?1, 1 + coalesce(max(entry), 0), ?2, ?3, ?4, ?5, ?6, ?7,"
+            " ?8, ?9 FROM entries WHERE book = ?1",
+            (self.book, kind, *said, encoded, self._text(identity or self.identity), now,
+             finished_at),
+        )  # fmt: skip
+        rows = self._database.read(
+            "SELECT entry FROM entries WHERE book = ? AND kind = ? AND started_at = ?",
+            (self.book, kind, now),
+        )
+        return int(rows[-1][0])
+
+    def _text(self, text: str) -> str:
+        return redact(text).encode("utf-8", "backslashreplace").decode()
