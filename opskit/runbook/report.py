@@ -57,6 +57,7 @@ def write_report(
     }
     text = redact(_template(path.suffix).render(facts))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     except OSError as error:
         raise InputError(
@@ -81,8 +82,9 @@ def _template(suffix: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
-    environment.filters |= {"when": _when, "took": _took, "md": _markdown, "plain": cell_text}
+    environment.filters |= {"when": _when, "took": _took, "md": _markdown}
     return environment.get_template(f"report{suffix}")
 
 
@@ -126,6 +128,13 @@ def _signatures(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         for one in entries
         if one.kind == "signature"
     ]
+
+
+def _shown(value: object) -> object:
+    """Leave out of plain text what would reorder or hide the words around it."""
+    if type(value) is not str:
+        return value
+    return "\n".join(cell_text(line) for line in value.split("\n"))
 
 
 def _when(moment: datetime | None) -> str:

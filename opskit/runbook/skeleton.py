@@ -40,7 +40,7 @@ if demo:
     opskit.demo.start()
 rb = opskit.Runbook({quoted})
 fleet = opskit.Fleet.from_abra()
-with rb.step("Look at every server"):
+with rb.step("Look at every server", repeat=True):
     snap = fleet.snapshot()
 snap.uses_of(app, name)'''),
     ("markdown", '''\
@@ -49,8 +49,9 @@ snap.uses_of(app, name)'''),
 What to look for in the plan, and when not to go on.'''),
     ("code", '''\
 options = opskit.Options(stable=stable)
-with rb.step("Plan"):
+with rb.step("Plan", repeat=True):
     plan = fleet.plan_rotate(fleet.secrets_of(app, [name]), options)
+    rb.keep(plan)
 plan'''),
     ("markdown", '''\
 ## 3 · Apply
@@ -80,9 +81,12 @@ back, and what to do then.'''),
 ## Record
 
 Who did what and how it ended; never a secret's value.'''),
+    ("code", "rb.sign_off()"),
     ("code", '''\
-rb.sign_off()
-rb.report({report})'''),
+if apply:
+    rb.finish()
+rb.report({report})
+rb.timeline()'''),
 )  # fmt: skip
 
 

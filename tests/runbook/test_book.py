@@ -1,0 +1,255 @@
+"""A runbook's record: what it holds, how it goes on in another kernel, and what ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import opskit
+from opskit.errors import InputError, LockHeldError, RunbookError
+from opskit.runbook.record import _HELD
+from opskit.secrets.value import Secret
+from opskit.widgets.person import Person
+from tests.operations.stage import APP, SERVER, Stage, staged
+
+ADA = Person(username="ada", name="Ada")
+BEN = Person(username="ben", name="Ben")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A journal of its own."""
+    monkeypatch.setenv("OPSKIT_STATE_DIR", str(tmp_path / "state"))
+    yield tmp_path
+    another_kernel()
+
+
+def another_kernel() -> None:
+    """Let go of every book, as the end of a process does."""
+    for locks in _HELD.values():
+        locks.drop_all()
+
+
+def statuses(rb: opskit.Runbook) -> dict[str, str]:
+    return dict(zip(rb.steps["step"], rb.steps["status"], strict=True))
+
+
+def test_steps_are_written_down_with_outcome_person_and_time() -> None:
+    rb = opskit.Runbook("A leak", who="Ada")
+    with rb.step("Revoke"):
+        assert statuses(rb) == {"Revoke": "running"}
+    with pytest.raises(ZeroDivisionError), rb.step("Rotate"):
+        _ = 1 / 0
+    assert statuses(rb) == {"Revoke": "done", "Rotate": "failed"}
+    assert set(rb.steps["who"]) == {"Ada"}
+    assert (rb.steps["seconds"] >= 0).all()
+
+
+def test_a_step_that_fails_says_how_to_go_on() -> None:
+    rb = opskit.Runbook("A leak")
+    with pytest.raises(ZeroDivisionError) as caught, rb.step("Rotate"):
+        _ = 1 / 0
+    (note,) = caught.value.__notes__
+    assert "'Rotate'" in note
+    assert rb.id in note
+    assert "run this cell again" in note
+
+
+def test_a_step_that_is_stopped_by_hand_is_interrupted_and_can_be_done_again() -> None:
+    rb = opskit.Runbook("A leak")
+    with pytest.raises(KeyboardInterrupt), rb.step("Rotate"):
+        raise KeyboardInterrupt
+    assert statuses(rb) == {"Rotate": "interrupted"}
+    with rb.step("Rotate"):
+        pass
+    assert statuses(rb) == {"Rotate": "done"}
+
+
+def test_a_finished_step_is_not_done_again_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+    rb = opskit.Runbook("A leak")
+    with rb.step("Revoke"):
+        pass
+    with pytest.raises(RunbookError, match=r"done by .* Say again=True"), rb.step("Revoke"):
+        raise AssertionError("its body was carried out")
+    with rb.step("Revoke", again=True):
+        print("carried out")
+    with rb.step("Look", repeat=True):
+        pass
+    with rb.step("Look", repeat=True):
+        print("looked again")
+    assert capsys.readouterr().out == "carried out\nlooked again\n"
+
+
+def test_another_kernel_goes_on_where_the_first_one_stopped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = opskit.Runbook("A leak")
+    with first.step("Revoke"):
+        pass
+    with pytest.raises(ZeroDivisionError), first.step("Rotate"):
+        _ = 1 / 0
+    another_kernel()
+    second = opskit.Runbook("A leak")
+    assert second.id == first.id
+    assert "finished are Revoke" in capsys.readouterr().out
+    assert not second.step("Revoke").due
+    assert second.step("Rotate").due
+
+
+def test_a_killed_kernel_leaves_a_step_that_another_one_can_do(state: Path) -> None:
+    code = (
+        "import opskit, os, signal\n"
+        "rb = opskit.Runbook('A leak')\n"
+        "with rb.step('Revoke'): rb.note('revoked')\n"
+        "with rb.step('Rotate'): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    rb = opskit.Runbook("A leak")
+    assert statuses(rb) == {"Revoke": "done", "Rotate": "interrupted"}
+    with rb.step("Rotate"):
+        pass
+    rb.finish()
+
+
+def test_two_kernels_do_not_carry_out_one_book_at_once() -> None:
+    code = (
+        "import opskit, sys\n"
+        "rb = opskit.Runbook('A leak')\n"
+        "print(rb.id, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    theirs = other.stdout.readline().strip()
+    try:
+        with pytest.raises(LockHeldError, match=f"{theirs}.*process {other.pid}.*fresh=True"):
+            opskit.Runbook("A leak")
+        assert opskit.Runbook("A leak", fresh=True).id != theirs
+    finally:
+        other.communicate()
+
+
+def test_a_fresh_book_leaves_an_abandoned_one_behind() -> None:
+    first = opskit.Runbook("Nightly")
+    with pytest.raises(RunbookError):
+        first.check("all is well", False)
+    second = opskit.Runbook("Nightly", fresh=True)
+    assert second.id != first.id
+    assert first._log.record.status == "abandoned"
+    another_kernel()
+    assert opskit.Runbook("Nightly").id == second.id
+
+
+def test_a_finished_book_is_not_gone_on_with() -> None:
+    first = opskit.Runbook("A leak")
+    with first.step("Revoke"):
+        pass
+    assert first.finish()._log.record.status == "done"
+    assert opskit.Runbook("A leak").id != first.id
+
+
+def test_what_failed_in_the_end_fails_the_book() -> None:
+    rb = opskit.Runbook("A leak")
+    with rb.step("Verify"):
+        assert not rb.check("the old key is refused", False, "it still works", stop=False)
+        rb.check("the app answers", False, stop=False)
+        assert rb.check("the app answers", True)
+    with pytest.raises(RunbookError, match="the check 'the old key is refused' failed"):
+        rb.finish()
+    assert rb._log.record.status == "failed"
+
+
+def test_the_same_note_counts_once() -> None:
+    rb = opskit.Runbook("A leak")
+    for _ in range(2):
+        rb.note("revoked at the provider", who="Ada")
+    rb.note("their ticket is 4711", who="Ben")
+    assert rb.timeline()["who"].tolist() == ["Ada", "Ben"]
+
+
+def test_steps_do_not_begin_inside_of_each_other() -> None:
+    rb = opskit.Runbook("A leak")
+    with rb.step("One"), pytest.raises(InputError, match=r"'Two' begins inside of 'One'"):
+        rb.step("Two")
+
+
+def test_a_decision_is_made_once_and_kept() -> None:
+    rb = opskit.Runbook("A leak")
+    when = rb.decision("Now or tonight?", ["now", "tonight"])
+    with pytest.raises(RunbookError, match=r"nobody has decided yet: Now or tonight\?"):
+        _ = when.choice
+    with pytest.raises(InputError, match="Choose from: now, tonight"):
+        when.decide("tomorrow", ADA)
+    when.decide("tonight", ADA)
+    when.decide("now", BEN)
+    assert when.choice == "tonight"
+    another_kernel()
+    again = opskit.Runbook("A leak").decision("Now or tonight?", ["now", "tonight"])
+    assert (again.made, again.choice) == (True, "tonight")
+    assert repr(again) == "Now or tonight? tonight (Ada (ada))"
+
+
+def test_an_answer_is_given_where_nobody_can_be_asked() -> None:
+    rb = opskit.Runbook("Nightly")
+    assert rb.decision("Now?", ["yes", "no"], answer="no").choice == "no"
+    with pytest.raises(InputError, match="'perhaps' does not answer"):
+        rb.decision("Sure?", ["yes", "no"], answer="perhaps")
+
+
+def test_a_runbook_keeps_tables_and_nothing_strange() -> None:
+    rb = opskit.Runbook("A leak")
+    rb.keep(pd.DataFrame({"a": range(600), "b": None}), "Many")
+    (entry,) = rb._log.entries
+    assert len(entry.data["table"]["rows"]) == 500
+    assert entry.data["table"]["caption"] == "600 rows · 100 more are not kept"
+    with pytest.raises(InputError, match="cannot keep a dict"):
+        rb.keep({})
+
+
+def test_runs_of_a_step_belong_to_it(
+    state: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in staged(state / "stage", embedded_host, monkeypatch):
+        assert isinstance(stage, Stage)
+        stage.set_up()
+        rb = opskit.Runbook("A leak")
+        with rb.step("Rotate"):
+            plan = opskit.Fleet.from_abra().plan_rotate(
+                [(SERVER, APP, "token")], opskit.Options(stable=0, timeout=30)
+            )
+            rb.keep(plan)
+            run = plan.apply()
+        kinds = [(one.kind, one.step, one.data.get("run")) for one in rb._log.entries]
+        assert kinds == [
+            ("step", "Rotate", None),
+            ("plan", "Rotate", None),
+            ("run", "Rotate", run.id),
+        ]
+        report = rb.report(state / "report.html").read_text()
+        assert run.id in report
+        assert "switch-service" in report
+
+
+def test_a_value_that_gets_into_words_is_masked_in_journal_and_report(state: Path) -> None:
+    canary = "canary-of-the-runbook-7c1f"
+    _secret = Secret(canary)
+    rb = opskit.Runbook("A leak")
+    rb.note(f"somebody pasted {canary} here")
+    rb.keep(pd.DataFrame({"said": [canary]}), canary)
+    rb.check("x", True, canary)
+    with pytest.raises(ValueError), rb.step("Rotate"):
+        raise ValueError(canary)
+    for suffix in (".html", ".md"):
+        assert canary not in rb.report(state / f"report{suffix}").read_text()
+    for path in (state / "state").rglob("*"):
+        assert path.is_dir() or canary.encode() not in path.read_bytes()

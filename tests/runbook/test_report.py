@@ -1,0 +1,105 @@
+"""A runbook's report: whole, self-contained, and harmless whatever is written in it."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import opskit
+from opskit.errors import InputError
+from opskit.pictures import Picture
+from opskit.widgets.person import Person
+
+ADA = Person(username="ada", name="Ada")
+NASTY = "<script>alert(1)</script>|`x`\u202e\x1b[31m"
+
+
+@pytest.fixture
+def rb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> opskit.Runbook:
+    monkeypatch.setenv("OPSKIT_STATE_DIR", str(tmp_path / "state"))
+    return opskit.Runbook("Leaked SMTP key", who="Ben", fresh=True)
+
+
+class Tags(HTMLParser):
+    """Collects tags and what they refer to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.refers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.refers += [str(value) for name, value in attrs if name in ("src", "href")]
+
+
+def fill(rb: opskit.Runbook, words: str) -> None:
+    with rb.step(f"Revoke {words}"):
+        rb.note(f"Note {words}", who=f"Ada {words}")
+        rb.check(f"Check {words}", False, f"Detail {words}", stop=False)
+    rb.keep(pd.DataFrame({f"Column {words}": [f"Cell {words}"]}), f"Table {words}")
+    rb.decision(f"Decide {words}?", [f"Now {words}"]).decide(f"Now {words}", ADA)
+    rb.sign_off(f"Sign {words}").sign(ADA)
+
+
+def test_it_holds_everything_that_was_written(rb: opskit.Runbook, tmp_path: Path) -> None:
+    fill(rb, "one")
+    for suffix in (".html", ".md"):
+        text = rb.report(tmp_path / f"report{suffix}").read_text()
+        for said in ("Leaked SMTP key", "Revoke one", "Note one", "Check one", "Detail one",
+                     "Column one", "Cell one", "Table one", "Decide one?", "Now one", "Sign one",
+                     "Ada (ada)", "Ben", rb.id):  # fmt: skip
+            assert said in text, said
+
+
+def test_it_needs_nothing_else_and_runs_nothing(rb: opskit.Runbook, tmp_path: Path) -> None:
+    fill(rb, NASTY)
+    rb.keep(Picture(title=NASTY, alt=NASTY, note=NASTY, svg="<svg></svg>", numbers=rb.steps))
+    text = rb.report(tmp_path / "report.html").read_text()
+    seen = Tags(text)
+    assert "script" not in seen.tags
+    assert not [one for one in seen.refers if not one.startswith("#")]
+    assert "default-src 'none'" in text
+    assert not re.search("[\x1b\u202e]", text)
+    markdown = rb.report(tmp_path / "report.md").read_text()
+    assert "<script>" not in markdown
+    assert r"\|\`x\`" in markdown
+
+
+def test_a_signature_stands_for_what_was_written_before_it(
+    rb: opskit.Runbook, tmp_path: Path
+) -> None:
+    fill(rb, "one")
+    rb.note("something later")
+    assert "changed since" not in rb.report(tmp_path / "report.html").read_text()
+    rb._log._database.write("UPDATE entries SET text = 'forged' WHERE kind = 'note'")
+    assert "changed since" in rb.report(tmp_path / "report.html").read_text()
+
+
+def test_a_report_of_nothing_can_be_made(rb: opskit.Runbook, tmp_path: Path) -> None:
+    assert "Nothing yet" in rb.report(tmp_path / "report.html").read_text()
+
+
+def test_a_report_says_what_file_it_takes(rb: opskit.Runbook, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"saved as \.html or \.md"):
+        rb.report(tmp_path / "report.pdf")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        rb.report(tmp_path / "file" / "report.md")
+    assert rb.report(tmp_path / "new" / "folder" / "report.md").exists()
+
+
+def test_the_time_line_is_a_table_and_a_picture(rb: opskit.Runbook) -> None:
+    fill(rb, "one")
+    line = rb.timeline()
+    assert line["kind"].tolist() == ["step", "note", "check", "table", "decision", "signature"]
+    assert line["text"].tolist()[-2:] == ["Decide one? → Now one", "Sign one"]
+    shown = line._repr_mimebundle_()
+    assert shown["text/html"].count("<svg") == 1
+    assert "1 step, 1 check, 1 note" in line.picture.alt
+    assert type(line[line["kind"] == "note"]).__name__ == "View"
