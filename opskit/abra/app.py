@@ -9,7 +9,7 @@ from opskit.abra.conventions import app_name, compose_files, recipe_of, stack_na
 from opskit.abra.declare import Declarations, Given
 from opskit.abra.env import EnvFile, read_env
 from opskit.abra.files import printable
-from opskit.abra.interpolate import interpolate
+from opskit.abra.labels import claimed
 from opskit.abra.model import DeclaredApp, Problem
 from opskit.abra.recipe import Enabled, Recipe, Recipes
 
@@ -114,13 +114,7 @@ def _env_problems(env: EnvFile, named: str, enabled: Enabled | None) -> list[Pro
 
 def _revision(recipe: Recipe, compose: Compose, given: Given) -> str:
     """Give the checked-out revision; without a checkout the version its labels claim."""
-    service = compose.services.get("app")
-    if recipe.checkout or service is None:
+    if recipe.checkout:
         return recipe.checkout
-    labels = {
-        interpolate(key, given.variables).text: interpolate(value, given.variables).text
-        for key, value in service.labels.items()
-        if key.startswith("coop-cloud.")
-    }
-    prefix = f"coop-cloud.{given.stack}"
-    return printable(labels.get(f"{prefix}.version") or labels.get(f"{prefix}.app.version") or "")
+    found = claimed(compose, given.stack, given.variables)
+    return printable(found.get("version") or found.get("app.version") or "")

@@ -36,11 +36,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service: the keys of the secrets and configs it uses, and its ``deploy.labels``."""
+    """A service: keys of the secrets and configs it uses, its ``deploy.labels``.
+
+    `variables` are the names in its ``environment``.
+    """
 
     secrets: tuple[str, ...] = ()
     configs: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    variables: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +57,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compose:
-    """One compose file, or several merged."""
+    """One compose file, or several merged; `version` is the format it claims."""
 
+    version: str = ""
     secrets: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
@@ -88,7 +93,9 @@ def merge(files: Iterable[Compose]) -> Compose:
     configs: dict[str, Entry] = {}
     services: dict[str, Service] = {}
     faults: list[Fault] = []
+    version = ""
     for one in files:
+        version = version or one.version
         secrets |= one.secrets
         configs |= one.configs
         for name, service in one.services.items():
@@ -97,9 +104,12 @@ def merge(files: Iterable[Compose]) -> Compose:
                 secrets=tuple(dict.fromkeys(base.secrets + service.secrets)),
                 configs=tuple(dict.fromkeys(base.configs + service.configs)),
                 labels={**base.labels, **service.labels},
+                variables=base.variables | service.variables,
             )
         faults += one.faults
-    return Compose(secrets=secrets, configs=configs, services=services, faults=tuple(faults))
+    return Compose(
+        version=version, secrets=secrets, configs=configs, services=services, faults=tuple(faults)
+    )
 
 
 def _invalid(line: int) -> Compose:
@@ -118,6 +128,7 @@ class _Reader:
     def compose(self, root: Any) -> Compose:
         top = self._mapping(root, "the compose file")
         return Compose(
+            version=_text(top.get("version")),
             secrets=self._entries(top.get("secrets"), "secrets"),
             configs=self._entries(top.get("configs"), "configs"),
             services={
@@ -146,6 +157,9 @@ class _Reader:
             secrets=self._sources(pairs.get("secrets"), f"services.{name}.secrets"),
             configs=self._sources(pairs.get("configs"), f"services.{name}.configs"),
             labels=self._labels(deploy.get("labels"), f"services.{name}.deploy.labels"),
+            variables=frozenset(
+                self._labels(pairs.get("environment"), f"services.{name}.environment")
+            ),
         )
 
     def _sources(self, node: Any, what: str) -> tuple[str, ...]:

@@ -59,6 +59,16 @@ def recipe_of(values: Mapping[str, str]) -> tuple[str, str]:
     return scheme + separator + name, version.removesuffix(CHAOS_MARK)
 
 
+def is_chaos(values: Mapping[str, str]) -> bool:
+    """Tell whether the pinned version bears abra's mark for changes that no commit holds."""
+    return (values.get("RECIPE") or values.get("TYPE") or "").strip().endswith(CHAOS_MARK)
+
+
+def recipe_line(lines: Mapping[str, int]) -> int | None:
+    """Give the line that names the recipe."""
+    return lines.get("RECIPE") or lines.get("TYPE")
+
+
 def recipe_folders(recipe: str) -> tuple[str, ...]:
     """Give the folder names a recipe may have; one named by its address has them escaped."""
     plain = (recipe,) if "/" not in recipe and recipe not in {"", ".", ".."} else ()

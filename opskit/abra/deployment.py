@@ -2,48 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from opskit.abra.app import variables
-from opskit.abra.conventions import compose_files, recipe_of, stack_name
+from opskit.abra.compose import Compose
+from opskit.abra.conventions import (
+    compose_files,
+    is_chaos,
+    recipe_line,
+    recipe_of,
+    stack_name,
+)
+from opskit.abra.declare import Declarations, Given
 from opskit.abra.env import EnvFile, read_env
+from opskit.abra.git import find_commit, tree_of
+from opskit.abra.labels import claimed, label, overlay
 from opskit.abra.layout import env_path
+from opskit.abra.naming import take_apart
 from opskit.abra.recipe import Recipe, Recipes
+from opskit.abra.revision import Checkout, checkout
 from opskit.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """An app ready to be deployed; its environment may hold secrets and is never shown."""
+    """An app ready to be deployed; its environment may hold secrets and is never shown.
+
+    Parameters
+    ----------
+    stack
+        Its name.
+    recipe
+        The recipe's name.
+    version
+        What abra calls the recipe's version: a tag or a commit; empty when nobody knows it.
+    chaos
+        Whether these are files that no version holds.
+    folder
+        Where the files lie.
+    compose_files
+        The recipe's, enabled by the ``.env``.
+    overlay
+        One that adds abra's labels and environment; empty without a service ``app``.
+    environment
+        What compose files are interpolated with.
+    secrets
+        Swarm names of the secrets that must be there.
+    timeout
+        Seconds the recipe's ``timeout`` label asks for, 0 without.
+    """
 
     stack: str
+    recipe: str
+    version: str
+    chaos: bool
     folder: str
     compose_files: tuple[str, ...]
+    overlay: str
     environment: Mapping[str, str] = field(repr=False)
+    secrets: tuple[str, ...] = ()
+    timeout: float = 0.0
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All compose files, in the order in which they are merged."""
+        return (*self.compose_files, *((self.overlay,) if self.overlay else ()))
 
 
-def deployment(root: Path, server: str, app: str) -> Deployment:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """A recipe's files; `version` is empty for those of the working tree."""
+
+    name: str
+    recipe: Recipe
+    version: str
+    there: Checkout | None
+
+
+@contextmanager
+def deployment(root: Path, server: str, app: str) -> Generator[Deployment, None, None]:
     """Work out an app's deployment from its files as they are now.
+
+    The recipe's files are those of the version that ``TYPE=recipe:version`` pins, written to a
+    folder of their own for as long as the context lasts; without one, those of the working tree.
 
     Raises
     ------
     InputError
-        A line of the ``.env`` cannot be read, or the recipe or one of its files is not on disk:
-        deploying with less than the operator wrote is not tried.
+        A line of the ``.env`` cannot be read, or the recipe, its version or one of its files is
+        not on disk: deploying with less than the operator wrote is not tried.
     """
     path = env_path(root, server, app)
     env = read_env(path)
     for problem in env.problems[:1]:
         raise InputError(problem.what, path=path, line=problem.line, remedy=problem.remedy)
-    recipe = _recipe(root, env)
-    files = compose_files(env.values)
+    stack = stack_name(app, env.values)
+    with (
+        _source(root, env, stack) as source,
+        tempfile.TemporaryDirectory(prefix="opskit-deploy-") as made,
+    ):
+        yield _ready(env, stack, source, Path(made))
+
+
+def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
+    recipe, files = source.recipe, compose_files(env.values)
+    compose = _compose(env, recipe, files)
+    environment = variables(env, stack, recipe)
+    own = claimed(compose, stack, environment)
+    there = source.there
+    version = source.version or (there.tag if there and not there.changed else "")
+    labels = {label(stack, "recipe"): source.name}
+    labels[label(stack, "chaos")] = "false" if version else "true"
+    if version:
+        labels[label(stack, "version")] = version
+    elif there:
+        labels[label(stack, "chaos-version")] = there.short
+    added = overlay(compose, labels, environment)
+    if added:
+        (made / "labels.json").write_text(added)
+    timeout = own.get("timeout", "")
+    return Deployment(
+        stack=stack,
+        recipe=source.name,
+        version=version or (there.short if there else own.get("version", "")),
+        chaos=not version,
+        folder=str(recipe.folder),
+        compose_files=tuple(str(recipe.folder / name) for name in files),
+        overlay=str(made / "labels.json") if added else "",
+        environment=environment,
+        secrets=_needed(env, stack, compose, recipe, environment),
+        timeout=float(timeout) if timeout.isdecimal() else 0.0,
+    )
+
+
+def _compose(env: EnvFile, recipe: Recipe, files: tuple[str, ...]) -> Compose:
     enabled = recipe.enabled(files)
     for name in enabled.absent[:1]:
         raise InputError(
             f"the recipe has no {name}.",
-            path=path,
+            path=env.path,
             line=env.lines.get("COMPOSE_FILE"),
             remedy="Mend COMPOSE_FILE, or check out a version of the recipe that has it.",
         )
@@ -51,23 +152,80 @@ def deployment(root: Path, server: str, app: str) -> Deployment:
         raise InputError(
             problem.what, path=Path(problem.path), line=problem.line, remedy=problem.remedy
         )
-    stack = stack_name(app, env.values)
-    return Deployment(
+    return enabled.compose
+
+
+def _needed(
+    env: EnvFile, stack: str, compose: Compose, recipe: Recipe, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Give the secrets that enabled services use and that the deploy does not make itself."""
+    given = Given(
+        env=env,
         stack=stack,
-        folder=str(recipe.folder),
-        compose_files=tuple(str(recipe.folder / name) for name in files),
-        environment=variables(env, stack, recipe),
+        variables=environment,
+        fixed=frozenset(recipe.exports),
+        modifiers=recipe.modifiers,
+        where=str(recipe.folder),
     )
+    external = {
+        take_apart(key, entry, stack, environment).full
+        for key, entry in compose.secrets.items()
+        if entry.external
+    }
+    used = Declarations(given).secrets(compose)
+    return tuple(one.swarm_name for one in used if one.swarm_name in external)
 
 
-def _recipe(root: Path, env: EnvFile) -> Recipe:
-    name, _ = recipe_of(env.values)
-    found = Recipes(root).find(name)
-    if found is None:
+@contextmanager
+def _source(root: Path, env: EnvFile, stack: str) -> Generator[_Source, None, None]:
+    name, pinned = recipe_of(env.values)
+    recipe = Recipes(root).find(name)
+    if recipe is None:
         raise InputError(
             f"the recipe {name or '(none)'} is not in {root / 'recipes'}.",
             path=env.path,
-            line=env.lines.get("TYPE"),
+            line=recipe_line(env.lines),
             remedy=f"Fetch it: abra recipe fetch {name or '<recipe>'}",
         )
-    return found
+    there = checkout(recipe.folder)
+    if not pinned:
+        yield _Source(name=name, recipe=recipe, version="", there=there)
+    elif there is None:
+        _check_claim(env, stack, recipe, pinned)
+        yield _Source(name=name, recipe=recipe, version=pinned, there=None)
+    elif is_chaos(env.values):
+        if not there.commit.startswith(pinned):
+            raise InputError(
+                f"the pinned version {pinned} of {name} has changes that no commit holds, and "
+                f"{there.short} is checked out.",
+                path=env.path,
+                line=recipe_line(env.lines),
+                remedy="Pin a released version, or none to deploy what is checked out.",
+            )
+        yield _Source(name=name, recipe=recipe, version="", there=there)
+    else:
+        commit = find_commit(recipe.folder, pinned)
+        if not commit:
+            raise InputError(
+                f"the recipe {name} has no version {pinned}.",
+                path=env.path,
+                line=recipe_line(env.lines),
+                remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or pin another version.",
+            )
+        with tree_of(recipe.folder, commit) as tree:
+            copied = Recipe(tree, shown=recipe.folder)
+            yield _Source(name=name, recipe=copied, version=pinned, there=there)
+
+
+def _check_claim(env: EnvFile, stack: str, recipe: Recipe, pinned: str) -> None:
+    """Refuse a folder that is no checkout, unless it says itself that it is that version."""
+    enabled = recipe.enabled(compose_files(env.values))
+    found = claimed(enabled.compose, stack, variables(env, stack, recipe)).get("version", "")
+    if found != pinned:
+        what = f"holds version {found}" if found else "does not say which version it holds"
+        raise InputError(
+            f"{pinned} is pinned, but {recipe.folder} is no git checkout and {what}.",
+            path=env.path,
+            line=recipe_line(env.lines),
+            remedy="Clone the recipe with its tags, or pin the version that is there.",
+        )

@@ -38,10 +38,12 @@ class Recipe:
     ----------
     folder
         Below ``recipes/``.
+    shown
+        The folder that problems name, when the files of `folder` are a copy of another revision.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shown: Path | None = None) -> None:
+        self.folder, self._shown = folder, shown or folder
         self.exports: Mapping[str, str] = exported(_text(folder / "abra.sh"))
         self.modifiers: Mapping[str, Mapping[str, str]] = sample_modifiers(
             _bytes(folder / ".env.sample")
@@ -62,12 +64,12 @@ class Recipe:
         unreadable: list[str] = []
         problems: list[Problem] = []
         for name in names:
-            path = self.folder / name
-            if not exists(path):
+            path = self._shown / name
+            if not exists(self.folder / name):
                 absent.append(name)
                 continue
             try:
-                compose = parse_compose(read_bytes(path))
+                compose = parse_compose(read_bytes(self.folder / name))
             except InputError as error:
                 unreadable.append(name)
                 problems.append(as_problem(error, path))

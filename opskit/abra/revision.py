@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from opskit.abra.files import decode, read_bytes
+from opskit.abra.git import clean_environment
 from opskit.errors import InputError
 
 CHAOS_MARK = "+U"
@@ -35,19 +36,38 @@ _ASSUME_VALID = 0x8000
 _SKIP_WORKTREE = 0x4000
 
 
-def revision(folder: Path) -> str:
-    """Give the checked-out revision, such as ``1.2.0+3.4.1 (0a1b2c3d+U)``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """What is checked out: a tag if one names exactly this commit, the commit, changed or not.
 
-    The tag stands there if one names exactly this commit; ``+U`` if a tracked file differs from
-    what git has in its index. A folder that is no checkout has no revision.
+    It is `changed` if a tracked file differs from what git has in its index.
     """
+
+    tag: str
+    commit: str
+    changed: bool
+
+    @property
+    def short(self) -> str:
+        """The commit as abra writes it, such as ``0a1b2c3d+U``."""
+        return self.commit[:_SHORT] + (CHAOS_MARK if self.changed else "")
+
+    def __str__(self) -> str:
+        return f"{self.tag} ({self.short})" if self.tag else self.short
+
+
+def checkout(folder: Path) -> Checkout | None:
+    """Tell what is checked out in a folder; ``None`` when it is no checkout."""
     git = _git_folder(folder)
     commit = _head(git) if git else ""
     if git is None or not commit:
-        return ""
-    short = commit[:_SHORT] + (CHAOS_MARK if _changed(git, folder) else "")
-    tag = _tag(git, commit, folder)
-    return f"{tag} ({short})" if tag else short
+        return None
+    return Checkout(tag=_tag(git, commit, folder), commit=commit, changed=_changed(git, folder))
+
+
+def revision(folder: Path) -> str:
+    """Give the checked-out revision, such as ``1.2.0+3.4.1 (0a1b2c3d+U)``, or nothing."""
+    return str(checkout(folder) or "")
 
 
 def _text(path: Path) -> str:
@@ -138,11 +158,9 @@ def _peeled(shared: Path, name: str) -> str:
 def _asked(folder: Path, commit: str, unknown: tuple[str, ...]) -> str:  # noqa: ARG001 (the key)
     """Ask git, once for each state: packed objects are its own business."""
     command = ["git", "-C", str(folder), "tag", "--points-at", commit]
-    # Within a git hook, GIT_DIR and its like would point at another repository.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     try:
         answer = subprocess.run(
-            command, env=environment, capture_output=True, check=True, timeout=5
+            command, env=clean_environment(), capture_output=True, check=True, timeout=5
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,11 @@ def declare(root: Path, text: str, name: str = "coop.example/shop.example") -> N
 def test_it_has_the_files_and_the_whole_environment(root: Path) -> None:
     declare(
         root,
-        "TYPE=shop:1.0.0\nCOMPOSE_FILE=compose.yml:overlays/mail.yml\nCONF_VERSION=v1\n"
+        "TYPE=shop\nCOMPOSE_FILE=compose.yml:overlays/mail.yml\nCONF_VERSION=v1\n"
         "SMTP_PASSWORD='hunter2'\n",
     )
-    found = deployment(root, "coop.example", "shop.example")
+    with deployment(root, "coop.example", "shop.example") as found:
+        overlay = json.loads(Path(found.overlay).read_text())
     recipe = root / "recipes" / "shop"
 
     assert found.stack == "shop_example"
@@ -41,19 +43,23 @@ def test_it_has_the_files_and_the_whole_environment(root: Path) -> None:
         str(recipe / "overlays" / "mail.yml"),
     )
     assert found.environment == {
-        "TYPE": "shop:1.0.0",
+        "TYPE": "shop",
         "COMPOSE_FILE": "compose.yml:overlays/mail.yml",
         "SMTP_PASSWORD": "hunter2",
         "STACK_NAME": "shop_example",
         "CONF_VERSION": "v3",
     }
     assert "hunter2" not in repr(found)
+    assert not Path(found.overlay).exists()
+    assert overlay["services"]["app"]["environment"] == sorted(found.environment)
+    assert "hunter2" not in json.dumps(overlay)
 
 
 def test_an_old_file_outside_a_folder_is_the_default_servers(root: Path) -> None:
     declare(root, "TYPE=shop\n", name="old.example")
 
-    assert deployment(root, "default", "old.example").stack == "old_example"
+    with deployment(root, "default", "old.example") as found:
+        assert found.stack == "old_example"
 
 
 @pytest.mark.parametrize(
@@ -68,8 +74,11 @@ def test_an_old_file_outside_a_folder_is_the_default_servers(root: Path) -> None
 def test_less_than_what_was_written_is_not_deployed(root: Path, text: str, message: str) -> None:
     declare(root, text)
 
-    with pytest.raises(InputError, match=message) as refused:
-        deployment(root, "coop.example", "shop.example")
+    with (
+        pytest.raises(InputError, match=message) as refused,
+        deployment(root, "coop.example", "shop.example"),
+    ):
+        pass
     assert refused.value.remedy
 
 
@@ -77,8 +86,11 @@ def test_a_faulty_compose_file_is_not_deployed(root: Path) -> None:
     declare(root, "TYPE=shop\n")
     (root / "recipes" / "shop" / "compose.yml").write_text("services:\n- app\n")
 
-    with pytest.raises(InputError, match=r"compose\.yml:2: services is no mapping"):
-        deployment(root, "coop.example", "shop.example")
+    with (
+        pytest.raises(InputError, match=r"compose\.yml:2: services is no mapping"),
+        deployment(root, "coop.example", "shop.example"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -98,5 +110,5 @@ def test_an_app_that_is_not_there_is_named(root: Path, server: str, app: str) ->
     declare(root, "TYPE=shop\n", name="../outside.example")
     declare(root, "TYPE=shop\n", name="coop.example/.hidden")
 
-    with pytest.raises(InputError, match="has no app called"):
-        deployment(root, server, app)
+    with pytest.raises(InputError, match="has no app called"), deployment(root, server, app):
+        pass

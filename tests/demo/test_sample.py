@@ -173,10 +173,10 @@ def test_specs_are_those_docker_stack_deploy_writes(
         docker("secret", "create", name, "-", input="x")
     expected: dict[str, Json] = {}
     for sample in chosen.values():
-        deploy = deployment(root, sample.server, sample.name)
-        files = [part for file in deploy.compose_files for part in ("--compose-file", file)]
-        docker("stack", "deploy", "--resolve-image", "never", *files, deploy.stack,
-               env={**os.environ, **deploy.environment})  # fmt: skip
+        with deployment(root, sample.server, sample.name) as deploy:
+            files = [part for file in deploy.compose_files for part in ("--compose-file", file)]
+            docker("stack", "deploy", "--resolve-image", "never", *files, deploy.stack,
+                   env={**os.environ, **deploy.environment})  # fmt: skip
         expected |= {spec["Name"]: spec for spec in sample_stack(sample).services}
     networks = {network["Id"]: network["Name"] for network in listed("/networks")}
     written = {one["Spec"]["Name"]: anonymous(one["Spec"], networks) for one in listed("/services")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,9 @@ from opskit.secrets.redact import redact
 
 class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     """Deploy an app from its recipe and ``.env``, as they are at that moment.
+
+    With ``docker`` the recipe's files are those of the pinned version, and the service ``app``
+    gets the labels and the environment it has from abra.
 
     With `back` it is the half that works only when the run is undone: it stands before the
     change of the ``.env``, so that it runs once the old versions are named again. `timeout` is
@@ -54,7 +58,23 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         return self._run(site) if self.back else {}
 
     def _run(self, site: Site) -> Detail:
-        command, environment, folder = self._abra() if self.mode == "abra" else self._stack(site)
+        if self.mode == "abra":
+            if shutil.which("abra") is None:
+                raise MissingToolError(
+                    "abra is not installed here. Use --deploy services or stack."
+                )
+            command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
+            return self._execute(command, {**os.environ, "ABRA_DIR": self.root}, Path(self.root))
+        with deployment(Path(self.root), self.server, self.app) as found:
+            files = [word for path in found.files for word in ("--compose-file", path)]
+            keep = {k: v for k, v in os.environ.items() if k in _PASSED_ON}
+            host = site.engine.context
+            target = ["--context", host.server] if host.server != "default" else []
+            command = ["docker", *target, "stack", "deploy", *files, self.stack]
+            detail = self._execute(command, {**keep, **found.environment}, Path(found.folder))
+            return {**detail, "version": found.version, "chaos": found.chaos}
+
+    def _execute(self, command: list[str], environment: Mapping[str, str], folder: Path) -> Detail:
         try:
             ended = subprocess.run(
                 command,
@@ -78,22 +98,6 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             last = (ended.stderr or ended.stdout).strip().splitlines()[-3:]
             raise StepError(f"{command[0]} could not deploy {self.app}: {redact(' '.join(last))}")
         return {"status": ended.returncode}
-
-    def _abra(self) -> tuple[list[str], dict[str, str], Path]:
-        if shutil.which("abra") is None:
-            raise MissingToolError("abra is not installed here. Use --deploy services or stack.")
-        command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
-        return command, {**os.environ, "ABRA_DIR": self.root}, Path(self.root)
-
-    def _stack(self, site: Site) -> tuple[list[str], dict[str, str], Path]:
-        found = deployment(Path(self.root), self.server, self.app)
-        files = [word for path in found.compose_files for word in ("--compose-file", path)]
-        keep = {k: v for k, v in os.environ.items() if k in _PASSED_ON}
-        environment = {**keep, **found.environment}
-        host = site.engine.context
-        target = ["--context", host.server] if host.server != "default" else []
-        command = ["docker", *target, "stack", "deploy", *files, self.stack]
-        return command, environment, Path(found.folder)
 
 
 _PASSED_ON = ("PATH", "HOME", "USER", "SSH_AUTH_SOCK", "DOCKER_CONFIG", "DOCKER_HOST",

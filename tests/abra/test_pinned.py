@@ -1,0 +1,210 @@
+"""Which files `TYPE=recipe:version` deploys, and what abra's labels then say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from opskit.abra.deployment import Deployment, deployment
+from opskit.errors import InputError
+from tests.abra.docker import docker_stack_config
+from tests.abra.releases import Releases
+
+COMPOSE = """\
+version: "3.8"
+services:
+  app:
+    image: shop:{image}
+    environment: [COLOUR=red]
+    configs: [web]
+    deploy:
+      labels:
+        - "traefik.enable=true"
+        - "coop-cloud.${{STACK_NAME}}.version={version}"
+        - "coop-cloud.${{STACK_NAME}}.timeout=${{TIMEOUT:-120}}"
+configs:
+  web: {{name: "${{STACK_NAME}}_web_${{WEB_VERSION}}", file: conf/web.conf}}
+"""
+OLD, NEW = "1.0.0+3.1", "2.0.0+4.0"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "servers" / "coop.example").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.fixture
+def recipe(root: Path) -> Releases:
+    """A recipe with two releases; the newer is checked out and has been edited."""
+    made = Releases(root / "recipes" / "shop")
+    for version, image in ((OLD, "3.1"), (NEW, "4.0")):
+        made.release(
+            version,
+            {
+                "compose.yml": COMPOSE.format(image=image, version=version),
+                "abra.sh": f"export WEB_VERSION=v{version[0]}\n",
+                "conf/web.conf": f"release {version}\n",
+            },
+            message="annotated" if version == OLD else "",
+        )
+    (made.folder / "conf" / "web.conf").write_text("edited\n")
+    return made
+
+
+def declare(root: Path, text: str) -> Path:
+    path = root / "servers" / "coop.example" / "shop.example.env"
+    path.write_text(text)
+    return path
+
+
+def image(found: Deployment) -> str:
+    return YAML(typ="safe", pure=True).load(Path(found.compose_files[0]).read_text())["services"][
+        "app"
+    ]["image"]
+
+
+def labels(found: Deployment) -> dict[str, str]:
+    """Give the labels of the service `app` as the docker CLI merges them."""
+    done = docker_stack_config([Path(file) for file in found.files], found.environment)
+    assert done.returncode == 0, done.stderr
+    merged: Any = YAML(typ="safe", pure=True).load(done.stdout)
+    return {
+        key.removeprefix("coop-cloud.shop_example."): value
+        for key, value in merged["services"]["app"]["deploy"]["labels"].items()
+    }
+
+
+def ready(root: Path) -> Any:
+    return deployment(root, "coop.example", "shop.example")
+
+
+@pytest.mark.parametrize("named", ["tag", "commit", "short"])
+def test_the_pinned_version_is_deployed_and_the_checkout_left_alone(
+    root: Path, recipe: Releases, named: str
+) -> None:
+    commit = recipe.git("rev-parse", f"{OLD}^{{commit}}")
+    pinned = {"tag": OLD, "commit": commit, "short": commit[:8]}[named]
+    declare(root, f"TYPE=shop:{pinned}\n")
+    before = recipe.state()
+    with ready(root) as found:
+        assert image(found) == "shop:3.1"
+        assert Path(found.folder, "conf", "web.conf").read_text() == f"release {OLD}\n"
+        assert found.environment["WEB_VERSION"] == "v1"
+        assert (found.version, found.chaos) == (pinned, False)
+        assert not Path(found.folder).is_relative_to(recipe.folder)
+        assert recipe.state() == before
+    assert not Path(found.folder).exists()
+    assert recipe.state() == before
+
+
+def test_without_a_version_the_working_tree_is_deployed(root: Path, recipe: Releases) -> None:
+    declare(root, "TYPE=shop\n")
+    with ready(root) as found:
+        assert found.folder == str(recipe.folder)
+        assert image(found) == "shop:4.0"
+
+
+def test_an_unknown_version_says_where_it_stands_and_how_to_get_it(
+    root: Path, recipe: Releases
+) -> None:
+    path = declare(root, "DOMAIN=shop.example\nTYPE=shop:9.9.9+1\n")
+    with pytest.raises(InputError) as refused, ready(root):
+        pass
+    assert str(refused.value) == (
+        f"{path}:2: the recipe shop has no version 9.9.9+1. Fetch it: "
+        f"git -C {recipe.folder} fetch --tags; or pin another version."
+    )
+
+
+def test_a_version_is_never_taken_for_an_option(root: Path, recipe: Releases) -> None:
+    declare(root, "TYPE=shop:--all\n")
+    with pytest.raises(InputError, match="has no version --all"), ready(root):
+        pass
+
+
+def test_a_fault_in_the_pinned_version_is_named_in_the_recipe(root: Path, recipe: Releases) -> None:
+    recipe.release("3.0.0+5", {"compose.yml": "services:\n- app\n"})
+    recipe.git("checkout", "-q", "--force", NEW)
+    declare(root, "TYPE=shop:3.0.0+5\n")
+    with pytest.raises(InputError) as refused, ready(root):
+        pass
+    assert str(refused.value).startswith(f"{recipe.folder}/compose.yml:2: services is no mapping")
+
+
+def test_a_folder_without_history_is_only_the_version_it_claims(root: Path) -> None:
+    folder = root / "recipes" / "shop"
+    folder.mkdir(parents=True)
+    (folder / "compose.yml").write_text(COMPOSE.format(image="3.1", version=OLD))
+    declare(root, f"TYPE=shop:{OLD}\n")
+    with ready(root) as found:
+        assert (found.version, found.chaos) == (OLD, False)
+    declare(root, f"TYPE=shop:{NEW}\n")
+    with pytest.raises(InputError, match=r"env:1: 2\.0\.0\+4\.0 is pinned, but .* holds version"):
+        ready(root).__enter__()
+
+
+def test_a_release_is_labelled_as_abra_labels_it(root: Path, recipe: Releases) -> None:
+    declare(root, f"TYPE=shop:{OLD}\nTIMEOUT=600\n")
+    with ready(root) as found:
+        assert labels(found) == {
+            "traefik.enable": "true",
+            "version": OLD,
+            "chaos": "false",
+            "recipe": "shop",
+            "timeout": "600",
+        }
+        assert found.timeout == 600.0
+
+
+def test_edited_files_are_chaos_and_keep_the_version_the_recipe_claims(
+    root: Path, recipe: Releases
+) -> None:
+    declare(root, "TYPE=shop\n")
+    with ready(root) as found:
+        assert labels(found) == {
+            "traefik.enable": "true",
+            "version": NEW,
+            "chaos": "true",
+            "chaos-version": f"{recipe.git('rev-parse', 'HEAD')[:8]}+U",
+            "recipe": "shop",
+            "timeout": "120",
+        }
+
+
+def test_an_untouched_checkout_of_a_release_is_that_release(root: Path, recipe: Releases) -> None:
+    recipe.git("checkout", "-q", "--force", OLD)
+    declare(root, "TYPE=shop\n")
+    with ready(root) as found:
+        assert (found.version, found.chaos) == (OLD, False)
+
+
+def test_a_version_pinned_in_chaos_is_deployed_only_where_it_is_checked_out(
+    root: Path, recipe: Releases
+) -> None:
+    declare(root, f"TYPE=shop:{recipe.git('rev-parse', 'HEAD')[:8]}+U\n")
+    with ready(root) as found:
+        assert (found.chaos, found.folder) == (True, str(recipe.folder))
+    declare(root, "TYPE=shop:0a1b2c3d+U\n")
+    with pytest.raises(InputError, match="0a1b2c3d of shop has changes that no commit holds"):
+        ready(root).__enter__()
+
+
+def test_the_whole_environment_reaches_the_app_and_what_it_sets_itself_stays(
+    root: Path, recipe: Releases
+) -> None:
+    declare(root, "TYPE=shop\nCOLOUR=blue\nPASSWORD='pa$$ word'\n")
+    with ready(root) as found:
+        done = docker_stack_config([Path(file) for file in found.files], found.environment)
+        assert "pa$$ word" not in Path(found.overlay).read_text()
+        assert json.loads(Path(found.overlay).read_text())["version"] == "3.8"
+    merged: Any = YAML(typ="safe", pure=True).load(done.stdout)
+    environment = merged["services"]["app"]["environment"]
+    assert environment["COLOUR"] == "red"
+    assert (environment["TYPE"], environment["WEB_VERSION"]) == ("shop", "v2")
+    # Some versions of the CLI print what they would read again.
+    assert environment["PASSWORD"] in {"pa$$ word", "pa$$$$ word"}
