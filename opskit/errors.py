@@ -134,7 +134,7 @@ class StepError(OpskitError):
 
 
 class NotebookError(OpskitError):
-    """A cell of a notebook that was run failed.
+    """A cell of a notebook that was run failed, or was stopped.
 
     Parameters
     ----------
@@ -142,10 +142,12 @@ class NotebookError(OpskitError):
         Which cell, and its error's last line.
     copy
         The executed copy.
+    stopped
+        Whether somebody stopped it.
     """
 
-    def __init__(self, message: str, *, copy: Path) -> None:
-        self.copy = copy
+    def __init__(self, message: str, *, copy: Path, stopped: bool = False) -> None:
+        self.copy, self.stopped = copy, stopped
         super().__init__(f"{message} (executed copy: {copy})")
 
 

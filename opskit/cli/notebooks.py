@@ -10,6 +10,8 @@ import typer
 
 from opskit.errors import NotebookError
 
+FAILED, INTERRUPTED = 1, 130
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the tree."""
@@ -32,16 +34,25 @@ def run_notebook(
     from opskit.runbook.execute import execute
 
     try:
-        copy = execute(notebook, parameter or [], output=output, bar=sys.stderr.isatty())
+        copy = execute(
+            notebook,
+            parameter or [],
+            output=output,
+            bar=sys.stderr.isatty(),
+            on_stop=_tell_it_stops,
+        )
     except NotebookError as error:
         print(f"opskit: {error}", file=sys.stderr)
         _tell_how_to_resume()
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print(f"opskit: stopped; the executed copy is in {output}", file=sys.stderr)
-        _tell_how_to_resume()
-        raise
+        raise typer.Exit(INTERRUPTED if error.stopped else FAILED) from None
     print(copy)
+
+
+def _tell_it_stops() -> None:
+    print(
+        "opskit: interrupting the cell and waiting for it to end; once more to end it at once.",
+        file=sys.stderr,
+    )
 
 
 def new_runbook(

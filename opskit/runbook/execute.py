@@ -5,41 +5,41 @@ matters, with `opskit.guard` on and no input history. The copy is written again 
 begins or ends: what a crash leaves tells how far it came.
 """
 
-# papermill and nbclient ship no types, jupyter_client's are partial.
+# papermill and nbclient ship no types.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeArgument=false
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from opskit.errors import MissingToolError, NotebookError
+from opskit.runbook.kernel import Kernel, work_until_stopped
 from opskit.runbook.parameters import chosen, declared
-from opskit.runbook.private import private_folder, reserve, write_private
+from opskit.runbook.private import private_folder, write_new, write_private
 from opskit.runbook.source import Notebook, cells, headings, read_notebook, tags
 from opskit.secrets.redact import redact
 
-KERNEL = (
-    sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
-    "--ext=opskit", "--HistoryManager.enabled=False",
-)  # fmt: skip
-"""How the kernel is started: masked output, nothing remembered of the input."""
-
+_BEGINS_S = 0.3
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ADDED = "injected-parameters"
 """The tag of the cell that papermill adds."""
 
 
 def execute(
-    path: Path, parameters: Sequence[str] = (), *, output: Path = Path("runs"), bar: bool = False
+    path: Path,
+    parameters: Sequence[str] = (),
+    *,
+    output: Path = Path("runs"),
+    bar: bool = False,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> Path:
     """Run a notebook and give the path of its executed copy.
 
@@ -53,6 +53,9 @@ def execute(
         The folder for the executed copy.
     bar
         Show a progress bar on stderr.
+    on_stop
+        Called when Ctrl-C or SIGTERM came: the running cell is interrupted and waited for. When
+        one comes again, the kernel is killed.
 
     Raises
     ------
@@ -61,20 +64,22 @@ def execute(
     MissingToolError
         papermill is not installed.
     NotebookError
-        A cell failed; the error names it and the executed copy.
+        A cell failed, or it was stopped; the error names the cell and the executed copy.
     """
     papermill, exceptions = _papermill()
     notebook = read_notebook(path)
     values = chosen(parameters, declared(notebook), path)
     begun = datetime.now(UTC)
-    copy = reserve(private_folder(output), f"{begun:%Y%m%dT%H%M%SZ}-{path.stem}", ".ipynb")
+    name = f"{begun:%Y%m%dT%H%M%SZ}-{path.stem}"
+    copy = write_new(private_folder(output), name, ".ipynb", json.dumps(clean(notebook)))
     record = _Record(path, notebook, copy)
-    record.write(json.dumps(notebook), "")
     # papermill reads and writes by handlers found by an address's beginning.
     address = f"opskit-{uuid.uuid4().hex}://"
     papermill.iorw.papermill_io.register(address, record)
     with tempfile.TemporaryDirectory(prefix="opskit-kernel-") as sockets:
-        try:
+        kernel = Kernel(Path(sockets))
+
+        def work() -> None:
             papermill.execute_notebook(
                 f"{address}in.ipynb",
                 f"{address}out.ipynb",
@@ -82,11 +87,25 @@ def execute(
                 kernel_name="python3",
                 language="python",
                 progress_bar=bar,
-                kernel_manager_class=_kernel_manager(Path(sockets)),
+                kernel_manager_class=kernel.manager(),
             )
-        except exceptions as error:
+
+        def stop() -> None:
+            record.stopped = True
+            on_stop()
+            # A cell that has just begun is on its way to the kernel.
+            time.sleep(_BEGINS_S)
+            kernel.interrupt()
+
+        try:
+            work_until_stopped(work, stop, kernel.kill)
+        except (_Stopped, *exceptions) as error:
             raise record.failure(error) from None
     return copy
+
+
+class _Stopped(Exception):  # noqa: N818 (nobody is to see it)
+    """No further cell is to begin."""
 
 
 class _Record:
@@ -95,6 +114,8 @@ class _Record:
     def __init__(self, path: Path, notebook: Notebook, copy: Path) -> None:
         self._path, self._notebook, self._copy = path, notebook, copy
         self._latest: Notebook = notebook
+        self.stopped = False
+        """Whether it is to stop at the next occasion."""
 
     def read(self, _address: str) -> str:
         return json.dumps(self._notebook)
@@ -114,6 +135,8 @@ class _Record:
             paths = {"input_path": str(self._path), "output_path": str(self._copy)}
             self._latest["metadata"]["papermill"].update(paths)
         write_private(self._copy, nbformat.writes(nbformat.from_dict(self._latest)) + "\n")
+        if self.stopped:
+            raise _Stopped
 
     def failure(self, error: Exception) -> NotebookError:
         """Say which cell failed, and how: the last that began."""
@@ -129,7 +152,9 @@ class _Record:
             if (last := _error_of(cell)) is not None:
                 said = last
                 break
-        return NotebookError(redact(f"{self._path.name}: {where} failed: {said}"), copy=self._copy)
+        what = f"stopped at {where}" if self.stopped else f"{where} failed: {said}"
+        message = redact(f"{self._path.name}: {what}".rstrip(","))
+        return NotebookError(message, copy=self._copy, stopped=self.stopped)
 
 
 def clean(notebook: Notebook) -> Notebook:
@@ -188,25 +213,3 @@ def _papermill() -> tuple[Any, tuple[type[Exception], ...]]:
     return papermill, (
         PapermillException, CellControlSignal, CellTimeoutError, DeadKernelError, RuntimeError
     )  # fmt: skip
-
-
-def _kernel_manager(sockets: Path) -> type:
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    class OwnKernel(AsyncKernelManager):
-        """Starts this interpreter, whatever kernels are installed.
-
-        It talks over sockets in a folder of its own: on TCP, everybody on the machine could listen.
-        """
-
-        def __init__(self, **settings: Any) -> None:
-            super().__init__(**settings)
-            self.transport = "ipc"
-            self.connection_file = str(sockets / "kernel.json")
-
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(argv=list(KERNEL), display_name="Python 3", language="python")
-
-    return OwnKernel

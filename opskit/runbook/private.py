@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from opskit.errors import InputError
@@ -24,8 +25,8 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
-def reserve(folder: Path, stem: str, suffix: str) -> Path:
-    """Make an empty private file of a name that nobody has yet, and give its path.
+def write_new(folder: Path, stem: str, suffix: str, text: str) -> Path:
+    """Write a private file of a name that nobody has yet, and give its path.
 
     Raises
     ------
@@ -33,38 +34,54 @@ def reserve(folder: Path, stem: str, suffix: str) -> Path:
         The folder cannot be written to.
     """
     number = 1
-    while True:
-        path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{suffix}"
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        else:
-            return path
+    temporary = _written(folder / f"{stem}{suffix}", text)
+    try:
+        while True:
+            path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{suffix}"
+            try:
+                # Unlike renaming, this never replaces anything.
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise _unwritable(path, error) from None
+            else:
+                return path
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def write_private(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that a reader, or a crash, meets the old one or the new one.
+def write_private(path: Path, text: str) -> None:
+    """Write a private file so that a reader, or a crash, meets the old one or the new one.
 
     Raises
     ------
     InputError
         The folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = _written(path, text)
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise _unwritable(path, error) from None
+
+
+def _written(path: Path, text: str) -> Path:
+    """Write a text beside where it is to go."""
+    temporary = ""
+    try:
+        # Readable by its owner only.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+    return Path(temporary)
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

@@ -1,4 +1,4 @@
-"""Every shipped notebook: well made, clean, and running from top to bottom."""
+"""Every shipped notebook runs from top to bottom, and carries out what it planned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from opskit.demo.real import load_sample
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-PURPOSE = ("**Purpose.**", "**What will happen.**", "**Prerequisites.**", "## Verify", "## Undo")
 CHANGING = [path for path in NOTEBOOKS if "apply = False" in path.read_text()]
 QUICK = "stable = 0.2"
 MADE_UP = "the demo fleet's "
@@ -68,35 +67,9 @@ def run(path: Path, folder: Path, *parameters: str) -> str:
     return text
 
 
-def test_it_says_what_it_is_for_and_how_to_check_and_undo_it(path: Path) -> None:
-    text = "\n".join(cells(path, "markdown"))
-    assert [part for part in PURPOSE if part not in text] == []
-
-
-def test_cells_are_short_and_hold_no_secret_looking_literal(path: Path) -> None:
-    for source in cells(path, "code"):
-        assert len(source.splitlines()) <= 12
-        assert not re.search(r"(?i)(password|token|secret)\w*\s*=\s*['\"]", source)
-
-
 def test_cells_hold_no_logic(path: Path) -> None:
     for source in cells(path, "code"):
         assert not re.search(r"(?m)^\s*(def|class|for|while|try|with|lambda)\b", source)
-
-
-def test_it_is_committed_without_outputs(path: Path) -> None:
-    for cell in json.loads(path.read_text())["cells"]:
-        assert not cell.get("outputs")
-        assert not cell.get("execution_count")
-
-
-def test_its_parameters_are_tagged(path: Path) -> None:
-    tagged = [
-        cell
-        for cell in json.loads(path.read_text())["cells"]
-        if "parameters" in cell["metadata"].get("tags", [])
-    ]
-    assert len(tagged) == 1
 
 
 @pytest.mark.slow

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +181,71 @@ def test_what_was_begun_and_not_finished_is_told(tmp_path: Path, demo_fleet: Dem
     assert re.search(r"run (\S+) is unfinished\. Finish it: opskit resume \1 ", ran.stderr)
     # The fleet is shared.
     assert opskit(tmp_path, "rollback", env=state).returncode == 0
+
+
+@contextmanager
+def long_cell(folder: Path, *more: str) -> Generator[tuple[subprocess.Popen[str], int]]:
+    """Start a long cell, and give the process and its kernel's id."""
+    write(
+        folder / "long.ipynb",
+        cell("code", "import os\nprint('kernel', os.getpid())"),
+        cell("markdown", "## Wait"),
+        cell("code", "\n".join([*more, "import time", "time.sleep(300)"])),
+        cell("code", "print('never ' + 'reached')"),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opskit", "run", "long.ipynb"],
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 60
+        while not (kernel := re.search(r"kernel (\d+)", so_far(folder))):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield process, int(kernel[1])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def so_far(folder: Path) -> str:
+    return "".join(map(outputs, folder.glob("runs/*.ipynb")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("wait", [0.0, 1.0], ids=["at once", "later"])
+def test_stopped_it_interrupts_its_cell_and_keeps_how_far_it_came(
+    tmp_path: Path, number: signal.Signals, wait: float
+) -> None:
+    with long_cell(tmp_path) as (process, kernel):
+        time.sleep(wait)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert said.startswith("opskit: interrupting the cell and waiting for it to end; once more")
+    assert "opskit: long.ipynb: stopped at cell [" in said
+    assert len(said.splitlines()) == 2
+    assert "never reached" not in outputs(only_copy(tmp_path))
+    assert not Path(f"/proc/{kernel}").exists()
+
+
+def test_a_cell_that_does_not_mind_is_ended_by_the_second_signal(tmp_path: Path) -> None:
+    stubborn = ("import signal", "signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    with long_cell(tmp_path, *stubborn) as (process, kernel):
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert 'stopped at cell [2], under "Wait" (executed copy: ' in said
+    assert not Path(f"/proc/{kernel}").exists()
 
 
 def test_known_values_are_masked_in_the_parent_too() -> None:
