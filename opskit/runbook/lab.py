@@ -15,21 +15,15 @@ import json
 import os
 import secrets
 import socket
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from opskit.errors import InputError, MissingToolError
+from opskit.runbook.kernel import COMMAND
 from opskit.runbook.private import private_folder, write_private
 
 FIRST_PORT = 8888
 START = "00-start-here.ipynb"
-
-KERNEL = (
-    sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--ext=opskit",
-    "--HistoryManager.enabled=False", "--HistoryManager.hist_file=:memory:",
-)  # fmt: skip
-"""How the server starts a notebook's kernel: with `opskit.guard`, and no input history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +89,8 @@ def prepare(folder: Path, state: Path, *, port: int | None = None) -> LabServer:
     if chosen is None or not _free(chosen):
         raise InputError(f"port {chosen or FIRST_PORT} is taken.", remedy="Name another: --port N")
     kept = private_folder(private_folder(state) / "lab")
-    kernel = {"argv": KERNEL, "display_name": "Python 3 (opskit)", "language": "python"}
+    argv = [*COMMAND, "--HistoryManager.hist_file=:memory:"]
+    kernel = {"argv": argv, "display_name": "Python 3 (opskit)", "language": "python"}
     spec = private_folder(private_folder(kept / "kernels") / "python3") / "kernel.json"
     write_private(spec, json.dumps(kernel))
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)
