@@ -38,7 +38,7 @@ if demo:
     import opskit.demo
 
     opskit.demo.start()
-rb = opskit.Runbook({quoted})
+rb = opskit.Runbook({quoted}, who=who)
 fleet = opskit.Fleet.from_abra()
 with rb.step("Look at every server", repeat=True):
     snap = fleet.snapshot()

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from opskit.cli.app import run
+from opskit.demo.fleet import DemoFleet
 from opskit.runbook.parameters import declared
 from opskit.runbook.source import cells, headings, read_notebook, source
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def demo() -> Iterator[DemoFleet]:
+    with DemoFleet() as fleet:
+        yield fleet
 
 
 def test_it_has_the_structure_of_the_house_and_its_title(
@@ -27,7 +40,7 @@ def test_it_has_the_structure_of_the_house_and_its_title(
     ]  # fmt: skip
     assert list(declared(notebook)) == ["demo", "app", "name", "apply", "who", "stable"]
     code = "\n".join(source(cell) for cell in cells(notebook) if cell["cell_type"] == "code")
-    assert 'opskit.Runbook("The \\"SMTP\\" key has leaked")' in code
+    assert 'opskit.Runbook("The \\"SMTP\\" key has leaked", who=who)' in code
     for call in (
         "rb.step(",
         "rb.check(",
@@ -36,6 +49,35 @@ def test_it_has_the_structure_of_the_house_and_its_title(
     ):
         assert call in code
     compile(code, "runbook", "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apply", [False, True], ids=["looking only", "applying"])
+def test_it_runs_as_it_is_and_writes_its_report(
+    tmp_path: Path, demo: DemoFleet, apply: bool
+) -> None:
+    # On a fleet that outlives the kernel, so that its journal can be read.
+    environment = {
+        **os.environ, **demo.env, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path),
+    }  # fmt: skip
+    said: list[str] = []
+    for arguments in (
+        ["new-runbook", "try-me"],
+        ["run", "try-me.ipynb", "-p", f"apply={apply}", "-p", "stable=0.2", "-p", "who=kim"],
+        ["journal", "--format", "json"],
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-m", "opskit", *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        said.append(ran.stdout)
+
+    assert [one["status"] for one in json.loads(said[-1])] == ["done"] * apply
+    report = (tmp_path / "runs" / "try-me.html").read_text()
+    assert ("Apply the plan" in report) is apply
+    assert "Every service of the app runs" in report
+    assert "kim" in report
 
 
 def test_the_title_is_made_of_the_name(tmp_path: Path) -> None:
