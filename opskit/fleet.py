@@ -273,6 +273,16 @@ class Fleet:
         """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra."""
         return self._plan(options, lambda planner: planner.deploy(app))
 
+    def plan_undeploy(self, app: str, options: Options | None = None) -> Plan:
+        """Plan to take an app down; its volumes and secrets stay."""
+        return self._plan(options, lambda planner: planner.undeploy(app))
+
+    def plan_restart(
+        self, app: str, services: list[str] | None = None, options: Options | None = None
+    ) -> Plan:
+        """Plan new tasks for all or some services of an app, with the specs they have."""
+        return self._plan(options, lambda planner: planner.restart(app, services))
+
     def journal(self) -> View:
         """List every run this operator's journal knows."""
         with open_journal() as journal:

@@ -11,12 +11,12 @@ from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import SecretRow, uses
-from opskit.operations.assemble import Assembler, Renewal, prefix, unit
+from opskit.operations.assemble import Assembler, Renewal, prefix
 from opskit.operations.hooks.choose import choose_hook
 from opskit.operations.options import Options
-from opskit.operations.plan import Change, PlanData, Unit
+from opskit.operations.plan import PlanData, Unit
 from opskit.operations.select import Chosen, Selection, Target
-from opskit.operations.steps import AnyStep, ReleaseLock, TakeLock
+from opskit.operations.stacks import StackPlanner
 from opskit.operations.steps.secrets import is_failed
 from opskit.operations.versions import check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
@@ -226,26 +226,15 @@ class Planner:
 
     def deploy(self, app: str) -> PlanData:
         """Plan to deploy an app as its files declare it."""
-        found = self.chosen.app(app)
-        self.chosen.server(found.server)
-        mode = "abra" if self.options.deploy == "abra" else "stack"
-        absent = [
-            s.swarm_name
-            for s in found.secrets
-            if self.chosen.target(found, s.name).in_force.stored is None
-        ]
-        if absent:
-            raise InputError(
-                f"{app} cannot be deployed: {', '.join(absent)} does not exist.",
-                remedy=f"opskit secret generate {app}",
-            )
-        steps: list[AnyStep] = [
-            TakeLock(stack=found.stack),
-            self.assembler.deploy_step(found, mode),
-            ReleaseLock(stack=found.stack),
-        ]
-        change = Change(secret="", note="the whole stack", undone_by="deploying again")
-        return self._plan("deploy", [unit(found, [change], steps)])
+        return self._plan("deploy", [StackPlanner(self.assembler).deploy(app)])
+
+    def undeploy(self, app: str) -> PlanData:
+        """Plan to take an app down; its volumes and secrets stay."""
+        return self._plan("undeploy", [StackPlanner(self.assembler).undeploy(app)])
+
+    def restart(self, app: str, services: list[str] | None = None) -> PlanData:
+        """Plan new tasks for all or some services of an app."""
+        return self._plan("restart", [StackPlanner(self.assembler).restart(app, services)])
 
     def _renewal(
         self, target: Target, policy: Policy | None, version: str, *, alone: bool = True

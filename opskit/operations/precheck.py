@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from opskit.errors import NotFoundError
+from opskit.join import stack_of
 from opskit.operations.plan import Unit
-from opskit.operations.steps import CreateSecret, Declare, RemoveSecret, SwitchService
+from opskit.operations.steps import (
+    CreateSecret,
+    Declare,
+    PutBack,
+    RemoveSecret,
+    RestartService,
+    SwitchService,
+)
 from opskit.operations.steps.env import digest
 from opskit.swarm.engine import Engine
 
@@ -29,8 +37,10 @@ def what_changed(unit: Unit, engine: Engine) -> list[str]:
                 changed.append(f"{step.swarm_name} is gone from {unit.server} or was made anew")
             case Declare():
                 changed += _file_changed(step)
-            case SwitchService():
+            case SwitchService() | RestartService():
                 changed += _service_changed(step, unit, engine)
+            case PutBack():
+                changed += _stack_changed(step, unit, engine)
             case _:
                 pass
     return changed
@@ -44,7 +54,25 @@ def _file_changed(step: Declare) -> list[str]:
     return [] if found == step.before else [f"{step.path} was edited"]
 
 
-def _service_changed(step: SwitchService, unit: Unit, engine: Engine) -> list[str]:
+def _stack_changed(step: PutBack, unit: Unit, engine: Engine) -> list[str]:
+    there = {
+        service.id: service
+        for service in engine.services()
+        if stack_of(service.spec.labels) == step.stack
+    }
+    before = {one.service_id: one for one in step.before}
+    changed = [
+        f"service {one.service} was changed"
+        for ident, one in before.items()
+        if ident in there and there[ident].spec_digest != one.spec_digest
+    ]
+    gone = [one.service for ident, one in before.items() if ident not in there]
+    changed += [f"service {name} is gone from {unit.server}" for name in gone]
+    made = [service.spec.name for ident, service in there.items() if ident not in before]
+    return changed + [f"service {name} exists on {unit.server} by now" for name in made]
+
+
+def _service_changed(step: SwitchService | RestartService, unit: Unit, engine: Engine) -> list[str]:
     try:
         found = engine.raw_service(step.service_id).service.spec_digest
     except NotFoundError:

@@ -40,14 +40,25 @@ class _Prepared(msgspec.Struct, rename="pascal"):
 
 class _SpecBytes(msgspec.Struct, rename="pascal"):
     spec: msgspec.Raw
+    previous_spec: msgspec.Raw = msgspec.Raw()
+
+
+class _TaskBytes(msgspec.Struct, rename="pascal"):
+    id: str = msgspec.field(name="ID")
+    spec: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawService:
-    """A service to be changed: as typed, and its whole spec as stored."""
+    """A service to be changed: as typed, and its whole spec as stored.
+
+    `previous` is the spec before, with its digest; empty when there is none.
+    """
 
     service: model.Service
     spec: RawSpec
+    previous: RawSpec | None = None
+    previous_digest: str = ""
 
 
 class Engine:
@@ -129,10 +140,18 @@ class Engine:
         body = self._send("GET", f"/services/{quote(service, safe='')}")
         typed = _decoded(body, model.Service, self.server)
         stored = _decoded(body, _SpecBytes, self.server)
+        before = bytes(stored.previous_spec).removeprefix(b"null")
         return RawService(
             service=_digested(typed, stored),
             spec=_decoded(bytes(stored.spec), RawSpec, self.server),
+            previous=_decoded(before, RawSpec, self.server) if before else None,
+            previous_digest=hashlib.sha256(before).hexdigest() if before else "",
         )
+
+    def task_specs(self, service: str) -> dict[str, RawSpec]:
+        """Read the whole spec of each task of a service, by task id."""
+        found = self._get("/tasks" + _filters("service", service), tuple[_TaskBytes, ...])
+        return {task.id: task.spec for task in found}
 
     def create_secret(self, name: str, data: bytes, labels: Mapping[str, str]) -> str:
         """Create a secret and give its id.
@@ -178,6 +197,14 @@ class Engine:
             The service changed since it was read.
         """
         self._send("POST", f"/services/{quote(service_id, safe='')}/update?version={index}", spec)
+
+    def remove_service(self, service_id: str) -> None:
+        """Remove a service; its tasks end afterwards."""
+        self._send("DELETE", f"/services/{quote(service_id, safe='')}")
+
+    def remove_network(self, network_id: str) -> None:
+        """Remove a network; the engine refuses while something is attached."""
+        self._send("DELETE", f"/networks/{quote(network_id, safe='')}")
 
     def execute(self, container: str, argv: Sequence[str], stdin: bytes = b"") -> Ended:
         """Run a program in a container of the node that was asked, and wait for its end.

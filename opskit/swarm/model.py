@@ -72,9 +72,10 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
 
 
 class TaskTemplate(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
-    """What every task of a service runs."""
+    """What every task of a service runs; `force_update` counts restarts with the same spec."""
 
     container_spec: ContainerSpec | None = None
+    force_update: int = 0
 
 
 class Replicated(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):

@@ -8,9 +8,12 @@ from opskit.operations.steps.env import CommitEnv, Declaration, Declare, Recommi
 from opskit.operations.steps.hook import RunHook
 from opskit.operations.steps.locks import ReleaseLock, TakeLock
 from opskit.operations.steps.passwords import PromotePassword, RemovePassword, StagePassword
+from opskit.operations.steps.probe import Probe
 from opskit.operations.steps.secrets import CreateSecret, RemoveSecret
-from opskit.operations.steps.services import Swap, SwitchService
-from opskit.operations.steps.verify import ConvergeBack, Probe, Verify, Watched
+from opskit.operations.steps.services import RestartService, Swap, SwitchService
+from opskit.operations.steps.stack import PutBack, VerifyStack, Was
+from opskit.operations.steps.undeploy import Undeploy
+from opskit.operations.steps.verify import ConvergeBack, Verify, Watched
 
 AnyStep = (
     TakeLock
@@ -22,8 +25,12 @@ AnyStep = (
     | ConvergeBack
     | RunHook
     | SwitchService
+    | RestartService
+    | PutBack
     | Deploy
+    | Undeploy
     | Verify
+    | VerifyStack
     | PromotePassword
     | RemoveSecret
     | RemovePassword
@@ -42,10 +49,12 @@ __all__ = [
     "InterruptedStepError",
     "Probe",
     "PromotePassword",
+    "PutBack",
     "RecommitEnv",
     "ReleaseLock",
     "RemovePassword",
     "RemoveSecret",
+    "RestartService",
     "RunHook",
     "Site",
     "StagePassword",
@@ -53,6 +62,9 @@ __all__ = [
     "Swap",
     "SwitchService",
     "TakeLock",
+    "Undeploy",
     "Verify",
+    "VerifyStack",
+    "Was",
     "Watched",
 ]

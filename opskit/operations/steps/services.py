@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -72,31 +73,96 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
     def _replace(
         self, site: Site, targets: dict[str, tuple[str, str]], expected: str | None
     ) -> Detail:
-        unsure = False
-        for _ in range(_TRIES):
-            raw = site.patiently(lambda: site.engine.raw_service(self.service_id))
-            spec = swapped(raw.spec, targets)
-            if spec == raw.spec:
-                return {"updated": unsure}
-            if expected is not None and raw.service.spec_digest != expected:
-                raise StalePlanError(
-                    f"service {self.service} on {site.engine.server} changed since the plan "
-                    "was made. Plan again."
-                )
-            try:
-                site.engine.update_service(self.service_id, raw.service.version.index, spec)
-            except StaleIndexError:
-                # The orchestrator moves the index when it writes the update's status; only a
-                # changed spec is a conflict, and the next turn sees that.
-                continue
-            except TRANSIENT:
-                unsure = True
-                continue
-            return {"updated": True}
-        raise StepError(
-            f"service {self.service} on {site.engine.server} could not be updated in "
-            f"{_TRIES} tries: its version index kept moving, or the connection kept breaking."
+        return replace_spec(
+            site, self.service_id, lambda spec: swapped(spec, targets), expected=expected
         )
+
+
+class RestartService(Step, frozen=True, kw_only=True, tag="restart-service"):
+    """Replace a service's tasks by new ones of the same spec.
+
+    `forced` is the number Swarm counts such restarts by, as it is to be.
+    """
+
+    service: str
+    service_id: str
+    spec_digest: str
+    forced: int
+
+    def subject(self) -> str:
+        """Name the service."""
+        return self.service
+
+    def calls(self) -> list[str]:
+        """Show the update call."""
+        return [f"POST /services/{self.service_id}/update ({self.service}: new tasks)"]
+
+    def do(self, site: Site) -> Detail:
+        """Count the restart, or find it counted."""
+
+        def force(spec: RawSpec) -> RawSpec:
+            template = {**spec["TaskTemplate"], "ForceUpdate": self.forced}
+            return {**spec, "TaskTemplate": template}
+
+        return replace_spec(site, self.service_id, force, expected=self.spec_digest)
+
+    def undo(self, site: Site) -> Detail:
+        """Do nothing: the new tasks are as the old ones were."""
+        return {}
+
+
+def replace_spec(
+    site: Site,
+    service_id: str,
+    change: Callable[[RawSpec], RawSpec],
+    *,
+    expected: str | None = None,
+) -> Detail:
+    """Update a whole spec with its version index, or find it changed already.
+
+    Parameters
+    ----------
+    site
+        Where.
+    service_id
+        Which service.
+    change
+        Gives the spec to have from the one there is.
+    expected
+        Digest of the spec that may be changed; any when ``None``.
+
+    Raises
+    ------
+    StalePlanError
+        The spec is neither the expected nor the wanted one.
+    StepError
+        The version index kept moving, or the connection kept breaking.
+    """
+    unsure, name, server = False, service_id, site.engine.server
+    for _ in range(_TRIES):
+        raw = site.patiently(lambda: site.engine.raw_service(service_id))
+        name = raw.service.spec.name
+        spec = change(raw.spec)
+        if spec == raw.spec:
+            return {"updated": unsure}
+        if expected is not None and raw.service.spec_digest != expected:
+            raise StalePlanError(
+                f"service {name} on {server} changed since the plan was made. Plan again."
+            )
+        try:
+            site.engine.update_service(service_id, raw.service.version.index, spec)
+        except StaleIndexError:
+            # The orchestrator moves the index when it writes the update's status; only a
+            # changed spec is a conflict, and the next turn sees that.
+            continue
+        except TRANSIENT:
+            unsure = True
+            continue
+        return {"updated": True}
+    raise StepError(
+        f"service {name} on {server} could not be updated in {_TRIES} tries: its version index "
+        "kept moving, or the connection kept breaking."
+    )
 
 
 def swapped(spec: RawSpec, targets: dict[str, tuple[str, str]]) -> RawSpec:

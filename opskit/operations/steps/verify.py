@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from opskit.errors import VerifyError
 from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.operations.steps.probe import Probe, ask
 from opskit.operations.steps.secrets import stored
 from opskit.swarm import model
 
@@ -23,14 +19,6 @@ _FAILED_STATES = frozenset({"failed", "rejected"})
 _ENDED_STATES = _FAILED_STATES | {"complete", "shutdown", "remove", "orphaned"}
 _BAD_UPDATES = frozenset({"paused", "rollback_started", "rollback_paused", "rollback_completed"})
 _ENOUGH_FAILURES = 3
-
-
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A question from outside: an HTTP status, an open TCP port, or a command's exit status."""
-
-    kind: Literal["http", "tcp", "command"]
-    target: tuple[str, ...]
-    status: int = 200
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +62,7 @@ class Verify(Step, frozen=True, kw_only=True, tag="verify"):
         until = started + self.timeout
         _converge(site, self.watched, until=until, stable=self.stable, forward=True)
         if self.probe is not None:
-            _ask(site, self.probe, until)
+            ask(site, self.probe, until)
         return {"seconds": round(time.monotonic() - started, 2)}
 
     def undo(self, site: Site) -> Detail:
@@ -110,10 +98,32 @@ class ConvergeBack(Step, frozen=True, kw_only=True, tag="converge-back"):
 def _converge(
     site: Site, watched: tuple[Watched, ...], *, until: float, stable: float, forward: bool
 ) -> None:
-    """Wait until all services run the right tasks, the same ones for `stable` seconds."""
+    """Wait until all services run on the right versions, the same tasks for `stable` seconds."""
     # By id, as a version that failed before may have been made anew under its name, and Swarm
     # remembers the tasks that failed on it.
     new = {name: _id_of(site, name) for one in watched for name in one.new}
+
+    def look() -> Iterable[tuple[str, Seen]]:
+        for one in watched:
+            yield one.service, _look(site, one, [new[name] for name in one.new], forward=forward)
+
+    converge(site, look, until=until, stable=stable)
+
+
+def converge(
+    site: Site,
+    look: Callable[[], Iterable[tuple[str, Seen]]],
+    *,
+    until: float,
+    stable: float,
+) -> None:
+    """Wait until all services run the right tasks, the same ones for `stable` seconds.
+
+    Raises
+    ------
+    VerifyError
+        They do not in time, or `look` found that they never will.
+    """
     since: float | None = None
     last: frozenset[str] = frozenset()
     why = "the server did not answer"
@@ -121,10 +131,9 @@ def _converge(
         running: frozenset[str] | None = frozenset()
         settled = True
         try:
-            for one in watched:
-                seen = _look(site, one, [new[name] for name in one.new], forward=forward)
+            for service, seen in look():
                 settled = settled and seen.settled
-                why = f"{one.service}: {seen.why}" if seen.why else why
+                why = f"{service}: {seen.why}" if seen.why else why
                 if seen.running is None:
                     running = None
                     break
@@ -145,7 +154,7 @@ def _converge(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """A service now: the right tasks that run when none is missing, and what is still amiss.
 
     A rollout goes on for the monitoring time of its update after its last task runs; the tasks
@@ -157,37 +166,63 @@ class _Seen:
     why: str = ""
 
 
-def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> _Seen:
+def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> Seen:
     service = site.engine.raw_service(one.service_id).service
     tasks = site.engine.tasks(one.service_id)
-    state = service.update_status.state if service.update_status else ""
     if forward:
-        if state in _BAD_UPDATES:
-            raise VerifyError(
-                f"{one.service} on {site.engine.server} did not take the change: its update is "
-                f"{state.replace('_', ' ')} ({_complaint(tasks)})."
-            )
-        failures = [task for task in tasks if _is_new(task, new) and _has_failed(task)]
-        if len(failures) >= _ENOUGH_FAILURES:
-            raise VerifyError(
-                f"{one.service} on {site.engine.server} keeps failing on the new version: "
-                f"{_complaint(failures)}."
-            )
-    if any(not _is_right(task, one, new, forward=forward) for task in tasks if _is_alive(task)):
-        why = f"tasks of the other version are still there; {_complaint(tasks)}"
-        return _Seen(running=None, why=why)
+        failures = [task for task in tasks if _is_new(task, new) and has_failed(task)]
+        check_rollout(site, service, tasks, failures, on="the new version")
+    if any(not _is_right(task, one, new, forward=forward) for task in tasks if is_alive(task)):
+        why = f"tasks of the other version are still there; {complaint(tasks)}"
+        return Seen(running=None, why=why)
     right = [task for task in tasks if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
-    wanted = _wanted(service, right)
-    if len(running) < wanted:
-        why = f"{len(running)} of {wanted} tasks run; {_complaint(tasks)}"
-        return _Seen(running=None, why=why)
+    return seen(service, tasks, running, wanted(service, right))
+
+
+def check_rollout(
+    site: Site,
+    service: model.Service,
+    tasks: Sequence[model.Task],
+    failures: Sequence[model.Task],
+    *,
+    on: str,
+) -> None:
+    """Raise when Swarm gave a rollout up, or when its tasks keep failing.
+
+    Raises
+    ------
+    VerifyError
+        Says what a task complained of.
+    """
+    where = f"{service.spec.name} on {site.engine.server}"
+    state = service.update_status.state if service.update_status else ""
+    if state in _BAD_UPDATES:
+        raise VerifyError(
+            f"{where} did not take the change: its update is {state.replace('_', ' ')} "
+            f"({complaint(tasks)})."
+        )
+    if len(failures) >= _ENOUGH_FAILURES:
+        raise VerifyError(f"{where} keeps failing on {on}: {complaint(failures)}.")
+
+
+def seen(
+    service: model.Service,
+    tasks: Sequence[model.Task],
+    running: Sequence[model.Task],
+    needed: int,
+) -> Seen:
+    """Tell how a service stands of which `needed` tasks should run."""
+    if len(running) < needed:
+        return Seen(running=None, why=f"{len(running)} of {needed} tasks run; {complaint(tasks)}")
+    state = service.update_status.state if service.update_status else ""
     settled = state not in ("updating", "rollback_started")
-    why = "" if settled else f"its update is still {state.replace('_', ' ')}; {_complaint(tasks)}"
-    return _Seen(running=frozenset(task.id for task in running), settled=settled, why=why)
+    why = "" if settled else f"its update is still {state.replace('_', ' ')}; {complaint(tasks)}"
+    return Seen(running=frozenset(task.id for task in running), settled=settled, why=why)
 
 
-def _wanted(service: model.Service, right: list[model.Task]) -> int:
+def wanted(service: model.Service, right: Sequence[model.Task]) -> int:
+    """Give how many tasks a service should have."""
     replicated = service.spec.mode.replicated
     # A global service wants as many tasks as Swarm gave it: one on each fitting node.
     return replicated.replicas if replicated is not None else max(1, len(right))
@@ -215,60 +250,20 @@ def _ids(task: model.Task) -> set[str]:
     return {reference.secret_id for reference in (container and container.secrets) or ()}
 
 
-def _is_alive(task: model.Task) -> bool:
+def is_alive(task: model.Task) -> bool:
+    """Tell whether a task has not ended."""
     return task.status.state not in _ENDED_STATES
 
 
-def _has_failed(task: model.Task) -> bool:
+def has_failed(task: model.Task) -> bool:
+    """Tell whether a task has failed."""
     return task.status.state in _FAILED_STATES
 
 
-def _complaint(tasks: tuple[model.Task, ...] | list[model.Task]) -> str:
+def complaint(tasks: Sequence[model.Task]) -> str:
     """Give the latest thing a task complained of."""
-    said = [task for task in tasks if task.status.err or _has_failed(task)]
+    said = [task for task in tasks if task.status.err or has_failed(task)]
     if not said:
         return "no task complains"
     last = max(said, key=lambda task: task.created_at)
     return last.status.err or last.status.message or last.status.state
-
-
-def _ask(site: Site, probe: Probe, until: float) -> None:
-    why = "not tried"
-    while True:
-        try:
-            why = _answer(probe, max(1.0, min(10.0, until - time.monotonic())))
-        except (OSError, subprocess.SubprocessError) as error:
-            why = str(error)
-        if not why:
-            return
-        if time.monotonic() >= until:
-            raise VerifyError(f"the probe {probe.kind} {' '.join(probe.target)} failed: {why}.")
-        site.wait(_POLL_S * 4)
-
-
-def _answer(probe: Probe, seconds: float) -> str:
-    """Ask once; give nothing when the answer is right, else what is wrong with it."""
-    match probe.kind:
-        case "http":
-            status = _http_status(probe.target[0], seconds)
-            return "" if status == probe.status else f"status {status}, not {probe.status}"
-        case "tcp":
-            host, _, port = probe.target[0].rpartition(":")
-            socket.create_connection((host, int(port)), seconds).close()
-            return ""
-        case "command":
-            ended = subprocess.run(
-                list(probe.target), stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds,
-                check=False,
-            )  # fmt: skip
-            return "" if ended.returncode == 0 else f"exit status {ended.returncode}"
-
-
-def _http_status(url: str, seconds: float) -> int:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise VerifyError(f"the probe's address {url} is neither http:// nor https://.")
-    try:
-        with urllib.request.urlopen(url, timeout=seconds) as reply:  # noqa: S310
-            return int(reply.status)
-    except urllib.error.HTTPError as error:
-        return error.code

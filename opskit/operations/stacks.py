@@ -1,0 +1,192 @@
+"""Plans about whole stacks: deploy, undeploy, restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.labels import APP_SERVICE, label
+from opskit.abra.model import DeclaredApp
+from opskit.errors import InputError, MissingToolError
+from opskit.join import stack_of
+from opskit.operations.assemble import Assembler, unit
+from opskit.operations.plan import Change, Unit
+from opskit.operations.steps import (
+    AnyStep,
+    PutBack,
+    ReleaseLock,
+    RestartService,
+    TakeLock,
+    Undeploy,
+    VerifyStack,
+    Was,
+)
+from opskit.swarm import model
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlanner:
+    """Plans over one snapshot, as `Planner` does for secrets.
+
+    Parameters
+    ----------
+    assembler
+        Knows the snapshot and the options.
+    """
+
+    assembler: Assembler
+
+    def deploy(self, name: str) -> Unit:
+        """Plan to deploy an app from its files, and to put the services back if that fails."""
+        options = self.assembler.options
+        app = self.assembler.chosen.app(name)
+        services = self._services(app)
+        mode = "abra" if options.deploy == "abra" else "stack"
+        version, timeout, needed = "", float(options.timeout), [s.swarm_name for s in app.secrets]
+        if mode == "stack":
+            found = self._deployment(app)
+            version, needed = _shown(found), list(found.secrets)
+            timeout = max(timeout, found.timeout)
+        self._check_secrets(app, needed)
+        before = tuple(
+            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest) for s in services
+        )
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            PutBack(stack=app.stack, before=before, timeout=timeout),
+            self.assembler.deploy_step(app, mode),
+            self._verify(app, timeout),
+            ReleaseLock(stack=app.stack),
+        ]
+        change = Change(
+            secret="",
+            from_version=_deployed(app, services),
+            to_version=version,
+            note="the whole stack",
+            undone_by="the specs before" if before else "removing what was made",
+        )
+        return unit(app, [change], steps)
+
+    def undeploy(self, name: str) -> Unit:
+        """Plan to take an app down; its volumes and secrets stay.
+
+        Raises
+        ------
+        InputError
+            It is not deployed.
+        """
+        app = self.assembler.chosen.app(name)
+        services = self._deployed_services(app)
+        timeout, why = float(self.assembler.options.timeout), ""
+        try:
+            self._deployment(app)
+        except (InputError, MissingToolError) as error:
+            why = str(error)
+        back: list[AnyStep] = [
+            self._verify(app, timeout, back=True),
+            self.assembler.deploy_step(app, "stack", back=True),
+        ]
+        names = tuple(service.spec.name for service in services)
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *([] if why else back),
+            Undeploy(stack=app.stack, services=names, timeout=timeout, returns=not why, why=why),
+            ReleaseLock(stack=app.stack),
+        ]
+        change = Change(
+            secret="",
+            from_version=_deployed(app, services),
+            restarts=names,
+            note="removed; volumes and secrets stay",
+            undone_by=f"nothing: {why}" if why else "deploying again",
+        )
+        return unit(app, [change], steps)
+
+    def restart(self, name: str, services: list[str] | None = None) -> Unit:
+        """Plan new tasks for all or some services of an app.
+
+        Raises
+        ------
+        InputError
+            It is not deployed, or has no such service.
+        """
+        app = self.assembler.chosen.app(name)
+        there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
+        for one in services or ():
+            if one not in there:
+                raise InputError(
+                    f"{app.name} has no service called {one!r}.",
+                    remedy=f"It has: {', '.join(sorted(there))}.",
+                )
+        chosen = [there[one] for one in services or sorted(there)]
+        names = tuple(service.spec.name for service in chosen)
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *(
+                RestartService(
+                    service=service.spec.name,
+                    service_id=service.id,
+                    spec_digest=service.spec_digest,
+                    forced=service.spec.task_template.force_update + 1,
+                )
+                for service in chosen
+            ),
+            self._verify(app, float(self.assembler.options.timeout), names),
+            ReleaseLock(stack=app.stack),
+        ]
+        change = Change(
+            secret="", restarts=names, note="new tasks, same spec", undone_by="nothing to undo"
+        )
+        return unit(app, [change], steps)
+
+    def _services(self, app: DeclaredApp) -> list[model.Service]:
+        seen = self.assembler.chosen.server(app.server)
+        return [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
+
+    def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
+        services = self._services(app)
+        if not services:
+            raise InputError(
+                f"{app.name} is not deployed on {app.server}.",
+                remedy=f"Deploy it: opskit app deploy {app.name}",
+            )
+        return services
+
+    def _deployment(self, app: DeclaredApp) -> Deployment:
+        with deployment(self.assembler.options.root, app.server, app.name) as found:
+            return found
+
+    def _check_secrets(self, app: DeclaredApp, needed: list[str]) -> None:
+        there = {s.spec.name for s in self.assembler.chosen.server(app.server).secrets}
+        absent = [name for name in needed if name not in there]
+        if absent:
+            raise InputError(
+                f"{app.name} cannot be deployed: {', '.join(absent)} does not exist.",
+                remedy=f"opskit secret generate {app.name} --all",
+            )
+
+    def _verify(
+        self, app: DeclaredApp, timeout: float, names: tuple[str, ...] = (), *, back: bool = False
+    ) -> VerifyStack:
+        options = self.assembler.options
+        return VerifyStack(
+            stack=app.stack,
+            services=names,
+            timeout=timeout,
+            stable=float(options.stable),
+            probe=None if back else options.probe,
+            back=back,
+        )
+
+
+def _shown(found: Deployment) -> str:
+    return f"{found.version} (chaos)".strip() if found.chaos else found.version
+
+
+def _deployed(app: DeclaredApp, services: list[model.Service]) -> str:
+    """Give the version that the labels of the running app name."""
+    for service in services:
+        labels = service.spec.labels or {}
+        if service.spec.name == f"{app.stack}_{APP_SERVICE}":
+            return labels.get(label(app.stack, "version"), "")
+    return ""

@@ -1,0 +1,263 @@
+"""Deploying, taking down and restarting whole stacks, on a real engine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from opskit.errors import InputError, StalePlanError
+from tests.abra.releases import Releases
+from tests.operations.stage import APP, QUICK, Stage, staged
+
+pytestmark = pytest.mark.swarm
+
+COMPOSE = """\
+version: "3.8"
+services:
+  app:
+    image: local/busybox:1
+    command: ["sh", "-c", "COMMAND"]
+    secrets: [token]
+    configs: [greeting]
+    networks: [inner]
+    volumes: ["data:/data"]
+    stop_grace_period: 0s
+    deploy:
+      restart_policy: {delay: 100ms}
+      update_config: {monitor: 300ms}
+      labels: ["coop-cloud.${STACK_NAME}.version=VERSION"]
+  worker: {image: "local/busybox:1", command: sleep 1000, stop_grace_period: 0s}
+EXTRA
+configs:
+  greeting:
+    name: "${STACK_NAME}_greeting_${GREETING_VERSION}"
+    file: greeting.tmpl
+    template_driver: golang
+networks:
+  inner: {driver: overlay}
+volumes:
+  data: {}
+secrets:
+  token: {external: true, name: "${STACK_NAME}_token_${SECRET_TOKEN_VERSION}"}
+"""
+OLD, NEW, BROKEN = "1.0.0+3.1", "2.0.0+4.0", "3.0.0+5.0"
+GOOD = "cat /greeting; exec sleep 1000"
+
+
+def files(version: str, command: str = GOOD, extra: str = "") -> dict[str, str]:
+    text = COMPOSE.replace("COMMAND", command).replace("VERSION", version, 1)
+    text = text.replace("=VERSION", f"={version}").replace("EXTRA\n", extra)
+    return {
+        "compose.yml": text,
+        "abra.sh": f"export GREETING_VERSION=v{version[0]}\n",
+        "greeting.tmpl": f'release {version} for {{{{ env "DOMAIN" }}}}\n',
+    }
+
+
+@pytest.fixture
+def stage(
+    tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    yield from staged(tmp_path, real_fleet.host("srv1"), monkeypatch)
+
+
+@pytest.fixture
+def recipe(stage: Stage) -> Releases:
+    """An app with its secret, pinned to the older of two good releases; nothing is deployed."""
+    stage.write_files()
+    stage.create("token_v1")
+    folder = stage.root / "abra" / "recipes" / "shop"
+    made = Releases(folder)
+    once = "  once: {image: 'local/busybox:1', command: 'true', deploy: {restart_policy: "
+    for version, command, extra in (
+        (OLD, GOOD, ""),
+        (BROKEN, "echo no such database >&2; exit 3", ""),
+        (NEW, GOOD, once + "{condition: none}}}\n"),
+    ):
+        made.release(version, files(version, command, extra))
+    pin(stage, OLD)
+    return made
+
+
+def pin(stage: Stage, version: str) -> None:
+    stage.env_file.write_text(
+        f"TYPE=shop:{version}\nDOMAIN={APP}\nSTACK_NAME={stage.stack}\nSECRET_TOKEN_VERSION=v1\n"
+    )
+
+
+def fleet() -> opskit.Fleet:
+    return opskit.Fleet.from_abra()
+
+
+def deploy() -> opskit.Run:
+    return fleet().plan_deploy(APP, QUICK).apply()
+
+
+def app_row() -> Mapping[str, Any]:
+    (row,) = fleet().snapshot().apps.query("app == @APP").to_dict("records")
+    return row
+
+
+def specs(stage: Stage) -> dict[str, Any]:
+    return {
+        s.spec.name: stage.engine.raw_service(s.id).spec
+        for s in stage.engine.services()
+        if s.spec.name.startswith(stage.stack)
+    }
+
+
+def said(host: str, service: str) -> str:
+    command = ["docker", "-H", host, "service", "logs", "--raw", service]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_pinned_version_runs_with_its_configs_and_the_views_name_it(
+    stage: Stage, recipe: Releases
+) -> None:
+    before = recipe.state()
+    plan = fleet().plan_deploy(APP, QUICK)
+    assert list(plan.changes["to"]) == [OLD]
+    run = plan.apply()
+
+    assert run.status == "done", run.errors
+    row = app_row()
+    assert (row["deployed"], row["deployed_version"], row["chaos"]) == (True, OLD, False)
+    assert row["running"] == row["desired"] == 2
+    stage.eventually(lambda: said(stage.host, f"{stage.stack}_app") == f"release {OLD} for {APP}\n")
+    assert recipe.state() == before
+    assert list(Path("/tmp").glob("opskit-recipe-*")) == []
+
+
+def test_an_upgrade_is_undone_to_the_very_specs_before(stage: Stage, recipe: Releases) -> None:
+    assert deploy().status == "done"
+    before = specs(stage)
+    pin(stage, NEW)
+    run = deploy()
+
+    assert run.status == "done", run.errors
+    assert app_row()["deployed_version"] == NEW
+    assert len(specs(stage)) == 3
+    assert fleet().rollback(run.id).status == "rolled-back"
+    assert specs(stage) == before
+    assert app_row()["deployed_version"] == OLD
+
+
+def test_a_version_that_fails_says_why_and_is_taken_back(stage: Stage, recipe: Releases) -> None:
+    assert deploy().status == "done"
+    before = specs(stage)
+    pin(stage, BROKEN)
+    run = deploy()
+
+    assert run.status == "rolled-back"
+    assert "non-zero exit (3)" in run.errors[0]
+    assert specs(stage) == before
+    assert app_row()["running"] == 2
+
+
+def test_a_first_deploy_that_fails_leaves_no_service(stage: Stage, recipe: Releases) -> None:
+    pin(stage, BROKEN)
+    run = deploy()
+
+    assert run.status == "rolled-back"
+    assert f"{stage.stack}_app on" in run.errors[0]
+    assert specs(stage) == {}
+
+
+def test_a_working_tree_with_edits_is_deployed_as_chaos(stage: Stage, recipe: Releases) -> None:
+    pin(stage, "")
+    (recipe.folder / "greeting.tmpl").write_text("edited\n")
+    assert deploy().status == "done"
+    row = app_row()
+    assert (row["deployed_version"], row["chaos"]) == (NEW, True)
+
+
+def test_the_same_deploy_again_restarts_nothing(stage: Stage, recipe: Releases) -> None:
+    assert deploy().status == "done"
+    before = {t.id for s in stage.engine.services() for t in stage.engine.tasks(s.id)}
+    assert deploy().status == "done"
+    assert {t.id for s in stage.engine.services() for t in stage.engine.tasks(s.id)} == before
+
+
+def test_a_missing_secret_or_version_is_named_before_anything_happens(
+    stage: Stage, recipe: Releases
+) -> None:
+    pin(stage, "9.9.9+9")
+    with pytest.raises(InputError, match=r"\.env:1: the recipe shop has no version 9\.9\.9\+9"):
+        fleet().plan_deploy(APP)
+    pin(stage, OLD)
+    stage.engine.remove_secret(stage.engine.secrets(f"{stage.stack}_token_v1")[0].id)
+    with pytest.raises(InputError, match=f"{stage.stack}_token_v1 does not exist"):
+        fleet().plan_deploy(APP)
+    assert specs(stage) == {}
+
+
+def test_a_plan_does_not_fit_a_stack_somebody_changed_meanwhile(
+    stage: Stage, recipe: Releases
+) -> None:
+    assert deploy().status == "done"
+    plan = fleet().plan_deploy(APP, QUICK)
+    stage.touch("worker")
+    with pytest.raises(StalePlanError, match=f"service {stage.stack}_worker was changed"):
+        plan.apply()
+
+
+def test_undeploying_keeps_volumes_and_secrets_and_is_undone_by_deploying(
+    stage: Stage, recipe: Releases
+) -> None:
+    def ours(read: Callable[[], Any]) -> list[str]:
+        return [one.name for one in read() if one.name.startswith(stage.stack)]
+
+    assert deploy().status == "done"
+    volumes = ours(stage.engine.volumes)
+    run = fleet().plan_undeploy(APP, QUICK).apply()
+
+    assert run.status == "done", run.errors
+    assert specs(stage) == {}
+    assert ours(stage.engine.networks) == []
+    assert [c for c in stage.engine.configs() if stage.stack in c.spec.name] == []
+    assert ours(stage.engine.volumes) == volumes == [f"{stage.stack}_data"]
+    assert [s.spec.name for s in stage.engine.secrets(f"{stage.stack}_token_v1")] != []
+    assert app_row()["deployed"] is False
+
+    assert fleet().rollback(run.id).status == "rolled-back"
+    assert app_row()["deployed_version"] == OLD
+    with pytest.raises(InputError, match="has no service called 'web'"):
+        fleet().plan_restart(APP, ["web"])
+
+
+def test_undeploying_what_cannot_be_deployed_again_says_so(stage: Stage, recipe: Releases) -> None:
+    assert deploy().status == "done"
+    pin(stage, "9.9.9+9")
+    plan = fleet().plan_undeploy(APP, QUICK)
+    assert "nothing: " in plan.changes["undone_by"][0]
+    assert "no version 9.9.9+9" in plan.changes["undone_by"][0]
+    run = plan.apply()
+    assert run.status == "done", run.errors
+    back = fleet().rollback(run.id)
+    assert back.status == "failed"
+    assert "cannot be deployed again" in back.errors[0]
+    with pytest.raises(InputError, match="is not deployed"):
+        fleet().plan_undeploy(APP)
+
+
+def test_restarting_gives_new_tasks_to_the_services_named(stage: Stage, recipe: Releases) -> None:
+    def running(service: str) -> set[str]:
+        found = stage.engine.raw_service(f"{stage.stack}_{service}").service
+        return {t.id for t in stage.engine.tasks(found.id) if t.status.state == "running"}
+
+    assert deploy().status == "done"
+    app, worker = running("app"), running("worker")
+    run = fleet().plan_restart(APP, ["worker"], QUICK).apply()
+
+    assert run.status == "done", run.errors
+    assert running("app") == app
+    assert running("worker").isdisjoint(worker)
+    assert len(running("worker")) == 1
+    assert fleet().plan_restart(APP, None, QUICK).apply().status == "done"
+    assert running("app").isdisjoint(app)
