@@ -38,17 +38,21 @@ class LabServer:
         Where everything else it writes goes.
     token
         Opens it; whoever has it can do what this user can.
+    given
+        Whether the token was in the environment, so that nobody need be told.
     """
 
     folder: Path
     state: Path
     port: int
     token: str = field(repr=False)
+    given: bool = False
 
     @property
     def address(self) -> str:
         """What to open in a browser."""
-        return f"http://127.0.0.1:{self.port}/lab?token={self.token}"
+        base = f"http://127.0.0.1:{self.port}/lab"
+        return f"{base} with $JUPYTER_TOKEN" if self.given else f"{base}?token={self.token}"
 
     def sharing(self) -> tuple[str, str]:
         """Say how others reach it safely."""
@@ -93,8 +97,11 @@ def prepare(folder: Path, state: Path, *, port: int | None = None) -> LabServer:
     kernel = {"argv": argv, "display_name": "Python 3 (opskit)", "language": "python"}
     spec = private_folder(private_folder(kept / "kernels") / "python3") / "kernel.json"
     write_private(spec, json.dumps(kernel))
-    token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)
-    return LabServer(folder=folder.absolute(), state=kept, port=chosen, token=token)
+    given = os.environ.get("JUPYTER_TOKEN", "")
+    return LabServer(
+        folder=folder.absolute(), state=kept, port=chosen,
+        token=given or secrets.token_hex(24), given=bool(given),
+    )  # fmt: skip
 
 
 def serve(server: LabServer, *, browser: bool = True) -> None:
