@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from opskit.cli.read import Format, FormatOption, WhereOption, narrow, show
 from opskit.errors import NotebookError
 
 FAILED, INTERRUPTED = 1, 130
@@ -17,6 +18,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     app.command("run")(run_notebook)
     app.command("new-runbook")(new_runbook)
+    app.command()(runbooks)
+    app.command()(report)
 
 
 def run_notebook(
@@ -63,6 +66,27 @@ def new_runbook(
     from opskit.runbook.skeleton import write_skeleton
 
     print(write_skeleton(name, title))
+
+
+def runbooks(
+    format: FormatOption = Format.table,  # noqa: A002 (the option's name)
+    where: WhereOption = "",
+) -> None:
+    """Show every runbook that was carried out, finished or not."""
+    from opskit.runbook.record import books
+
+    show(narrow(books(), where, None), format)
+
+
+def report(
+    book: Annotated[str, typer.Argument(help="The runbook's id or its beginning.")],
+    path: Annotated[Path, typer.Argument(help="Where to: .html or .md.")],
+) -> None:
+    """Write the report of a runbook: time line, steps, findings, runs and signatures."""
+    from opskit.runbook.record import Book
+    from opskit.runbook.report import write_report
+
+    print(write_report(path, Book.find(book)))
 
 
 def _tell_how_to_resume() -> None:

@@ -18,9 +18,11 @@ _POINTS = {
     "decision": "diamond",
     "signature": "triangle-up",
     "run": "triangle-right",
-    "plan": "stroke",
+    "plan": "cross",
 }
-_NO_STEP = "(no step)"
+_NO_STEP = "outside of steps"
+_UNITS = ((7200.0, "hours", 3600.0), (180.0, "minutes", 60.0), (0.0, "seconds", 1.0))
+"""From so many seconds on the axis counts in units of so many seconds."""
 _LONGEST = 44
 
 
@@ -36,13 +38,16 @@ def book_picture(entries: View, title: str) -> Picture:
     """
     rows = [row for row in entries.records() if row.kind in (*_POINTS, "step")]
     start = min((row.started_at for row in rows), default=None)
-    drawn_rows = [_row(row, start) for row in rows]
+    end = max((row.started_at for row in rows), default=None)
+    span = (end - start).total_seconds() if start is not None else 0.0
+    unit, size = next((name, size) for least, name, size in _UNITS if span >= least)
+    drawn_rows = [_row(row, start, size) for row in rows]
     names = list(dict.fromkeys(row["step"] for row in drawn_rows))
     counts = Counter(row.kind for row in rows)
     failed = sum(row.kind == "step" and row.status not in ("done", "running") for row in rows)
     words = ", ".join(counted(counts[kind], kind) for kind in ("step", *_POINTS) if counts[kind])
     return drawn(
-        _chart(drawn_rows, names),
+        _chart(drawn_rows, names, unit),
         title=safe(title),
         alt=f"{words or 'Nothing yet'}; {failed or 'none'} of the steps failed.",
         numbers=entries,
@@ -50,26 +55,26 @@ def book_picture(entries: View, title: str) -> Picture:
     )
 
 
-def _row(row: Any, start: Any) -> dict[str, Any]:
-    begins = (row.started_at - start).total_seconds() / 60
+def _row(row: Any, start: Any, size: float) -> dict[str, Any]:
+    begins = (row.started_at - start).total_seconds() / size
     ended = row.finished_at if row.finished_at == row.finished_at else None
-    ends = (ended - start).total_seconds() / 60 if ended is not None else begins
+    ends = (ended - start).total_seconds() / size if ended is not None else begins
     step = safe(row.step) if isinstance(row.step, str) else _NO_STEP
     outcome = {"interrupted": "failed"}.get(row.status, row.status)
     return {
         "step": step if len(step) <= _LONGEST else f"{step[: _LONGEST - 1]}…",
         "kind": row.kind, "outcome": outcome, "begins": begins, "ends": ends,
-        "said": f"{(ends - begins) * 60:,.0f} s{'' if outcome == 'done' else ', ' + row.status}",
+        "said": f"{(ends - begins) * size:,.1f} s{'' if outcome == 'done' else ', ' + row.status}",
     }  # fmt: skip
 
 
-def _chart(rows: list[dict[str, Any]], names: list[str]) -> Any:
+def _chart(rows: list[dict[str, Any]], names: list[str], unit: str) -> Any:
     alt = altair()
     span = max((row["ends"] for row in rows), default=0.0) or 0.1
     scale = alt.Scale(domain=[0, span * 1.18])
     outcomes = alt.Scale(domain=list(OUTCOMES), range=list(OUTCOMES.values()))
     colour = alt.Color("outcome:N", legend=None, scale=outcomes)
-    x = alt.X("begins:Q", title="minutes since the runbook began", scale=scale)
+    x = alt.X("begins:Q", title=f"{unit} since the runbook began", scale=scale)
     y = alt.Y("step:N", sort=names, title=None)
     steps = alt.Chart(alt.Data(values=[row for row in rows if row["kind"] == "step"]))
     bars = steps.mark_bar(height=16, cornerRadius=2, minBandSize=3, opacity=0.55).encode(
@@ -80,12 +85,13 @@ def _chart(rows: list[dict[str, Any]], names: list[str]) -> Any:
     said = words.mark_text(align="left", dx=9, fontSize=11, color="currentColor").encode(
         x=alt.X("ends:Q", scale=scale), y=y, text="said:N"
     )
+    kinds = [kind for kind in _POINTS if any(row["kind"] == kind for row in rows)]
     points = alt.Chart(alt.Data(values=[row for row in rows if row["kind"] != "step"]))
     marks = points.mark_point(filled=True, size=60, opacity=1).encode(
         x=x, y=y, color=colour,
         shape=alt.Shape(
-            "kind:N", scale=alt.Scale(domain=list(_POINTS), range=list(_POINTS.values())),
-            legend=alt.Legend(symbolType="circle", columns=6),
+            "kind:N", scale=alt.Scale(domain=kinds, range=[_POINTS[kind] for kind in kinds]),
+            legend=alt.Legend(symbolFillColor="currentColor", symbolStrokeColor="currentColor"),
         ),
     )  # fmt: skip
     return alt.layer(bars, said, marks).properties(width=WIDTH - 160, height=alt.Step(26))

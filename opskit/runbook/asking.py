@@ -85,7 +85,7 @@ class Decision:
     def _ipython_display_(self) -> None:
         entry = self._entry()
         answers = [_answer(entry, str(entry.data["choice"]))] if entry else []
-        _show(repr(self), "Decision", self.question, self.options, self.decide, 1, answers)
+        _show(repr(self), self.question, "", self.options, self.decide, 1, answers)
 
 
 class SignOff:

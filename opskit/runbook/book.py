@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,13 +79,19 @@ class Runbook:
         columns = Columns(_STEPS)
         for one in self._last_attempts().values():
             columns.add(one.step, one.status, one.identity, one.started_at, _seconds(one))
-        return columns.view(About(noun="steps", remark=f"runbook {self.id}"))
+        return columns.view(About(noun="steps"))
 
     def __repr__(self) -> str:
         return f"Runbook {self.title} ({self.id})\n{self.steps!r}"
 
-    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        return self.steps._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        head = f"<p><b>{html.escape(self.title)}</b> · runbook {self.id}</p>"
+        steps = self.steps
+        return {
+            "text/plain": repr(self),
+            "text/html": head
+            + (steps._repr_html_() if len(steps) else "<p>No step is begun yet.</p>"),  # pyright: ignore[reportPrivateUsage]
+        }
 
     # -- what is done ---------------------------------------------------------------------
 
@@ -235,7 +242,7 @@ class Runbook:
         InputError
             The file has another suffix, or cannot be written there.
         """
-        return write_report(Path(path), self._log.record, self._log.entries, self.timeline())
+        return write_report(Path(path), self._log)
 
     # -- within ---------------------------------------------------------------------------
 

@@ -47,14 +47,16 @@ def kept(thing: object, title: str) -> tuple[Kind, str, dict[str, Any]]:
 
 
 def table(frame: pd.DataFrame) -> dict[str, Any]:
-    """Give a table as text: its columns, the first rows, and its caption."""
+    """Give a table as text: the columns that hold anything, the first rows, and its caption."""
     names = frame.shown_columns() if isinstance(frame, View) else [str(c) for c in frame.columns]
     shown: Any = pd.DataFrame(frame).rename(columns=str)[names].head(ROWS_AT_MOST)
+    if len(shown):
+        shown = shown.loc[:, [any(map(cell_text, shown[name])) for name in names]]
     rows = [[cell_text(value) for value in row] for row in shown.itertuples(index=False)]
     caption = frame.caption if isinstance(frame, View) else f"{len(frame):,} rows"
     more = len(frame) - len(rows)
     return {
-        "columns": [name.replace("_", " ") for name in names],
+        "columns": [str(name).replace("_", " ") for name in shown.columns],
         "rows": rows,
         "caption": caption + (f" · {more:,} more are not kept" if more > 0 else ""),
     }

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from opskit.errors import LockHeldError
+from opskit.errors import InputError, LockHeldError
 from opskit.operations.database import Database
 from opskit.operations.history import records
 from opskit.operations.journal import new_run_id
@@ -22,12 +22,37 @@ from opskit.operations.liveness import RunLocks
 from opskit.operations.schema import SCHEMA
 from opskit.secrets.redact import redact
 from opskit.settings import journal_path
+from opskit.views.frame import About, Columns, View
 
 BookStatus = Literal["open", "done", "failed", "abandoned"]
 Kind = Literal[
     "step", "check", "note", "decision", "signature", "table", "picture", "plan", "run"
 ]  # fmt: skip
 EntryStatus = Literal["running", "done", "failed", "interrupted", "skipped"]
+
+BOOKS = {
+    "book": "string",
+    "title": "string",
+    "status": "string",
+    "steps": "Int64",
+    "failed": "Int64",
+    "identity": "string",
+    "actor": "string",
+    "host": "string",
+    "started_at": "time",
+    "finished_at": "time",
+}
+_BOOKS_SHOWN = ("book", "title", "status", "steps", "failed", "identity", "started_at")
+_LIST_BOOKS = """
+WITH last AS (SELECT book, step, status, max(entry) FROM entries WHERE kind = 'step'
+              GROUP BY book, step)
+SELECT book, title, status,
+       (SELECT count(*) FROM last WHERE last.book = books.book),
+       (SELECT count(*) FROM last WHERE last.book = books.book
+                                    AND status IN ('failed', 'interrupted')),
+       identity, actor, host, started_at, finished_at
+FROM books ORDER BY started_at, book
+"""
 
 _HELD: dict[Path, RunLocks] = {}
 """This process's books, by journal: one kernel may make its Runbook anew again and again."""
@@ -75,8 +100,63 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
-class BookLog:
-    """One book in the journal, held by this process until it is closed or the process ends.
+class Book:
+    """One book in the journal, to be read."""
+
+    def __init__(self, database: Database, book: str) -> None:
+        self._database, self.book = database, book
+
+    @classmethod
+    def find(cls, beginning: str) -> Book:
+        """Give the book whose id begins so.
+
+        Raises
+        ------
+        InputError
+            None does, or several do.
+        """
+        database = Database(journal_path(), SCHEMA, patience=30.0)
+        rows = database.read(
+            "SELECT book FROM books WHERE substr(book, 1, length(?1)) = ?1 LIMIT 2", (beginning,)
+        )
+        if not beginning or len(rows) != 1:
+            raise InputError(
+                f"{'several runbooks begin' if beginning and rows else 'no runbook begins'} with "
+                f"{beginning!r}.",
+                remedy="List them with: opskit runbooks",
+            )
+        return cls(database, str(rows[0][0]))
+
+    @property
+    def record(self) -> BookRecord:
+        """The book as it is now."""
+        (record,) = records(self._database, BookRecord, "books", "book", self.book)
+        return record
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Its entries, oldest first."""
+        return records(self._database, Entry, "entries", "book", self.book)
+
+
+def books() -> View:
+    """List all runbooks that were carried out, oldest first.
+
+    Returns
+    -------
+    View
+        Columns ``book title status identity actor host`` (string), ``steps failed`` (Int64),
+        ``started_at finished_at`` (datetime64[ns, UTC]).
+    """
+    database = Database(journal_path(), SCHEMA, patience=30.0)
+    columns = Columns(BOOKS)
+    for row in database.read(_LIST_BOOKS):
+        columns.add(*row)
+    return columns.view(About(noun="runbooks", shown=_BOOKS_SHOWN))
+
+
+class BookLog(Book):
+    """One book, held by this process until it is closed or the process ends.
 
     Parameters
     ----------
@@ -97,7 +177,7 @@ class BookLog:
 
     def __init__(self, title: str, *, fresh: bool, identity: str) -> None:
         path = journal_path()
-        self._database = Database(path, SCHEMA, patience=30.0)
+        super().__init__(Database(path, SCHEMA, patience=30.0), "")
         self._locks = _HELD.setdefault(path, RunLocks(path.with_name(f"{path.name}.books")))
         self.actor, self._host = getpass.getuser(), socket.gethostname()
         self.identity = identity or os.environ.get("JUPYTERHUB_USER", "") or self.actor
@@ -114,17 +194,6 @@ class BookLog:
         self.book = opened[-1] if self.goes_on else self._begin(title)
         if self.goes_on:
             self._take_up()
-
-    @property
-    def record(self) -> BookRecord:
-        """The book as it is now."""
-        (record,) = records(self._database, BookRecord, "books", "book", self.book)
-        return record
-
-    @property
-    def entries(self) -> list[Entry]:
-        """Its entries, oldest first."""
-        return records(self._database, Entry, "entries", "book", self.book)
 
     def begin(self, kind: Kind, *, step: str, text: str, identity: str = "") -> int:
         """Write that something begins, and give its number."""

@@ -15,27 +15,23 @@ from opskit.errors import InputError, MissingToolError
 from opskit.operations.run import open_journal
 from opskit.runbook.asking import digest
 from opskit.runbook.kept import table
-from opskit.runbook.record import BookRecord, Entry
-from opskit.runbook.timeline import Timeline
+from opskit.runbook.record import Book, Entry
+from opskit.runbook.timeline import timeline
 from opskit.secrets.redact import redact
 from opskit.views.render import cell_text
 
 _STEPS = ["server", "app", "action", "subject", "phase", "status", "seconds", "error"]
 
 
-def write_report(
-    path: Path, book: BookRecord, entries: Sequence[Entry], timeline: Timeline
-) -> Path:
+def write_report(path: Path, log: Book) -> Path:
     """Write a report.
 
     Parameters
     ----------
     path
         Where to; ``.html`` or ``.md``.
-    book, entries
+    log
         What it is about.
-    timeline
-        The same as a picture.
 
     Raises
     ------
@@ -46,11 +42,12 @@ def write_report(
     """
     if path.suffix not in (".html", ".md"):
         raise InputError("a report is saved as .html or .md.", path=path, remedy="Name it so.")
+    book, entries = log.record, log.entries
     facts = {
         "book": book,
         "made_at": datetime.now(UTC),
         "people": sorted({one.identity for one in entries}),
-        "picture": timeline.picture,
+        "picture": timeline(book, entries).picture,
         "parts": _parts(entries),
         "steps": [one for one in _last(entries) if one.kind == "step"],
         "signatures": _signatures(entries),

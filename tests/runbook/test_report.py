@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import opskit
+from opskit.cli.app import run as run_cli
 from opskit.errors import InputError
 from opskit.pictures import Picture
 from opskit.widgets.person import Person
@@ -103,3 +104,17 @@ def test_the_time_line_is_a_table_and_a_picture(rb: opskit.Runbook) -> None:
     assert shown["text/html"].count("<svg") == 1
     assert "1 step, 1 check, 1 note" in line.picture.alt
     assert type(line[line["kind"] == "note"]).__name__ == "View"
+
+
+def test_past_runbooks_are_listed_and_reported_from_a_terminal(
+    rb: opskit.Runbook, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(rb, "one")
+    assert run_cli(["runbooks", "--format", "csv"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.startswith("book,title,status,steps,failed")
+    assert row.startswith(f"{rb.id},Leaked SMTP key,open,1,0,Ben")
+    assert run_cli(["report", rb.id[:17], str(tmp_path / "x.md")]) == 0
+    assert "Note one" in (tmp_path / "x.md").read_text()
+    assert run_cli(["report", "none", str(tmp_path / "y.md")]) == 2
+    assert "no runbook begins with 'none'" in capsys.readouterr().err

@@ -12,9 +12,9 @@ function render({ model, el }) {
     const open = answers.length < model.get("needed");
     const options = model.get("options");
     body.replaceChildren(
-      h("p", { class: "opskit-hint" }, model.get("text")),
+      ...(model.get("text") ? [h("p", { class: "opskit-hint" }, model.get("text"))] : []),
       h("ul", { class: "opskit-answers", "aria-live": "polite" }, ...answers.map((one) =>
-        h("li", {}, badge(one), h("b", {}, one.choice), ` ${one.name} · ${one.at}`))),
+        h("li", {}, badge(one), options.length > 1 && h("b", {}, one.choice), `${one.name} · ${one.at}`))),
       h("div", { class: "opskit-row opskit-actions" },
         ...(open ? options.map((choice, place) => {
           const one = button(choice, async () => { one.disabled = true; model.send({ type: "answer", choice, who: await whoami() }); setTimeout(() => { one.disabled = false; }, 3000); },

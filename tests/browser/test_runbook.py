@@ -1,0 +1,65 @@
+"""A shipped runbook carried out on a real swarm by two people in one JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opskit.demo.dockerd import DockerdFleet
+from opskit.runbook.record import Book
+from opskit.runbook.report import write_report
+from tests.browser.lab import Lab, Person
+
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+
+SHIPPED = Path(__file__).parents[2] / "notebooks" / "04-incident-leaked-secret.ipynb"
+PARAMETERS = """demo = False
+app = "id.coop.example"
+name = "admin_password"
+contained = "revoked at the provider"
+apply = True
+who = "Kim"
+stable = 0.5
+"""
+WAIT = 60_000
+
+
+def test_two_people_carry_out_an_incident_and_the_report_names_both(
+    lab: Lab,
+    sample: DockerdFleet,
+    alice: Person,
+    bob: Person,
+    use: Callable[[DockerdFleet], Path],
+) -> None:
+    use(sample)
+    notebook = json.loads(SHIPPED.read_text())
+    for cell in notebook["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = PARAMETERS
+    (lab.folder / "incident.ipynb").write_text(json.dumps(notebook))
+    alice.open(lab, "incident.ipynb")
+    alice.run_all()
+    alice.page.get_by_role("button", name="Sign").wait_for(timeout=WAIT)
+    bob.open(lab, "incident.ipynb")
+    bob.page.get_by_role("button", name="Sign").wait_for(timeout=WAIT)
+
+    alice.page.get_by_role("button", name="yes", exact=True).click()
+    decided = re.compile(f"yes.*{re.escape(alice.name)}")
+    bob.page.locator(".opskit-answers li").filter(has_text=decided).wait_for(timeout=WAIT)
+    bob.page.get_by_role("button", name="Sign").click()
+    signed = alice.page.locator(".opskit-answers li").filter(has_text=bob.name)
+    signed.wait_for(timeout=WAIT)
+    assert bob.page.get_by_role("button", name="Sign").count() == 0
+
+    (written,) = (lab.folder / "runs").glob("*.html")
+    book = Book.find(written.stem)
+    text = write_report(written, book).read_text()
+    for said in (alice.name, bob.name, "Kim", "revoked at the provider", "switch-service",
+                 "Nothing uses the leaked version"):  # fmt: skip
+        assert said in text, said
+    assert "changed since" not in text
+    assert book.record.status == "done"
