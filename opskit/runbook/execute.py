@@ -11,6 +11,7 @@ begins or ends: what a crash leaves tells how far it came.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import tempfile
 import time
@@ -210,6 +211,8 @@ def _papermill() -> tuple[Any, tuple[type[Exception], ...]]:
         raise MissingToolError(
             "running notebooks needs papermill, which is not installed: pip install 'opskit[lab]'"
         ) from None
+    # It says once more what is said here, and warns of parameters that it cannot parse.
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
     return papermill, (
         PapermillException, CellControlSignal, CellTimeoutError, DeadKernelError, RuntimeError
     )  # fmt: skip

@@ -48,9 +48,11 @@ def left_behind(*folders: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["02-rotate-one-secret", "03-bulk-rotation"])
+@pytest.mark.parametrize(
+    ("name", "more"), [("02-rotate-one-secret", []), ("03-bulk-rotation", ["-p", "go_on=yes"])]
+)
 def test_no_value_is_in_the_executed_copy_the_journal_or_anything_else(
-    name: str, root: Path, tmp_path: Path
+    name: str, more: list[str], root: Path, tmp_path: Path
 ) -> None:
     swarms = sample_swarms()
     before = values(swarms)
@@ -61,7 +63,7 @@ def test_no_value_is_in_the_executed_copy_the_journal_or_anything_else(
                 serving.enter_context(embedded(path, swarms[server]))
         ran = subprocess.run(
             [sys.executable, "-m", "opskit", "run", str(REPOSITORY / f"notebooks/{name}.ipynb"),
-             "-p", "apply=true", "-p", "stable=0.2"],
+             "-p", "apply=true", "-p", "stable=0.2", *more],
             cwd=tmp_path,
             env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
             | environment(root),

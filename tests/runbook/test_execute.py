@@ -59,7 +59,7 @@ def only_copy(folder: Path) -> Path:
 def test_the_executed_copy_is_private_and_complete_and_the_source_stays(tmp_path: Path) -> None:
     source = write(
         tmp_path / "hello {x}.ipynb",
-        cell("code", "name = 'nobody'\nloud = False", "parameters"),
+        cell("code", "name = 'nobody'\nwhere = \"app == 'x'\"\nloud = False", "parameters"),
         cell("code", "import sys\nprint('hello', name, loud, sys.executable)"),
     )
     before = source.read_bytes()
