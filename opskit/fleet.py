@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from opskit.abra.layout import default_root, read_tree
-from opskit.abra.model import Declared
+from opskit.apps import Apps
 from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
-from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.operations.lock import locks_among
 from opskit.operations.options import Options
-from opskit.operations.plan import PlanData, is_creation
+from opskit.operations.plan import is_creation
 from opskit.operations.planner import Planner
 from opskit.operations.run import Plan, Run, open_journal, resume, roll_back
 from opskit.operations.select import Chosen, Selection
-from opskit.progress import Progress, default_progress
+from opskit.reading import entry_paths
 from opskit.secrets.passstore import PassStore, entry_path, listed, store_folder
 from opskit.secrets.recipients import openable
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
-from opskit.swarm.observe import Observation, observe_server
 from opskit.views.frame import Columns, View, about
 
 LOCKS = {
@@ -41,11 +35,8 @@ LOCKS = {
     "expired": "bool",
 }
 
-_READERS = 32
-"""Servers read at once by default; each waits for the network most of the time."""
 
-
-class Fleet:
+class Fleet(Apps):
     """The servers of an ``~/.abra`` folder, each reached by the Docker context of its name.
 
     Parameters
@@ -58,87 +49,6 @@ class Fleet:
         Seconds for each server, whatever hangs.
     """
 
-    def __init__(
-        self, root: Path, *, servers: Iterable[str] | None = None, deadline: float = 15.0
-    ) -> None:
-        self.root, self.deadline = root, deadline
-        self._only = None if servers is None else frozenset(servers)
-
-    def __repr__(self) -> str:
-        return f"<Fleet {self.root}>"
-
-    @classmethod
-    def from_abra(
-        cls,
-        root: str | Path | None = None,
-        *,
-        servers: Iterable[str] | None = None,
-        deadline: float = 15.0,
-    ) -> Self:
-        """Make a fleet from abra's folder: `root`, else ``ABRA_DIR``, else ``~/.abra``.
-
-        Raises
-        ------
-        InputError
-            The folder has no ``servers/``, or `servers` names one it does not know.
-        """
-        fleet = cls(
-            default_root() if root is None else Path(root), servers=servers, deadline=deadline
-        )
-        fleet.declared()
-        return fleet
-
-    def declared(self) -> Declared:
-        """Read what the files declare, now."""
-        declared = read_tree(self.root)
-        if self._only is None:
-            return declared
-        known = {server.name for server in declared.servers}
-        for name in sorted(self._only - known):
-            raise InputError(
-                f"there is no server called {name!r} in {self.root / 'servers'}.",
-                remedy=f"Choose from: {', '.join(sorted(known)) or 'none is declared'}",
-            )
-        chosen = tuple(server for server in declared.servers if server.name in self._only)
-        return Declared(root=declared.root, servers=chosen, problems=declared.problems)
-
-    def snapshot(
-        self,
-        *,
-        executor: Executor | None = None,
-        progress: Progress | None = None,
-        with_pass: bool = False,
-    ) -> Snapshot:
-        """Read every server at once.
-
-        Parameters
-        ----------
-        executor
-            Runs one reading per server; threads by default. Any ``concurrent.futures`` executor
-            will do (Dask's ``client.get_executor()``, ipyparallel's ``view.executor``): what
-            goes in is a server name and a number, what comes back is plain data.
-        progress
-            Told of each server read; by default a bar in a terminal or notebook.
-        with_pass
-            Look up which secrets have an entry in the password store; none is opened.
-
-        Returns
-        -------
-        Snapshot
-            A server that cannot be read is a row saying why, never an exception.
-        """
-        taken_at = datetime.now(UTC)
-        declared = self.declared()
-        names = [server.name for server in declared.servers]
-        if executor is None:
-            with ThreadPoolExecutor(min(_READERS, len(names)) or 1, "opskit-read") as threads:
-                observed = self._read(names, threads, progress)
-        else:
-            observed = self._read(names, executor, progress)
-        facts = Facts(taken_at=taken_at, declared=declared, observed=observed)
-        in_pass = in_store(facts, listed(), _entry_paths()) if with_pass else None
-        return Snapshot(facts, in_pass)
-
     # -- looking beyond the swarms -------------------------------------------------------------
 
     def compare_pass(self, snap: Snapshot) -> View:
@@ -148,7 +58,7 @@ class Fleet:
         """
         ours = read_settings().pass_template.partition("{")[0]
         entries = frozenset(path for path in listed() if path.startswith(ours))
-        return compare_store(snap, entries, _entry_paths())
+        return compare_store(snap, entries, entry_paths())
 
     def known_to(self, person: str, snap: Snapshot) -> View:
         """List what a person could know, in the order in which to renew it.
@@ -161,7 +71,7 @@ class Fleet:
             The snapshot whose secrets to consider.
         """
         entries = openable(listed(), store_folder(), person)
-        readable = in_store(snap.facts, entries, _entry_paths())
+        readable = in_store(snap.facts, entries, entry_paths())
         with open_journal() as journal:
             made = journal.created_by(person)
         return known_to(snap, readable=readable, made=made)
@@ -269,20 +179,6 @@ class Fleet:
         """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
         return self._plan(options, lambda planner: planner.prune(selection, keep=keep))
 
-    def plan_deploy(self, app: str, options: Options | None = None) -> Plan:
-        """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra."""
-        return self._plan(options, lambda planner: planner.deploy(app))
-
-    def plan_undeploy(self, app: str, options: Options | None = None) -> Plan:
-        """Plan to take an app down; its volumes and secrets stay."""
-        return self._plan(options, lambda planner: planner.undeploy(app))
-
-    def plan_restart(
-        self, app: str, services: list[str] | None = None, options: Options | None = None
-    ) -> Plan:
-        """Plan new tasks for all or some services of an app, with the specs they have."""
-        return self._plan(options, lambda planner: planner.restart(app, services))
-
     def journal(self) -> View:
         """List every run this operator's journal knows."""
         with open_journal() as journal:
@@ -313,29 +209,3 @@ class Fleet:
         `settings` are those of `Plan.apply`: ``identity``, ``on_progress`` and the like.
         """
         return roll_back(run, **settings)
-
-    def _plan(self, options: Options | None, make: Callable[[Planner], PlanData]) -> Plan:
-        chosen = replace(options or Options(), root=self.root)
-        # A plan is exact only over a look taken now.
-        planner = Planner(self.snapshot().facts, chosen)
-        return Plan(data=make(planner), use_pass=chosen.use_pass)
-
-    def _read(
-        self, names: list[str], executor: Executor, progress: Progress | None
-    ) -> tuple[Observation, ...]:
-        read: Callable[[str, float], Observation] = observe_server
-        waiting: dict[Future[Observation], str] = {
-            executor.submit(read, name, self.deadline): name for name in names
-        }
-        found: dict[str, Observation] = {}
-        with progress or default_progress("Reading servers", len(names)) as shown:
-            for future in as_completed(waiting):
-                name = waiting[future]
-                found[name] = future.result()
-                shown.advance(name if found[name].manager else f"{name} (missing)")
-        return tuple(found[name] for name in names)
-
-
-def _entry_paths() -> Callable[[str, str, str], str]:
-    template = read_settings().pass_template
-    return lambda server, app, secret: entry_path(template, server=server, app=app, secret=secret)

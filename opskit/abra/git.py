@@ -64,12 +64,6 @@ def find_commit(folder: Path, version: str) -> str:
     return ""
 
 
-def tags(folder: Path) -> tuple[str, ...]:
-    """List a checkout's tags."""
-    status, said = git(folder, "tag", "--list")
-    return tuple(said.splitlines()) if status == 0 else ()
-
-
 @contextmanager
 def tree_of(folder: Path, commit: str) -> Generator[Path, None, None]:
     """Write a commit's files to a folder of their own, removed afterwards.

@@ -11,6 +11,7 @@ from opskit.abra.conventions import DEFAULT_SERVER, is_app_file
 from opskit.abra.files import as_problem, is_folder, printable, unreadable
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer, Problem
 from opskit.abra.recipe import Recipes
+from opskit.abra.releases import releases
 from opskit.errors import InputError
 
 _REMEDY = "Set ABRA_DIR to your abra folder, or try opskit on a demo fleet: opskit demo"
@@ -111,7 +112,17 @@ class _Tree:
             root=printable(str(self._root)),
             servers=tuple(servers[name] for name in sorted(servers)),
             problems=tuple(self._problems),
+            releases=self._releases(servers),
         )
+
+    def _releases(self, servers: Mapping[str, DeclaredServer]) -> dict[str, tuple[str, ...]]:
+        names = {app.recipe for server in servers.values() for app in server.apps}
+        found = {name: self._recipes.find(name) for name in sorted(names) if name}
+        return {
+            printable(name): releases(self._root, name, recipe.folder)
+            for name, recipe in found.items()
+            if recipe is not None
+        }
 
     def _apps(self, server: str, entries: list[Path]) -> tuple[DeclaredApp, ...]:
         return tuple(

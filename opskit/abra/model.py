@@ -82,8 +82,12 @@ class DeclaredServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything an abra folder declares."""
+    """Everything an abra folder declares.
+
+    `releases` lists the versions known here of each recipe in use, the oldest first.
+    """
 
     root: str
     servers: tuple[DeclaredServer, ...]
     problems: tuple[Problem, ...]
+    releases: dict[str, tuple[str, ...]] = {}

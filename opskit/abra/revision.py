@@ -70,6 +70,16 @@ def revision(folder: Path) -> str:
     return str(checkout(folder) or "")
 
 
+def tag_names(folder: Path) -> frozenset[str]:
+    """List the tags of a checkout; none when it is no checkout."""
+    git = _git_folder(folder)
+    if git is None:
+        return frozenset()
+    shared, prefix = _shared(git), "refs/tags/"
+    packed = (name.removeprefix(prefix) for name in _packed(shared) if name.startswith(prefix))
+    return frozenset(packed).union(name for name, _ in _loose_tags(shared / prefix))
+
+
 def _text(path: Path) -> str:
     try:
         return decode(read_bytes(path))

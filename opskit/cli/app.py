@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from opskit.cli import change, demo, lab, notebooks, read, runs
+from opskit.cli import apps, change, demo, lab, notebooks, read, runs
 from opskit.errors import InputError, MissingToolError, OpskitError
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 read.add_to(app)
 change.add_to(app)
+apps.add_to(app)
 runs.add_to(app)
 notebooks.add_to(app)
 lab.add_to(app)

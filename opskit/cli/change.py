@@ -97,11 +97,11 @@ def generate(
 ) -> None:
     """Create declared versions that are not in the swarm yet."""
     _choose(secrets, all_)
-    options = _options(
+    options = make_options(
         length=length, charset=charset, generator=generator, command=command, use_pass=use_pass
     )
-    plan = _fleet().plan_generate(app, secrets or None, options)
-    _carry_out(plan, dry_run=dry_run, yes=yes)
+    plan = open_fleet().plan_generate(app, secrets or None, options)
+    carry_out(plan, dry_run=dry_run, yes=yes)
 
 
 def insert(
@@ -137,12 +137,12 @@ def insert(
                 "the value came in where the answer would.",
                 remedy="Say --yes, or give the value with --file.",
             )
-    options = _options(
+    options = make_options(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    plan = _fleet().plan_insert(app, secret, value, version=version, options=options)
-    _carry_out(plan, dry_run=dry_run, yes=yes)
+    plan = open_fleet().plan_insert(app, secret, value, version=version, options=options)
+    carry_out(plan, dry_run=dry_run, yes=yes)
 
 
 def rotate_app(
@@ -166,14 +166,14 @@ def rotate_app(
 ) -> None:
     """Give secrets of one app a new, generated version."""
     _choose(secrets, all_)
-    fleet = _fleet()
+    fleet = open_fleet()
     triples = fleet.secrets_of(app, secrets or None)
-    options = _options(
+    options = make_options(
         length=length, charset=charset, generator=generator, command=command, deploy=deploy,
         timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    _carry_out(fleet.plan_rotate(triples, options), dry_run=dry_run, yes=yes)
+    carry_out(fleet.plan_rotate(triples, options), dry_run=dry_run, yes=yes)
 
 
 def rotate(
@@ -195,14 +195,14 @@ def rotate(
     yes: Yes = False,
 ) -> None:
     """Rotate every secret a query selects, stacks in parallel."""
-    fleet = _fleet()
+    fleet = open_fleet()
     selected = narrow(fleet.snapshot().secrets, where, server)
-    options = _options(
+    options = make_options(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     plan = fleet.plan_rotate(selected, options)
-    _carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)
+    carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)
 
 
 def remove(
@@ -215,9 +215,11 @@ def remove(
 ) -> None:
     """Remove secrets that nothing uses, every version of them; there is no way back."""
     _choose(secrets, all_)
-    fleet = _fleet()
-    plan = fleet.plan_remove(fleet.secrets_of(app, secrets or None), _options(use_pass=use_pass))
-    _carry_out(plan, dry_run=dry_run, yes=yes)
+    fleet = open_fleet()
+    plan = fleet.plan_remove(
+        fleet.secrets_of(app, secrets or None), make_options(use_pass=use_pass)
+    )
+    carry_out(plan, dry_run=dry_run, yes=yes)
 
 
 def prune(
@@ -229,10 +231,10 @@ def prune(
     """Remove superseded versions, keeping the newest one back; there is no way back."""
     from opskit.settings import read_settings
 
-    fleet = _fleet()
+    fleet = open_fleet()
     selection = fleet.secrets_of(app, None) if app else None
     kept = read_settings().keep if keep is None else keep
-    _carry_out(fleet.plan_prune(selection, keep=kept), dry_run=dry_run, yes=yes)
+    carry_out(fleet.plan_prune(selection, keep=kept), dry_run=dry_run, yes=yes)
 
 
 def tell(run: Run, *, wanted: str = "done") -> None:
@@ -247,13 +249,14 @@ def tell(run: Run, *, wanted: str = "done") -> None:
         raise typer.Exit(1)
 
 
-def _fleet() -> Fleet:
+def open_fleet() -> Fleet:
+    """Give the fleet of this operator's abra folder."""
     from opskit.fleet import Fleet
 
     return Fleet.from_abra()
 
 
-def _options(
+def make_options(
     *,
     length: int | None = None,
     charset: str = "",
@@ -262,6 +265,7 @@ def _options(
     deploy: Deploy | None = None,
     **others: Any,
 ) -> Options:
+    """Make the options of a plan from those of a command and the settings."""
     from opskit.operations.options import Options
     from opskit.secrets.generate import Policy
 
@@ -283,7 +287,7 @@ def _choose(secrets: list[str] | None, all_: bool) -> None:
         )
 
 
-def _carry_out(
+def carry_out(
     plan: Plan,
     *,
     dry_run: bool,
@@ -291,6 +295,7 @@ def _carry_out(
     max_parallel: int | None = None,
     keep_going: bool = False,
 ) -> None:
+    """Show a plan, ask, apply it and tell what came of it."""
     show(plan.changes, Format.table)
     if dry_run:
         show(plan.calls, Format.table)

@@ -198,6 +198,11 @@ class Engine:
         """
         self._send("POST", f"/services/{quote(service_id, safe='')}/update?version={index}", spec)
 
+    def service_logs(self, service: str, *, tail: int, since: str = "") -> bytes:
+        """Read what a service's tasks wrote, in frames, each line behind its time."""
+        query = f"stdout=1&stderr=1&timestamps=1&tail={tail}" + (f"&since={since}" if since else "")
+        return self._send("GET", f"/services/{quote(service, safe='')}/logs?{query}")
+
     def remove_service(self, service_id: str) -> None:
         """Remove a service; its tasks end afterwards."""
         self._send("DELETE", f"/services/{quote(service_id, safe='')}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from opskit.abra.labels import label
 from opskit.abra.model import DeclaredApp
+from opskit.abra.releases import newer
 from opskit.facts import Facts
 from opskit.join import stack_of
 from opskit.swarm.observe import Observation
@@ -39,6 +41,8 @@ APPS = {
     "deployed": "boolean",
     "deployed_version": "string",
     "chaos": "boolean",
+    "chaos_version": "string",
+    "upgrades": "object",
     "services": "Int64",
     "running": "Int64",
     "desired": "Int64",
@@ -48,6 +52,9 @@ APPS = {
     "problems": "Int64",
     "env_file": "string",
 }
+
+
+_LABELS = ("version", "app.version", "chaos", "chaos-version")
 
 
 def servers_view(facts: Facts) -> View:
@@ -127,7 +134,9 @@ def apps_view(facts: Facts) -> View:
     View
         ``deployed`` (boolean) is NA where the server could not be read. ``deployed_version``
         and ``chaos`` come from the labels abra writes (``coop-cloud.<stack>.version``,
-        ``.chaos``). ``revision`` is the recipe checkout the row was computed from; ``guessed``
+        ``.chaos``, ``.chaos-version``). ``upgrades`` lists the recipe's later releases, as far
+        as its tags here and abra's catalogue know them; NA when what runs is no release.
+        ``revision`` is the recipe checkout the row was computed from; ``guessed``
         with ``note`` says that the recipe was not on disk. ``problems`` counts what could not
         be read in the app's files.
     """
@@ -136,7 +145,8 @@ def apps_view(facts: Facts) -> View:
         seen = facts.seen.get(server)
         deployments = _deployments(seen) if seen is not None and seen.manager else None
         for app in apps:
-            columns.add(*_app_row(app, deployments))
+            known = facts.declared.releases.get(app.recipe, ())
+            columns.add(*_app_row(app, deployments, known))
     return columns.view(
         about(
             facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
@@ -145,11 +155,14 @@ def apps_view(facts: Facts) -> View:
     )  # fmt: skip
 
 
-def _app_row(app: DeclaredApp, deployments: dict[str, _Deployment] | None) -> list[object]:
+def _app_row(
+    app: DeclaredApp, deployments: dict[str, _Deployment] | None, releases: tuple[str, ...]
+) -> list[object]:
     deployment = deployments.get(app.stack) if deployments is not None else None
     labels = deployment.labels if deployment else {}
-    prefix = f"coop-cloud.{app.stack}"
-    chaos = labels.get(f"{prefix}.chaos", "")
+    said = {name: labels.get(label(app.stack, name), "") for name in _LABELS}
+    version = said["version"] or said["app.version"]
+    chaos = said["chaos"].lower() == "true"
     return [
         app.server,
         app.name,
@@ -159,8 +172,10 @@ def _app_row(app: DeclaredApp, deployments: dict[str, _Deployment] | None) -> li
         app.revision or None,
         app.stack,
         deployment is not None if deployments is not None else None,
-        labels.get(f"{prefix}.version") or labels.get(f"{prefix}.app.version") or None,
-        (chaos.lower() == "true") if deployment else None,
+        version or None,
+        chaos if deployment else None,
+        said["chaos-version"] or None,
+        newer(releases, version) if releases and not chaos else None,
         deployment.services if deployment else None,
         deployment.running if deployment else None,
         deployment.desired if deployment else None,

@@ -97,6 +97,10 @@ class View(pd.DataFrame):
         """Keep the rows where `mask` holds."""
         return cast("View", self[mask])
 
+    def pick(self, names: Sequence[str]) -> View:
+        """Keep these columns, in the order they have."""
+        return cast("View", self[[name for name in self.columns if name in names]])
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
 

@@ -237,12 +237,12 @@ def test_two_operators_with_different_operations_do_not_meet(stage: Stage, other
         "prune": lambda: fleet.plan_prune([TOKEN], keep=0),
         "deploy": lambda: fleet.plan_deploy(APP),
     }
-    mine, theirs = fleet.plan_rotate([TOKEN], QUICK), plans[other]()
+    mine = fleet.plan_rotate([TOKEN], QUICK)
     ended: list[opskit.Run] = []
 
     def meanwhile(step: Progressed) -> None:
         if step.action == "verify" and step.status == "running":
-            ended.append(theirs.apply(identity="the other"))
+            ended.append(plans[other]().apply(identity="the other"))
 
     run = mine.apply(on_progress=meanwhile)
     assert run.status == "done", run.errors

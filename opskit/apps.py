@@ -1,0 +1,141 @@
+"""What operators do with whole apps: look, read their logs, deploy, restart, take down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from opskit.abra.model import DeclaredApp
+from opskit.errors import InputError
+from opskit.facts import Facts
+from opskit.join import stack_of
+from opskit.operations.options import Options
+from opskit.operations.plan import PlanData
+from opskit.operations.planner import Planner
+from opskit.operations.run import Plan
+from opskit.operations.select import Chosen
+from opskit.reading import Reading
+from opskit.swarm.context import find_context
+from opskit.swarm.engine import Engine
+from opskit.swarm.logs import LogLine, read_logs
+from opskit.views.frame import About, Columns, View
+
+LOGS = {
+    "time": "time",
+    "service": "string",
+    "stream": "string",
+    "line": "string",
+}
+
+LISTED = ("server", "recipe", "app", "recipe_version")
+STATUS = (*LISTED, "deployed", "running", "desired", "deployed_version", "chaos", "chaos_version",
+          "upgrades")  # fmt: skip
+
+
+class Apps(Reading):
+    """The part of a `Fleet` that is about whole apps."""
+
+    def apps(self, *, status: bool = False) -> View:
+        """List the apps; with `status` what runs of each and which later releases there are.
+
+        Without it no server is asked.
+        """
+        if status:
+            return self.snapshot().apps.pick(STATUS)
+        columns = Columns(dict.fromkeys(LISTED, "string"))
+        for server in self.declared().servers:
+            for app in server.apps:
+                columns.add(app.server, app.recipe, app.name, app.recipe_version or None)
+        return columns.view(About(noun="apps"))
+
+    def ps(self, app: str, *, past: bool = False) -> View:
+        """List an app's tasks; with `past` also those that are to run no more."""
+        found = self.app(app)
+        tasks = type(self)(self.root, servers=[found.server], deadline=self.deadline)
+        view = tasks.snapshot().tasks
+        view = view.keep((view["server"] == found.server) & (view["stack"] == found.stack))
+        return view if past else view.keep(view["desired_state"] == "running")
+
+    def logs(
+        self, app: str, services: list[str] | None = None, *, tail: int = 100, since: str = ""
+    ) -> View:
+        """Read what an app's services wrote, oldest line first.
+
+        Parameters
+        ----------
+        app
+            The app's name, or ``server/app``.
+        services
+            Only these, named without the stack.
+        tail
+            So many lines of each service.
+        since
+            Only what is newer: a time as the ``time`` column has it.
+
+        Raises
+        ------
+        InputError
+            The app is not deployed, or has no such service.
+        """
+        found = self.app(app)
+        engine = Engine(find_context(found.server), seconds=self.deadline)
+        lines: list[LogLine] = []
+        for name, ident in self._services(found, engine, services).items():
+            lines += read_logs(engine, ident, name, tail=tail, since=since)
+        columns = Columns(LOGS)
+        for line in sorted(lines, key=lambda line: line.time):
+            columns.add(line.time, line.service, line.stream, line.text)
+        return columns.view(About(noun="lines", remark=found.name))
+
+    def app(self, name: str) -> DeclaredApp:
+        """Find an app by its name, or ``server/app``; only files are read.
+
+        Raises
+        ------
+        InputError
+            None or several are called so.
+        """
+        facts = Facts(taken_at=datetime.now(UTC), declared=self.declared(), observed=())
+        return Chosen(facts).app(name)
+
+    def plan_deploy(self, app: str, options: Options | None = None) -> Plan:
+        """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra."""
+        return self._plan(options, lambda planner: planner.deploy(app))
+
+    def plan_undeploy(self, app: str, options: Options | None = None) -> Plan:
+        """Plan to take an app down; its volumes and secrets stay."""
+        return self._plan(options, lambda planner: planner.undeploy(app))
+
+    def plan_restart(
+        self, app: str, services: list[str] | None = None, options: Options | None = None
+    ) -> Plan:
+        """Plan new tasks for all or some services of an app, with the specs they have."""
+        return self._plan(options, lambda planner: planner.restart(app, services))
+
+    def _services(
+        self, app: DeclaredApp, engine: Engine, wanted: list[str] | None
+    ) -> dict[str, str]:
+        there = {
+            service.spec.name.removeprefix(f"{app.stack}_"): service.id
+            for service in engine.services()
+            if stack_of(service.spec.labels) == app.stack
+        }
+        if not there:
+            raise InputError(
+                f"{app.name} is not deployed on {app.server}.",
+                remedy=f"Deploy it: opskit app deploy {app.name}",
+            )
+        for name in wanted or ():
+            if name not in there:
+                raise InputError(
+                    f"{app.name} has no service called {name!r}.",
+                    remedy=f"It has: {', '.join(sorted(there))}.",
+                )
+        return {name: there[name] for name in wanted or sorted(there)}
+
+    def _plan(self, options: Options | None, make: Callable[[Planner], PlanData]) -> Plan:
+        chosen = replace(options or Options(), root=self.root)
+        # A plan is exact only over a look taken now.
+        planner = Planner(self.snapshot().facts, chosen)
+        return Plan(data=make(planner), use_pass=chosen.use_pass)

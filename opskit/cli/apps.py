@@ -1,0 +1,154 @@
+"""``opskit app``: whole apps, as abra's ``app`` commands handle them."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opskit.cli.change import (
+    App,
+    DryRun,
+    Stable,
+    Timeout,
+    Yes,
+    carry_out,
+    make_options,
+    open_fleet,
+)
+from opskit.cli.change import Deploy as Mode
+from opskit.cli.read import (
+    DeadlineOption,
+    Format,
+    FormatOption,
+    ServerOption,
+    WhereOption,
+    narrow,
+    show,
+)
+
+if TYPE_CHECKING:
+    from opskit.fleet import Fleet
+    from opskit.views.frame import View
+
+_FOLLOW_S = 1.0
+_MANY = 1000
+
+
+class With(StrEnum):
+    """What deploys an app."""
+
+    stack = "stack"
+    abra = "abra"
+
+
+WithOption = Annotated[
+    With, typer.Option("--with", help="docker stack deploy, or abra where it is installed.")
+]
+Services = Annotated[
+    list[str] | None, typer.Argument(help="Services, named without the stack; else every one.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the tree."""
+    tree = typer.Typer(no_args_is_help=True, help="List, deploy, restart and take down apps.")
+    for command in (ls, ps, logs, deploy, undeploy, restart):
+        tree.command()(command)
+    app.add_typer(tree, name="app")
+
+
+def ls(
+    status: Annotated[
+        bool, typer.Option("--status", "-S", help="Ask the servers what runs, in which version.")
+    ] = False,
+    format: FormatOption = Format.table,  # noqa: A002 (the option's name)
+    server: ServerOption = None,
+    where: WhereOption = "",
+    deadline: DeadlineOption = 15.0,
+) -> None:
+    """List apps; with -S what runs of each, its version and the upgrades there are."""
+    show(narrow(_fleet(server, deadline).apps(status=status), where, None), format)
+
+
+def ps(
+    app: App,
+    past: Annotated[bool, typer.Option("--past", help="Also tasks that are over.")] = False,
+    format: FormatOption = Format.table,  # noqa: A002
+    where: WhereOption = "",
+    deadline: DeadlineOption = 15.0,
+) -> None:
+    """List the tasks of an app."""
+    show(narrow(_fleet(None, deadline).ps(app, past=past), where, None), format)
+
+
+def logs(
+    app: App,
+    services: Services = None,
+    tail: Annotated[int, typer.Option(min=1, help="So many lines of each service.")] = 100,
+    since: Annotated[str, typer.Option(metavar="TIME", help="Only later lines (ISO 8601).")] = "",
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
+    format: FormatOption = Format.table,  # noqa: A002
+    deadline: DeadlineOption = 15.0,
+) -> None:
+    """Print what the services of an app wrote, oldest line first."""
+    fleet = _fleet(None, deadline)
+    view = fleet.logs(app, services, tail=tail, since=since)
+    if format is not Format.table:
+        show(view, format)
+        return
+    last = _print(view)
+    while follow:
+        time.sleep(_FOLLOW_S)
+        view = fleet.logs(app, services, tail=_MANY, since=last or since)
+        last = _print(view.keep(view["time"] > last) if last else view) or last
+
+
+def deploy(
+    app: App,
+    with_: WithOption = With.stack,
+    timeout: Timeout = 300.0,
+    stable: Stable = 5.0,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Deploy the version TYPE pins, else the recipe as it is on disk, and wait until it runs."""
+    options = make_options(deploy=Mode(with_.value), timeout=timeout, stable=stable)
+    carry_out(open_fleet().plan_deploy(app, options), dry_run=dry_run, yes=yes)
+
+
+def undeploy(app: App, timeout: Timeout = 300.0, dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Take an app down; its volumes and secrets stay."""
+    plan = open_fleet().plan_undeploy(app, make_options(timeout=timeout))
+    carry_out(plan, dry_run=dry_run, yes=yes)
+
+
+def restart(
+    app: App,
+    services: Services = None,
+    timeout: Timeout = 300.0,
+    stable: Stable = 5.0,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Give an app new tasks with the specs they have."""
+    options = make_options(timeout=timeout, stable=stable)
+    plan = open_fleet().plan_restart(app, services or None, options)
+    carry_out(plan, dry_run=dry_run, yes=yes)
+
+
+def _fleet(servers: list[str] | None, deadline: float) -> Fleet:
+    from opskit.fleet import Fleet
+
+    return Fleet.from_abra(servers=servers or None, deadline=deadline)
+
+
+def _print(view: View) -> str:
+    """Print the lines, and give the time of the last one."""
+    last = ""
+    for line in view.records():
+        print(f"{line.time:%Y-%m-%d %H:%M:%S} {line.service} | {line.line}", flush=True)
+        last = line.time.isoformat()
+    return last

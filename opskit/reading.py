@@ -1,0 +1,141 @@
+"""Looking at all servers of one operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from opskit.abra.layout import default_root, read_tree
+from opskit.abra.model import Declared
+from opskit.audit.stored import in_store
+from opskit.errors import InputError
+from opskit.facts import Facts
+from opskit.progress import Progress, default_progress
+from opskit.secrets.passstore import entry_path, listed
+from opskit.settings import read_settings
+from opskit.snapshot import Snapshot
+from opskit.swarm.observe import Observation, observe_server
+
+_READERS = 32
+"""Servers read at once by default; each waits for the network most of the time."""
+
+
+class Reading:
+    """Reads the servers of an ``~/.abra`` folder, each by the Docker context of its name.
+
+    Parameters
+    ----------
+    root
+        abra's folder; it holds ``servers/`` and usually ``recipes/``.
+    servers
+        Only these servers; all when ``None``.
+    deadline
+        Seconds for each server, whatever hangs.
+    """
+
+    def __init__(
+        self, root: Path, *, servers: Iterable[str] | None = None, deadline: float = 15.0
+    ) -> None:
+        self.root, self.deadline = root, deadline
+        self._only = None if servers is None else frozenset(servers)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.root}>"
+
+    @classmethod
+    def from_abra(
+        cls,
+        root: str | Path | None = None,
+        *,
+        servers: Iterable[str] | None = None,
+        deadline: float = 15.0,
+    ) -> Self:
+        """Make a fleet from abra's folder: `root`, else ``ABRA_DIR``, else ``~/.abra``.
+
+        Raises
+        ------
+        InputError
+            The folder has no ``servers/``, or `servers` names one it does not know.
+        """
+        fleet = cls(
+            default_root() if root is None else Path(root), servers=servers, deadline=deadline
+        )
+        fleet.declared()
+        return fleet
+
+    def declared(self) -> Declared:
+        """Read what the files declare, now."""
+        declared = read_tree(self.root)
+        if self._only is None:
+            return declared
+        known = {server.name for server in declared.servers}
+        for name in sorted(self._only - known):
+            raise InputError(
+                f"there is no server called {name!r} in {self.root / 'servers'}.",
+                remedy=f"Choose from: {', '.join(sorted(known)) or 'none is declared'}",
+            )
+        chosen = tuple(server for server in declared.servers if server.name in self._only)
+        return msgspec.structs.replace(declared, servers=chosen)
+
+    def snapshot(
+        self,
+        *,
+        executor: Executor | None = None,
+        progress: Progress | None = None,
+        with_pass: bool = False,
+    ) -> Snapshot:
+        """Read every server at once.
+
+        Parameters
+        ----------
+        executor
+            Runs one reading per server; threads by default. Any ``concurrent.futures`` executor
+            will do (Dask's ``client.get_executor()``, ipyparallel's ``view.executor``): what
+            goes in is a server name and a number, what comes back is plain data.
+        progress
+            Told of each server read; by default a bar in a terminal or notebook.
+        with_pass
+            Look up which secrets have an entry in the password store; none is opened.
+
+        Returns
+        -------
+        Snapshot
+            A server that cannot be read is a row saying why, never an exception.
+        """
+        taken_at = datetime.now(UTC)
+        declared = self.declared()
+        names = [server.name for server in declared.servers]
+        if executor is None:
+            with ThreadPoolExecutor(min(_READERS, len(names)) or 1, "opskit-read") as threads:
+                observed = self._read(names, threads, progress)
+        else:
+            observed = self._read(names, executor, progress)
+        facts = Facts(taken_at=taken_at, declared=declared, observed=observed)
+        in_pass = in_store(facts, listed(), entry_paths()) if with_pass else None
+        return Snapshot(facts, in_pass)
+
+    def _read(
+        self, names: list[str], executor: Executor, progress: Progress | None
+    ) -> tuple[Observation, ...]:
+        read: Callable[[str, float], Observation] = observe_server
+        waiting: dict[Future[Observation], str] = {
+            executor.submit(read, name, self.deadline): name for name in names
+        }
+        found: dict[str, Observation] = {}
+        with progress or default_progress("Reading servers", len(names)) as shown:
+            for future in as_completed(waiting):
+                name = waiting[future]
+                found[name] = future.result()
+                shown.advance(name if found[name].manager else f"{name} (missing)")
+        return tuple(found[name] for name in names)
+
+
+def entry_paths() -> Callable[[str, str, str], str]:
+    """Give what tells where a secret (server, app, secret) lives in the password store."""
+    template = read_settings().pass_template
+    return lambda server, app, secret: entry_path(template, server=server, app=app, secret=secret)

@@ -1,0 +1,69 @@
+"""What services wrote, taken out of the engine's frames."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from opskit.swarm.engine import Engine
+
+_HEADER = struct.Struct(">BxxxL")
+_STREAMS = {1: "stdout", 2: "stderr"}
+_CONTROL = {code: " " for code in range(32) if code != 9} | {127: " "}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of a service; its text is whatever the program wrote."""
+
+    time: datetime
+    service: str
+    stream: str
+    text: str = field(repr=False)
+
+
+def read_logs(
+    engine: Engine, service_id: str, name: str, *, tail: int, since: str = ""
+) -> list[LogLine]:
+    """Read the last lines of a service.
+
+    Parameters
+    ----------
+    engine
+        Its server.
+    service_id, name
+        Which service, and what to call it in the lines.
+    tail
+        How many lines.
+    since
+        Only those after this time (ISO 8601).
+    """
+    moment = f"{datetime.fromisoformat(since).timestamp():.9f}" if since else ""
+    body = engine.service_logs(service_id, tail=tail, since=moment)
+    return [line for stream, text in _frames(body) for line in _lines(name, stream, text)]
+
+
+def _frames(body: bytes) -> Iterator[tuple[str, bytes]]:
+    at = 0
+    while at < len(body):
+        if len(body) - at < _HEADER.size or body[at] not in _STREAMS:
+            # A task with a terminal has one stream, and no frames.
+            yield "stdout", body[at:]
+            return
+        kind, length = _HEADER.unpack_from(body, at)
+        at += _HEADER.size
+        yield _STREAMS[kind], body[at : at + length]
+        at += length
+
+
+def _lines(name: str, stream: str, text: bytes) -> Iterator[LogLine]:
+    for line in text.decode("utf-8", "replace").splitlines():
+        stamp, _, rest = line.partition(" ")
+        try:
+            time = datetime.fromisoformat(stamp)
+        except ValueError:
+            continue
+        # What a program writes must not steer the reader's terminal.
+        yield LogLine(time=time, service=name, stream=stream, text=rest.translate(_CONTROL))
