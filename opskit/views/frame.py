@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 import pandas as pd
 import pyarrow as pa
 
+from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.views.render import cell_text, html_table, text_table
 
@@ -100,6 +101,24 @@ class View(pd.DataFrame):
     def pick(self, names: Sequence[str]) -> View:
         """Keep these columns, in the order they have."""
         return cast("View", self[[name for name in self.columns if name in names]])
+
+    def like(self, other: pd.DataFrame, on: Sequence[str] = ("server", "app", "secret")) -> View:
+        """Keep the rows that agree with a row of another table in the columns `on`.
+
+        Raises
+        ------
+        InputError
+            One of the tables lacks such a column.
+        """
+        for name in on:
+            if name not in self.columns or name not in other.columns:
+                raise InputError(
+                    f"there is no column {name!r} in both tables.",
+                    remedy="Say which to compare: on=(…).",
+                )
+        wanted = set(other[list(on)].itertuples(index=False, name=None))
+        rows = pd.DataFrame(self)[list(on)].itertuples(index=False, name=None)
+        return self.keep([row in wanted for row in rows])
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}

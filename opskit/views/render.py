@@ -65,7 +65,7 @@ _TONED_COLUMNS = frozenset({"state", "severity", "status"})
 _STYLE = """<style>
 .opskit-scroll{overflow-x:auto}
 table.opskit-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
-table.opskit-table caption{caption-side:top;text-align:left;padding:4px 0 6px;
+table.opskit-table caption{caption-side:top;text-align:left;white-space:nowrap;padding:4px 0 6px;
 color:var(--jp-ui-font-color1,inherit);font-weight:600}
 table.opskit-table th,table.opskit-table td{text-align:left!important;padding:3px 12px 3px 0;
 vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-color2,#8884)}

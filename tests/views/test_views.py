@@ -206,3 +206,16 @@ def test_any_executor_may_do_the_reading(use: Use, demo_fleet: DemoFleet) -> Non
         snap = opskit.Fleet.from_abra(servers=["coop.example"]).snapshot(executor=executor)
 
     assert snap.servers["manager"].all()
+
+
+def test_rows_like_those_of_another_table_keep_their_caption(
+    snap: opskit.Snapshot,
+) -> None:
+    some = snap.secrets.head(3)
+    like = snap.secrets.like(some)
+    assert like.like(some)["secret"].tolist() == like["secret"].tolist()
+    assert set(some["swarm_name"]) <= set(like["swarm_name"])
+    assert "servers missing" in like.caption
+    assert len(snap.apps.like(some, on=("server", "app"))) <= 3
+    with pytest.raises(InputError, match="no column 'secret' in both"):
+        snap.apps.like(some)
