@@ -7,15 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from opskit.abra.model import DeclaredApp
+from opskit.abra.newapp import fetch_recipe
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import stack_of
+from opskit.operations.newapp import plan_new
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData
 from opskit.operations.planner import Planner
 from opskit.operations.run import Plan
 from opskit.operations.select import Chosen
 from opskit.reading import Reading
+from opskit.settings import read_settings
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 from opskit.swarm.logs import LogLine, read_logs
@@ -98,6 +101,34 @@ class Apps(Reading):
         """
         facts = Facts(taken_at=datetime.now(UTC), declared=self.declared(), observed=())
         return Chosen(facts).app(name)
+
+    def fetch_recipe(self, recipe: str) -> bool:
+        """Clone a recipe that is not on disk; false when it is there and nothing was done."""
+        return fetch_recipe(self.root, recipe, read_settings().recipe_url)
+
+    def plan_new(
+        self, recipe: str, *, server: str, domain: str, version: str | None = None
+    ) -> Plan:
+        """Plan a new app: its ``.env`` from the recipe's sample, secrets not included.
+
+        Parameters
+        ----------
+        recipe
+            A recipe on disk; see `fetch_recipe`.
+        server, domain
+            Where, and under which name.
+        version
+            A release to pin, by default the latest; when empty none is pinned.
+
+        Raises
+        ------
+        InputError
+            The app exists, or server, domain, recipe or version will not do.
+        """
+        data = plan_new(
+            self.declared(), self.root, server=server, domain=domain, recipe=recipe, version=version
+        )
+        return Plan(data=data)
 
     def plan_deploy(self, app: str, options: Options | None = None) -> Plan:
         """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra."""

@@ -7,6 +7,7 @@
     keep = 1                   # superseded versions that a prune leaves
     deploy = "services"        # or "stack", "abra", "none"
     pass_template = "hosts/{server}/{app}/{secret}"
+    recipe_url = "https://git.coopcloud.tech/coop-cloud/{recipe}.git"
 
     [hooks]                    # recipe = the hook that tells its database the new password
     wordpress = "mariadb"
@@ -41,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         How services get a new version.
     pass_template
         Where the password store keeps a secret; by default where abra does.
+    recipe_url
+        Where recipes that are not on disk are cloned from.
     hooks
         The credential hook of each recipe that needs one.
     """
@@ -50,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep: Annotated[int, msgspec.Meta(ge=0)] = 1
     deploy: Literal["services", "stack", "abra", "none"] = "services"
     pass_template: str = "hosts/{server}/{app}/{secret}"  # noqa: S105 (a path, not a password)
+    recipe_url: str = "https://git.coopcloud.tech/coop-cloud/{recipe}.git"
     hooks: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 

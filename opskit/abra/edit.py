@@ -11,6 +11,7 @@ from opskit.abra.statements import Statement, newline_after, statements
 from opskit.errors import InputError
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+_NAME = re.compile(r"[A-Za-z0-9._+:/-]+")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VERSION_KEY = re.compile(r"(?:SECRET_\w+|\w+_SECRET)_VERSION")
 _NOWHERE = Path(".env")
@@ -42,6 +43,19 @@ def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes
         The line cannot be changed safely; says which and why.
     """
     _check(data, key, value, path)
+    return _with(data, key, value, path)
+
+
+def set_name(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
+    """Give the bytes with a variable set to a domain or a ``recipe:version``, as `set_value` does.
+
+    Raises
+    ------
+    InputError
+        The line cannot be changed safely, or the value needs quotes.
+    """
+    if not _NAME.fullmatch(value):
+        raise InputError(f"{value!r} cannot be written as {key}.", path=path)
     return _with(data, key, value, path)
 
 

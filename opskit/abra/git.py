@@ -6,14 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from opskit.abra.files import decode
 from opskit.errors import InputError, MissingToolError
 
-_SECONDS = 60
+_CLONE_SECONDS = 600.0
 
 
 def clean_environment() -> dict[str, str]:
@@ -34,13 +34,24 @@ def git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) ->
     InputError
         It did not end.
     """
+    status, said, complaint = _run(folder, arguments, more=more)
+    return status, decode(complaint if status else said).strip()
+
+
+def _run(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    more: Mapping[str, str] | None = None,
+    seconds: float = 60.0,
+) -> tuple[int, bytes, bytes]:
     try:
         ended = subprocess.run(
             ["git", "-C", str(folder), *arguments],
             env={**clean_environment(), **(more or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except FileNotFoundError:
@@ -48,9 +59,8 @@ def git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) ->
             "git is not installed here. Install it: recipes are read with it."
         ) from None
     except subprocess.TimeoutExpired:
-        raise InputError(f"git did not answer in {_SECONDS} s.", path=folder) from None
-    said = ended.stdout if ended.returncode == 0 else ended.stderr
-    return ended.returncode, decode(said).strip()
+        raise InputError(f"git did not answer in {seconds:g} s.", path=folder) from None
+    return ended.returncode, ended.stdout, ended.stderr
 
 
 def find_commit(folder: Path, version: str) -> str:
@@ -62,6 +72,32 @@ def find_commit(folder: Path, version: str) -> str:
         if status == 0:
             return commit
     return ""
+
+
+def file_of(folder: Path, commit: str, name: str) -> bytes | None:
+    """Give a file of a commit; ``None`` when the commit has none of that name."""
+    status, found, _ = _run(folder, ("cat-file", "blob", f"{commit}:{name}"))
+    return found if status == 0 else None
+
+
+def clone(address: str, folder: Path) -> None:
+    """Clone a repository to a folder that is not there yet.
+
+    Raises
+    ------
+    InputError
+        It cannot be fetched; says what git said. Nothing is left behind.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Nobody is there to answer a question for a password.
+    quiet = {"GIT_TERMINAL_PROMPT": "0"}
+    command = ("clone", "--quiet", "--", address, str(folder))
+    status, _, complaint = _run(folder.parent, command, more=quiet, seconds=_CLONE_SECONDS)
+    if status:
+        raise InputError(
+            f"{address} cannot be cloned: {decode(complaint).strip().rpartition(chr(10))[2]}",
+            remedy="Check the recipe's name, or recipe_url in your settings.",
+        )
 
 
 @contextmanager

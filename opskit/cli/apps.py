@@ -11,6 +11,7 @@ import typer
 from opskit.cli.change import (
     App,
     DryRun,
+    Pass,
     Stable,
     Timeout,
     Yes,
@@ -55,7 +56,7 @@ Services = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     tree = typer.Typer(no_args_is_help=True, help="List, deploy, restart and take down apps.")
-    for command in (ls, ps, logs, deploy, undeploy, restart):
+    for command in (ls, new, ps, logs, deploy, undeploy, restart):
         tree.command()(command)
     app.add_typer(tree, name="app")
 
@@ -71,6 +72,43 @@ def ls(
 ) -> None:
     """List apps; with -S what runs of each, its version and the upgrades there are."""
     show(narrow(_fleet(server, deadline).apps(status=status), where, None), format)
+
+
+def new(
+    recipe: Annotated[str, typer.Argument(help="RECIPE, or RECIPE:VERSION; else the latest.")],
+    server: Annotated[str, typer.Option("--server", "-s", help="The server it is to run on.")],
+    domain: Annotated[str, typer.Option("--domain", help="Its domain, which names it too.")],
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Generate its secrets, after another question.")
+    ] = False,
+    use_pass: Pass = False,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", "-C", help="Pin no version: the recipe as it is on disk.")
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Clone the recipe when it is not on disk.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Make a new app: its .env from the recipe's sample, and its secrets when asked."""
+    fleet = open_fleet()
+    name, _, version = recipe.partition(":") if "://" not in recipe else (recipe, "", "")
+    if fetch and not dry_run and fleet.fetch_recipe(name):
+        print(f"cloned {name}")
+    pinned = "" if chaos else version or None
+    plan = fleet.plan_new(name, server=server, domain=domain, version=pinned)
+    carry_out(plan, dry_run=dry_run, yes=yes)
+    if dry_run:
+        return
+    made = fleet.app(f"{server}/{domain}")
+    print(f"wrote {made.env_file}\nlook it over: opskit app config {domain}")
+    if secrets and any(secret.generate for secret in made.secrets):
+        options = make_options(use_pass=use_pass)
+        carry_out(fleet.plan_generate(f"{server}/{domain}", None, options), dry_run=False, yes=yes)
+    left = [secret.name for secret in made.secrets if not (secrets and secret.generate)]
+    if left:
+        print(f"still to come: {', '.join(left)}   (opskit secret generate|insert {domain} …)")
 
 
 def ps(

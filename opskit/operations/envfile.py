@@ -70,6 +70,40 @@ def replace_env(path: Path, *, expected_sha256: str, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def create_env(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet: it appears whole, or not at all.
+
+    Raises
+    ------
+    InputError
+        The file exists, or cannot be written.
+    """
+    temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}.tmp")
+    try:
+        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+        with os.fdopen(opened, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # A link, unlike a rename, never replaces what is there.
+        path.hardlink_to(temporary)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        raise InputError(
+            "this app exists already, and nothing is overwritten.",
+            path=path,
+            remedy=f"Edit it: opskit app config {path.name.removesuffix('.env')}",
+        ) from None
+    except OSError as error:
+        raise InputError(f"it cannot be written ({error.strerror}).", path=path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _prefix(target: Path) -> str:
     # Of fixed length, as a domain may fill a file name; never ending in .env, as abra reads those.
     return f".opskit-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"

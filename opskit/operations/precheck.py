@@ -8,6 +8,7 @@ from opskit.errors import NotFoundError
 from opskit.join import stack_of
 from opskit.operations.plan import Unit
 from opskit.operations.steps import (
+    CreateEnv,
     CreateSecret,
     Declare,
     PutBack,
@@ -28,7 +29,8 @@ def what_changed(unit: Unit, engine: Engine) -> list[str]:
         The server cannot be asked.
     """
     changed: list[str] = []
-    names = {secret.spec.name: secret.id for secret in engine.secrets()}
+    about_secrets = any(isinstance(step, CreateSecret | RemoveSecret) for step in unit.steps)
+    names = {s.spec.name: s.id for s in engine.secrets()} if about_secrets else {}
     for step in unit.steps:
         match step:
             case CreateSecret() if step.swarm_name in names:
@@ -39,6 +41,8 @@ def what_changed(unit: Unit, engine: Engine) -> list[str]:
                 changed += _file_changed(step)
             case SwitchService() | RestartService():
                 changed += _service_changed(step, unit, engine)
+            case CreateEnv() if Path(step.path).exists():
+                changed.append(f"{step.path} exists by now")
             case PutBack():
                 changed += _stack_changed(step, unit, engine)
             case _:

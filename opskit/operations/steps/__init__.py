@@ -7,6 +7,7 @@ from opskit.operations.steps.deploy import Deploy
 from opskit.operations.steps.env import CommitEnv, Declaration, Declare, RecommitEnv
 from opskit.operations.steps.hook import RunHook
 from opskit.operations.steps.locks import ReleaseLock, TakeLock
+from opskit.operations.steps.newenv import CreateEnv
 from opskit.operations.steps.passwords import PromotePassword, RemovePassword, StagePassword
 from opskit.operations.steps.probe import Probe
 from opskit.operations.steps.secrets import CreateSecret, RemoveSecret
@@ -19,6 +20,7 @@ AnyStep = (
     TakeLock
     | StagePassword
     | CreateSecret
+    | CreateEnv
     | RecommitEnv
     | Declare
     | CommitEnv
@@ -42,6 +44,7 @@ __all__ = [
     "CannotUndoError",
     "CommitEnv",
     "ConvergeBack",
+    "CreateEnv",
     "CreateSecret",
     "Declaration",
     "Declare",
