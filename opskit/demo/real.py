@@ -67,6 +67,12 @@ def load_sample(fleet: DockerdFleet) -> None:
         list(threads.map(load, seeds))
 
 
+def _images() -> list[str]:
+    """Name the images of the whole sample: an app may be deployed where none like it runs."""
+    services = (service for seed in sample_seeds().values() for service in seed.services)
+    return sorted({service.image for service in services})
+
+
 class _Loader:
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -75,13 +81,13 @@ class _Loader:
 
     def load(self, seed: SwarmSeed, packed: bytes) -> None:
         try:
-            self._make_images(seed, packed)
+            self._make_images(packed)
             self._fill(seed)
             self._wait()
         finally:
             self._transport.close()
 
-    def _make_images(self, seed: SwarmSeed, packed: bytes) -> None:
+    def _make_images(self, packed: bytes) -> None:
         command = msgspec.json.encode(["sh", "-c", _READ_AND_WAIT]).decode()
         subprocess.run(
             ["docker", "-H", self._context.host, "import", "--change", f"CMD {command}", "-",
@@ -91,7 +97,7 @@ class _Loader:
             check=True,
             timeout=_CALL_S,
         )  # fmt: skip
-        for image in sorted({service.image for service in seed.services}):
+        for image in _images():
             repository, _, tag = image.rpartition(":")
             self._post(f"/images/{STAND_IN}/tag?{urlencode({'repo': repository, 'tag': tag})}")
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
-from opskit.errors import InputError
+from opskit.errors import InputError, StalePlanError
 from opskit.join import SecretRow
 from opskit.operations.envfile import check_replaceable
 from opskit.operations.hooks.choose import find_service, mounted_at
@@ -271,10 +271,9 @@ class Assembler:
         content = Path(app.env_file).read_bytes()
         before = digest(content)
         if before != app.env_sha256:
-            raise InputError(
-                "the file changed since the snapshot was taken.",
-                path=Path(app.env_file),
-                remedy="Take a new snapshot and plan again.",
+            raise StalePlanError(
+                f"{app.env_file} was changed while the plan was made, and nothing was changed by "
+                "it. Plan again."
             )
         check_replaceable(Path(app.env_file))
         declarations: list[Declaration] = []
