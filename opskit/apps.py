@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+from opskit.abra.files import read_bytes
 from opskit.abra.model import DeclaredApp
 from opskit.abra.newapp import fetch_recipe
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import stack_of
+from opskit.operations.config import plan_config, problems_of
 from opskit.operations.newapp import plan_new
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData
 from opskit.operations.planner import Planner
 from opskit.operations.run import Plan
 from opskit.operations.select import Chosen
+from opskit.operations.steps.newenv import old_text
 from opskit.reading import Reading
+from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
@@ -129,6 +134,41 @@ class Apps(Reading):
             self.declared(), self.root, server=server, domain=domain, recipe=recipe, version=version
         )
         return Plan(data=data)
+
+    def check_config(self, app: str, content: bytes) -> list[InputError]:
+        """List what an edited ``.env`` would have wrong that the app's has not now."""
+        found = self.app(app)
+        return [
+            InputError(one.what, path=Path(one.path), line=one.line, remedy=one.remedy)
+            for one in problems_of(self.root, found, content)
+        ]
+
+    def plan_config(self, app: str, content: bytes, *, commit: bool = False) -> Plan:
+        """Plan to write an edited ``.env``; its changes are what a redeploy would change.
+
+        Parameters
+        ----------
+        app
+            The app's name, or ``server/app``.
+        content
+            The whole new text.
+        commit
+            Commit the file when its folder is a git checkout.
+
+        Raises
+        ------
+        InputError
+            The text has a fault the file has not now, or is the same.
+        """
+        found = self.app(app)
+        data = plan_config(self.root, found, content, commit=commit)
+        texts = {
+            found.env_file: content,
+            old_text(found.env_file): read_bytes(Path(found.env_file)),
+        }
+        # Not part of the data: either may hold what nobody else should read.
+        values = {key: Secret(text) for key, text in texts.items() if text.strip()}
+        return Plan(data=data, values=values)
 
     def plan_deploy(self, app: str, options: Options | None = None) -> Plan:
         """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra."""

@@ -25,9 +25,12 @@ def variables(env: EnvFile, stack: str, recipe: Recipe | None) -> dict[str, str]
     return {**env.values, "STACK_NAME": stack, **(recipe.exports if recipe else {})}
 
 
-def read_app(recipes: Recipes, server: str, path: Path) -> DeclaredApp:
-    """Read one app; everything that is wrong with it ends up in its `problems`."""
-    env = read_env(path)
+def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = None) -> DeclaredApp:
+    """Read one app; everything that is wrong with it ends up in its `problems`.
+
+    With `env` it is what the app would be if that stood in its file.
+    """
+    env = env or read_env(path)
     named, pinned = recipe_of(env.values)
     name = app_name(path.name)
     stack = printable(stack_name(name, env.values))

@@ -20,6 +20,7 @@ from opskit.cli.change import (
     open_fleet,
 )
 from opskit.cli.change import Deploy as Mode
+from opskit.cli.config import config
 from opskit.cli.read import (
     DeadlineOption,
     Format,
@@ -56,7 +57,7 @@ Services = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     tree = typer.Typer(no_args_is_help=True, help="List, deploy, restart and take down apps.")
-    for command in (ls, new, ps, logs, deploy, undeploy, restart):
+    for command in (ls, new, config, ps, logs, deploy, undeploy, restart):
         tree.command()(command)
     app.add_typer(tree, name="app")
 

@@ -7,7 +7,7 @@ from opskit.operations.steps.deploy import Deploy
 from opskit.operations.steps.env import CommitEnv, Declaration, Declare, RecommitEnv
 from opskit.operations.steps.hook import RunHook
 from opskit.operations.steps.locks import ReleaseLock, TakeLock
-from opskit.operations.steps.newenv import CreateEnv
+from opskit.operations.steps.newenv import CreateEnv, ReplaceEnv
 from opskit.operations.steps.passwords import PromotePassword, RemovePassword, StagePassword
 from opskit.operations.steps.probe import Probe
 from opskit.operations.steps.secrets import CreateSecret, RemoveSecret
@@ -21,6 +21,7 @@ AnyStep = (
     | StagePassword
     | CreateSecret
     | CreateEnv
+    | ReplaceEnv
     | RecommitEnv
     | Declare
     | CommitEnv
@@ -57,6 +58,7 @@ __all__ = [
     "ReleaseLock",
     "RemovePassword",
     "RemoveSecret",
+    "ReplaceEnv",
     "RestartService",
     "RunHook",
     "Site",

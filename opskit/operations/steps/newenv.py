@@ -1,12 +1,12 @@
-"""The step that writes a new app's ``.env``."""
+"""Steps that write a whole ``.env``: a new app's, and an edited one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from opskit.abra.newapp import new_app
-from opskit.errors import InputError, StalePlanError
-from opskit.operations.envfile import create_env
+from opskit.errors import InputError, StalePlanError, StepError
+from opskit.operations.envfile import create_env, replace_env
 from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
 from opskit.operations.steps.env import digest
 
@@ -60,3 +60,55 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             raise CannotUndoError(f"{path} was edited since. Remove it if it is not wanted.")
         path.unlink()
         return {"removed": True}
+
+
+class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
+    """Write an edited ``.env``; the text itself is only in memory, as it may hold secrets."""
+
+    path: str
+    before: str
+    after: str
+
+    def subject(self) -> str:
+        """Name the file."""
+        return self.path
+
+    def calls(self) -> list[str]:
+        """Show what is written."""
+        return [f"write {self.path}: as edited"]
+
+    def do(self, site: Site) -> Detail:
+        """Replace the file, if it still is what was edited."""
+        found = digest(Path(self.path).read_bytes())
+        if found == self.after:
+            return {"written": False}
+        if found != self.before:
+            raise StalePlanError(
+                f"{self.path} changed while it was edited, and was not touched. Edit it again."
+            )
+        self._write(site, found, self.path, "Edit it again.")
+        return {"written": True}
+
+    def undo(self, site: Site) -> Detail:
+        """Put the old text back, as long as the process lives that read it."""
+        found = digest(Path(self.path).read_bytes())
+        if found == self.before:
+            return {"written": False}
+        if found != self.after or old_text(self.path) not in site.values:
+            raise CannotUndoError(
+                f"the text before of {self.path} is not kept by opskit. Take it from git or a "
+                "backup, or edit the file again."
+            )
+        self._write(site, found, old_text(self.path), "")
+        return {"written": True}
+
+    def _write(self, site: Site, found: str, key: str, remedy: str) -> None:
+        text = site.values.get(key)
+        if text is None:
+            raise StepError(f"the edited text of {self.path} was only in memory. {remedy}")
+        replace_env(Path(self.path), expected_sha256=found, content=text.reveal())
+
+
+def old_text(path: str) -> str:
+    """Give the key under which a run keeps a file's text before, in memory."""
+    return f"{path} before"

@@ -1,0 +1,161 @@
+"""`opskit app config`, with an editor that is a program."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import opskit
+from opskit.cli.app import run
+from opskit.errors import InputError
+from tests.abra.releases import ENVIRONMENT
+from tests.operations.stage import APP, Stage, staged
+
+Capture = pytest.CaptureFixture[str]
+Edit = Callable[[str], None]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    for stage in staged(tmp_path, embedded_host, monkeypatch):
+        stage.write_files()
+        yield stage
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """Let the editor be a shell script over the file `$1`, given in an option of its own."""
+
+    def use(script: str) -> None:
+        program = tmp_path / "my editor"
+        program.write_text(f'#!/bin/sh\n[ "$1" = --wait ] && shift\n{script}\n')
+        program.chmod(0o755)
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.setenv("EDITOR", f"'{program}' --wait")
+
+    return use
+
+
+def config(*more: str) -> int:
+    return run(["app", "config", APP, "--yes", *more])
+
+
+def test_the_edited_text_is_written_byte_for_byte_and_the_effect_is_told(
+    stage: Stage, edit: Edit, capsys: Capture
+) -> None:
+    before = stage.env_file.read_bytes()
+    stage.env_file.chmod(0o640)
+    edit("sed -i -e \"s/'v1'/'v2'/\" -e 's/not-to-be-touched/c4nary-new/' \"$1\"")
+    assert config() == 0
+    out, err = capsys.readouterr()
+
+    after = before.replace(b"'v1'", b"'v2'").replace(b"not-to-be-touched", b"c4nary-new")
+    assert stage.env_file.read_bytes() == after
+    assert stage.env_file.stat().st_mode & 0o777 == 0o640
+    for text in ("+SECRET_TOKEN_VERSION='v2'", "secret changed", "variables: PASSWORD",
+                 f"opskit app deploy {APP}"):  # fmt: skip
+        assert text in out
+    assert "c4nary" not in out + err
+    assert "not-to-be-touched" not in out + err
+    state = [path for path in stage.root.rglob("*") if path.is_file() and path != stage.env_file]
+    assert not any(b"c4nary" in path.read_bytes() for path in state if path.name != "my editor")
+
+
+def test_the_copy_is_private_and_gone_afterwards(stage: Stage, edit: Edit, tmp_path: Path) -> None:
+    edit(f'stat -c "%a %n" "$1" "$(dirname "$1")" > {tmp_path}/seen')
+    assert config() == 0
+    (file, path), (folder, _) = (
+        line.split() for line in (tmp_path / "seen").read_text().splitlines()
+    )
+    assert (file, folder) == ("600", "700")
+    assert not Path(path).parent.exists()
+
+
+def test_leaving_the_editor_without_a_change_changes_nothing(
+    stage: Stage, edit: Edit, capsys: Capture
+) -> None:
+    edit("true")
+    assert config() == 0
+    assert capsys.readouterr().out == "nothing was changed.\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ('printf "X=\'open\\n" >> "$1"', ":6: the quote"),
+        ('sed -i s/TYPE=shop/TYPE=/ "$1"', "the file names no recipe"),
+        (
+            "printf '\\nCOMPOSE_FILE=compose.yml:gone.yml\\n' >> \"$1\"",
+            ":7: COMPOSE_FILE names gone",
+        ),
+        ("exit 3", "ended with status 3; nothing was changed"),
+    ],
+)
+def test_a_fault_is_named_by_file_and_line_and_nothing_is_written(
+    stage: Stage, edit: Edit, capsys: Capture, script: str, message: str
+) -> None:
+    before = stage.env_file.read_bytes()
+    edit(script)
+    assert config() == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert stage.env_file.read_bytes() == before
+
+
+def test_a_missing_editor_is_named(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("VISUAL", "no-such-editor")
+    assert config() == 2
+    assert "the editor no-such-editor is not installed" in capsys.readouterr().err
+
+
+def test_what_a_colleague_saved_meanwhile_stays(stage: Stage) -> None:
+    content = stage.env_file.read_bytes() + b"\nMORE=1\n"
+    plan = opskit.Fleet.from_abra().plan_config(APP, content)
+    stage.env_file.write_bytes(b"TYPE=shop\nTHEIRS=1\n")
+    run = plan.apply()
+    assert run.status == "rolled-back" or run.errors
+    assert stage.env_file.read_bytes() == b"TYPE=shop\nTHEIRS=1\n"
+
+
+def test_another_stack_name_is_told_apart_from_a_rename(stage: Stage) -> None:
+    content = stage.env_file.read_bytes().replace(stage.stack.encode(), b"another")
+    plan = opskit.Fleet.from_abra().plan_config(APP, content)
+    assert plan.changes["note"][0] == (
+        f"another stack, another: {stage.stack} would go on beside it"
+    )
+    assert plan.to_json().count("not-to-be-touched") == 0
+
+
+def test_comments_alone_change_nothing_that_is_deployed(stage: Stage) -> None:
+    content = b"# a remark\n" + stage.env_file.read_bytes()
+    plan = opskit.Fleet.from_abra().plan_config(APP, content)
+    assert list(plan.changes["note"]) == ["only comments: a redeploy changes nothing"]
+    with pytest.raises(InputError, match="nothing was changed"):
+        opskit.Fleet.from_abra().plan_config(APP, stage.env_file.read_bytes())
+
+
+def test_it_is_committed_when_asked(
+    stage: Stage, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        if name.startswith("GIT_"):
+            monkeypatch.setenv(name, value)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=stage.env_file.parent, check=True, capture_output=True,
+            text=True,
+        ).stdout  # fmt: skip
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "as it was")
+    edit('echo "# more" >> "$1"')
+    assert config("--commit") == 0
+    assert git("log", "-1", "--format=%s").startswith(f"{APP}: edit")
+    assert git("status", "--porcelain") == ""
