@@ -85,7 +85,7 @@ def test_leaving_the_editor_without_a_change_changes_nothing(
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ('printf "X=\'open\\n" >> "$1"', ":6: the quote"),
+        ('printf "\\nX=\'open\\n" >> "$1"', ":7: the quote"),
         ('sed -i s/TYPE=shop/TYPE=/ "$1"', "the file names no recipe"),
         (
             "printf '\\nCOMPOSE_FILE=compose.yml:gone.yml\\n' >> \"$1\"",
