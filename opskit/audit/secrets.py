@@ -52,7 +52,7 @@ def stale(views: Views) -> Iterator[Finding]:
             server=row.server,
             app=_text(row.app),
             secret=row.secret,
-            what=f"{_users(row)} still uses {row.swarm_name}, and the .env declares another.",
+            what=f"{row.swarm_name} is still used by {_users(row)}, and the .env declares another.",
             remedy=f"opskit app deploy {row.app}",
         )
 
