@@ -28,7 +28,7 @@ def snap(use: Use, demo_fleet: DemoFleet) -> opskit.Snapshot:
         ("secret-missing", "mutual.example", "matrix.mutual.example", "keycloak_client_secret",
          "the next deploy fails"),
         ("secret-stale", "coop.example", "git.coop.example", "jwt_secret",
-         "git_coop_example_app still uses"),
+         "is still used by git_coop_example_app"),
         ("secret-pending", "coop.example", "git.coop.example", "jwt_secret", "no service uses"),
         ("secret-superseded", "coop.example", "cloud.coop.example", "admin_password", "unused"),
         ("secret-orphan", "coop.example", None, "pads_coop_example_session", "no app declares"),

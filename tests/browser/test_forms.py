@@ -82,7 +82,7 @@ def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
     alice.button("Apply").click()
     alice.form.get_by_text("Running").wait_for(timeout=WAIT)
     alice.context.set_offline(True)
-    alice.page.wait_for_timeout(3000)
+    alice.page.wait_for_timeout(10_000)
     alice.context.set_offline(False)
     alice.open(lab, notebook)
     alice.form.get_by_text("Done.").wait_for(timeout=WAIT)
