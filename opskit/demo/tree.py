@@ -83,6 +83,7 @@ def _set(text: str, key: str, value: str) -> str:
 
 
 def _make_checkout(folder: Path) -> None:
+    """Make a recipe a checkout of its newest release, with tags for those that apps pin."""
     version = CHECKOUTS[folder.name]
     for command in (
         ("init", "--quiet", "--template=", "--initial-branch=main"),
@@ -90,9 +91,20 @@ def _make_checkout(folder: Path) -> None:
         ("commit", "--quiet", "--message", f"Release {version}"),
         ("tag", version),
     ):
-        subprocess.run(
-            ["git", "-C", str(folder), *command],
-            env=_GIT_ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            check=True,
-        )
+        _git(folder, *command)
+    pinned = {app.pinned for app in APPS if app.recipe == folder.name}
+    for older in sorted(pinned - {"", version}):
+        commit = _git(folder, "commit-tree", "HEAD^{tree}", "-m", f"Release {older}")
+        _git(folder, "tag", older, commit)
+
+
+def _git(folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *command],
+        env=_GIT_ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
