@@ -48,15 +48,27 @@ def kept(thing: object, title: str) -> tuple[Kind, str, dict[str, Any]]:
 
 def table(frame: pd.DataFrame) -> dict[str, Any]:
     """Give a table as text: the columns that hold anything, the first rows, and its caption."""
-    names = frame.shown_columns() if isinstance(frame, View) else [str(c) for c in frame.columns]
-    shown: Any = pd.DataFrame(frame).rename(columns=str)[names].head(ROWS_AT_MOST)
-    if len(shown):
-        shown = shown.loc[:, [any(map(cell_text, shown[name])) for name in names]]
-    rows = [[cell_text(value) for value in row] for row in shown.itertuples(index=False)]
-    caption = frame.caption if isinstance(frame, View) else f"{len(frame):,} rows"
+    caption = f"{len(frame):,} {'row' if len(frame) == 1 else 'rows'}"
+    whole: Any = pd.DataFrame(frame)
+    if isinstance(frame, View) and set(frame.shown_columns()) <= set(frame.columns):
+        whole, caption = whole[frame.shown_columns()], frame.caption
+    index = whole.index
+    if index.nlevels > 1 or index.name is not None or not pd.api.types.is_integer_dtype(index):
+        whole = whole.reset_index(allow_duplicates=True)
+    names = [_title(name) for name in whole.columns]
+    rows = [
+        [cell_text(value) for value in row]
+        for row in whole.head(ROWS_AT_MOST).itertuples(index=False, name=None)
+    ]
+    held = [place for place in range(len(names)) if not rows or any(row[place] for row in rows)]
     more = len(frame) - len(rows)
     return {
-        "columns": [str(name).replace("_", " ") for name in shown.columns],
-        "rows": rows,
+        "columns": [names[place] for place in held],
+        "rows": [[row[place] for place in held] for row in rows],
         "caption": caption + (f" · {more:,} more are not kept" if more > 0 else ""),
     }
+
+
+def _title(name: object) -> str:
+    parts: tuple[object, ...] = name if isinstance(name, tuple) else (name,)
+    return " ".join(str(part) for part in parts if part != "").replace("_", " ")

@@ -78,8 +78,18 @@ class View(pd.DataFrame):
     def shown_columns(self) -> list[str]:
         """Name the columns a table shows: the telling ones of a whole view, else all."""
         shown = self._about.shown
-        present = [str(name) for name in self.columns]
+        present = list(self.columns)
         return list(shown) if shown and set(shown) <= set(present) else present
+
+    def _is_plain(self) -> bool:
+        """Tell rows with named columns from what pandas made of them: sums by group, turned tables.
+
+        Those say something in their index, which only pandas' own table shows.
+        """
+        index: Any = self.index
+        named = all(isinstance(name, str) for name in self.columns) and self.columns.is_unique
+        counted = index.nlevels == 1 and index.name is None
+        return named and counted and pd.api.types.is_integer_dtype(index)
 
     def flat(self) -> pd.DataFrame:
         """Give a plain DataFrame whose lists and mappings are text, for CSV and spreadsheets."""
@@ -124,9 +134,13 @@ class View(pd.DataFrame):
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _repr_html_(self) -> str:
+        if not self._is_plain():
+            return str(pd.DataFrame(self).to_html(notebook=True))
         return html_table(self, self.shown_columns(), self.caption)
 
     def __repr__(self) -> str:
+        if not self._is_plain():
+            return repr(pd.DataFrame(self))
         return text_table(self, self.shown_columns(), self.caption)
 
 

@@ -212,6 +212,19 @@ def test_a_runbook_keeps_tables_and_nothing_strange() -> None:
     (entry,) = rb._log.entries
     assert len(entry.data["table"]["rows"]) == 500
     assert entry.data["table"]["caption"] == "600 rows · 100 more are not kept"
+    grouped = pd.DataFrame({"recipe": ["a", "a"], "n": [1, 2]}).groupby("recipe").agg(["sum"])
+    twice = pd.DataFrame([[1, 2]], columns=["x", "x"])
+    for odd, columns, row in (
+        (grouped, ["recipe", "n sum"], ["a", "3"]),
+        (twice, ["x", "x"], ["1", "2"]),
+        (pd.DataFrame({"a": []}), ["a"], None),
+        (pd.DataFrame(), [], None),
+        (pd.DataFrame({0: [object]}), ["0"], ["<class 'object'>"]),
+    ):
+        rb.keep(odd, "Odd")
+        data = rb._log.entries[-1].data["table"]
+        assert data["columns"] == columns
+        assert data["rows"] == ([row] if row else [])
     with pytest.raises(InputError, match="cannot keep a dict"):
         rb.keep({})
 

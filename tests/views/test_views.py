@@ -219,3 +219,16 @@ def test_rows_like_those_of_another_table_keep_their_caption(
     assert len(snap.apps.like(some, on=("server", "app"))) <= 3
     with pytest.raises(InputError, match="no column 'secret' in both"):
         snap.apps.like(some)
+
+
+def test_what_pandas_makes_of_a_view_shows_its_index(snap: opskit.Snapshot) -> None:
+    by_recipe = snap.apps.groupby("recipe").agg({"secrets": "sum"})
+    turned = snap.apps.head(2).T
+    twice = pd.concat([snap.apps.head(2)[["app"]], snap.apps.head(2)[["app"]]], axis=1)
+    for made, said in ((by_recipe, "hedgedoc"), (turned, "recipe"), (twice, "app")):
+        for shown in (repr(made), made.to_html(), View(made)._repr_html_()):
+            assert said in shown
+    nasty = View({"a": ["<script>"]}, index=["<b>"])
+    assert "<script>" not in nasty._repr_html_()
+    assert "<b>" not in nasty._repr_html_()
+    assert "opskit-table" in snap.apps.query("secrets > 1")._repr_html_()
