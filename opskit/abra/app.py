@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from opskit.abra.compose import Compose
-from opskit.abra.conventions import app_name, compose_files, recipe_of, stack_name
+from opskit.abra.conventions import (
+    app_name,
+    compose_files,
+    is_chaos,
+    recipe_line,
+    recipe_of,
+    stack_name,
+)
 from opskit.abra.declare import Declarations, Given
 from opskit.abra.env import EnvFile, read_env
 from opskit.abra.files import printable
@@ -34,7 +41,8 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
     named, pinned = recipe_of(env.values)
     name = app_name(path.name)
     stack = printable(stack_name(name, env.values))
-    recipe = recipes.find(named) if named else None
+    version = "" if is_chaos(env.values) else pinned
+    recipe = recipes.find(named, version) if named else None
     files = compose_files(env.values)
     enabled = recipe.enabled(files) if recipe else None
     compose = enabled.compose if enabled else Compose()
@@ -54,6 +62,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
     problems = (
         *env.problems,
         *_env_problems(env, named, enabled),
+        *_version_problems(env, recipe),
         *(enabled.problems if enabled else ()),
         *declarations.problems,
     )
@@ -113,6 +122,20 @@ def _env_problems(env: EnvFile, named: str, enabled: Enabled | None) -> list[Pro
             remedy = "Mend the name, or check out a version of the recipe that has it."
             found.append(Problem(path=path, line=line, what=what, remedy=remedy))
     return found
+
+
+def _version_problems(env: EnvFile, recipe: Recipe | None) -> list[Problem]:
+    if recipe is None or not recipe.unknown:
+        return []
+    return [
+        Problem(
+            path=printable(str(env.path)),
+            line=recipe_line(env.lines) or 0,
+            what=f"the recipe has no version {printable(recipe.unknown)} here; it is read as it is "
+            "checked out.",
+            remedy=f"Fetch it: git -C {printable(str(recipe.folder))} fetch --tags",
+        )
+    ]
 
 
 def _revision(recipe: Recipe, compose: Compose, given: Given) -> str:

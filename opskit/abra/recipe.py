@@ -11,7 +11,8 @@ from opskit.abra.conventions import exported, recipe_folders
 from opskit.abra.env import sample_modifiers
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.model import Problem
-from opskit.abra.revision import revision
+from opskit.abra.pinned import committed, pinned_commit
+from opskit.abra.revision import SHORT, checkout
 from opskit.errors import InputError
 
 _REMEDY = "Mend the recipe, or check out a version that deploys."
@@ -32,23 +33,33 @@ class Enabled:
 
 
 class Recipe:
-    """A recipe's folder as it is on disk; what was read once is kept.
+    """A recipe's folder as it is on disk, or as a commit has it; what was read once is kept.
 
     Parameters
     ----------
     folder
         Below ``recipes/``.
+    version
+        The version that an app pins. Its files are read when it is a version of the checkout;
+        otherwise it is kept as `unknown`, and the working tree is read.
     shown
         The folder that problems name, when the files of `folder` are a copy of another revision.
     """
 
-    def __init__(self, folder: Path, shown: Path | None = None) -> None:
+    def __init__(self, folder: Path, version: str = "", shown: Path | None = None) -> None:
         self.folder, self._shown = folder, shown or folder
-        self.exports: Mapping[str, str] = exported(_text(folder / "abra.sh"))
+        found = checkout(folder)
+        commit = pinned_commit(folder, version) if version and found else ""
+        self.unknown = version if version and found and not commit else ""
+        same = found is not None and found.commit == commit and not found.changed
+        self._commit = "" if same else commit
+        self.checkout = str(found or "")
+        if self._commit:
+            self.checkout = f"{version} ({commit[:SHORT]})"
+        self.exports: Mapping[str, str] = exported(decode(self._quietly("abra.sh")))
         self.modifiers: Mapping[str, Mapping[str, str]] = sample_modifiers(
-            _bytes(folder / ".env.sample")
+            self._quietly(".env.sample")
         )
-        self.checkout = revision(folder)
         self._enabled: dict[tuple[str, ...], Enabled] = {}
 
     def enabled(self, names: tuple[str, ...]) -> Enabled:
@@ -65,15 +76,16 @@ class Recipe:
         problems: list[Problem] = []
         for name in names:
             path = self._shown / name
-            if not exists(self.folder / name):
-                absent.append(name)
-                continue
             try:
-                compose = parse_compose(read_bytes(self.folder / name))
+                content = self._find(name)
             except InputError as error:
                 unreadable.append(name)
                 problems.append(as_problem(error, path))
                 continue
+            if content is None:
+                absent.append(name)
+                continue
+            compose = parse_compose(content)
             if not compose.valid:
                 unreadable.append(name)
             read.append(compose)
@@ -88,29 +100,31 @@ class Recipe:
             problems=tuple(problems),
         )
 
+    def _find(self, name: str) -> bytes | None:
+        if self._commit:
+            return committed(self.folder, self._commit, name)
+        path = self.folder / name
+        return read_bytes(path) if exists(path) else None
+
+    def _quietly(self, name: str) -> bytes:
+        try:
+            return self._find(name) or b""
+        except InputError:
+            return b""
+
 
 class Recipes:
     """The recipes of an abra folder, each read when first asked for."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "recipes"
-        self._known: dict[str, Recipe | None] = {}
+        self._known: dict[tuple[str, str], Recipe | None] = {}
 
-    def find(self, name: str) -> Recipe | None:
-        """Find a recipe; ``None`` when it is not on disk."""
-        if name not in self._known:
+    def find(self, name: str, version: str = "") -> Recipe | None:
+        """Find a recipe, at a pinned version if there is one; ``None`` when it is not on disk."""
+        key = (name, version)
+        if key not in self._known:
             folders = (self._folder / folder for folder in recipe_folders(name))
             found = next((folder for folder in folders if is_folder(folder)), None)
-            self._known[name] = None if found is None else Recipe(found)
-        return self._known[name]
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return read_bytes(path)
-    except InputError:
-        return b""
-
-
-def _text(path: Path) -> str:
-    return decode(_bytes(path))
+            self._known[key] = None if found is None else Recipe(found, version)
+        return self._known[key]

@@ -26,7 +26,7 @@ from opskit.errors import InputError
 CHAOS_MARK = "+U"
 """abra's mark for a checkout with changes of its own."""
 
-_SHORT = 8
+SHORT = 8
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HEADER = struct.Struct(">4sLL")
 _ENTRY = struct.Struct(">10L20sH")
@@ -50,7 +50,7 @@ class Checkout:
     @property
     def short(self) -> str:
         """The commit as abra writes it, such as ``0a1b2c3d+U``."""
-        return self.commit[:_SHORT] + (CHAOS_MARK if self.changed else "")
+        return self.commit[:SHORT] + (CHAOS_MARK if self.changed else "")
 
     def __str__(self) -> str:
         return f"{self.tag} ({self.short})" if self.tag else self.short
@@ -68,6 +68,19 @@ def checkout(folder: Path) -> Checkout | None:
 def revision(folder: Path) -> str:
     """Give the checked-out revision, such as ``1.2.0+3.4.1 (0a1b2c3d+U)``, or nothing."""
     return str(checkout(folder) or "")
+
+
+def tagged(folder: Path, tag: str) -> tuple[str, str]:
+    """Give what a tag points at, and the commit; the latter is empty when only git can tell."""
+    git = _git_folder(folder)
+    if git is None:
+        return "", ""
+    shared = _shared(git)
+    pointed = _text(shared / "refs" / "tags" / tag).strip()
+    if pointed:
+        return pointed, _peeled(shared, pointed)
+    commit = _packed(shared).get(f"refs/tags/{tag}", "")
+    return commit, commit
 
 
 def tag_names(folder: Path) -> frozenset[str]:

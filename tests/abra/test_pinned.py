@@ -10,6 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.layout import read_tree
+from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from tests.abra.docker import docker_stack_config
 from tests.abra.releases import Releases
@@ -208,3 +210,70 @@ def test_the_whole_environment_reaches_the_app_and_what_it_sets_itself_stays(
     assert (environment["TYPE"], environment["WEB_VERSION"]) == ("shop", "v2")
     # Some versions of the CLI print what they would read again.
     assert environment["PASSWORD"] in {"pa$$ word", "pa$$$$ word"}
+
+
+SECRET = """\
+services: {{app: {{image: x, secrets: [{key}]}}}}
+secrets: {{{key}: {{external: true, name: "${{STACK_NAME}}_{key}_${{SECRET_{up}_VERSION}}"}}}}
+"""
+
+
+def read(root: Path) -> DeclaredApp:
+    (server,) = read_tree(root).servers
+    return server.apps[0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_an_app_declares_is_what_its_pinned_version_declares(root: Path, packed: bool) -> None:
+    recipe = Releases(root / "recipes" / "shop")
+    for version, key in ((OLD, "old"), (NEW, "new")):
+        recipe.release(
+            version,
+            {
+                "compose.yml": SECRET.format(key=key, up=key.upper()),
+                ".env.sample": f"SECRET_{key.upper()}_VERSION=v1 # length={len(version)}\n",
+            },
+            message="annotated",
+        )
+    commit = recipe.git("rev-parse", f"{OLD}^{{commit}}")
+    if packed:
+        recipe.git("gc", "-q")
+    for pinned in (OLD, commit, commit[:8]):
+        declare(root, f"TYPE=shop:{pinned}\nSECRET_OLD_VERSION=v3\n")
+        app = read(root)
+        assert [secret.swarm_name for secret in app.secrets] == ["shop_example_old_v3"]
+        assert app.secrets[0].length == len(OLD)
+        assert app.revision == f"{pinned} ({commit[:8]})"
+        assert app.problems == ()
+    declare(root, "TYPE=shop\nSECRET_NEW_VERSION=v1\n")
+    assert [secret.name for secret in read(root).secrets] == ["new"]
+    assert read(root).revision.startswith(f"{NEW} (")
+
+
+def test_an_unknown_version_is_a_problem_with_its_line_and_the_checkout_is_read(
+    root: Path, recipe: Releases
+) -> None:
+    path = declare(root, "DOMAIN=shop.example\nTYPE=shop:9.9.9+1\n")
+    app = read(root)
+    (problem,) = app.problems
+    assert (problem.path, problem.line) == (str(path), 2)
+    assert problem.what.startswith("the recipe has no version 9.9.9+1 here")
+    assert app.revision.startswith(f"{NEW} (")
+    recipe.git("tag", "9.9.9+1")
+    assert read(root).problems == ()
+
+
+@pytest.mark.parametrize("pinned", ["../../HEAD", "--all", "a..b", "HEAD~1", "a b", "@{u}", "*"])
+def test_a_pin_that_is_no_version_reads_nothing_else(
+    root: Path, recipe: Releases, pinned: str
+) -> None:
+    declare(root, f"TYPE=shop:{pinned}\n")
+    assert "has no version" in read(root).problems[0].what
+
+
+def test_a_compose_file_the_pinned_version_lacks_is_missing(root: Path, recipe: Releases) -> None:
+    (recipe.folder / "compose.mail.yml").write_text("services: {}\n")
+    declare(root, f"TYPE=shop:{OLD}\nCOMPOSE_FILE=compose.yml:compose.mail.yml\n")
+    assert [problem.what for problem in read(root).problems] == [
+        "COMPOSE_FILE names compose.mail.yml, which the recipe does not have."
+    ]

@@ -106,7 +106,6 @@ def test_a_version_or_the_working_tree_when_asked(stage: Stage, recipe: Releases
 def test_secrets_are_generated_and_stored(
     stage: Stage, recipe: Releases, password_store: PassStore, capsys: Capture
 ) -> None:
-    recipe.git("checkout", "-q", "1.10.0+2")
     assert new("--secrets", "--pass") == 0
     out, err = capsys.readouterr()
 

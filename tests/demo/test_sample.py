@@ -89,7 +89,10 @@ def test_some_recipes_are_checkouts_and_one_was_edited(
     apps: dict[str, DeclaredApp], tmp_path: Path
 ) -> None:
     assert apps["traefik.coop.example"].revision.startswith("2.5.0+v2.11.12 (")
-    assert apps["blog.mutual.example"].revision.endswith("+U)")
+    assert apps["shop.workshop.example"].revision.endswith("+U)")
+    # A pinned version is read from the history, whatever is checked out and edited.
+    assert apps["blog.mutual.example"].revision.startswith("1.4.0+6.6.2 (")
+    assert "+U" not in apps["blog.mutual.example"].revision
     assert apps["notes.coop.example"].revision == "0.7.1+1.10.0"
 
     write_abra(tmp_path / "abra", ["coop.example"])
