@@ -19,11 +19,14 @@ __all__ = [
     "approve",
     "ask",
     "browse",
+    "deploy",
     "generate",
     "insert",
     "prune",
     "remove",
+    "restart",
     "rotate",
+    "undeploy",
 ]
 
 
@@ -72,6 +75,21 @@ def remove(fleet: Fleet, *, app: str = "", secret: str = "") -> Form:
 def prune(fleet: Fleet, *, app: str = "") -> Form:
     """Remove superseded versions, keeping the newest ones; there is no way back."""
     return Form(fleet=fleet, kind="prune", preselected={"app": app, "secret": ""})
+
+
+def deploy(fleet: Fleet, *, app: str = "") -> Form:
+    """Deploy an app as its files declare it; what fails is put back."""
+    return Form(fleet=fleet, kind="deploy", preselected={"app": app})
+
+
+def undeploy(fleet: Fleet, *, app: str = "") -> Form:
+    """Take an app down; its volumes and secrets stay."""
+    return Form(fleet=fleet, kind="undeploy", preselected={"app": app})
+
+
+def restart(fleet: Fleet, *, app: str = "") -> Form:
+    """Give every service of an app new tasks."""
+    return Form(fleet=fleet, kind="restart", preselected={"app": app})
 
 
 def approve(plan: Plan, *, needed: int = 2) -> Form:

@@ -39,6 +39,45 @@ def app_choices(snapshot: Snapshot) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def whole_apps(snapshot: Snapshot, *, deployed: bool) -> list[dict[str, Any]]:
+    """List the apps of servers that answered, with what is known of each.
+
+    Parameters
+    ----------
+    deployed
+        Only those that are.
+    """
+    view = snapshot.apps
+    rows = sorted(view.records(view["deployed"].notna()), key=lambda row: (row.server, row.app))
+    return [
+        {
+            "server": row.server,
+            "app": row.app,
+            "recipe": _plain(row.recipe),
+            "secrets": [],
+            "about": _about(row),
+        }
+        for row in rows
+        if row.deployed or not deployed
+    ]
+
+
+def _about(row: Any) -> list[list[str]]:
+    """Say what is declared and what runs, as pairs of a word and a value."""
+    declared = _plain(row.recipe_version) or _plain(row.revision)
+    runs = "no"
+    if row.deployed:
+        version = _plain(row.deployed_version) or "yes"
+        runs = f"{version}{' (chaos)' if row.chaos is True else ''}"
+    tasks = f"{row.running} of {row.desired} tasks" if row.deployed else ""
+    newer = list(row.upgrades)[-1:] if isinstance(row.upgrades, list | tuple) else []
+    pairs = [
+        ("Recipe", _plain(row.recipe)), ("Version", declared), ("Deployed", runs),
+        ("Running", tasks), ("Newest version", newer[0] if newer else ""),
+    ]  # fmt: skip
+    return [[word, str(value)] for word, value in pairs if value]
+
+
 def table(snapshot: Snapshot) -> dict[str, Any]:
     """Give the secrets view column by column; texts as numbers into a list of distinct ones."""
     view = snapshot.secrets

@@ -29,6 +29,9 @@ _TITLES = {
     "remove": "Remove secrets",
     "prune": "Prune old versions",
     "approve": "Approve a plan",
+    "deploy": "Deploy an app",
+    "undeploy": "Take an app down",
+    "restart": "Restart an app",
 }
 
 

@@ -11,7 +11,12 @@ from opskit.operations.run import Plan
 from opskit.secrets.generate import GeneratorName, Policy
 from opskit.secrets.value import Secret
 
-Kind = Literal["browse", "rotate", "generate", "insert", "remove", "prune", "approve"]
+Kind = Literal[
+    "browse", "rotate", "generate", "insert", "remove", "prune", "approve",
+    "deploy", "undeploy", "restart",
+]  # fmt: skip
+WHOLE_APPS: frozenset[Kind] = frozenset({"deploy", "undeploy", "restart"})
+"""Kinds of forms that choose an app and none of its secrets."""
 
 
 def options_from(said: Any) -> Options:
@@ -58,7 +63,7 @@ def make_plan(
     Parameters
     ----------
     chosen
-        (server, app, secret) triples.
+        (server, app, secret) triples; the secret is empty where a whole app is meant.
     value
         For ``insert``.
     keep
@@ -76,5 +81,13 @@ def make_plan(
             return fleet.plan_remove(chosen, options)
         case "prune":
             return fleet.plan_prune(chosen, keep=keep, options=options)
+        case "deploy" | "undeploy" | "restart":
+            server, app, _ = chosen[0]
+            plan = {
+                "deploy": fleet.plan_deploy,
+                "undeploy": fleet.plan_undeploy,
+                "restart": fleet.plan_restart,
+            }[kind]
+            return plan(f"{server}/{app}", options=options)
         case _:
             return fleet.plan_rotate(chosen, options)

@@ -23,9 +23,9 @@ from opskit.operations.run import Plan, Run, open_journal
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
-from opskit.widgets.choices import app_choices, table
+from opskit.widgets.choices import app_choices, table, whole_apps
 from opskit.widgets.person import Person, read_person
-from opskit.widgets.planning import Kind, make_plan, options_from
+from opskit.widgets.planning import WHOLE_APPS, Kind, make_plan, options_from
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
 Send = Callable[[dict[str, Any]], None]
@@ -33,6 +33,12 @@ Send = Callable[[dict[str, Any]], None]
 SEALER = Sealer()
 """One key pair for all forms of this process."""
 
+_WARNINGS: Mapping[Kind, str] = {
+    "remove": "This cannot be undone: the values cannot be read back.",
+    "prune": "This cannot be undone: the values cannot be read back.",
+    "undeploy": "The app goes down until it is deployed again; its volumes and secrets stay.",
+}
+_DEPLOYED = "Restarts the services whose specs the files change."
 _REVEAL_S = 600.0
 """How long a new value waits to be revealed to the tab that made it."""
 
@@ -164,6 +170,8 @@ class Session:
         snapshot = self.fleet.snapshot()
         if self.kind == "browse":
             self.rows = table(snapshot)
+        elif self.kind in WHOLE_APPS:
+            self.state["apps"] = whole_apps(snapshot, deployed=self.kind != "deploy")
         else:
             self.state["apps"] = app_choices(snapshot)
         caption = snapshot.secrets.caption
@@ -216,6 +224,8 @@ class Session:
             "changes": _records(plan.changes),
             "calls": _records(plan.calls),
             "confirm": _confirm_word(plan, self.kind),
+            "warning": _WARNINGS.get(self.kind, ""),
+            "impact": _DEPLOYED if plan.data.kind == "deploy" else "Restarts nothing.",
         }
         self._set(phase="planned", plan=shown, approvals=self._approvals(plan))
 
@@ -352,8 +362,8 @@ def _records(view: Any) -> list[dict[str, Any]]:
 
 
 def _confirm_word(plan: Plan, kind: Kind) -> str:
-    """Say what must be typed before values are gone for good: the app, or how many they are."""
-    if kind not in ("remove", "prune"):
+    """Say what must be typed before something is gone: the app, or how many they are."""
+    if kind not in _WARNINGS:
         return ""
     apps = {unit.app for unit in plan.data.units}
     count = sum(len(unit.changes) for unit in plan.data.units)

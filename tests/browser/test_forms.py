@@ -167,3 +167,27 @@ def test_a_page_that_is_not_secure_cannot_seal_and_says_what_to_do(lab: Lab, ali
     alert.wait_for(timeout=WAIT)
     assert "ssh tunnel" in alert.inner_text()
     assert alice.form.get_by_label("Secret value").count() == 0
+
+
+def test_an_app_is_taken_down_and_deployed_again(lab: Lab, alice: Person, bob: Person) -> None:
+    app = "notes.coop.example"
+    notebook = lab.write(
+        "down-and-up.ipynb", START, f"forms.undeploy(fleet, app={app!r})", "forms.deploy(fleet)"
+    )
+    alice.open(lab, notebook)
+    alice.run_all()
+    alice.button("Take down").click(timeout=WAIT)
+    alice.form.get_by_text("its volumes and secrets stay").wait_for(timeout=WAIT)
+    assert alice.button("Apply").is_disabled()
+    alice.form.get_by_label(f"Type {app} to confirm").fill(app)
+    alice.button("Apply").click()
+    alice.form.get_by_text("Done.").wait_for(timeout=WAIT)
+
+    bob.open(lab, notebook)
+    second = bob.page.locator(".opskit-form").nth(1)
+    second.get_by_label("Search apps").fill(app, timeout=WAIT)
+    second.get_by_role("button", name="Deploy", exact=True).click()
+    second.get_by_role("button", name="Apply", exact=True).click(timeout=WAIT)
+    second.get_by_text("Done.").wait_for(timeout=2 * WAIT)
+    apps = opskit.Fleet.from_abra().snapshot().apps.query("app == @app")
+    assert apps["running"].tolist() == apps["desired"].tolist() == [2]

@@ -229,3 +229,25 @@ def test_the_whole_table_is_sent_small(stage: Stage) -> None:
     assert columns["server"] == {"values": [SERVER], "codes": [0, 0]}
     desk.click("plan", rows=[[SERVER, APP, "token"], [SERVER, APP, "token"]])
     assert len(desk.until("planned")["plan"]["changes"]) == 1
+
+
+@pytest.mark.parametrize(("kind", "restarts"), [("restart", "app, worker"), ("undeploy", "")])
+def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, restarts: str) -> None:
+    desk = Desk(kind)
+    (app,) = desk.until("choose")["apps"]
+    assert (app["app"], app["secrets"]) == (APP, [])
+    assert ["Running", "2 of 2 tasks"] in app["about"]
+    desk.click("plan", rows=[[SERVER, APP, ""]])
+    plan = desk.until("planned")["plan"]
+    assert plan["confirm"] == (APP if kind == "undeploy" else "")
+    assert "restarts" in plan["changes"][0]
+    desk.click("apply", digest=plan["digest"], confirm=APP)
+    assert desk.until("ended")["result"]["status"] == "done"
+    again = Desk(kind)
+    assert len(again.until("choose")["apps"]) == (0 if kind == "undeploy" else 1)
+
+
+def test_an_app_that_is_down_can_be_chosen_for_deploying(stage: Stage) -> None:
+    opskit.Fleet.from_abra().plan_undeploy(APP).apply().raise_for_status()
+    (app,) = Desk("deploy").until("choose")["apps"]
+    assert ["Deployed", "no"] in app["about"]

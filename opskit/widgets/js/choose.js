@@ -12,12 +12,13 @@ const suits = {
   rotate: (secret) => secret.generate && secret.state !== "missing",
 };
 
-const NOTHING = { generate: "Nothing is missing: every declared secret exists.", rotate: "No app has a secret that can be generated." };
+const WHOLE = new Set(["deploy", "undeploy", "restart"]);
+const NOTHING = { generate: "Nothing is missing: every declared secret exists.", rotate: "No app has a secret that can be generated.", deploy: "No app is declared.", undeploy: "No app is deployed.", restart: "No app is deployed." };
 
 export function appChooser(kind, apps, chosen) {
   const isChosen = (app) => app.app === chosen.app || `${app.server}/${app.app}` === chosen.app;
   const able = (secret) => suits[kind]?.(secret) ?? true;
-  const useful = apps.filter((app) => isChosen(app) || app.secrets.some(able));
+  const useful = apps.filter((app) => app.about || isChosen(app) || app.secrets.some(able));
   let current = null;
   const search = h("input", { type: "search", class: "opskit-input", placeholder: "server or app …" });
   const list = h("select", { class: "opskit-input opskit-list", size: 7 });
@@ -40,6 +41,7 @@ export function appChooser(kind, apps, chosen) {
     if (app === current && secrets.childElementCount) return;
     current = app;
     if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, useful.length ? "No app fits." : NOTHING[kind] ?? "No app has secrets."));
+    if (app.about) return secrets.replaceChildren(h("dl", { class: "opskit-about" }, ...app.about.flatMap(([word, value]) => [h("dt", {}, word), h("dd", { title: value }, value)])));
     secrets.replaceChildren(...app.secrets.map((secret) => {
       const preset = chosen.secret ? secret.name === chosen.secret : kind === "generate" && able(secret) && secret.generate;
       const box = h("input", { type: many ? "checkbox" : "radio", name: "opskit-secret", value: secret.name, disabled: !able(secret) && many, checked: preset });
@@ -56,10 +58,10 @@ export function appChooser(kind, apps, chosen) {
   if (start >= 0) { list.value = start; pick(); }
   const element = h("div", { class: "opskit-columns" },
     h("div", {}, labelled("Search apps", search), labelled("App", list)),
-    h("fieldset", { class: "opskit-set" }, h("legend", {}, many ? "Secrets" : "Secret"), secrets));
+    h("fieldset", { class: "opskit-set" }, h("legend", {}, WHOLE.has(kind) ? "What it is" : many ? "Secrets" : "Secret"), secrets));
   return {
     element,
-    chosen: () => [...secrets.querySelectorAll("input:checked")].map((box) => [current.server, current.app, box.value]),
+    chosen: () => WHOLE.has(kind) ? (current ? [[current.server, current.app, ""]] : []) : [...secrets.querySelectorAll("input:checked")].map((box) => [current.server, current.app, box.value]),
   };
 }
 
@@ -76,7 +78,7 @@ export function optionFields(kind) {
   const element = h("div", { class: "opskit-row opskit-options" },
     makes && labelled("Length", length), makes && labelled("Characters", charset), makes && labelled("Made by", generator),
     kind === "prune" && labelled("Keep back", keep),
-    kind !== "prune" && h("label", { title: "Store, update or remove the value in your password store too." }, pass, " Keep pass in step"),
+    kind !== "prune" && !WHOLE.has(kind) && h("label", { title: "Store, update or remove the value in your password store too." }, pass, " Keep pass in step"),
     switches && labelled("Database hook", hook), switches && hooks);
   hook.title = "How a database is told its new password: postgres, mariadb or redis, then :SERVICE and user=NAME if need be; none changes the file only.";
   return {

@@ -8,7 +8,7 @@ import { openFor, tab, tabKey } from "./seal.js";
 import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
 
-const VERBS = { browse: "Rotate selected…", rotate: "Rotate", generate: "Generate", insert: "Insert", remove: "Remove", prune: "Prune" };
+const VERBS = { browse: "Rotate selected…", rotate: "Rotate", generate: "Generate", insert: "Insert", remove: "Remove", prune: "Prune", deploy: "Deploy", undeploy: "Take down", restart: "Restart" };
 const BUSY = { loading: "Reading every server…", planning: "Making the plan…", running: "Running" };
 
 function render({ model, el }) {
@@ -50,7 +50,7 @@ function render({ model, el }) {
     const secret = kind === "insert" ? secretField({ purpose: "insert" }) : null;
     async function plan() {
       const rows = chooser.chosen();
-      if (!rows.length) { note.textContent = "Choose at least one secret."; return; }
+      if (!rows.length) { note.textContent = now.apps[0]?.about ? "Choose an app." : "Choose at least one secret."; return; }
       if (secret?.isEmpty()) { note.textContent = "Give the value first."; secret.focus(); return; }
       go.disabled = true;
       try {

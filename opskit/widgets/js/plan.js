@@ -1,7 +1,7 @@
 // A plan as it will be applied, its approvals and its confirmation.
 import { badge, button, h, labelled } from "./dom.js";
 
-const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["bits", "Bits"], ["undone_by", "Undone by"]];
+const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
 const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
 
 function table(columns, rows, label) {
@@ -27,8 +27,8 @@ export function planView(now, { apply, approve, back }) {
   typed.addEventListener("input", check);
   check();
   const impact = word
-    ? "This cannot be undone: the values cannot be read back."
-    : restarts.size ? `Restarts ${restarts.size === 1 ? [...restarts][0] : `${restarts.size} services`}.` : "Restarts nothing.";
+    ? plan.warning
+    : restarts.size ? `Restarts ${restarts.size === 1 ? [...restarts][0] : `${restarts.size} services`}.` : plan.impact;
   return h("div", {},
     table(CHANGES, plan.changes, "Changes"),
     h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
