@@ -50,6 +50,8 @@ class Deployment:
         One that adds abra's labels and environment; empty without a service ``app``.
     environment
         What compose files are interpolated with.
+    services
+        Names of the services, without the stack.
     secrets
         Swarm names of the secrets that must be there.
     timeout
@@ -64,6 +66,7 @@ class Deployment:
     compose_files: tuple[str, ...]
     overlay: str
     environment: Mapping[str, str] = field(repr=False)
+    services: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     timeout: float = 0.0
 
@@ -134,6 +137,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         compose_files=tuple(str(recipe.folder / name) for name in files),
         overlay=str(made / "labels.json") if added else "",
         environment=environment,
+        services=tuple(compose.services),
         secrets=_needed(env, stack, compose, recipe, environment),
         timeout=float(timeout) if timeout.isdecimal() else 0.0,
     )

@@ -47,7 +47,7 @@ class With(StrEnum):
 
 
 WithOption = Annotated[
-    With, typer.Option("--with", help="docker stack deploy, or abra where it is installed.")
+    With | None, typer.Option("--with", help="docker stack deploy, or abra where it is installed.")
 ]
 Services = Annotated[
     list[str] | None, typer.Argument(help="Services, named without the stack; else every one.")
@@ -147,14 +147,16 @@ def logs(
 
 def deploy(
     app: App,
-    with_: WithOption = With.stack,
+    with_: WithOption = None,
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Deploy the version TYPE pins, else the recipe as it is on disk, and wait until it runs."""
-    options = make_options(deploy=Mode(with_.value), timeout=timeout, stable=stable)
+    options = make_options(
+        deploy=Mode(with_.value) if with_ else None, timeout=timeout, stable=stable
+    )
     carry_out(open_fleet().plan_deploy(app, options), dry_run=dry_run, yes=yes)
 
 

@@ -43,10 +43,13 @@ class StackPlanner:
         services = self._services(app)
         mode = "abra" if options.deploy == "abra" else "stack"
         version, timeout, needed = "", float(options.timeout), [s.swarm_name for s in app.secrets]
+        # Services that an older version left behind are none of this deploy's business.
+        names: tuple[str, ...] = ()
         if mode == "stack":
             found = self._deployment(app)
             version, needed = _shown(found), list(found.secrets)
             timeout = max(timeout, found.timeout)
+            names = tuple(f"{app.stack}_{name}" for name in found.services)
         self._check_secrets(app, needed)
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest) for s in services
@@ -55,7 +58,7 @@ class StackPlanner:
             TakeLock(stack=app.stack),
             PutBack(stack=app.stack, before=before, timeout=timeout),
             self.assembler.deploy_step(app, mode),
-            self._verify(app, timeout),
+            self._verify(app, timeout, names),
             ReleaseLock(stack=app.stack),
         ]
         change = Change(

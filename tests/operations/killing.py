@@ -19,7 +19,7 @@ WRITES = {
     Journal: ("begin", "intent", "outcome", "finish"),
     Engine: (
         "create_config", "remove_config", "create_secret", "remove_secret", "update_service",
-        "execute",
+        "execute", "remove_service", "remove_network",
     ),
     PassStore: ("store", "remove"),
 }  # fmt: skip
@@ -43,6 +43,8 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "remove": lambda fleet: fleet.plan_remove([TOKEN, KEY]),
     "prune": lambda fleet: fleet.plan_prune([TOKEN], keep=0),
     "deploy": lambda fleet: fleet.plan_deploy(APP, QUICK),
+    "undeploy": lambda fleet: fleet.plan_undeploy(APP, QUICK),
+    "restart": lambda fleet: fleet.plan_restart(APP, None, QUICK),
 }
 
 _PROCESSES = multiprocessing.get_context("forkserver")

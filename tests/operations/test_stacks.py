@@ -177,6 +177,18 @@ def test_a_working_tree_with_edits_is_deployed_as_chaos(stage: Stage, recipe: Re
     assert (row["deployed_version"], row["chaos"]) == (NEW, True)
 
 
+def test_a_service_an_older_version_left_behind_is_not_waited_for(
+    stage: Stage, recipe: Releases
+) -> None:
+    assert deploy().status == "done"
+    spec = stage.engine.raw_service(f"{stage.stack}_worker").spec
+    spec["TaskTemplate"]["ContainerSpec"]["Command"] = ["false"]
+    stage.post("/services/create", {**spec, "Name": f"{stage.stack}_left"})
+    pin(stage, NEW)
+    run = deploy()
+    assert run.status == "done", run.errors
+
+
 def test_the_same_deploy_again_restarts_nothing(stage: Stage, recipe: Releases) -> None:
     assert deploy().status == "done"
     before = {t.id for s in stage.engine.services() for t in stage.engine.tasks(s.id)}

@@ -141,8 +141,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
             found = there.get(one.service_id)
             if _is_changed(found, one) and _spec_before(found, one) is None:
                 return (
-                    f"{one.service} on {site.engine.server} is gone or changed again since. Roll "
-                    "back the later run first, or deploy the version you want."
+                    f"{one.service} on {site.engine.server} is gone or was updated again since. "
+                    "Roll back the later run first, or deploy the version you want."
                 )
         return ""
 

@@ -1,0 +1,102 @@
+"""Deploying, taking down and restarting, killed at any moment, end as asked or as before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from tests.abra.releases import Releases
+from tests.operations.killing import apply_in_a_process
+from tests.operations.stage import Stage, staged
+from tests.operations.test_stacks import NEW, OLD, deploy, files, pin, specs
+
+pytestmark = [pytest.mark.swarm, pytest.mark.slow]
+
+MOMENTS = {
+    # begin and finish, each step's intent and outcome, the lock and its release, each object
+    # changed or removed: each has a moment before and one after.
+    "deploy": 2 * (2 + 2 * 5 + 2),
+    "undeploy": 2 * (2 + 2 * 5 + 2 + 5),
+    "restart": 2 * (2 + 2 * 5 + 2 + 2),
+}
+CASES = [(kind, moment) for kind, last in MOMENTS.items() for moment in range(3, last + 1, 4)]
+
+
+@pytest.fixture
+def stage(
+    tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    for stage in staged(tmp_path, real_fleet.host("srv1"), monkeypatch):
+        stage.write_files()
+        stage.create("token_v1")
+        recipe = Releases(stage.root / "abra" / "recipes" / "shop")
+        for version in (OLD, NEW):
+            recipe.release(version, files(version))
+        pin(stage, OLD)
+        assert deploy().status == "done"
+        yield stage
+
+
+def told(stage: Stage) -> dict[str, Any]:
+    """Say what runs, by what matters."""
+    return {
+        name: (
+            spec["Labels"].get(f"coop-cloud.{stage.stack}.version"),
+            spec["TaskTemplate"].get("ForceUpdate", 0),
+            [secret["SecretName"] for secret in spec["TaskTemplate"]["ContainerSpec"].get(
+                "Secrets", [])],
+        )
+        for name, spec in specs(stage).items()
+    }  # fmt: skip
+
+
+def unbroken(stage: Stage, before: dict[str, Any], kind: str) -> dict[str, Any]:
+    match kind:
+        case "undeploy":
+            return {}
+        case "restart":
+            return {name: (version, 1, used) for name, (version, _, used) in before.items()}
+        case _:
+            return {
+                name: (NEW if version else version, count, used)
+                for name, (version, count, used) in before.items()
+            }
+
+
+@pytest.mark.parametrize(("kind", "moment"), CASES)
+def test_a_killed_operation_is_finished_or_taken_back(stage: Stage, kind: str, moment: int) -> None:
+    how = "resume" if moment % 8 < 4 else "rollback"
+    if kind == "deploy":
+        pin(stage, NEW)
+    before = told(stage)
+    after = unbroken(stage, before, kind)
+    assert apply_in_a_process(stage.env, kind, moment), "the run has fewer moments than believed"
+    fleet = opskit.Fleet.from_abra()
+    if fleet.journal()["status"].tolist()[-1] == "done":
+        assert told(stage) in (before, after)
+        return
+    ended = fleet.resume() if how == "resume" else fleet.rollback()
+    now = told(stage)
+    if kind == "undeploy" and how == "rollback":
+        # It is deployed again, from the files as they are.
+        assert (ended.status, now.keys()) == ("rolled-back", before.keys()), ended.errors
+    elif kind == "restart" and how == "rollback":
+        assert ended.status == "rolled-back", ended.errors
+        assert now.keys() == before.keys()
+    else:
+        wanted = ("done", after) if how == "resume" else ("rolled-back", before)
+        assert (ended.status, now) == wanted, ended.errors
+    assert [c for c in stage.engine.configs() if "opskit_lock" in c.spec.name] == []
+    stage.eventually(stage.is_converged)
+
+
+@pytest.mark.parametrize("kind", MOMENTS)
+def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None:
+    if kind == "deploy":
+        pin(stage, NEW)
+    assert not apply_in_a_process(stage.env, kind, MOMENTS[kind] + 1)
