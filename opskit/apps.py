@@ -170,9 +170,17 @@ class Apps(Reading):
         values = {key: Secret(text) for key, text in texts.items() if text.strip()}
         return Plan(data=data, values=values)
 
-    def plan_deploy(self, app: str, options: Options | None = None) -> Plan:
-        """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra."""
-        return self._plan(options, lambda planner: planner.deploy(app))
+    def plan_deploy(self, app: str, options: Options | None = None, *, version: str = "") -> Plan:
+        """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra.
+
+        With `version` that one is pinned in the ``.env`` first, and the old one again if the
+        deploy fails.
+        """
+        return self._plan(options, lambda planner: planner.deploy(app, version))
+
+    def plan_upgrade(self, app: str, options: Options | None = None) -> Plan:
+        """Plan to pin and deploy the latest release of an app's recipe that is known here."""
+        return self._plan(options, lambda planner: planner.upgrade(app))
 
     def plan_undeploy(self, app: str, options: Options | None = None) -> Plan:
         """Plan to take an app down; its volumes and secrets stay."""

@@ -59,6 +59,11 @@ def recipe_of(values: Mapping[str, str]) -> tuple[str, str]:
     return scheme + separator + name, version.removesuffix(CHAOS_MARK)
 
 
+def recipe_key(values: Mapping[str, str]) -> str:
+    """Give the variable that names the recipe."""
+    return "RECIPE" if values.get("RECIPE") else "TYPE"
+
+
 def is_chaos(values: Mapping[str, str]) -> bool:
     """Tell whether the pinned version bears abra's mark for changes that no commit holds."""
     return (values.get("RECIPE") or values.get("TYPE") or "").strip().endswith(CHAOS_MARK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from opskit.abra.app import variables
@@ -13,6 +13,7 @@ from opskit.abra.compose import Compose
 from opskit.abra.conventions import (
     compose_files,
     is_chaos,
+    recipe_key,
     recipe_line,
     recipe_of,
     stack_name,
@@ -87,8 +88,12 @@ class _Source:
 
 
 @contextmanager
-def deployment(root: Path, server: str, app: str) -> Generator[Deployment, None, None]:
+def deployment(
+    root: Path, server: str, app: str, version: str = ""
+) -> Generator[Deployment, None, None]:
     """Work out an app's deployment from its files as they are now.
+
+    With `version` it is what it would be if the ``.env`` pinned that one.
 
     The recipe's files are those of the version that ``TYPE=recipe:version`` pins, written to a
     folder of their own for as long as the context lasts; without one, those of the working tree.
@@ -103,6 +108,9 @@ def deployment(root: Path, server: str, app: str) -> Generator[Deployment, None,
     env = read_env(path)
     for problem in env.problems[:1]:
         raise InputError(problem.what, path=path, line=problem.line, remedy=problem.remedy)
+    if version:
+        values = {**env.values, recipe_key(env.values): f"{recipe_of(env.values)[0]}:{version}"}
+        env = replace(env, values=values)
     stack = stack_name(app, env.values)
     with (
         _source(root, env, stack) as source,

@@ -10,6 +10,7 @@ import typer
 
 from opskit.cli.change import (
     App,
+    Commit,
     DryRun,
     Pass,
     Stable,
@@ -57,7 +58,7 @@ Services = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     tree = typer.Typer(no_args_is_help=True, help="List, deploy, restart and take down apps.")
-    for command in (ls, new, config, ps, logs, deploy, undeploy, restart):
+    for command in (ls, new, config, ps, logs, deploy, upgrade, undeploy, restart):
         tree.command()(command)
     app.add_typer(tree, name="app")
 
@@ -147,17 +148,34 @@ def logs(
 
 def deploy(
     app: App,
+    version: Annotated[str, typer.Argument(help="Pin this release or commit first.")] = "",
     with_: WithOption = None,
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
+    commit: Commit = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Deploy the version TYPE pins, else the recipe as it is on disk, and wait until it runs."""
-    options = make_options(
-        deploy=Mode(with_.value) if with_ else None, timeout=timeout, stable=stable
-    )
-    carry_out(open_fleet().plan_deploy(app, options), dry_run=dry_run, yes=yes)
+    mode = Mode(with_.value) if with_ else None
+    options = make_options(deploy=mode, timeout=timeout, stable=stable, commit=commit)
+    plan = open_fleet().plan_deploy(app, options, version=version)
+    carry_out(plan, dry_run=dry_run, yes=yes)
+
+
+def upgrade(
+    app: App,
+    with_: WithOption = None,
+    timeout: Timeout = 300.0,
+    stable: Stable = 5.0,
+    commit: Commit = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Pin and deploy the latest release; see which there are: opskit app ls -S."""
+    mode = Mode(with_.value) if with_ else None
+    options = make_options(deploy=mode, timeout=timeout, stable=stable, commit=commit)
+    carry_out(open_fleet().plan_upgrade(app, options), dry_run=dry_run, yes=yes)
 
 
 def undeploy(app: App, timeout: Timeout = 300.0, dry_run: DryRun = False, yes: Yes = False) -> None:

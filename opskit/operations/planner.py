@@ -224,9 +224,14 @@ class Planner:
                     apps[server, stack] = rows[0].app
         return self._removal("prune", steps, apps)
 
-    def deploy(self, app: str) -> PlanData:
-        """Plan to deploy an app as its files declare it."""
-        return self._plan("deploy", [StackPlanner(self.assembler).deploy(app)])
+    def deploy(self, app: str, version: str = "") -> PlanData:
+        """Plan to deploy an app as its files declare it, or at another version."""
+        return self._plan("deploy", [StackPlanner(self.assembler).deploy(app, version)])
+
+    def upgrade(self, app: str) -> PlanData:
+        """Plan to pin and deploy the latest release of an app's recipe."""
+        releases = self.facts.declared.releases.get(self.chosen.app(app).recipe, ())
+        return self._plan("upgrade", [StackPlanner(self.assembler).upgrade(app, releases)])
 
     def undeploy(self, app: str) -> PlanData:
         """Plan to take an app down; its volumes and secrets stay."""

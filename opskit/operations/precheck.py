@@ -11,6 +11,7 @@ from opskit.operations.steps import (
     CreateEnv,
     CreateSecret,
     Declare,
+    Pin,
     PutBack,
     RemoveSecret,
     RestartService,
@@ -37,7 +38,7 @@ def what_changed(unit: Unit, engine: Engine) -> list[str]:
                 changed.append(f"{step.swarm_name} exists on {unit.server} by now")
             case RemoveSecret() if names.get(step.swarm_name) != step.secret_id:
                 changed.append(f"{step.swarm_name} is gone from {unit.server} or was made anew")
-            case Declare():
+            case Declare() | Pin():
                 changed += _file_changed(step)
             case SwitchService() | RestartService():
                 changed += _service_changed(step, unit, engine)
@@ -50,7 +51,7 @@ def what_changed(unit: Unit, engine: Engine) -> list[str]:
     return changed
 
 
-def _file_changed(step: Declare) -> list[str]:
+def _file_changed(step: Declare | Pin) -> list[str]:
     try:
         found = digest(Path(step.path).read_bytes())
     except OSError as error:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.labels import APP_SERVICE, label
 from opskit.abra.model import DeclaredApp
+from opskit.abra.releases import newer
 from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of
 from opskit.operations.assemble import Assembler, unit
+from opskit.operations.envfile import check_replaceable
 from opskit.operations.plan import Change, Unit
 from opskit.operations.steps import (
     AnyStep,
+    CommitEnv,
     PutBack,
+    RecommitEnv,
     ReleaseLock,
     RestartService,
     TakeLock,
@@ -21,6 +26,7 @@ from opskit.operations.steps import (
     VerifyStack,
     Was,
 )
+from opskit.operations.steps.pin import pin
 from opskit.swarm import model
 
 
@@ -36,27 +42,35 @@ class StackPlanner:
 
     assembler: Assembler
 
-    def deploy(self, name: str) -> Unit:
-        """Plan to deploy an app from its files, and to put the services back if that fails."""
+    def deploy(self, name: str, version: str = "") -> Unit:
+        """Plan to deploy an app from its files, and to put the services back if that fails.
+
+        With `version` that one is pinned in the ``.env`` first.
+        """
         options = self.assembler.options
         app = self.assembler.chosen.app(name)
         services = self._services(app)
         mode = "abra" if options.deploy == "abra" else "stack"
-        version, timeout, needed = "", float(options.timeout), [s.swarm_name for s in app.secrets]
+        shown, timeout, needed = (
+            version,
+            float(options.timeout),
+            [s.swarm_name for s in app.secrets],
+        )
         # Services that an older version left behind are none of this deploy's business.
         names: tuple[str, ...] = ()
-        if mode == "stack":
-            found = self._deployment(app)
-            version, needed = _shown(found), list(found.secrets)
+        if mode == "stack" or version:
+            found = self._deployment(app, version)
+            shown, needed = _shown(found), list(found.secrets)
             timeout = max(timeout, found.timeout)
             names = tuple(f"{app.stack}_{name}" for name in found.services)
-        self._check_secrets(app, needed)
+        self._check_secrets(app, needed, version)
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest) for s in services
         )
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             PutBack(stack=app.stack, before=before, timeout=timeout),
+            *(self._pinning(app, version) if version else ()),
             self.assembler.deploy_step(app, mode),
             self._verify(app, timeout, names),
             ReleaseLock(stack=app.stack),
@@ -64,11 +78,30 @@ class StackPlanner:
         change = Change(
             secret="",
             from_version=_deployed(app, services),
-            to_version=version,
+            to_version=shown,
             note="the whole stack",
             undone_by="the specs before" if before else "removing what was made",
         )
         return unit(app, [change], steps)
+
+    def upgrade(self, name: str, releases: tuple[str, ...]) -> Unit:
+        """Plan to pin and deploy the latest of an app's releases.
+
+        Raises
+        ------
+        InputError
+            There is none later than what runs, or nobody knows which version runs.
+        """
+        app = self.assembler.chosen.app(name)
+        running = _deployed(app, self._deployed_services(app))
+        later = newer(releases, running)
+        if not later:
+            raise InputError(
+                f"{app.name} runs {running or 'an unknown version'}, "
+                + ("and no later release is known here." if later == [] else "which is none."),
+                remedy=f"Fetch its tags, or name one: opskit app deploy {app.name} VERSION",
+            )
+        return self.deploy(name, later[-1])
 
     def undeploy(self, name: str) -> Unit:
         """Plan to take an app down; its volumes and secrets stay.
@@ -155,17 +188,32 @@ class StackPlanner:
             )
         return services
 
-    def _deployment(self, app: DeclaredApp) -> Deployment:
-        with deployment(self.assembler.options.root, app.server, app.name) as found:
+    def _deployment(self, app: DeclaredApp, version: str = "") -> Deployment:
+        with deployment(self.assembler.options.root, app.server, app.name, version) as found:
             return found
 
-    def _check_secrets(self, app: DeclaredApp, needed: list[str]) -> None:
+    def _pinning(self, app: DeclaredApp, version: str) -> list[AnyStep]:
+        change = pin(Path(app.env_file), version, app.env_sha256)
+        if change.before == change.after:
+            return []
+        check_replaceable(Path(app.env_file))
+        if not self.assembler.options.commit:
+            return [change]
+        message = f"{app.name}: {change.new}"
+        return [
+            RecommitEnv(path=app.env_file, message=message),
+            change,
+            CommitEnv(path=app.env_file, message=message),
+        ]
+
+    def _check_secrets(self, app: DeclaredApp, needed: list[str], version: str) -> None:
         there = {s.spec.name for s in self.assembler.chosen.server(app.server).secrets}
         absent = [name for name in needed if name not in there]
         if absent:
+            first = f"Pin {version} with opskit app config {app.name}, then: " if version else ""
             raise InputError(
                 f"{app.name} cannot be deployed: {', '.join(absent)} does not exist.",
-                remedy=f"opskit secret generate {app.name} --all",
+                remedy=f"{first}opskit secret generate {app.name} --all",
             )
 
     def _verify(

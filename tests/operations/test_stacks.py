@@ -273,3 +273,48 @@ def test_restarting_gives_new_tasks_to_the_services_named(stage: Stage, recipe: 
     assert len(running("worker")) == 1
     assert fleet().plan_restart(APP, None, QUICK).apply().status == "done"
     assert running("app").isdisjoint(app)
+
+
+def test_an_upgrade_pins_deploys_and_is_taken_back_with_its_pin(
+    stage: Stage, recipe: Releases
+) -> None:
+    assert deploy().status == "done"
+    before, text = specs(stage), stage.env_file.read_bytes()
+    recipe.git("tag", "-d", BROKEN)
+    plan = fleet().plan_upgrade(APP, QUICK)
+    assert plan.changes[["from", "to"]].to_numpy().tolist() == [[OLD, NEW]]
+    assert stage.env_file.read_bytes() == text
+    run = plan.apply()
+
+    assert run.status == "done", run.errors
+    assert stage.env_file.read_bytes() == text.replace(OLD.encode(), NEW.encode())
+    assert app_row()["deployed_version"] == NEW
+    with pytest.raises(InputError, match="no later release is known here"):
+        fleet().plan_upgrade(APP)
+    assert fleet().rollback(run.id).status == "rolled-back"
+    assert (specs(stage), stage.env_file.read_bytes()) == (before, text)
+
+
+def test_an_upgrade_that_fails_leaves_pin_and_services_as_they_were(
+    stage: Stage, recipe: Releases
+) -> None:
+    assert deploy().status == "done"
+    before, text = specs(stage), stage.env_file.read_bytes()
+    run = fleet().plan_deploy(APP, QUICK, version=BROKEN).apply()
+    assert run.status == "rolled-back"
+    assert "non-zero exit (3)" in run.errors[0]
+    assert (specs(stage), stage.env_file.read_bytes()) == (before, text)
+
+
+def test_deploying_an_app_without_a_pin_at_a_version_pins_it(
+    stage: Stage, recipe: Releases
+) -> None:
+    stage.env_file.write_text(
+        f"# the shop\nTYPE=shop # ours\nDOMAIN={APP}\nSTACK_NAME={stage.stack}\n"
+        "SECRET_TOKEN_VERSION=v1\n"
+    )
+    assert fleet().plan_deploy(APP, QUICK, version=OLD).apply().status == "done"
+    assert f"TYPE=shop:{OLD} # ours\n" in stage.env_file.read_text()
+    assert app_row()["deployed_version"] == OLD
+    with pytest.raises(InputError, match=r"env:2: the recipe shop has no version 7\.7\.7"):
+        fleet().plan_deploy(APP, version="7.7.7")

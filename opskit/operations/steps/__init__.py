@@ -9,6 +9,7 @@ from opskit.operations.steps.hook import RunHook
 from opskit.operations.steps.locks import ReleaseLock, TakeLock
 from opskit.operations.steps.newenv import CreateEnv, ReplaceEnv
 from opskit.operations.steps.passwords import PromotePassword, RemovePassword, StagePassword
+from opskit.operations.steps.pin import Pin
 from opskit.operations.steps.probe import Probe
 from opskit.operations.steps.secrets import CreateSecret, RemoveSecret
 from opskit.operations.steps.services import RestartService, Swap, SwitchService
@@ -22,6 +23,7 @@ AnyStep = (
     | CreateSecret
     | CreateEnv
     | ReplaceEnv
+    | Pin
     | RecommitEnv
     | Declare
     | CommitEnv
@@ -51,6 +53,7 @@ __all__ = [
     "Declare",
     "Deploy",
     "InterruptedStepError",
+    "Pin",
     "Probe",
     "PromotePassword",
     "PutBack",

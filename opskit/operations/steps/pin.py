@@ -1,0 +1,104 @@
+"""The step that pins another version of a recipe in an app's ``.env``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opskit.abra.conventions import recipe_key
+from opskit.abra.edit import set_name
+from opskit.abra.env import parse_env
+from opskit.errors import InputError, StalePlanError
+from opskit.operations.envfile import replace_env
+from opskit.operations.steps.base import Detail, Site, Step
+from opskit.operations.steps.env import digest
+
+
+class Pin(Step, frozen=True, kw_only=True, tag="pin"):
+    """Write ``TYPE=recipe:version``: only that token changes.
+
+    `old` and `new` are what stands behind ``TYPE=`` or ``RECIPE=``; `before` and `after` are
+    digests of the file.
+    """
+
+    path: str
+    key: str
+    old: str
+    new: str
+    before: str
+    after: str
+
+    def subject(self) -> str:
+        """Name the file and the version."""
+        return f"{self.path}: {self.new}"
+
+    def calls(self) -> list[str]:
+        """Show the line's change."""
+        return [f"write {self.path}: {self.key}={self.old} → {self.new}"]
+
+    def do(self, site: Site) -> Detail:
+        """Replace the file, if it still is what the plan saw."""
+        content = Path(self.path).read_bytes()
+        found = digest(content)
+        if found == self.after:
+            return {"written": False}
+        if found != self.before:
+            raise StalePlanError(
+                f"{self.path} changed since the plan was made. Nothing of it was touched; "
+                "plan again."
+            )
+        self._write(content, self.new)
+        return {"written": True}
+
+    def undo(self, site: Site) -> Detail:
+        """Put the old version back, leaving what others changed meanwhile as it is."""
+        content = Path(self.path).read_bytes()
+        if parse_env(content, Path(self.path)).values.get(self.key) == self.old:
+            return {"written": False}
+        self._write(content, self.old)
+        return {"written": True}
+
+    def hindrance(self, site: Site) -> str:
+        """Say so when a later change pinned yet another version."""
+        now = parse_env(Path(self.path).read_bytes(), Path(self.path)).values.get(self.key, "")
+        if now in (self.old, self.new):
+            return ""
+        return f"{self.path} has {self.key}={now} by now, not {self.new}."
+
+    def _write(self, content: bytes, value: str) -> None:
+        path = Path(self.path)
+        changed = set_name(content, self.key, value, path)
+        replace_env(path, expected_sha256=digest(content), content=changed)
+
+
+def pin(path: Path, version: str, expected: str) -> Pin:
+    """Make the step that pins a version.
+
+    Parameters
+    ----------
+    path
+        The app's ``.env``.
+    version
+        What to pin.
+    expected
+        The digest of the file as the snapshot saw it.
+
+    Raises
+    ------
+    InputError
+        The file changed since, or its line cannot be changed safely.
+    """
+    content = path.read_bytes()
+    before = digest(content)
+    if before != expected:
+        raise InputError(
+            "the file changed since the snapshot was taken.",
+            path=path,
+            remedy="Take a new snapshot and plan again.",
+        )
+    values = parse_env(content, path).values
+    key = recipe_key(values)
+    old = values.get(key, "")
+    scheme, separator, rest = old.rpartition("://")
+    new = f"{scheme}{separator}{rest.partition(':')[0]}:{version}"
+    after = digest(set_name(content, key, new, path))
+    return Pin(path=str(path), key=key, old=old, new=new, before=before, after=after)
