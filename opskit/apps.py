@@ -22,6 +22,7 @@ from opskit.operations.run import Plan
 from opskit.operations.select import Chosen
 from opskit.operations.steps.newenv import old_text
 from opskit.reading import Reading
+from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.swarm.context import find_context
@@ -68,7 +69,7 @@ class Apps(Reading):
     def logs(
         self, app: str, services: list[str] | None = None, *, tail: int = 100, since: str = ""
     ) -> View:
-        """Read what an app's services wrote, oldest line first.
+        """Read what an app's services wrote, oldest line first, known values masked.
 
         Parameters
         ----------
@@ -93,7 +94,7 @@ class Apps(Reading):
             lines += read_logs(engine, ident, name, tail=tail, since=since)
         columns = Columns(LOGS)
         for line in sorted(lines, key=lambda line: line.time):
-            columns.add(line.time, line.service, line.stream, line.text)
+            columns.add(line.time, line.service, line.stream, redact(line.text))
         return columns.view(About(noun="lines", remark=found.name))
 
     def app(self, name: str) -> DeclaredApp:

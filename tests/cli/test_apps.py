@@ -12,6 +12,7 @@ import pytest
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
+from opskit.secrets.value import Secret
 from tests.abra.releases import Releases
 from tests.operations.stage import APP, Stage, staged
 from tests.operations.test_stacks import NEW, OLD, files, pin
@@ -68,6 +69,10 @@ def test_an_app_from_deploy_to_undeploy(stage: Stage, capsys: Capture) -> None:
     assert line["line"] == f"release {OLD} for {APP}"
     assert run(["app", "logs", APP, "--tail", "5"]) == 0
     assert capsys.readouterr().out.endswith(f" app | release {OLD} for {APP}\n")
+    held = Secret(f"release {OLD}")
+    (line,) = listed(capsys, "app", "logs", APP)
+    assert line["line"] == f"[redacted] for {APP}"
+    del held
     assert listed(capsys, "app", "logs", APP, "--since", "2999-01-01T00:00:00+00:00") == []
 
     assert run(["app", "restart", APP, "app", *QUICK]) == 0
