@@ -32,7 +32,7 @@ def git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) ->
     MissingToolError
         git is not installed.
     InputError
-        It did not end.
+        It did not end, or refuses the folder.
     """
     status, said, complaint = _run(folder, arguments, more=more)
     return status, decode(complaint if status else said).strip()
@@ -60,6 +60,12 @@ def _run(
         ) from None
     except subprocess.TimeoutExpired:
         raise InputError(f"git did not answer in {seconds:g} s.", path=folder) from None
+    if ended.returncode and b"dubious ownership" in ended.stderr:
+        raise InputError(
+            "git refuses to read this checkout, as another user owns it.",
+            path=folder,
+            remedy=f"If you trust it: git config --global --add safe.directory {folder}",
+        )
     return ended.returncode, ended.stdout, ended.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -277,3 +278,16 @@ def test_a_compose_file_the_pinned_version_lacks_is_missing(root: Path, recipe: 
     assert [problem.what for problem in read(root).problems] == [
         "COMPOSE_FILE names compose.mail.yml, which the recipe does not have."
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a checkout to another user needs root")
+def test_a_checkout_that_another_user_owns_is_named_with_git_s_remedy(
+    root: Path, recipe: Releases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (recipe.folder, recipe.folder / ".git"):
+        os.chown(path, 65534, 65534)
+    declare(root, f"TYPE=shop:{OLD}\n")
+    with pytest.raises(InputError, match=r"another user owns it.*safe\.directory"):
+        ready(root).__enter__()
+    assert read(root).problems != ()
