@@ -53,6 +53,10 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of our output has gone, as in `opskit secrets | head`.
         sys.stdout = None
         return FINE
+    except OSError as error:
+        # Whatever opskit reads or writes itself says more; this is a full or broken stdout.
+        sys.stdout = None
+        return _say(f"the output cannot be written: {error.strerror}.", FAILED)
     return FINE
 
 

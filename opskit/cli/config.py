@@ -45,6 +45,11 @@ def _edited(fleet: Fleet, app: str, path: Path, before: bytes, *, ask: bool) -> 
         copy.write_bytes(before)
         while True:
             _edit(copy)
+            if not copy.exists():
+                raise InputError(
+                    "the editor took its file away; nothing was changed.",
+                    remedy="Set EDITOR to one that saves in place.",
+                )
             after = copy.read_bytes()
             faults = fleet.check_config(app, after)
             if not faults:
@@ -58,7 +63,13 @@ def _edited(fleet: Fleet, app: str, path: Path, before: bytes, *, ask: bool) -> 
 
 
 def _edit(path: Path) -> None:
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or _EDITOR)
+    said = os.environ.get("VISUAL") or os.environ.get("EDITOR") or _EDITOR
+    try:
+        command = shlex.split(said) or [_EDITOR]
+    except ValueError as error:
+        raise InputError(
+            f"the editor {said!r} cannot be understood ({error}).", remedy="Mend EDITOR."
+        ) from None
     try:
         ended = subprocess.run([*command, str(path)], check=False)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -122,6 +123,13 @@ def take_snapshot(saved: Path | None, servers: list[str] | None, deadline: float
     return Fleet.from_abra(servers=servers or None, deadline=deadline).snapshot()
 
 
+_ASKS = frozenset({
+    "between", "contains", "endswith", "fullmatch", "isin", "isna", "len", "lower", "match",
+    "notna", "startswith", "strip", "upper",
+})  # fmt: skip
+"""What a condition may call."""
+
+
 def narrow(view: View, where: str, servers: list[str] | None) -> View:
     """Keep the rows that match a pandas query and the named servers.
 
@@ -134,6 +142,7 @@ def narrow(view: View, where: str, servers: list[str] | None) -> View:
         view = view.keep(view["server"].isin(servers))
     if not where:
         return view
+    _check_calls(where)
     try:
         kept = view.query(where)
     except Exception as error:  # noqa: BLE001 (pandas raises whatever the expression raises)
@@ -148,6 +157,23 @@ def narrow(view: View, where: str, servers: list[str] | None) -> View:
             remedy="Write a condition, such as \"state == 'missing'\".",
         )
     return cast("View", kept)
+
+
+def _check_calls(where: str) -> None:
+    """Refuse what a table could be made to do besides answering: write files, for one."""
+    try:
+        tree = ast.parse(where.replace("`", ""), mode="eval")
+    except SyntaxError:
+        return  # pandas says what is wrong
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+        if name not in _ASKS:
+            raise InputError(
+                f"--where {where!r} calls {name}, which is no question about a row.",
+                remedy=f"These may be called: {', '.join(sorted(_ASKS))}.",
+            )
 
 
 def show(view: View, form: Format) -> None:

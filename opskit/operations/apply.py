@@ -156,9 +156,16 @@ class Runner:
                 f"run {self.run} cannot be undone, and nothing was changed: "
                 f"{'; '.join(stuck.values())}"
             )
+        was = self.journal.run(self.run).status
         self._reopen()
         outcomes = [Outcome(unit=n, status="failed", error=why) for n, why in stuck.items()]
-        return self._finish(outcomes + self._each_unit(self._backward, leave=frozenset(stuck)))
+        outcomes += self._each_unit(self._backward, leave=frozenset(stuck))
+        if was == "done" and not any(self.journal.was_undone(self.run, n) for n in begun):
+            # Refused before anything was undone, by a lock perhaps: it is done as it was.
+            self.outcomes = outcomes
+            self.journal.finish(self.run, was)
+            return "failed"
+        return self._finish(outcomes)
 
     def _reopen(self) -> None:
         self.journal.reopen(
@@ -247,7 +254,7 @@ class Runner:
     def _backward(self, number: int, unit: Unit) -> Outcome:
         site = self._site(unit)
         begun = self.journal.begun(self.run, number)
-        if not begun:
+        if all(self.journal.is_done(self.run, number, step, "undo") for step in begun):
             return Outcome(unit=number, status="rolled-back")
         lock_step = unit.steps[0]
         lost: list[str] = []

@@ -65,6 +65,13 @@ class Guarding(ast.NodeTransformer):
         return node
 
 
+def current_cell() -> int:
+    """Give the number of the cell that is being run; 0 where there are none."""
+    interactive = sys.modules.get("IPython")
+    shell: Any = interactive.get_ipython() if interactive is not None else None
+    return 0 if shell is None else int(shell.execution_count)
+
+
 def guard_cells() -> None:
     """Have IPython guard the steps of the cells to come; elsewhere do nothing."""
     interactive = sys.modules.get("IPython")

@@ -52,6 +52,10 @@ class Decision:
             )
         return str(entry.data["choice"])
 
+    def lacking(self) -> str:
+        """Say what is not decided; nothing when it is."""
+        return "" if self.made else f"anybody answered: {self.question}"
+
     def decide(self, choice: str, who: Person | None = None) -> None:
         """Write down a decision; the first one stands.
 
@@ -110,12 +114,25 @@ class SignOff:
         return [one.identity for one in self._signatures()]
 
     def sign(self, who: Person | None = None) -> None:
-        """Write a signature down, with a digest of everything before it."""
-        entries = self._log.entries
-        data: dict[str, Any] = {"entries": len(entries), "sha256": digest(entries)}
+        """Write a signature down, one of each person, with a digest of everything before it."""
+        if str(who or self._log.identity) in self.signed_by:
+            return
+        # A step that runs meanwhile is not what they sign: its line changes when it ends.
+        entries = [one for one in self._log.entries if one.status != "running"]
+        data: dict[str, Any] = {
+            "entries": [one.entry for one in entries],
+            "sha256": digest(entries),
+        }
         self._log.add(
             "signature", step="", text=self.text, identity=str(who or ""), data=data | _source(who)
         )
+
+    def lacking(self) -> str:
+        """Say whose signature is missing; nothing when all are there."""
+        missing = self.needed - len(self.signed_by)
+        if missing <= 0:
+            return ""
+        return f"{'one more person' if missing == 1 else f'{missing} more people'} signed."
 
     def _signatures(self) -> list[Entry]:
         entries = self._log.entries

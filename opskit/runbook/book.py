@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from opskit.errors import InputError, RunbookError
-from opskit.runbook.again import guard_cells
+from opskit.runbook.again import current_cell, guard_cells
 from opskit.runbook.asking import Decision, SignOff
 from opskit.runbook.kept import kept
-from opskit.runbook.record import BookLog, Entry, EntryStatus
+from opskit.runbook.record import BookLog, Entry, EntryStatus, clean
 from opskit.runbook.report import write_report
 from opskit.runbook.timeline import Timeline, timeline
 from opskit.secrets.redact import redact
@@ -26,7 +26,7 @@ _STEPS = {
     "started_at": "time",
     "seconds": "float",
 }
-_SIGNS = {"done": "✓", "failed": "✗", "interrupted": "✗", "running": "…"}
+_LONGEST = 300
 
 
 class Runbook:
@@ -53,8 +53,10 @@ class Runbook:
     """
 
     def __init__(self, title: str, *, fresh: bool = False, who: str = "") -> None:
-        self._log = BookLog(title, fresh=fresh, identity=who)
+        self._log = BookLog(_named(title, "runbook"), fresh=fresh, identity=who)
         self._step = ""
+        self._done_here: dict[str, int] = {}
+        self._asked: dict[str, Decision | SignOff] = {}
         guard_cells()
         if self._log.goes_on:
             done = [one.step for one in self._finished()]
@@ -107,10 +109,21 @@ class Runbook:
         repeat
             It only looks: done whenever its cell is run.
         """
+        title = _named(title, "step")
         if self._step:
             raise InputError(
                 f"the step {title!r} begins inside of {self._step!r}.",
                 remedy="Let one end before the next begins.",
+            )
+        if self._log.record.status != "open":
+            raise RunbookError(
+                f"runbook {self.id} is finished: make it anew with opskit.Runbook({self.title!r})."
+            )
+        cell = current_cell()
+        if cell and not again and not repeat and self._done_here.get(title) == cell:
+            raise InputError(
+                f"the step {title!r} is done already, a moment ago in this cell.",
+                remedy='Give each its own title, as in rb.step(f"Restart {server}").',
             )
         last = self._last_attempts().get(title)
         finished = last if last is not None and last.status == "done" else None
@@ -134,10 +147,12 @@ class Runbook:
         ------
         RunbookError
             It does not hold.
+        InputError
+            It neither holds nor not, as a function that was not called or a whole table.
         """
-        holds = bool(ok)
+        holds, detail = _truth(what, ok), str(detail)
         self._log.add(
-            "check", step=self._step, text=what, status="done" if holds else "failed",
+            "check", step=self._step, text=str(what), status="done" if holds else "failed",
             data={"detail": redact(detail)} if detail else {},
         )  # fmt: skip
         if not holds and stop:
@@ -146,6 +161,7 @@ class Runbook:
 
     def note(self, text: str, *, who: str = "") -> None:
         """Write down what somebody saw or said; the same note in the same step counts once."""
+        text = clean(str(text))
         same = (one for one in self._log.entries if one.kind == "note" and one.step == self._step)
         if not any(one.text == text for one in same):
             self._log.add("note", step=self._step, text=text, identity=who)
@@ -178,7 +194,15 @@ class Runbook:
         InputError
             The answer is none of the options.
         """
+        if isinstance(options, str):
+            raise InputError("the options are one text.", remedy='Give a list: ["yes", "no"].')
         made = Decision(self._log, self._step, question, tuple(options))
+        self._asked[f"decision {question}"] = made
+        if answer and made.made and made.choice != answer:
+            raise InputError(
+                f"{question!r} was answered already: {made.choice}.",
+                remedy="To decide anew, ask another question or begin a fresh runbook.",
+            )
         if answer:
             made.decide(answer)
         return made
@@ -195,10 +219,14 @@ class Runbook:
         needed
             How many different people.
         """
-        return SignOff(self._log, text, needed)
+        asked = SignOff(self._log, text, needed)
+        self._asked[f"signature {text}"] = asked
+        return asked
 
     def finish(self) -> Self:
         """End the book; a runbook of this title begins a new one from then on.
+
+        What nobody has decided or signed until then is noted; it may still be.
 
         Raises
         ------
@@ -211,6 +239,8 @@ class Runbook:
         wrong += [
             f"the check {one.text!r} failed" for one in checks.values() if one.status != "done"
         ]
+        for lacking in filter(None, (one.lacking() for one in self._asked.values())):
+            self.note(f"Finished before {lacking}")
         self._log.close("failed" if wrong else "done")
         if wrong:
             raise RunbookError(f"runbook {self.id} ended badly: {'; '.join(wrong)}.")
@@ -253,8 +283,9 @@ class Runbook:
         return [one for one in self._last_attempts().values() if one.status == "done"]
 
     def _begin(self, title: str) -> int:
+        entry = self._log.begin("step", step=title, text="")
         self._step = title
-        return self._log.begin("step", step=title, text="")
+        return entry
 
     def _end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
         try:
@@ -264,6 +295,8 @@ class Runbook:
                     "run", step=self._step, text=f"{kind} {run}", status=state, data={"run": run}
                 )
             self._log.end(entry, status, why)
+            if status == "done":
+                self._done_here[self._step] = current_cell()
         finally:
             self._step = ""
 
@@ -291,8 +324,8 @@ class Step:
         said = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
         if not self.guarded:
             raise RunbookError(
-                f"{said} Say again=True to repeat it, or make the Runbook in a cell of its own "
-                "before, so that finished steps can be left out."
+                f"{said} Say again=True to repeat it. In a notebook it is left out by itself, "
+                "where the Runbook is made in an earlier cell and the step stands in the with."
             )
         print(f"✓ {said} Left out; again=True repeats it.")
         return self
@@ -313,8 +346,38 @@ class Step:
                 "cause and run this cell again; in a new kernel run the notebook from its "
                 "beginning: what is finished is left out."
             )
-        why = f"{type(error).__name__}: {error}" if error is not None else ""
+        why = _said(error) if error is not None else ""
         self._book._end(self._entry, self._since, status, redact(why))  # pyright: ignore[reportPrivateUsage]
+
+
+def _named(title: object, kind: str) -> str:
+    if not isinstance(title, str) or not title.strip():
+        raise InputError(f"a {kind} needs a title.", remedy='Give a text, such as "Rotate".')
+    if len(title) > _LONGEST:
+        raise InputError(
+            f"the title of the {kind} has {len(title):,} characters.",
+            remedy=f"Keep it under {_LONGEST}.",
+        )
+    return clean(title)
+
+
+def _truth(what: str, ok: object) -> bool:
+    try:
+        if callable(ok) or ok != ok:
+            raise ValueError
+        return bool(ok)
+    except (ValueError, TypeError):
+        raise InputError(
+            f"the check {what!r} got a {type(ok).__name__}, which is neither true nor false.",
+            remedy="Say what of it must hold: f(), table.empty, len(table) == 3.",
+        ) from None
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error itself)
+        return type(error).__name__
 
 
 def _seconds(entry: Entry) -> float | None:

@@ -12,7 +12,7 @@ import pandas as pd
 from opskit.errors import InputError
 from opskit.operations.run import Plan, Run
 from opskit.pictures import Picture
-from opskit.runbook.record import Kind
+from opskit.runbook.record import Kind, clean
 from opskit.views.frame import View
 from opskit.views.render import cell_text
 
@@ -57,7 +57,7 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
         whole = whole.reset_index(allow_duplicates=True)
     names = [_title(name) for name in whole.columns]
     rows = [
-        [cell_text(value) for value in row]
+        [_text(value) for value in row]
         for row in whole.head(ROWS_AT_MOST).itertuples(index=False, name=None)
     ]
     held = [place for place in range(len(names)) if not rows or any(row[place] for row in rows)]
@@ -67,6 +67,13 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
         "rows": [[row[place] for place in held] for row in rows],
         "caption": caption + (f" · {more:,} more are not kept" if more > 0 else ""),
     }
+
+
+def _text(value: object) -> str:
+    try:
+        return clean(cell_text(value))
+    except Exception:  # noqa: BLE001 (whatever a value's own __str__ raises)
+        return f"({type(value).__name__})"
 
 
 def _title(name: object) -> str:

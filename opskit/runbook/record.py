@@ -155,6 +155,11 @@ def books() -> View:
     return columns.view(About(noun="runbooks", shown=_BOOKS_SHOWN))
 
 
+def clean(text: str) -> str:
+    """Give text as the journal may hold it: known values masked, and fit to be written."""
+    return redact(text).encode("utf-8", "backslashreplace").decode()
+
+
 class BookLog(Book):
     """One book, held by this process until it is closed or the process ends.
 
@@ -181,7 +186,7 @@ class BookLog(Book):
         self._locks = _HELD.setdefault(path, RunLocks(path.with_name(f"{path.name}.books")))
         self.actor, self._host = getpass.getuser(), socket.gethostname()
         self.identity = identity or os.environ.get("JUPYTERHUB_USER", "") or self.actor
-        title = self._text(title)
+        title = clean(title)
         found = self._database.read(
             "SELECT book FROM books WHERE title = ? AND status = 'open' ORDER BY started_at",
             (title,),
@@ -204,7 +209,7 @@ class BookLog(Book):
         self._database.write(
             "UPDATE entries SET status = ?1, finished_at = ?2,"
             " text = CASE WHEN ?3 = '' THEN text ELSE ?3 END WHERE book = ?4 AND entry = ?5",
-            (status, time.time_ns(), self._text(text), self.book, entry),
+            (status, time.time_ns(), clean(text), self.book, entry),
         )
 
     def add(
@@ -244,8 +249,8 @@ class BookLog(Book):
         self._locks.take(book)
         self._database.write(
             "INSERT INTO books VALUES (?, ?, 'open', ?, ?, ?, ?, ?, ?, NULL)",
-            (book, title, *map(self._text, (self.actor, self._host)), os.getpid(),
-             self._text(self.identity), package_version("opskit"), time.time_ns()),
+            (book, title, *map(clean, (self.actor, self._host)), os.getpid(),
+             clean(self.identity), package_version("opskit"), time.time_ns()),
         )  # fmt: skip
         return book
 
@@ -268,7 +273,7 @@ class BookLog(Book):
             )
         self._database.write(
             "UPDATE books SET actor = ?, host = ?, pid = ?, identity = ? WHERE book = ?",
-            (*map(self._text, (self.actor, self._host)), os.getpid(), self._text(self.identity),
+            (*map(clean, (self.actor, self._host)), os.getpid(), clean(self.identity),
              self.book),
         )  # fmt: skip
 
@@ -292,13 +297,13 @@ class BookLog(Book):
     ) -> int:
         now = time.time_ns()
         finished_at = None if status == "running" else now
-        encoded = self._text(msgspec.json.encode(data).decode())
-        said = tuple(map(self._text, (step, status, text)))
+        encoded = clean(msgspec.json.encode(data).decode())
+        said = tuple(map(clean, (step, status, text)))
         # The number is chosen in the same transaction: a form's thread may write meanwhile.
         self._database.write(
             "INSERT INTO entries SELECT ?1, 1 + coalesce(max(entry), 0), ?2, ?3, ?4, ?5, ?6, ?7,"
             " ?8, ?9 FROM entries WHERE book = ?1",
-            (self.book, kind, *said, encoded, self._text(identity or self.identity), now,
+            (self.book, kind, *said, encoded, clean(identity or self.identity), now,
              finished_at),
         )  # fmt: skip
         rows = self._database.read(
@@ -306,6 +311,3 @@ class BookLog(Book):
             (self.book, kind, now),
         )
         return int(rows[-1][0])
-
-    def _text(self, text: str) -> str:
-        return redact(text).encode("utf-8", "backslashreplace").decode()

@@ -56,9 +56,9 @@ def write_report(path: Path, log: Book) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"the report cannot be written ({error.strerror}).",
+            f"the report cannot be written ({getattr(error, 'strerror', None) or error}).",
             path=path,
             remedy="Choose a writable folder with free space.",
         ) from error
@@ -120,7 +120,9 @@ def _signatures(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return [
         {
             "entry": one,
-            "holds": digest(entries[: int(one.data["entries"])]) == one.data["sha256"],
+            "holds": digest([e for e in entries if e.entry in set(one.data["entries"])])
+            == one.data["sha256"],
+            "last": max(one.data["entries"], default=0),
         }
         for one in entries
         if one.kind == "signature"

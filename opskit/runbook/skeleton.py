@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,8 @@ def write_skeleton(path: Path, title: str = "") -> Path:
     InputError
         There is a file already, or the folder cannot be written to.
     """
+    if path.name.strip(".") == "":
+        raise InputError(f"{str(path)!r} is no name for a notebook.", remedy="Name it: my-runbook")
     path = path.with_name(f"{path.name.removesuffix('.ipynb')}.ipynb")
     notebook = skeleton(title or path.stem.replace("-", " ").replace("_", " ").capitalize(), path)
     try:
@@ -141,8 +144,8 @@ def skeleton(title: str, path: Path) -> dict[str, Any]:
 
 
 def _cell(kind: str, text: str, words: dict[str, str]) -> dict[str, Any]:
-    for word, value in words.items():
-        text = text.replace(f"{{{word}}}", value)
+    # At once: a title may look like a place for another word.
+    text = re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), text)
     cell: dict[str, Any] = {
         "cell_type": "markdown" if kind == "markdown" else "code",
         "id": uuid.uuid4().hex[:8],

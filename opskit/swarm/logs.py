@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from opskit.errors import InputError
 from opskit.swarm.engine import Engine
 
 _HEADER = struct.Struct(">BxxxL")
@@ -40,7 +41,12 @@ def read_logs(
     since
         Only those after this time (ISO 8601).
     """
-    moment = f"{datetime.fromisoformat(since).timestamp():.9f}" if since else ""
+    try:
+        moment = f"{datetime.fromisoformat(since).timestamp():.9f}" if since else ""
+    except ValueError:
+        raise InputError(
+            f"{since!r} is no time.", remedy="Write it as 2026-11-25 or 2026-11-25T14:30."
+        ) from None
     body = engine.service_logs(service_id, tail=tail, since=moment)
     return [line for stream, text in _frames(body) for line in _lines(name, stream, text)]
 

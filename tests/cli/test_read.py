@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,3 +101,31 @@ def test_without_an_abra_folder_the_way_in_is_shown(
     monkeypatch.setenv("ABRA_DIR", str(tmp_path))
     assert run(["apps"]) == 2
     assert "ABRA_DIR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["secret.to_csv('{path}')", "secret.str.contains('x') and app.to_json('{path}')"],
+)
+def test_a_condition_may_not_do_anything_but_ask(
+    where: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "written"
+    assert run(["secrets", "--where", where.format(path=path)]) == 2
+    assert "no question about a row" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_condition_may_ask_texts_and_lists(capsys: Capture) -> None:
+    where = "secret.str.startswith('db') and used_by.str.len() > 0 and app.notna()"
+    assert run(["secrets", "--format", "json", "--where", where]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_an_output_that_takes_nothing_more_is_said(capsys: Capture) -> None:
+    command = [sys.executable, "-m", "opskit", "secrets", "--format", "json"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in ended.stderr
+    assert "No space left" in ended.stderr
+    assert ended.returncode == 1

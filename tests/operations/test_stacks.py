@@ -12,6 +12,7 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, StalePlanError
+from opskit.operations.apply import Progressed
 from tests.abra.releases import Releases
 from tests.operations.stage import APP, QUICK, Stage, staged
 
@@ -110,6 +111,10 @@ def specs(stage: Stage) -> dict[str, Any]:
         for s in stage.engine.services()
         if s.spec.name.startswith(stage.stack)
     }
+
+
+def locked(stage: Stage) -> list[str]:
+    return [stack for stack in fleet().locks()["stack"] if stack == stage.stack]
 
 
 def said(host: str, service: str) -> str:
@@ -318,3 +323,48 @@ def test_deploying_an_app_without_a_pin_at_a_version_pins_it(
     assert app_row()["deployed_version"] == OLD
     with pytest.raises(InputError, match=r"env:2: the recipe shop has no version 7\.7\.7"):
         fleet().plan_deploy(APP, version="7.7.7")
+
+
+def test_what_swarm_itself_rolls_back_counts_as_taken_back(stage: Stage, recipe: Releases) -> None:
+    policy = "update_config: {monitor: 3s, failure_action: rollback}"
+    for version, command in (("4.0.0+6", GOOD), ("5.0.0+7", "sleep 0.3; exit 1")):
+        made = files(version, command)
+        made["compose.yml"] = made["compose.yml"].replace("update_config: {monitor: 300ms}", policy)
+        recipe.release(version, made)
+    pin(stage, "4.0.0+6")
+    assert deploy().status == "done"
+    before = specs(stage)
+    pin(stage, "5.0.0+7")
+    run = deploy()
+
+    assert run.status == "rolled-back", run.errors
+    assert locked(stage) == []
+    assert specs(stage) == before
+
+
+def test_rolling_back_twice_leaves_no_lock(stage: Stage, recipe: Releases) -> None:
+    run = deploy()
+    for _ in range(2):
+        assert fleet().rollback(run.id).status == "rolled-back"
+        assert locked(stage) == []
+    assert fleet().resume(run.id).status == "rolled-back"
+    assert locked(stage) == []
+    assert deploy().status == "done"
+
+
+def test_a_rollback_refused_by_a_lock_leaves_a_finished_run_finished(
+    stage: Stage, recipe: Releases
+) -> None:
+    run = deploy()
+    refused: list[opskit.Run] = []
+
+    def meanwhile(step: Progressed) -> None:
+        if step.action == "verify-stack" and step.status == "running" and not refused:
+            refused.append(fleet().rollback(run.id))
+
+    assert fleet().plan_restart(APP, None, QUICK).apply(on_progress=meanwhile).status == "done"
+    (one,) = refused
+    assert one.status == "failed"
+    assert "locked by" in one.errors[0]
+    journal = fleet().journal()
+    assert journal[journal["run"] == run.id]["status"].tolist() == ["done"]

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import opskit
-from opskit.errors import InputError, LockHeldError, RunbookError
+from opskit.errors import InputError, JournalError, LockHeldError, RunbookError
 from opskit.runbook.record import _HELD
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person
@@ -266,3 +267,85 @@ def test_a_value_that_gets_into_words_is_masked_in_journal_and_report(state: Pat
         assert canary not in rb.report(state / f"report{suffix}").read_text()
     for path in (state / "state").rglob("*"):
         assert path.is_dir() or canary.encode() not in path.read_bytes()
+
+
+def test_a_title_used_twice_in_one_cell_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opskit.runbook.book.current_cell", lambda: 7)
+    rb = opskit.Runbook("A leak")
+    with rb.step("Restart server"):
+        pass
+    with pytest.raises(InputError, match=r"a moment ago in this cell\. Give each its own title"):
+        rb.step("Restart server")
+    monkeypatch.setattr("opskit.runbook.book.current_cell", lambda: 8)
+    assert not rb.step("Restart server").due
+
+
+@pytest.mark.parametrize("title", ["", "  ", 7, None, "x" * 400])
+def test_a_title_is_a_short_text(title: Any) -> None:
+    with pytest.raises(InputError):
+        opskit.Runbook(title)
+    rb = opskit.Runbook("A leak")
+    with pytest.raises(InputError):
+        rb.step(title)
+    with rb.step("Revoke"):
+        rb.note("still usable")
+
+
+class BrokenError(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_an_error_that_cannot_be_said_ends_its_step_all_the_same() -> None:
+    rb = opskit.Runbook("A leak")
+    with pytest.raises(BrokenError), rb.step("Rotate"):
+        raise BrokenError
+    assert statuses(rb) == {"Rotate": "failed"}
+
+
+def test_a_journal_that_fails_once_leaves_the_runbook_usable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rb = opskit.Runbook("A leak")
+
+    def full(*_: object) -> None:
+        raise JournalError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rb._log, "_write", full)
+        with pytest.raises(JournalError), rb.step("Rotate"):
+            raise AssertionError("it was carried out without a record")
+    with rb.step("Rotate"):
+        pass
+
+
+@pytest.mark.parametrize("odd", [lambda: False, float("nan"), pd.DataFrame({"a": [1]}), pd.NA])
+def test_a_check_takes_a_truth_and_nothing_else(odd: Any) -> None:
+    with pytest.raises(InputError, match="neither true nor false"):
+        opskit.Runbook("A leak").check("all is well", odd)
+
+
+def test_what_nobody_signed_or_decided_is_noted_at_the_end() -> None:
+    rb = opskit.Runbook("A leak")
+    rb.decision("Now or tonight?", ["now", "tonight"])
+    signing = rb.sign_off(needed=3)
+    signing.sign(ADA)
+    signing.sign(ADA)
+    assert signing.signed_by == ["Ada (ada)"]
+    rb.finish()
+    notes = rb.timeline().query("kind == 'note'")["text"].tolist()
+    assert notes == [
+        "Finished before anybody answered: Now or tonight?",
+        "Finished before 2 more people signed.",
+    ]
+    with pytest.raises(RunbookError, match="is finished: make it anew"):
+        rb.step("After")
+
+
+def test_a_decision_is_not_turned_by_another_answer() -> None:
+    rb = opskit.Runbook("A leak")
+    rb.decision("Now?", ["yes", "no"], answer="yes")
+    with pytest.raises(InputError, match="was answered already: yes"):
+        rb.decision("Now?", ["yes", "no"], answer="no")
+    with pytest.raises(InputError, match="Give a list"):
+        rb.decision("Now?", "yes")

@@ -82,6 +82,15 @@ def test_a_signature_stands_for_what_was_written_before_it(
     assert "changed since" in rb.report(tmp_path / "report.html").read_text()
 
 
+def test_signing_while_a_step_runs_covers_what_has_ended(
+    rb: opskit.Runbook, tmp_path: Path
+) -> None:
+    rb.note("before")
+    with rb.step("Rotate"):
+        rb.sign_off().sign(ADA)
+    assert "changed since" not in rb.report(tmp_path / "report.html").read_text()
+
+
 def test_a_report_of_nothing_can_be_made(rb: opskit.Runbook, tmp_path: Path) -> None:
     assert "Nothing yet" in rb.report(tmp_path / "report.html").read_text()
 

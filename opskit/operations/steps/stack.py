@@ -74,7 +74,7 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
         """Wait once more if this is the half that stands before the change."""
         if self.back:
             until = time.monotonic() + self.timeout
-            wait_for(site, self.stack, self.services, until=until, stable=0.0)
+            wait_for(site, self.stack, self.services, until=until, stable=0.0, forward=False)
         return {}
 
 
@@ -131,7 +131,7 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
             )
         names = tuple(one.service for one in self.before)
         until = time.monotonic() + self.timeout
-        wait_for(site, self.stack, names, until=until, stable=0.0)
+        wait_for(site, self.stack, names, until=until, stable=0.0, forward=False)
         return {"put_back": len(changed), "removed": len(made)}
 
     def hindrance(self, site: Site) -> str:
@@ -164,7 +164,13 @@ def services_of(site: Site, stack: str) -> list[model.Service]:
 
 
 def wait_for(
-    site: Site, stack: str, names: tuple[str, ...], *, until: float, stable: float
+    site: Site,
+    stack: str,
+    names: tuple[str, ...],
+    *,
+    until: float,
+    stable: float,
+    forward: bool = True,
 ) -> bool:
     """Wait until services of a stack run their current specs; false when there are none."""
     found = [
@@ -175,14 +181,14 @@ def wait_for(
 
     def look() -> Iterable[tuple[str, Seen]]:
         for service in found:
-            yield service.spec.name, _look(site, service.id)
+            yield service.spec.name, _look(site, service.id, forward=forward)
 
     if found:
         converge(site, look, until=until, stable=stable)
     return bool(found)
 
 
-def _look(site: Site, service_id: str) -> Seen:
+def _look(site: Site, service_id: str, *, forward: bool) -> Seen:
     raw = site.engine.raw_service(service_id)
     service = raw.service
     template: RawSpec = raw.spec.get("TaskTemplate") or {}
@@ -192,7 +198,7 @@ def _look(site: Site, service_id: str) -> Seen:
     # What failed before the service was last touched says nothing of its spec now.
     since = service.updated_at or service.created_at
     failures = [task for task in current if has_failed(task) and task.created_at >= since]
-    check_rollout(site, service, tasks, failures, on="its new spec")
+    check_rollout(site, service, tasks, failures, on="its new spec", forward=forward)
     if any(is_alive(task) and task not in current for task in tasks):
         return Seen(running=None, why=f"tasks of its old spec are still there; {complaint(tasks)}")
     right = [task for task in current if task.desired_state == "running"]

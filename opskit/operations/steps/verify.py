@@ -187,8 +187,11 @@ def check_rollout(
     failures: Sequence[model.Task],
     *,
     on: str,
+    forward: bool = True,
 ) -> None:
     """Raise when Swarm gave a rollout up, or when its tasks keep failing.
+
+    When a run is undone, not `forward`, a rollback of Swarm's own is the way there, no fault.
 
     Raises
     ------
@@ -197,7 +200,7 @@ def check_rollout(
     """
     where = f"{service.spec.name} on {site.engine.server}"
     state = service.update_status.state if service.update_status else ""
-    if state in _BAD_UPDATES:
+    if forward and state in _BAD_UPDATES:
         raise VerifyError(
             f"{where} did not take the change: its update is {state.replace('_', ' ')} "
             f"({complaint(tasks)})."
