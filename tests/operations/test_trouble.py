@@ -105,7 +105,7 @@ def test_what_does_not_converge_goes_back_and_says_why(
     stage.set_up()
     amend(stage, change)
     before = stage.state()
-    options = replace(QUICK, timeout=15, policy=BAD)
+    options = replace(QUICK, timeout=25, policy=BAD)
     # Only this one of the services uses the key.
     run = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "key")], options).apply()
 
