@@ -212,7 +212,8 @@ class StackPlanner:
         if absent:
             first = f"Pin {version} with opskit app config {app.name}, then: " if version else ""
             raise InputError(
-                f"{app.name} cannot be deployed: {', '.join(absent)} does not exist.",
+                f"{app.name} cannot be deployed: {', '.join(absent)} "
+                f"{'does' if len(absent) == 1 else 'do'} not exist.",
                 remedy=f"{first}opskit secret generate {app.name} --all",
             )
 

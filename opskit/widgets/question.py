@@ -91,7 +91,7 @@ class Question(anywidget.AnyWidget):
         data: Any = bundle[0] if isinstance(bundle, tuple) else bundle
         if data:
             given = ", ".join(f"{one['name']}: {one['choice']}" for one in self.answers)
-            words = f"{self.title}: {self.text} {given or 'Nobody has answered.'}"
+            words = " ".join(filter(None, (self.title, self.text, given or "Nobody has answered.")))
             data["text/plain"], data["text/html"] = words, f"<p>{html.escape(words)}</p>"
         return cast("Any", bundle)
 

@@ -12,7 +12,7 @@ import pytest
 import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
-from opskit.errors import InputError
+from opskit.errors import InputError, StepError
 from opskit.operations.plan import PlanData
 from opskit.secrets.passstore import PassStore
 from tests.abra.releases import Releases
@@ -155,6 +155,16 @@ def test_rolling_back_removes_it_unless_it_was_edited(stage: Stage, recipe: Rele
     with place(stage).open("a") as file:
         file.write("MORE=1\n")
     assert "was edited since" in fleet.rollback(made.id).errors[0]
+    assert place(stage).exists()
+
+
+def test_the_env_of_an_app_with_secrets_is_not_taken_away(stage: Stage, recipe: Releases) -> None:
+    assert new("--secrets") == 0
+    fleet = opskit.Fleet.from_abra()
+    runs = fleet.journal()
+    made = runs[runs["kind"] == "new"]["run"].iloc[-1]
+    with pytest.raises(StepError, match="Take it down first: opskit app undeploy"):
+        fleet.rollback(made)
     assert place(stage).exists()
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from opskit.abra.conventions import stack_name
+from opskit.abra.env import read_env
 from opskit.abra.newapp import new_app
-from opskit.errors import InputError, StalePlanError, StepError
+from opskit.errors import InputError, StalePlanError, StepError, UnreachableError
 from opskit.operations.envfile import create_env, replace_env
 from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
 from opskit.operations.steps.env import digest
@@ -60,6 +62,22 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             raise CannotUndoError(f"{path} was edited since. Remove it if it is not wanted.")
         path.unlink()
         return {"removed": True}
+
+    def hindrance(self, site: Site) -> str:
+        """Say so while the swarm holds something of the app: without its file it is an orphan's."""
+        try:
+            stack = stack_name(self.domain, read_env(Path(self.path)).values)
+            found = [one.spec.name for one in (*site.engine.secrets(), *site.engine.services())]
+        except (InputError, UnreachableError):
+            return ""
+        left = sorted(name for name in found if name.startswith(f"{stack}_"))
+        if not left:
+            return ""
+        return (
+            f"{self.server} holds {', '.join(left[:5])}{' and more' if len(left) > 5 else ''} of "
+            f"{self.domain}. Take it down first: opskit app undeploy {self.domain}, then opskit "
+            f"secret remove {self.domain} --all"
+        )
 
 
 class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
