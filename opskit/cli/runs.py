@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     for command in (journal, resume, rollback, locks):
         app.command()(command)
     app.command("break-lock")(break_lock)
+    app.command("give-up")(give_up)
 
 
 def journal(
@@ -53,6 +54,14 @@ def rollback(run: RunArgument = "") -> None:
     with shown_steps(stacks=0) as told:
         ended = roll_back(run, on_progress=told)
     tell(ended, wanted="rolled-back")
+
+
+def give_up(run: Annotated[str, typer.Argument(help="The run's id or its beginning.")]) -> None:
+    """Leave a run that stopped as it stands, when it can be neither finished nor undone."""
+    from opskit.operations.run import give_up as give_up_run
+
+    give_up_run(run)
+    print("left as it stands; what it had locked: opskit locks. What it did: opskit journal RUN")
 
 
 def locks(

@@ -145,7 +145,7 @@ class Journal:
                 (status, time.time_ns(), run),
             )
         finally:
-            self._locks.drop(run, forget=status in ("done", "rolled-back"))
+            self._locks.drop(run, forget=status in ("done", "rolled-back", "given-up"))
 
     # -- its steps ------------------------------------------------------------------------
 

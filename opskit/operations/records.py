@@ -11,7 +11,7 @@ import msgspec
 Scalar = str | int | float | bool | None
 Phase = Literal["do", "undo"]
 StepStatus = Literal["running", "done", "failed", "skipped"]
-Ended = Literal["done", "failed", "rolled-back", "partly-rolled-back", "interrupted"]
+Ended = Literal["done", "failed", "rolled-back", "partly-rolled-back", "interrupted", "given-up"]
 RunStatus = Literal["running", "crashed"] | Ended
 
 

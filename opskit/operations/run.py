@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -172,6 +175,30 @@ def resume(run: str = "", **settings: Any) -> Run:
 def roll_back(run: str = "", **settings: Any) -> Run:
     """Undo a run, finished or not; the last unfinished one when none is named."""
     return _again(run, Runner.roll_back, settings)
+
+
+def give_up(run: str, identity: str = "") -> None:
+    """Count a run that stopped as ended, and leave everything as it stands.
+
+    Raises
+    ------
+    InputError
+        The run is not one that stopped.
+    LockHeldError
+        A live process works on it.
+    """
+    with open_journal() as journal:
+        record = journal.run(run)
+        if record.status not in ("crashed", "interrupted", "failed", "running"):
+            raise InputError(
+                f"run {record.run} is {record.status}: there is nothing to give up.",
+                remedy="See: opskit journal",
+            )
+        journal.reopen(
+            record.run, actor=getpass.getuser(), host=socket.gethostname(), pid=os.getpid(),
+            identity=identity,
+        )  # fmt: skip
+        journal.finish(record.run, "given-up")
 
 
 def open_journal() -> Journal:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 import opskit
+from opskit.cli.app import run as run_cli
 from opskit.demo.dockerd import DockerdFleet
-from opskit.errors import LockHeldError
+from opskit.errors import InputError, LockHeldError
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
@@ -119,6 +120,20 @@ def test_a_run_that_is_alive_is_not_taken_over(stage: Stage) -> None:
         runner.on_progress = meanwhile
         assert runner.start() == "done"
     assert runner.run in str(refused[0])
+
+
+def test_a_run_that_is_given_up_stands_in_nobodys_way(stage: Stage) -> None:
+    assert kill_at(stage, 30)
+    fleet = opskit.Fleet.from_abra()
+    run = fleet.journal().iloc[-1]["run"]
+    before = stage.state()
+    assert run_cli(["give-up", run]) == 0
+    assert stage.state() == before
+    assert fleet.journal().iloc[-1]["status"] == "given-up"
+    with pytest.raises(InputError, match="no unfinished run"):
+        fleet.rollback()
+    assert run_cli(["give-up", run]) == 2
+    assert fleet.rollback(run).status == "rolled-back"
 
 
 @pytest.mark.parametrize("engine", ["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
