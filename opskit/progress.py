@@ -134,8 +134,10 @@ def default_progress(title: str, total: int) -> Progress:
 
 def in_notebook() -> bool:
     """Tell whether this process is a Jupyter kernel."""
+    return hasattr(shell(), "kernel")
+
+
+def shell() -> Any:
+    """Give IPython's shell, or nothing where there is none; loads nothing."""
     interactive = sys.modules.get("IPython")
-    if interactive is None:
-        return False
-    shell = interactive.get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
+    return interactive.get_ipython() if interactive is not None else None

@@ -162,9 +162,11 @@ class Runner:
         outcomes += self._each_unit(self._backward, leave=frozenset(stuck))
         if was == "done" and not any(self.journal.was_undone(self.run, n) for n in begun):
             # Refused before anything was undone, by a lock perhaps: it is done as it was.
-            self.outcomes = outcomes
             self.journal.finish(self.run, was)
-            return "failed"
+            raise StepError(
+                f"run {self.run} was not undone, and nothing was changed: "
+                f"{'; '.join(outcome.error for outcome in outcomes)}"
+            )
         return self._finish(outcomes)
 
     def _reopen(self) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
-from opskit.errors import InputError, StalePlanError
+from opskit.errors import InputError
 from opskit.join import SecretRow
 from opskit.operations.envfile import check_replaceable
 from opskit.operations.hooks.choose import find_service, mounted_at
@@ -42,7 +42,7 @@ from opskit.operations.steps import (
     Verify,
     Watched,
 )
-from opskit.operations.steps.env import digest
+from opskit.operations.steps.env import digest, read_unchanged
 from opskit.operations.versions import check_name
 from opskit.secrets.generate import Policy
 from opskit.secrets.passstore import entry_path
@@ -268,13 +268,7 @@ class Assembler:
         )
 
     def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
-        content = Path(app.env_file).read_bytes()
-        before = digest(content)
-        if before != app.env_sha256:
-            raise StalePlanError(
-                f"{app.env_file} was changed while the plan was made, and nothing was changed by "
-                "it. Plan again."
-            )
+        content = read_unchanged(Path(app.env_file), app.env_sha256)
         check_replaceable(Path(app.env_file))
         declarations: list[Declaration] = []
         for one in renewals:
@@ -286,7 +280,7 @@ class Assembler:
             declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
         return Declare(
             path=app.env_file,
-            before=before,
+            before=app.env_sha256,
             after=digest(content),
             declarations=tuple(declarations),
         )

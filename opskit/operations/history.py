@@ -74,12 +74,13 @@ FROM steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid
 """
 
 
-def records(database: Database, kind: type[_R], table: str, where: str, value: str) -> list[_R]:
-    """Give the rows of a table whose column `where` is `value`, oldest first."""
+def records(database: Database, kind: type[_R], table: str, /, **where: str) -> list[_R]:
+    """Give the rows of a table whose columns are as in `where`, oldest first."""
     names = kind.__struct_fields__
     rows = database.read(
-        f"SELECT {', '.join(names)} FROM {table} WHERE {where} = ? ORDER BY rowid",  # noqa: S608
-        (value,),
+        f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
+        f" WHERE {' AND '.join(f'{name} = ?' for name in where)} ORDER BY rowid",
+        tuple(where.values()),
     )
     return [
         kind(**{name: _value(name, found) for name, found in zip(names, row, strict=True)})

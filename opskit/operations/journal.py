@@ -244,7 +244,7 @@ class Journal:
 
     def notes(self, run: str) -> list[Note]:
         """Give the notes of a run, oldest first."""
-        return records(self._database, Note, "notes", "run", self._resolve(run))
+        return records(self._database, Note, "notes", run=self._resolve(run))
 
     def approve(self, plan_digest: str, identity: str, claimed_source: str) -> None:
         """Write down that someone approved a plan, and who says that it was them."""
@@ -255,7 +255,7 @@ class Journal:
 
     def approvals(self, plan_digest: str) -> list[Approval]:
         """Give the approvals of exactly this plan, oldest first."""
-        return records(self._database, Approval, "approvals", "plan_digest", plan_digest)
+        return records(self._database, Approval, "approvals", plan_digest=plan_digest)
 
     # -- reading --------------------------------------------------------------------------
 
@@ -267,14 +267,14 @@ class Journal:
         InputError
             No run, or more than one, begins so.
         """
-        (record,) = records(self._database, RunRecord, "runs", "run", self._resolve(run))
+        (record,) = records(self._database, RunRecord, "runs", run=self._resolve(run))
         if record.status == "running" and not self.is_alive(record.run):
             return msgspec.structs.replace(record, status="crashed")
         return record
 
     def steps(self, run: str) -> list[StepRecord]:
         """Give the steps of a run, in the order they were first begun."""
-        return records(self._database, StepRecord, "steps", "run", self._resolve(run))
+        return records(self._database, StepRecord, "steps", run=self._resolve(run))
 
     def last_unfinished(self) -> RunRecord | None:
         """Give the latest run that stopped before its end and that nobody works on."""

@@ -8,8 +8,9 @@ there is no IPython, a finished step raises instead of doing its work twice.
 from __future__ import annotations
 
 import ast
-import sys
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+from opskit.progress import shell
 
 _T = TypeVar("_T")
 _GUARD = "__import__('opskit.runbook.again').runbook.again.guard"
@@ -67,16 +68,14 @@ class Guarding(ast.NodeTransformer):
 
 def current_cell() -> int:
     """Give the number of the cell that is being run; 0 where there are none."""
-    interactive = sys.modules.get("IPython")
-    shell: Any = interactive.get_ipython() if interactive is not None else None
-    return 0 if shell is None else int(shell.execution_count)
+    here = shell()
+    return 0 if here is None else int(here.execution_count)
 
 
 def guard_cells() -> None:
     """Have IPython guard the steps of the cells to come; elsewhere do nothing."""
-    interactive = sys.modules.get("IPython")
-    shell: Any = interactive.get_ipython() if interactive is not None else None
-    if shell is None:
+    here = shell()
+    if here is None:
         return
-    if not any(isinstance(one, Guarding) for one in shell.ast_transformers):
-        shell.ast_transformers.append(Guarding())
+    if not any(isinstance(one, Guarding) for one in here.ast_transformers):
+        here.ast_transformers.append(Guarding())

@@ -77,9 +77,8 @@ class Decision:
             )  # fmt: skip
 
     def _entry(self) -> Entry | None:
-        entries = self._log.entries
-        found = (one for one in entries if one.kind == "decision" and one.text == self.question)
-        return next(found, None)
+        given = self._log.entries_of("decision")
+        return next((one for one in given if one.text == self.question), None)
 
     def __repr__(self) -> str:
         entry = self._entry()
@@ -135,8 +134,7 @@ class SignOff:
         return f"{'one more person' if missing == 1 else f'{missing} more people'} signed."
 
     def _signatures(self) -> list[Entry]:
-        entries = self._log.entries
-        return [one for one in entries if one.kind == "signature" and one.text == self.text]
+        return [one for one in self._log.entries_of("signature") if one.text == self.text]
 
     def __repr__(self) -> str:
         return f"{self.text} {', '.join(self.signed_by) or 'Nobody has signed.'}"

@@ -162,8 +162,8 @@ class Runbook:
     def note(self, text: str, *, who: str = "") -> None:
         """Write down what somebody saw or said; the same note in the same step counts once."""
         text = clean(str(text))
-        same = (one for one in self._log.entries if one.kind == "note" and one.step == self._step)
-        if not any(one.text == text for one in same):
+        known = {(one.step, one.text) for one in self._log.entries_of("note")}
+        if (self._step, text) not in known:
             self._log.add("note", step=self._step, text=text, identity=who)
 
     def keep(self, thing: object, title: str = "") -> None:
@@ -235,7 +235,7 @@ class Runbook:
         """
         attempts = self._last_attempts().values()
         wrong = [f"the step {one.step!r} {one.status}" for one in attempts if one.status != "done"]
-        checks = {(one.step, one.text): one for one in self._log.entries if one.kind == "check"}
+        checks = {(one.step, one.text): one for one in self._log.entries_of("check")}
         wrong += [
             f"the check {one.text!r} failed" for one in checks.values() if one.status != "done"
         ]
@@ -277,7 +277,7 @@ class Runbook:
     # -- within ---------------------------------------------------------------------------
 
     def _last_attempts(self) -> dict[str, Entry]:
-        return {one.step: one for one in self._log.entries if one.kind == "step"}
+        return {one.step: one for one in self._log.entries_of("step")}
 
     def _finished(self) -> list[Entry]:
         return [one for one in self._last_attempts().values() if one.status == "done"]
@@ -289,7 +289,10 @@ class Runbook:
 
     def _end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
         try:
+            written = {one.data.get("run") for one in self._log.entries_of("run")}
             for run, kind, ended in self._log.runs_since(since):
+                if run in written:
+                    continue
                 state: EntryStatus = "done" if ended == "done" else "failed"
                 self._log.add(
                     "run", step=self._step, text=f"{kind} {run}", status=state, data={"run": run}

@@ -130,13 +130,17 @@ class Book:
     @property
     def record(self) -> BookRecord:
         """The book as it is now."""
-        (record,) = records(self._database, BookRecord, "books", "book", self.book)
+        (record,) = records(self._database, BookRecord, "books", book=self.book)
         return record
 
     @property
     def entries(self) -> list[Entry]:
         """Its entries, oldest first."""
-        return records(self._database, Entry, "entries", "book", self.book)
+        return records(self._database, Entry, "entries", book=self.book)
+
+    def entries_of(self, kind: Kind) -> list[Entry]:
+        """Give those of a kind, without reading what was kept beside them."""
+        return records(self._database, Entry, "entries", book=self.book, kind=kind)
 
 
 def books() -> View:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import anywidget
 import traitlets
 
 from opskit.errors import InputError, OpskitError
+from opskit.progress import in_notebook
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person, read_person
@@ -78,9 +78,7 @@ def ask(what: str) -> Secret:
     InputError
         This is a notebook, or a run without a terminal.
     """
-    interactive = sys.modules.get("IPython")
-    shell = interactive.get_ipython() if interactive is not None else None
-    if shell is not None and hasattr(shell, "kernel"):
+    if in_notebook():
         raise InputError(
             "a notebook has no hidden prompt that others do not see.",
             remedy="Use opskit.forms.insert, or SecretInput(label, on_secret).",

@@ -249,6 +249,9 @@ def test_runs_of_a_step_belong_to_it(
             ("plan", "Rotate", None),
             ("run", "Rotate", run.id),
         ]
+        with rb.step("Again"):
+            rb.keep(undone := opskit.Fleet.from_abra().rollback(run.id))
+        assert [one.data["run"] for one in rb._log.entries_of("run")] == [run.id, undone.id]
         report = rb.report(state / "report.html").read_text()
         assert run.id in report
         assert "switch-service" in report

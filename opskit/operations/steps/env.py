@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -43,17 +44,7 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
 
     def do(self, site: Site) -> Detail:
         """Replace the file, if it still is what the plan saw."""
-        content = Path(self.path).read_bytes()
-        found = digest(content)
-        if found == self.after:
-            return {"written": False}
-        if found != self.before:
-            raise StalePlanError(
-                f"{self.path} changed since the plan was made. Nothing of it was touched; "
-                "plan again."
-            )
-        replace_env(Path(self.path), expected_sha256=found, content=declared(content, self))
-        return {"written": True}
+        return replaced(Path(self.path), self.before, self.after, lambda was: declared(was, self))
 
     def undo(self, site: Site) -> Detail:
         """Put the old versions back, leaving what others changed meanwhile as it is."""
@@ -130,6 +121,43 @@ class RecommitEnv(Step, frozen=True, kw_only=True, tag="recommit-env"):
     def undo(self, site: Site) -> Detail:
         """Commit the restored file."""
         return {"commit": commit_env(Path(self.path), f"Undo: {self.message} (opskit {site.run})")}
+
+
+def replaced(path: Path, before: str, after: str, change: Callable[[bytes], bytes]) -> Detail:
+    """Replace a file that still has the digest `before`; do nothing when it has `after`.
+
+    Raises
+    ------
+    StalePlanError
+        It has neither.
+    """
+    content = path.read_bytes()
+    found = digest(content)
+    if found == after:
+        return {"written": False}
+    if found != before:
+        raise StalePlanError(
+            f"{path} changed since the plan was made. Nothing of it was touched; plan again."
+        )
+    replace_env(path, expected_sha256=found, content=change(content))
+    return {"written": True}
+
+
+def read_unchanged(path: Path, expected: str) -> bytes:
+    """Read a file to plan its change, as the snapshot saw it.
+
+    Raises
+    ------
+    StalePlanError
+        Its digest is not the `expected` one.
+    """
+    content = path.read_bytes()
+    if digest(content) != expected:
+        raise StalePlanError(
+            f"{path} was changed while the plan was made, and nothing was changed by it. Plan "
+            "again."
+        )
+    return content
 
 
 def digest(content: bytes) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from opskit.abra.conventions import stack_name
-from opskit.abra.env import read_env
+from opskit.abra.app import read_app
 from opskit.abra.newapp import new_app
+from opskit.abra.recipe import Recipes
 from opskit.errors import InputError, StalePlanError, StepError, UnreachableError
+from opskit.join import stack_of
 from opskit.operations.envfile import create_env, replace_env
 from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
 from opskit.operations.steps.env import digest
@@ -66,11 +67,13 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
     def hindrance(self, site: Site) -> str:
         """Say so while the swarm holds something of the app: without its file it is an orphan's."""
         try:
-            stack = stack_name(self.domain, read_env(Path(self.path)).values)
-            found = [one.spec.name for one in (*site.engine.secrets(), *site.engine.services())]
+            app = read_app(Recipes(Path(self.root)), self.server, Path(self.path))
+            services, secrets = site.engine.services(), site.engine.secrets()
         except (InputError, UnreachableError):
             return ""
-        left = sorted(name for name in found if name.startswith(f"{stack}_"))
+        declared = {one.swarm_name for one in app.secrets}
+        left = [one.spec.name for one in services if stack_of(one.spec.labels) == app.stack]
+        left += [one.spec.name for one in secrets if one.spec.name in declared]
         if not left:
             return ""
         return (

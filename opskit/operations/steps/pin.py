@@ -7,10 +7,9 @@ from pathlib import Path
 from opskit.abra.conventions import recipe_key
 from opskit.abra.edit import set_name
 from opskit.abra.env import parse_env
-from opskit.errors import InputError, StalePlanError
 from opskit.operations.envfile import replace_env
 from opskit.operations.steps.base import Detail, Site, Step
-from opskit.operations.steps.env import digest
+from opskit.operations.steps.env import digest, read_unchanged, replaced
 
 
 class Pin(Step, frozen=True, kw_only=True, tag="pin"):
@@ -37,24 +36,19 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
 
     def do(self, site: Site) -> Detail:
         """Replace the file, if it still is what the plan saw."""
-        content = Path(self.path).read_bytes()
-        found = digest(content)
-        if found == self.after:
-            return {"written": False}
-        if found != self.before:
-            raise StalePlanError(
-                f"{self.path} changed since the plan was made. Nothing of it was touched; "
-                "plan again."
-            )
-        self._write(content, self.new)
-        return {"written": True}
+        path = Path(self.path)
+        return replaced(
+            path, self.before, self.after, lambda was: set_name(was, self.key, self.new, path)
+        )
 
     def undo(self, site: Site) -> Detail:
         """Put the old version back, leaving what others changed meanwhile as it is."""
         content = Path(self.path).read_bytes()
         if parse_env(content, Path(self.path)).values.get(self.key) == self.old:
             return {"written": False}
-        self._write(content, self.old)
+        path = Path(self.path)
+        changed = set_name(content, self.key, self.old, path)
+        replace_env(path, expected_sha256=digest(content), content=changed)
         return {"written": True}
 
     def hindrance(self, site: Site) -> str:
@@ -63,11 +57,6 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
         if now in (self.old, self.new):
             return ""
         return f"{self.path} has {self.key}={now} by now, not {self.new}."
-
-    def _write(self, content: bytes, value: str) -> None:
-        path = Path(self.path)
-        changed = set_name(content, self.key, value, path)
-        replace_env(path, expected_sha256=digest(content), content=changed)
 
 
 def pin(path: Path, version: str, expected: str) -> Pin:
@@ -84,21 +73,16 @@ def pin(path: Path, version: str, expected: str) -> Pin:
 
     Raises
     ------
+    StalePlanError
+        The file changed since.
     InputError
-        The file changed since, or its line cannot be changed safely.
+        Its line cannot be changed safely.
     """
-    content = path.read_bytes()
-    before = digest(content)
-    if before != expected:
-        raise InputError(
-            "the file changed since the snapshot was taken.",
-            path=path,
-            remedy="Take a new snapshot and plan again.",
-        )
+    content = read_unchanged(path, expected)
     values = parse_env(content, path).values
     key = recipe_key(values)
     old = values.get(key, "")
     scheme, separator, rest = old.rpartition("://")
     new = f"{scheme}{separator}{rest.partition(':')[0]}:{version}"
     after = digest(set_name(content, key, new, path))
-    return Pin(path=str(path), key=key, old=old, new=new, before=before, after=after)
+    return Pin(path=str(path), key=key, old=old, new=new, before=expected, after=after)
