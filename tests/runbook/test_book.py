@@ -18,7 +18,7 @@ from opskit.errors import InputError, JournalError, LockHeldError, RunbookError
 from opskit.runbook.record import _HELD
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person
-from tests.operations.stage import APP, SERVER, Stage, staged
+from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
 ADA = Person(username="ada", name="Ada")
 BEN = Person(username="ben", name="Ben")
@@ -249,9 +249,10 @@ def test_runs_of_a_step_belong_to_it(
             ("plan", "Rotate", None),
             ("run", "Rotate", run.id),
         ]
-        with rb.step("Again"):
-            rb.keep(undone := opskit.Fleet.from_abra().rollback(run.id))
-        assert [one.data["run"] for one in rb._log.entries_of("run")] == [run.id, undone.id]
+        with rb.step("Rotate again"):
+            again = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK).apply()
+            rb.keep(again)
+        assert [one.data["run"] for one in rb._log.entries_of("run")] == [run.id, again.id]
         report = rb.report(state / "report.html").read_text()
         assert run.id in report
         assert "switch-service" in report
