@@ -34,6 +34,7 @@ from opskit.cli.read import (
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
+    from opskit.operations.options import Options
     from opskit.views.frame import View
 
 _FOLLOW_S = 1.0
@@ -157,8 +158,7 @@ def deploy(
     yes: Yes = False,
 ) -> None:
     """Deploy the version TYPE pins, else the recipe as it is on disk, and wait until it runs."""
-    mode = Mode(with_.value) if with_ else None
-    options = make_options(deploy=mode, timeout=timeout, stable=stable, commit=commit)
+    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit)
     plan = open_fleet().plan_deploy(app, options, version=version)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
@@ -173,9 +173,13 @@ def upgrade(
     yes: Yes = False,
 ) -> None:
     """Pin and deploy the latest release; see which there are: opskit app ls -S."""
-    mode = Mode(with_.value) if with_ else None
-    options = make_options(deploy=mode, timeout=timeout, stable=stable, commit=commit)
+    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit)
     carry_out(open_fleet().plan_upgrade(app, options), dry_run=dry_run, yes=yes)
+
+
+def _deploying(with_: With | None, *, timeout: float, stable: float, commit: bool) -> Options:
+    mode = Mode(with_.value) if with_ else None
+    return make_options(deploy=mode, timeout=timeout, stable=stable, commit=commit)
 
 
 def undeploy(app: App, timeout: Timeout = 300.0, dry_run: DryRun = False, yes: Yes = False) -> None:

@@ -13,9 +13,8 @@ from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.secrets.value import Secret
-from tests.abra.releases import Releases
 from tests.operations.stage import APP, Stage, staged
-from tests.operations.test_stacks import NEW, OLD, files, pin
+from tests.operations.test_stacks import NEW, OLD, two_releases
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Capture = pytest.CaptureFixture[str]
@@ -27,12 +26,7 @@ def stage(
     tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     for stage in staged(tmp_path, real_fleet.host("srv1"), monkeypatch):
-        stage.write_files()
-        stage.create("token_v1")
-        recipe = Releases(stage.root / "abra" / "recipes" / "shop")
-        for version in (OLD, NEW):
-            recipe.release(version, files(version))
-        pin(stage, OLD)
+        two_releases(stage)
         yield stage
 
 

@@ -86,6 +86,16 @@ def recipe(stage: Stage) -> Releases:
     return made
 
 
+def two_releases(stage: Stage) -> None:
+    """Make an app with its secret, pinned to the older of two releases; nothing is deployed."""
+    stage.write_files()
+    stage.create("token_v1")
+    recipe = Releases(stage.root / "abra" / "recipes" / "shop")
+    for version in (OLD, NEW):
+        recipe.release(version, files(version))
+    pin(stage, OLD)
+
+
 def pin(stage: Stage, version: str) -> None:
     stage.env_file.write_text(
         f"TYPE=shop:{version}\nDOMAIN={APP}\nSTACK_NAME={stage.stack}\nSECRET_TOKEN_VERSION=v1\n"

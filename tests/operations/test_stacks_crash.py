@@ -10,10 +10,9 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from tests.abra.releases import Releases
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import Stage, staged
-from tests.operations.test_stacks import NEW, OLD, deploy, files, pin, specs
+from tests.operations.test_stacks import NEW, deploy, pin, specs, two_releases
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
@@ -32,12 +31,7 @@ def stage(
     tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     for stage in staged(tmp_path, real_fleet.host("srv1"), monkeypatch):
-        stage.write_files()
-        stage.create("token_v1")
-        recipe = Releases(stage.root / "abra" / "recipes" / "shop")
-        for version in (OLD, NEW):
-            recipe.release(version, files(version))
-        pin(stage, OLD)
+        two_releases(stage)
         assert deploy().status == "done"
         yield stage
 
