@@ -49,14 +49,15 @@ def amend(stage: Stage, change: Callable[[Spec], None]) -> None:
     """Change the app's spec and wait until it runs so."""
     raw = stage.engine.raw_service(f"{stage.stack}_app")
     change(raw.spec)
+    # Always new tasks: an update that needs none gets no status, and one not begun has none yet.
+    raw.spec["TaskTemplate"]["ForceUpdate"] = 1
     stage.put("app", raw.spec)
     stage.eventually(lambda: is_settled(stage))
 
 
 def is_settled(stage: Stage) -> bool:
     status = stage.engine.raw_service(f"{stage.stack}_app").service.update_status
-    done = status is None or status.state == "completed"
-    return done and stage.is_converged()
+    return status is not None and status.state == "completed" and stage.is_converged()
 
 
 def unhealthy(spec: Spec) -> None:
