@@ -83,6 +83,8 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
             answer.append(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
         except OSError as error:
             answer.append(error)
+        except UnicodeError:
+            answer.append(OSError(f"{host!r} is not a host's name"))
 
     worker = threading.Thread(target=look_up, name=f"resolve {host}", daemon=True)
     worker.start()

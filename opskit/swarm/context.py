@@ -117,11 +117,16 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
 
 
 def _checked(context: Context) -> Context:
-    if context.scheme not in _SCHEMES:
+    try:
+        # Also the port is checked only when it is asked for.
+        is_known = context.scheme in _SCHEMES and urlsplit(context.host).port != 0
+    except ValueError:
+        is_known = False
+    if not is_known:
         raise ContextError(
             f"the Docker host {context.host!r} of server {context.server!r} has an address "
             "opskit cannot reach.",
-            remedy="Use ssh://, unix:// or tcp://.",
+            remedy="Use ssh://HOST, ssh://USER@HOST:PORT, unix://PATH or tcp://HOST:PORT.",
         )
     return context
 

@@ -52,6 +52,15 @@ def test_an_address_opskit_cannot_reach_is_refused(environ: dict[str, str]) -> N
         find_context("weird", environ)
 
 
+@pytest.mark.parametrize("host", ["ssh://coop:port", "tcp://[::1", "tcp://host:99999"])
+def test_a_mistyped_address_is_refused_like_one_that_cannot_be_reached(
+    tmp_path: Path, host: str
+) -> None:
+    write_contexts(tmp_path, {"mistyped": host})
+    with pytest.raises(ContextError, match=r"of server 'mistyped' .* Use ssh://HOST"):
+        find_context("mistyped", {"DOCKER_CONFIG": str(tmp_path)})
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"Name": 3}'])
 def test_a_damaged_context_is_an_error_naming_its_file(
     environ: dict[str, str], tmp_path: Path, content: str
