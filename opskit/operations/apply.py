@@ -185,7 +185,7 @@ class Runner:
     ) -> list[Outcome]:
         waiting = [(n, unit) for n, unit in enumerate(self.data.units) if n not in leave]
         running: dict[Future[Outcome], int] = {}
-        outcomes: list[Outcome] = []
+        outcomes: dict[int, Outcome] = {}
         stopped = False
         with ThreadPoolExecutor(self.max_parallel, "opskit-apply") as threads:
             try:
@@ -197,22 +197,25 @@ class Runner:
                         break
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
+                        outcome = outcomes[running[future]] = future.result()
                         del running[future]
-                        outcome = future.result()
-                        outcomes.append(outcome)
                         failed = outcome.status not in ("done", "rolled-back")
                         undone = work != self._backward and outcome.status == "rolled-back"
                         stopped = stopped or ((failed or undone) and not self.keep_going)
             except KeyboardInterrupt:
                 self.stop.set()
-                outcomes += [future.result() for future in running]
-        outcomes += [Outcome(unit=number, status="skipped") for number, _ in waiting]
-        return outcomes
+                outcomes |= {number: future.result() for future, number in running.items()}
+        return [
+            outcomes.get(n) or Outcome(unit=n, status="skipped")
+            for n in range(len(self.data.units))
+            if n not in leave
+        ]
 
     def _finish(self, outcomes: list[Outcome]) -> str:
         self.outcomes = sorted(outcomes, key=lambda outcome: outcome.unit)
         kinds = {outcome.status for outcome in outcomes}
-        if "interrupted" in kinds:
+        # Told to stop, a run may have ended what it worked on and left out what it had not begun.
+        if "interrupted" in kinds or (self.stop.is_set() and "skipped" in kinds):
             status = "interrupted"
         elif "failed" in kinds:
             status = "failed"
