@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.model import Declared, DeclaredApp
+from opskit.decoding import ready
 from opskit.errors import InputError
 from opskit.swarm.observe import Observation
 
@@ -117,7 +118,7 @@ def load_facts(path: Path) -> Facts:
     """
     try:
         content = gzip.decompress(path.read_bytes())
-        version = msgspec.json.decode(content, type=_Envelope).opskit_snapshot
+        version = msgspec.json.decode(content, type=ready(_Envelope)).opskit_snapshot
     except (gzip.BadGzipFile, zlib.error, EOFError, msgspec.MsgspecError) as error:
         raise InputError(
             f"this is not a whole opskit snapshot ({error}).", path=path, remedy=_SAVE_AGAIN
@@ -133,7 +134,7 @@ def load_facts(path: Path) -> Facts:
             remedy="Use the opskit that wrote it, or save a new one.",
         )
     try:
-        saved = msgspec.json.decode(content, type=_Saved)
+        saved = msgspec.json.decode(content, type=ready(_Saved))
     except msgspec.MsgspecError as error:
         raise InputError(
             f"this snapshot is damaged ({error}).", path=path, remedy=_SAVE_AGAIN

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from opskit.decoding import ready
 from opskit.errors import InputError
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -73,7 +74,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", path=path) from error
     try:
-        return msgspec.toml.decode(content, type=Settings)
+        return msgspec.toml.decode(content, type=ready(Settings))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(
             f"{error}.", path=path, remedy=f"Known keys: {', '.join(Settings.__struct_fields__)}."

@@ -11,6 +11,7 @@ import msgspec
 
 from opskit.abra.files import exists, read_bytes
 from opskit.abra.revision import tag_names
+from opskit.decoding import ready
 from opskit.errors import InputError
 
 _RELEASE = re.compile(r"v?(?P<recipe>[0-9]+(?:\.[0-9]+){0,2})(?:\+(?P<app>.+))?")
@@ -69,7 +70,7 @@ def _catalogue(root: Path) -> dict[str, frozenset[str]]:
 
 @lru_cache(maxsize=4)
 def _parsed(content: bytes) -> dict[str, frozenset[str]]:
-    found = msgspec.json.decode(content, type=dict[str, _Listed])
+    found = msgspec.json.decode(content, type=ready(dict[str, _Listed]))
     return {
         name: frozenset(version for one in listed.versions or () for version in one)
         for name, listed in found.items()

@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from opskit.decoding import ready
 from opskit.errors import InputError, JournalError, OpskitError, StalePlanError, StepError
 from opskit.operations import lock
 from opskit.operations.journal import Journal
@@ -389,7 +390,7 @@ def load_plan(content: bytes) -> PlanData:
         A different opskit wrote it.
     """
     try:
-        return msgspec.json.decode(content, type=PlanData)
+        return msgspec.json.decode(content, type=ready(PlanData))
     except msgspec.MsgspecError as error:
         raise InputError(
             f"this run's plan was written by another opskit ({error}).",

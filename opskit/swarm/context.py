@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from opskit.decoding import ready
 from opskit.errors import ContextError
 
 DEFAULT_SERVER = "default"
@@ -93,7 +94,7 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
     store = docker_config_dir(environ) / "contexts"
     path = store / "meta" / digest / "meta.json"
     try:
-        meta = msgspec.json.decode(path.read_bytes(), type=_Meta)
+        meta = msgspec.json.decode(path.read_bytes(), type=ready(_Meta))
     except FileNotFoundError:
         raise ContextError(
             f"no Docker context named {name!r} in {store.parent}.",

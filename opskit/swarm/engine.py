@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from opskit.decoding import ready
 from opskit.errors import RefusedError
 from opskit.swarm import model
 from opskit.swarm.context import Context
@@ -283,7 +284,7 @@ def _filters(key: str, value: str) -> str:
 
 def _decoded(body: bytes, kind: type[_T], server: str) -> _T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body, type=ready(kind))
     except msgspec.MsgspecError as error:
         raise RefusedError(
             f"its reply is not what a Docker Engine sends ({error}). "

@@ -11,6 +11,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import field
 
+from opskit.decoding import ready
 from opskit.demo.engine.objects import Json
 from opskit.demo.engine.refusal import Refusal
 
@@ -163,7 +164,7 @@ _RESTART_DEFAULTS = _RESTART | {"Delay": 5_000_000_000}
 
 def shape_of(spec: msgspec.Raw) -> ServiceShape:
     """Read the parts of a stored spec that decide what happens."""
-    return msgspec.json.decode(spec, type=ServiceShape)
+    return msgspec.json.decode(spec, type=ready(ServiceShape))
 
 
 def completed(spec: Json) -> Json:
@@ -214,7 +215,7 @@ def task_spec(spec: msgspec.Raw) -> msgspec.Raw:
 def converted(spec: Json) -> ServiceShape:
     """Read a client's spec, or refuse values of a wrong type."""
     try:
-        return msgspec.convert(_without_nulls(spec), ServiceShape)
+        return msgspec.convert(_without_nulls(spec), ready(ServiceShape))
     except msgspec.ValidationError as error:
         raise Refusal(400, f"json: cannot unmarshal: {error}") from None
 

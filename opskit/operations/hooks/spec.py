@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from opskit.decoding import ready
 from opskit.errors import InputError
 
 Kind = Literal["postgres", "mariadb", "redis", "command"]
@@ -58,7 +59,8 @@ def parse_hook(text: str) -> HookSpec:
     if len(users) != len(words) or len(users) > 1:
         raise _wrong(text)
     try:
-        return msgspec.convert({"kind": kind, "service": service, "user": "".join(users)}, HookSpec)
+        said = {"kind": kind, "service": service, "user": "".join(users)}
+        return msgspec.convert(said, ready(HookSpec))
     except msgspec.ValidationError as error:
         raise _wrong(text) from error
 

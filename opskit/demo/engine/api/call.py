@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from opskit.decoding import ready
 from opskit.demo.engine.execs import Exec, ExecTable
 from opskit.demo.engine.refusal import Refusal
 from opskit.demo.engine.state import Swarm
@@ -51,7 +52,7 @@ class Call:
         if not self.body:
             raise Refusal(400, "got EOF while reading request body")
         try:
-            return msgspec.json.decode(self.body, type=kind)
+            return msgspec.json.decode(self.body, type=ready(kind))
         except msgspec.ValidationError as error:
             raise Refusal(400, f"json: cannot unmarshal: {error}") from None
         except msgspec.DecodeError as error:
