@@ -62,5 +62,6 @@ def check_name(name: str) -> None:
         raise InputError(
             f"the secret name {name} would have {len(name)} characters, and Swarm allows "
             f"{NAME_LIMIT}.",
-            remedy="Choose a shorter version with --version, or give the app a shorter STACK_NAME.",
+            remedy="Give the app a shorter STACK_NAME, or insert a value at a shorter version: "
+            "opskit secret insert APP SECRET VERSION",
         )
