@@ -271,13 +271,23 @@ def make_options(
 
     policy = None
     if command:
-        policy = Policy(generator="command", command=tuple(shlex.split(command)))
+        policy = Policy(generator="command", command=_words(command))
     elif generator or length or charset:
         kind = generator.value if generator else "characters"
         policy = Policy(generator=kind, length=length, charset=charset)
     if deploy:
         others["deploy"] = deploy.value
     return Options(policy=policy, **others)
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise InputError(
+            f"--command {command!r} cannot be understood ({error}).",
+            remedy="Close its quotes, as in a shell.",
+        ) from None
 
 
 def _choose(secrets: list[str] | None, all_: bool) -> None:

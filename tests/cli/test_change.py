@@ -121,3 +121,9 @@ def test_what_cannot_be_done_is_said(
 ) -> None:
     assert run(arguments) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_command_whose_quotes_stay_open_is_refused(root: Path, capsys: Capture) -> None:
+    arguments = ["secret", "generate", "git.coop.example", "--all", "--command", "printf 'x"]
+    assert run(arguments) == 2
+    assert "Close its quotes" in capsys.readouterr().err
