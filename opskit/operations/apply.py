@@ -17,9 +17,8 @@ from typing import Literal
 
 import msgspec
 
-from opskit.decoding import ready
-from opskit.errors import InputError, JournalError, OpskitError, StalePlanError, StepError
-from opskit.operations import lock
+from opskit.errors import JournalError, OpskitError, StalePlanError, StepError
+from opskit.operations import again, lock
 from opskit.operations.journal import Journal
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.precheck import what_changed
@@ -137,7 +136,8 @@ class Runner:
         """Carry on where the run stopped, and give its status.
 
         A unit that had begun to be undone is undone to the end: going forward again from the
-        middle of a way back would leave it neither here nor there.
+        middle of a way back would leave it neither here nor there. One that a later change went
+        past meanwhile is left alone: either way would take that change back.
         """
         self._reopen()
         return self._finish(self._each_unit(self._onward))
@@ -236,9 +236,16 @@ class Runner:
     # -- one unit -------------------------------------------------------------------------
 
     def _onward(self, number: int, unit: Unit) -> Outcome:
-        if self.journal.was_undone(self.run, number):
-            return self._backward(number, unit)
-        return self._forward(number, unit)
+        begun = self.journal.begun(self.run, number)
+        undoing = self.journal.was_undone(self.run, number)
+        phase, steps = ("undo", begun) if undoing else ("do", frozenset(range(len(unit.steps))))
+        left = {n for n in steps if not self.journal.is_done(self.run, number, n, phase)}
+        # Only taking or releasing the lock overwrites nothing.
+        if begun and left - {0, len(unit.steps) - 1}:
+            why = again.take_up(self._site(unit), unit, begun)
+            if why:
+                return Outcome(unit=number, status="failed", error=why)
+        return self._backward(number, unit) if undoing else self._forward(number, unit)
 
     def _forward(self, number: int, unit: Unit) -> Outcome:
         site = self._site(unit)
@@ -284,11 +291,10 @@ class Runner:
         return Outcome(unit=number, status="rolled-back")
 
     def _hindrance(self, number: int, unit: Unit) -> str:
-        """Say what makes undoing a unit impossible, before anything of it is undone."""
-        site = self._site(unit)
-        begun = self.journal.begun(self.run, number)
-        steps = (step for n, step in enumerate(unit.steps) if n in begun)
-        return next((why for step in steps if (why := step.hindrance(site))), "")
+        try:
+            return again.hindrance(self._site(unit), unit, self.journal.begun(self.run, number))
+        except OpskitError as error:
+            return redact(str(error))
 
     def _step(
         self, site: Site, number: int, step_number: int, unit: Unit, step: Step, phase: Phase
@@ -379,20 +385,3 @@ def _unexpected(error: Exception, action: str) -> str:
         f"{action} met a fault in opskit or a library ({type(error).__name__} in {where}: "
         f"{error}). Please report it."
     )
-
-
-def load_plan(content: bytes) -> PlanData:
-    """Read a plan back from the journal.
-
-    Raises
-    ------
-    InputError
-        A different opskit wrote it.
-    """
-    try:
-        return msgspec.json.decode(content, type=ready(PlanData))
-    except msgspec.MsgspecError as error:
-        raise InputError(
-            f"this run's plan was written by another opskit ({error}).",
-            remedy="Finish the run with the version that began it (opskit journal shows which).",
-        ) from error

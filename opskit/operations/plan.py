@@ -8,6 +8,8 @@ from typing import TypeGuard
 
 import msgspec
 
+from opskit.decoding import ready
+from opskit.errors import InputError
 from opskit.operations.steps import AnyStep, CreateSecret
 from opskit.views.frame import About, Columns, View
 
@@ -106,3 +108,20 @@ def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
 
 def _action(step: AnyStep) -> str:
     return str(step.__struct_config__.tag)
+
+
+def load_plan(content: bytes) -> PlanData:
+    """Read a plan back from the journal.
+
+    Raises
+    ------
+    InputError
+        A different opskit wrote it.
+    """
+    try:
+        return msgspec.json.decode(content, type=ready(PlanData))
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"this run's plan was written by another opskit ({error}).",
+            remedy="Finish the run with the version that began it (opskit journal shows which).",
+        ) from error

@@ -13,9 +13,9 @@ from typing import Any, Self
 import msgspec
 
 from opskit.errors import InputError, OpskitError
-from opskit.operations.apply import Progressed, Runner, load_plan
+from opskit.operations.apply import Progressed, Runner
 from opskit.operations.journal import Journal, new_run_id
-from opskit.operations.plan import PlanData, Unit, changes_view, steps_view
+from opskit.operations.plan import PlanData, Unit, changes_view, load_plan, steps_view
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret

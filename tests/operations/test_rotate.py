@@ -255,7 +255,7 @@ def test_a_name_that_would_be_too_long_is_refused_when_planning(stage: Stage) ->
 
 
 def test_a_plan_reads_back_from_json(stage: Stage) -> None:
-    from opskit.operations.apply import load_plan
+    from opskit.operations.plan import load_plan
 
     stage.set_up()
     plan = fleet().plan_rotate([TOKEN], Options(stable=1, policy=Policy(generator="words")))

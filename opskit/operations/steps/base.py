@@ -122,3 +122,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
         newer ones.
         """
         return ""
+
+    def overtaken(self, site: Site) -> str:
+        """Say which later change went past this step; going on would take that one back.
+
+        Asked before a run that stopped goes on in either direction.
+        """
+        return ""

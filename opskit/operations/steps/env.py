@@ -12,7 +12,7 @@ from opskit.abra.edit import empty_value, set_value, unset_value
 from opskit.abra.env import parse_env
 from opskit.errors import StalePlanError
 from opskit.operations.envfile import commit_env, replace_env
-from opskit.operations.steps.base import Detail, Site, Step
+from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +49,14 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
     def undo(self, site: Site) -> Detail:
         """Put the old versions back, leaving what others changed meanwhile as it is."""
         path = Path(self.path)
-        content = path.read_bytes()
+        content = read_env(path)
         found = digest(content)
         if found == self.before:
             return {"written": False}
+        passed = [one for one, _ in self._passed(content)]
         for declaration in self.declarations:
+            if declaration in passed:
+                continue
             match declaration.old:
                 case None:
                     content = unset_value(content, declaration.key, declaration.new, path)
@@ -61,20 +64,23 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
                     content = empty_value(content, declaration.key, path)
                 case old:
                     content = set_value(content, declaration.key, old, path)
-        replace_env(path, expected_sha256=found, content=content)
+        if digest(content) != found:
+            replace_env(path, expected_sha256=found, content=content)
+        if passed:
+            raise CannotUndoError(f"{self.overtaken(site)} That line was left as it is.")
         return {"written": True, "identical": digest(content) == self.before}
 
-    def hindrance(self, site: Site) -> str:
+    def overtaken(self, site: Site) -> str:
         """Say so when a later change declared yet another version."""
-        values = parse_env(Path(self.path).read_bytes(), Path(self.path)).values
-        for one in self.declarations:
-            now = values.get(one.key) or ""
-            if now not in (one.new, one.old or ""):
-                return (
-                    f"{self.path} declares {one.key}={now} by now, not {one.new}. "
-                    "Roll back the later run first, or rotate to a new version."
-                )
+        for one, now in self._passed(read_env(Path(self.path))):
+            return f"{self.path} declares {one.key}={now} by now, not {one.new}."
         return ""
+
+    def _passed(self, content: bytes) -> list[tuple[Declaration, str]]:
+        """Find what declares neither its old nor its new version, and which one it does."""
+        values = parse_env(content, Path(self.path)).values
+        found = [(one, values.get(one.key) or "") for one in self.declarations]
+        return [(one, now) for one, now in found if now not in (one.new, one.old or "")]
 
 
 class CommitEnv(Step, frozen=True, kw_only=True, tag="commit-env"):
@@ -131,7 +137,7 @@ def replaced(path: Path, before: str, after: str, change: Callable[[bytes], byte
     StalePlanError
         It has neither.
     """
-    content = path.read_bytes()
+    content = read_env(path)
     found = digest(content)
     if found == after:
         return {"written": False}
@@ -143,6 +149,22 @@ def replaced(path: Path, before: str, after: str, change: Callable[[bytes], byte
     return {"written": True}
 
 
+def read_env(path: Path) -> bytes:
+    """Read a file that a plan changes.
+
+    Raises
+    ------
+    StalePlanError
+        It is gone, or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StalePlanError(
+            f"{path} cannot be read ({error.strerror}). Put it back, then go on."
+        ) from error
+
+
 def read_unchanged(path: Path, expected: str) -> bytes:
     """Read a file to plan its change, as the snapshot saw it.
 
@@ -151,7 +173,7 @@ def read_unchanged(path: Path, expected: str) -> bytes:
     StalePlanError
         Its digest is not the `expected` one.
     """
-    content = path.read_bytes()
+    content = read_env(path)
     if digest(content) != expected:
         raise StalePlanError(
             f"{path} was changed while the plan was made, and nothing was changed by it. Plan "

@@ -9,7 +9,7 @@ from opskit.abra.edit import set_name
 from opskit.abra.env import parse_env
 from opskit.operations.envfile import replace_env
 from opskit.operations.steps.base import Detail, Site, Step
-from opskit.operations.steps.env import digest, read_unchanged, replaced
+from opskit.operations.steps.env import digest, read_env, read_unchanged, replaced
 
 
 class Pin(Step, frozen=True, kw_only=True, tag="pin"):
@@ -43,7 +43,7 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
 
     def undo(self, site: Site) -> Detail:
         """Put the old version back, leaving what others changed meanwhile as it is."""
-        content = Path(self.path).read_bytes()
+        content = read_env(Path(self.path))
         if parse_env(content, Path(self.path)).values.get(self.key) == self.old:
             return {"written": False}
         path = Path(self.path)
@@ -51,9 +51,9 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
         replace_env(path, expected_sha256=digest(content), content=changed)
         return {"written": True}
 
-    def hindrance(self, site: Site) -> str:
+    def overtaken(self, site: Site) -> str:
         """Say so when a later change pinned yet another version."""
-        now = parse_env(Path(self.path).read_bytes(), Path(self.path)).values.get(self.key, "")
+        now = parse_env(read_env(Path(self.path)), Path(self.path)).values.get(self.key, "")
         if now in (self.old, self.new):
             return ""
         return f"{self.path} has {self.key}={now} by now, not {self.new}."

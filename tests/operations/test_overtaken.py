@@ -1,0 +1,123 @@
+"""A run that stopped, and what others did before it is taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from opskit.errors import StepError
+from opskit.operations import lock
+from opskit.operations.apply import Progressed
+from opskit.operations.steps import Probe
+from tests.operations.killing import apply_in_a_process
+from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+
+TOKEN = (SERVER, APP, "token")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
+def stage(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    embedded_host: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stage]:
+    host = embedded_host
+    if request.param == "dockerd":
+        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
+        host = fleet.host("srv1")
+    for made in staged(tmp_path, host, monkeypatch):
+        made.set_up()
+        yield made
+
+
+@pytest.mark.parametrize("how", ["resume", "rollback"])
+@pytest.mark.parametrize("moment", [26, 32, 36])
+def test_a_run_that_a_later_one_went_past_is_left_alone(
+    stage: Stage, moment: int, how: str
+) -> None:
+    fleet = opskit.Fleet.from_abra()
+    assert apply_in_a_process(stage.env, "rotate", moment)
+    lock.break_lock(stage.engine, stage.stack)
+    assert fleet.plan_rotate([TOKEN], QUICK).apply().status == "done"
+    before = stage.state()
+    if how == "resume":
+        ended = fleet.resume()
+        assert ended.status == "failed"
+        (said,) = ended.errors
+    else:
+        with pytest.raises(StepError, match="nothing was changed") as refused:
+            fleet.rollback()
+        said = str(refused.value)
+
+    assert "declares SECRET_TOKEN_VERSION=v3 by now, not v2" in said
+    assert "opskit give-up" in said
+    assert stage.state() == before
+
+
+def test_what_only_had_its_lock_left_to_release_is_done(stage: Stage) -> None:
+    fleet = opskit.Fleet.from_abra()
+    assert apply_in_a_process(stage.env, "rotate", 40)
+    lock.break_lock(stage.engine, stage.stack)
+    assert fleet.plan_rotate([TOKEN], QUICK).apply().status == "done"
+    before = stage.state()
+
+    assert fleet.resume().status == "done"
+    assert stage.state() == before
+
+
+def test_a_run_is_taken_up_under_its_lock(stage: Stage) -> None:
+    assert apply_in_a_process(stage.env, "rotate", 26)
+    lock.break_lock(stage.engine, stage.stack)
+    locks: list[str] = []
+
+    def watch(_: Progressed) -> None:
+        locks.extend(one.run for one in lock.locks_among(SERVER, stage.engine.configs()))
+
+    ended = opskit.Fleet.from_abra().resume(on_progress=watch)
+    assert ended.status == "done", ended.errors
+    assert ended.id in locks
+
+
+def test_a_run_is_not_taken_up_while_another_works_on_the_stack(stage: Stage) -> None:
+    assert apply_in_a_process(stage.env, "rotate", 26)
+    lock.break_lock(stage.engine, stage.stack)
+    lock.take(stage.engine, stage.stack, run="another", owner="kim", host="laptop")
+    before = stage.state()
+    ended = opskit.Fleet.from_abra().resume()
+
+    assert ended.status == "failed"
+    assert "locked by kim@laptop with run another" in ended.errors[0]
+    assert stage.state() == before
+
+
+def test_a_version_declared_by_hand_meanwhile_stays(stage: Stage) -> None:
+    def edit(step: Progressed) -> None:
+        if (step.action, step.status) == ("verify", "running"):
+            text = stage.env_file.read_bytes().replace(b"TOKEN_VERSION='v2'", b"TOKEN_VERSION='v7'")
+            stage.env_file.write_bytes(text)
+
+    probe = Probe(kind="command", target=("false",))
+    plan = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, probe=probe, timeout=8))
+    run = plan.apply(on_progress=edit)
+
+    assert run.status == "failed"
+    assert "declares SECRET_TOKEN_VERSION=v7 by now, not v2. That line was left" in run.errors[0]
+    assert b"TOKEN_VERSION='v7'" in stage.state()["env"]
+    assert stage.state()["secrets"] == [f"{stage.stack}_key_v1", f"{stage.stack}_token_v1"]
+
+
+def test_a_file_that_is_gone_is_named(stage: Stage) -> None:
+    fleet = opskit.Fleet.from_abra()
+    run = fleet.plan_rotate([TOKEN], QUICK).apply()
+    moved = stage.env_file.rename(stage.root / "moved")
+    with pytest.raises(StepError, match=r"nothing was changed: .*\.env cannot be read"):
+        fleet.rollback(run.id)
+    moved.rename(stage.env_file)
+    assert fleet.rollback(run.id).status == "rolled-back"
