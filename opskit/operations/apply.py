@@ -102,6 +102,7 @@ class Runner:
     on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None
     stop: threading.Event = field(default_factory=threading.Event)
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    again: bool = field(default=False, init=False)
 
     def start(self) -> str:
         """Check that the world is as the plan saw it, open the run, and carry it out.
@@ -171,6 +172,7 @@ class Runner:
         return self._finish(outcomes)
 
     def _reopen(self) -> None:
+        self.again = True
         self.journal.reopen(
             self.run,
             actor=getpass.getuser(),
@@ -336,6 +338,7 @@ class Runner:
             tell(replace(shown, status=status, seconds=seconds, error=error))
 
         try:
+            site.came_of_it = self.journal.came_of(self.run, number, step_number)
             detail = step.do(site) if phase == "do" else step.undo(site)
         except OpskitError as error:
             ended("failed", {}, redact(str(error)))
@@ -359,6 +362,7 @@ class Runner:
             values=dict(self.values),
             store=self.store,
             stop=self.stop,
+            again=self.again,
         )
         renewed = time.monotonic()
 

@@ -233,6 +233,14 @@ class Journal:
         """Tell whether a step needs not be taken again."""
         return self._step_status(run, unit, step, phase) in ("done", "skipped")
 
+    def came_of(self, run: str, unit: int, step: int) -> Mapping[str, Scalar]:
+        """Give what doing a step reported; nothing when it did not end."""
+        rows = self._database.read(
+            "SELECT result FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = 'do'",
+            (run, unit, step),
+        )
+        return msgspec.json.decode(rows[0][0], type=dict[str, Scalar]) if rows else {}
+
     # -- what people say ------------------------------------------------------------------
 
     def note(self, run: str, text: str, identity: str) -> None:

@@ -52,6 +52,10 @@ class Site:
         Seconds to find out what became of a write whose answer was lost.
     stop
         Set when the run is to end at the next opportunity.
+    again
+        Whether an earlier process may have taken the step before.
+    came_of_it
+        What doing the step that is being undone had reported.
     """
 
     engine: Engine
@@ -64,6 +68,8 @@ class Site:
     settle: float = 60.0
     stop: Event = field(default_factory=Event)
     keep_lock: Callable[[], None] = lambda: None
+    again: bool = False
+    came_of_it: Detail = field(default_factory=dict[str, str | int | float | bool | None])
 
     def check_stop(self) -> None:
         """Raise when the run was told to stop."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
 from opskit.secrets.generate import Policy, generate
+from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 
 NEXT, PREVIOUS = ".next", ".previous"
@@ -39,15 +40,13 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
     def do(self, site: Site) -> Detail:
         """Store it, or take up what a crashed process had stored."""
         store = site.password_store()
-        if self.swarm_name not in site.values and store.exists(self.path + NEXT):
+        # Only a run that is taken up again: what another run left there is not this one's.
+        if site.again and self.swarm_name not in site.values and store.exists(self.path + NEXT):
             site.values[self.swarm_name] = store.read(self.path + NEXT)
             return {"found": True}
         if self.swarm_name not in site.values and self.policy is not None:
             site.values[self.swarm_name] = generate(self.policy)
         if self.swarm_name in site.values:
-            # What an earlier run kept must not be mistaken for what this one replaces.
-            if store.exists(self.path + PREVIOUS):
-                store.remove(self.path + PREVIOUS)
             store.store(self.path + NEXT, site.values[self.swarm_name])
         return {"found": False}
 
@@ -81,30 +80,42 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
         store = site.password_store()
         if not store.exists(self.path + NEXT):
             return {"found": True}
-        new = store.read(self.path + NEXT)
+        new, replaced = store.read(self.path + NEXT), store.exists(self.path)
+        if not replaced:
+            # What an earlier run kept must not be mistaken for what this one replaces.
+            self._forget(store)
         # After a crash half-way the entry may hold the new value already; the old one is then
         # safe in .previous and must not be overwritten.
-        if store.exists(self.path) and (old := store.read(self.path)) != new:
+        elif (old := store.read(self.path)) != new or not site.again:
             store.store(self.path + PREVIOUS, old)
         store.store(self.path, new)
         store.remove(self.path + NEXT)
-        return {"found": False}
+        return {"found": False, "replaced": replaced}
 
     def undo(self, site: Site) -> Detail:
         """Put the previous value back."""
         store = site.password_store()
+        there = store.read(self.path) if store.exists(self.path) else None
+        if store.exists(self.path + NEXT) and there != store.read(self.path + NEXT):
+            if store.exists(self.path + PREVIOUS) and store.read(self.path + PREVIOUS) == there:
+                self._forget(store)
+            return {"restored": False}
         if store.exists(self.path + PREVIOUS):
             store.store(self.path, store.read(self.path + PREVIOUS))
-            store.remove(self.path + PREVIOUS)
-            return {"restored": True}
-        staged = store.exists(self.path + NEXT)
-        if staged and not (
-            store.exists(self.path) and store.read(self.path) == store.read(self.path + NEXT)
-        ):
-            return {"restored": False}
-        if store.exists(self.path):
+            self._forget(store)
+        elif site.came_of_it.get("replaced"):
+            raise CannotUndoError(
+                f"{self.path} in the password store is still the newer value: the one before was "
+                "kept for the last change only. If the store is a git checkout, its history has "
+                "it: pass git log."
+            )
+        elif there is not None:
             store.remove(self.path)
         return {"restored": True}
+
+    def _forget(self, store: PassStore) -> None:
+        if store.exists(self.path + PREVIOUS):
+            store.remove(self.path + PREVIOUS)
 
 
 class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
