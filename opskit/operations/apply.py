@@ -22,7 +22,15 @@ from opskit.operations import again, lock
 from opskit.operations.journal import Journal
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.precheck import what_changed
-from opskit.operations.steps import CannotUndoError, InterruptedStepError, Site, Step, TakeLock
+from opskit.operations.steps import (
+    CannotUndoError,
+    Deploy,
+    InterruptedStepError,
+    Site,
+    Step,
+    SwitchService,
+    TakeLock,
+)
 from opskit.operations.steps.base import TRANSIENT, Detail
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
@@ -363,6 +371,7 @@ class Runner:
             store=self.store,
             stop=self.stop,
             again=self.again,
+            switches=any(isinstance(step, SwitchService | Deploy) for step in unit.steps),
         )
         renewed = time.monotonic()
 

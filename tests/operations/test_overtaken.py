@@ -121,3 +121,49 @@ def test_a_file_that_is_gone_is_named(stage: Stage) -> None:
         fleet.rollback(run.id)
     moved.rename(stage.env_file)
     assert fleet.rollback(run.id).status == "rolled-back"
+
+
+def is_refused_whole(stage: Stage, run: str, why: str) -> None:
+    before = stage.state()
+    fleet = opskit.Fleet.from_abra()
+    with pytest.raises(StepError, match=f"nothing was changed: .*{why}"):
+        fleet.rollback(run)
+    assert stage.state() == before
+    assert fleet.journal().iloc[-1]["status"] == "done"
+
+
+def test_a_generated_secret_that_services_use_by_now_stays(stage: Stage) -> None:
+    fleet = opskit.Fleet.from_abra()
+    take_down(stage, "app", "worker")
+    fleet.plan_remove([TOKEN]).apply().raise_for_status()
+    run = fleet.plan_generate(APP, None, QUICK).apply().raise_for_status()
+    stage.deploy("app", ["token"])
+    stage.eventually(stage.is_converged)
+    is_refused_whole(stage, run.id, f"token_v1 is used by {stage.stack}_app")
+
+
+def test_services_deployed_anew_are_not_switched_back(stage: Stage) -> None:
+    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK).apply()
+    spec = stage.engine.raw_service(f"{stage.stack}_worker").spec
+    take_down(stage, "worker")
+    stage.post("/services/create", spec)
+    stage.eventually(stage.is_converged)
+    is_refused_whole(stage, run.id, "worker on one.example was removed and deployed anew")
+
+
+@pytest.mark.parametrize("moment", [26, 32])
+def test_what_stopped_goes_back_though_its_services_were_removed(stage: Stage, moment: int) -> None:
+    before = stage.state()
+    assert apply_in_a_process(stage.env, "rotate", moment)
+    take_down(stage, "app", "worker")
+    ended = opskit.Fleet.from_abra().rollback()
+
+    assert ended.status == "rolled-back", ended.errors
+    assert stage.state() == before | {"uses": {}}
+
+
+def take_down(stage: Stage, *services: str) -> None:
+    for name in services:
+        service = stage.engine.raw_service(f"{stage.stack}_{name}").service.id
+        stage.engine.remove_service(service)
+        stage.eventually(lambda ident=service: not stage.engine.containers(ident))

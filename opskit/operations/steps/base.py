@@ -54,6 +54,8 @@ class Site:
         Set when the run is to end at the next opportunity.
     again
         Whether an earlier process may have taken the step before.
+    switches
+        Whether the unit takes services from one version to another, and back when undone.
     came_of_it
         What doing the step that is being undone had reported.
     """
@@ -69,6 +71,7 @@ class Site:
     stop: Event = field(default_factory=Event)
     keep_lock: Callable[[], None] = lambda: None
     again: bool = False
+    switches: bool = True
     came_of_it: Detail = field(default_factory=dict[str, str | int | float | bool | None])
 
     def check_stop(self) -> None:

@@ -95,6 +95,21 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
         _remove(site, there.id, self.swarm_name)
         return {"removed": True}
 
+    def hindrance(self, site: Site) -> str:
+        """Say so when services use it that the run does not take back to another version."""
+        if site.switches or self.keep_failed:
+            return ""
+        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        if there is None or not made_by(there, site.run):
+            return ""
+        users = site.patiently(lambda: uses(site.engine.services(), [])).needed_by(there.id)
+        if not users:
+            return ""
+        return (
+            f"{self.swarm_name} is used by {', '.join(users)} on {site.engine.server} by now. "
+            "Undeploy the app first, or rotate to a new version."
+        )
+
     def _label_failed(self, site: Site, there: model.StoredObject) -> None:
         labels = there.spec.labels or {}
         if is_failed(there):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from opskit.errors import StaleIndexError, StalePlanError, StepError
+from opskit.errors import NotFoundError, StaleIndexError, StalePlanError, StepError
 from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
 from opskit.operations.steps.secrets import stored
 from opskit.swarm.engine import RawSpec
@@ -57,10 +57,21 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
             new = site.patiently(lambda name=swap.to_name: stored(site.engine, name))
             if new is not None:
                 targets[new.id] = (swap.from_id, swap.from_name)
-        return self._replace(site, targets, expected=None)
+        try:
+            return self._replace(site, targets, expected=None)
+        except NotFoundError:
+            return {"gone": True}
 
     def hindrance(self, site: Site) -> str:
-        """Say so when a version to return to is gone."""
+        """Say so when a version to return to is gone, or the service was deployed anew."""
+        now = next(
+            (s for s in site.patiently(site.engine.services) if s.spec.name == self.service), None
+        )
+        if now is not None and now.id != self.service_id:
+            return (
+                f"{self.service} on {site.engine.server} was removed and deployed anew since. "
+                "Rotate to a new version instead."
+            )
         for swap in self.swaps:
             old = site.patiently(lambda name=swap.from_name: stored(site.engine, name))
             if old is None or old.id != swap.from_id:

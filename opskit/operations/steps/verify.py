@@ -105,9 +105,16 @@ def _converge(
 
     def look() -> Iterable[tuple[str, Seen]]:
         for one in watched:
+            if not forward and is_gone(site, one.service_id):
+                continue
             yield one.service, _look(site, one, [new[name] for name in one.new], forward=forward)
 
     converge(site, look, until=until, stable=stable)
+
+
+def is_gone(site: Site, service_id: str) -> bool:
+    """Tell whether a service was removed: then it has no version to come back to."""
+    return all(service.id != service_id for service in site.engine.services())
 
 
 def converge(
