@@ -71,6 +71,7 @@ class Planner:
                 alone=counted[target.app.server, target.app.name] == 1,
             )
             grouped[target.app.server, target.app.stack].append(renewal)
+        _refuse_shared_stacks(grouped)
         return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
 
     def generate(self, app: str, secrets: list[str] | None = None) -> PlanData:
@@ -145,6 +146,7 @@ class Planner:
             )
         if not grouped:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
+        _refuse_shared_stacks(grouped)
         return self._plan("restore", [self.assembler.create(group) for group in grouped.values()])
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
@@ -292,6 +294,17 @@ class Planner:
 def _created(row: SecretRow) -> datetime:
     assert row.stored is not None, "superseded versions exist"
     return row.stored.created_at
+
+
+def _refuse_shared_stacks(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
+    """Refuse what two apps declare as one stack: only one of their ``.env`` files would change."""
+    for (server, stack), renewals in grouped.items():
+        names = list(dict.fromkeys(one.target.app.name for one in renewals))
+        if len(names) > 1:
+            raise InputError(
+                f"{' and '.join(names)} are one stack, {stack}, on {server}.",
+                remedy="Give all but one of them another STACK_NAME.",
+            )
 
 
 def _refuse_missing(target: Target) -> None:

@@ -260,3 +260,11 @@ def test_a_plan_reads_back_from_json(stage: Stage) -> None:
     stage.set_up()
     plan = fleet().plan_rotate([TOKEN], Options(stable=1, policy=Policy(generator="words")))
     assert load_plan(msgspec.json.encode(plan.data)).digest == plan.digest
+
+
+def test_two_apps_of_one_stack_are_not_changed_together(stage: Stage) -> None:
+    stage.set_up()
+    other = stage.env_file.with_name("other.example.env")
+    other.write_bytes(stage.env_file.read_bytes())
+    with pytest.raises(InputError, match=r"shop\.example and other\.example are one stack"):
+        fleet().plan_rotate([TOKEN, (SERVER, "other.example", "key")], QUICK)
