@@ -28,7 +28,7 @@ _BARE_SECRET_KEY = re.compile(r"SECRET_(?P<inner>\w+)")
 _BARE_VERSION = re.compile(r"v[0-9]+")
 _EXPORT = re.compile(
     r"""
-    ^[ \t]* export [ \t]+ (\w+) =
+    ^export [ \t]+ (\w+) =
     (?: "([^"$`\\]*)" | '([^']*)' | ([^\s\#;&|$`\\"'()]*) )
     [ \t]* (?: \r?$ | [;\#] )
     """,
@@ -89,7 +89,11 @@ def compose_files(values: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def exported(script: str) -> dict[str, str]:
-    """Give the plain ``export NAME=value`` lines of an ``abra.sh``, without running it."""
+    """Give the plain ``export NAME=value`` lines of an ``abra.sh``, without running it.
+
+    Only those that begin their line count, as for abra: an indented one stands in a function,
+    which may set ``DOMAIN`` or the like for itself alone.
+    """
     return {m[1]: m[2] or m[3] or m[4] or "" for m in _EXPORT.finditer(script)}
 
 

@@ -167,6 +167,18 @@ def test_config_versions_come_from_abra_sh_without_running_it(root: Path, write:
     assert (config.name, config.version, config.env_key) == ("nginx", "v7", "NGINX_VERSION")
 
 
+def test_what_a_function_of_abra_sh_exports_changes_nothing(root: Path, write: Write) -> None:
+    script = "export NGINX_VERSION=v7\nf() {\n  export NGINX_VERSION=v9\n\texport A=1\n}\n"
+    write("recipes/shop/abra.sh", script)
+    compose = (
+        "services: {app: {configs: [nginx]}}\n"
+        "configs: {nginx: {name: '${STACK_NAME}_nginx_${NGINX_VERSION}${A}', file: n}}"
+    )
+    (config,) = app_of(write, root, "", compose).configs
+
+    assert config.swarm_name.endswith("_nginx_v7")
+
+
 @pytest.mark.parametrize("recipe", ["nowhere", "empty"])
 def test_without_a_usable_recipe_the_secrets_are_guessed_and_the_note_says_so(
     root: Path, write: Write, recipe: str
