@@ -149,6 +149,22 @@ def test_the_pinned_version_runs_with_its_configs_and_the_views_name_it(
     assert list(Path("/tmp").glob("opskit-recipe-*")) == []
 
 
+def test_the_operators_own_environment_reaches_no_compose_file(
+    stage: Stage, recipe: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = ("LANG", "USER", "DOCKER_HOST", "EDITOR")
+    seen = "".join(f"${{{name}}}" for name in foreign)
+    who = "  who: {image: 'local/busybox:1', command: sleep 1000, stop_grace_period: 0s, "
+    recipe.release("1.0.1+3.1", files(OLD, extra=f"{who}environment: ['SEEN={seen}']}}\n"))
+    pin(stage, "1.0.1+3.1")
+    for name in foreign:
+        monkeypatch.setenv(name, "tcp://mine")
+
+    assert deploy().status == "done"
+    spec = specs(stage)[f"{stage.stack}_who"]
+    assert spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["SEEN="]
+
+
 def test_an_upgrade_is_undone_to_the_very_specs_before(stage: Stage, recipe: Releases) -> None:
     assert deploy().status == "done"
     before = specs(stage)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from opskit.abra.conventions import DEFAULT_SERVER
 from opskit.abra.deployment import deployment
 from opskit.errors import MissingToolError, StepError
 from opskit.operations.steps.base import Detail, Site, Step
@@ -67,9 +68,10 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             return self._execute(command, {**os.environ, "ABRA_DIR": self.root}, Path(self.root))
         with deployment(Path(self.root), self.server, self.app) as found:
             files = [word for path in found.files for word in ("--compose-file", path)]
-            keep = {k: v for k, v in os.environ.items() if k in _PASSED_ON}
-            host = site.engine.context
-            target = ["--context", host.server] if host.server != "default" else []
+            server = site.engine.context.server
+            target = ["--context", server] if server != DEFAULT_SERVER else []
+            names = _PASSED_ON if target else _PASSED_ON | _LOCAL
+            keep = {k: v for k, v in os.environ.items() if k in names}
             command = ["docker", *target, "stack", "deploy", *files, self.stack]
             detail = self._execute(command, {**keep, **found.environment}, Path(found.folder))
             return {**detail, "version": found.version, "chaos": found.chaos}
@@ -100,7 +102,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         return {"status": ended.returncode}
 
 
-_PASSED_ON = ("PATH", "HOME", "USER", "SSH_AUTH_SOCK", "DOCKER_CONFIG", "DOCKER_HOST",
-              "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "LANG")  # fmt: skip
-"""Of the operator's own environment, only what docker and ssh need: anything else could
-change the interpolation of a compose file."""
+_PASSED_ON = frozenset({"PATH", "HOME", "SSH_AUTH_SOCK", "DOCKER_CONFIG"})
+"""Of the operator's own environment, only what docker and ssh need: compose files are interpolated
+from the same environment, and abra takes nothing but the app's."""
+
+_LOCAL = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
+"""What tells docker where the engine is that no context names."""
