@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -60,6 +60,10 @@ class Chosen:
             names = ", ".join(f"{app.server}/{app.name}" for app in found)
             raise InputError(f"several apps are called {name!r}.", remedy=f"Say which: {names}")
         return found[0]
+
+    def apps(self, server: str) -> Sequence[DeclaredApp]:
+        """Give the apps declared on a server."""
+        return self._facts.apps_by_server.get(server, ())
 
     def server(self, name: str) -> Observation:
         """Give what a server said.

@@ -49,6 +49,7 @@ class StackPlanner:
         """
         options = self.assembler.options
         app = self.assembler.chosen.app(name)
+        self._check_alone(app)
         services = self._services(app)
         mode = "abra" if options.deploy == "abra" else "stack"
         shown, timeout, needed = (
@@ -112,6 +113,7 @@ class StackPlanner:
             It is not deployed.
         """
         app = self.assembler.chosen.app(name)
+        self._check_alone(app)
         services = self._deployed_services(app)
         timeout, why = float(self.assembler.options.timeout), ""
         try:
@@ -174,6 +176,17 @@ class StackPlanner:
             secret="", restarts=names, note="new tasks, same spec", undone_by="nothing to undo"
         )
         return unit(app, [change], steps)
+
+    def _check_alone(self, app: DeclaredApp) -> None:
+        """Refuse a stack that another app has too: what runs may be that one's."""
+        name = f"{app.server}/{app.name}"
+        for other in self.assembler.chosen.apps(app.server):
+            if other.stack == app.stack and other.name != app.name:
+                raise InputError(
+                    f"{app.name} and {other.name} share the stack name {app.stack} on "
+                    f"{app.server}: what happens to one happens to the other.",
+                    remedy=f"Give one its own STACK_NAME: opskit app config {name}",
+                )
 
     def _services(self, app: DeclaredApp) -> list[model.Service]:
         seen = self.assembler.chosen.server(app.server)

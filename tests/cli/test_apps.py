@@ -108,3 +108,14 @@ def test_an_app_that_is_not_there_is_named(
     use(demo_fleet)
     assert run(["app", *command, "nowhere.example"]) == 2
     assert "there is no app called 'nowhere.example'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["deploy", "undeploy"])
+def test_an_app_whose_stack_another_app_has_too_is_left_alone(
+    demo_fleet: DemoFleet, use: Use, capsys: Capture, command: str
+) -> None:
+    use(demo_fleet)
+    assert run(["app", command, "padsold.workshop.example", "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert "padsold.workshop.example and pads.workshop.example share the stack name pads" in said
+    assert "opskit app config workshop.example/padsold.workshop.example" in said
