@@ -224,10 +224,14 @@ class StackPlanner:
         absent = [name for name in needed if name not in there]
         if absent:
             first = f"Pin {version} with opskit app config {app.name}, then: " if version else ""
+            by_hand = [s.name for s in app.secrets if s.swarm_name in absent and not s.generate]
+            ways = [f"opskit secret insert {app.name} {secret}" for secret in by_hand]
+            if len(by_hand) < len(absent):
+                ways.insert(0, f"opskit secret generate {app.name} --all")
             raise InputError(
                 f"{app.name} cannot be deployed: {', '.join(absent)} "
                 f"{'does' if len(absent) == 1 else 'do'} not exist.",
-                remedy=f"{first}opskit secret generate {app.name} --all",
+                remedy=f"{first}{'; '.join(ways)}",
             )
 
     def _verify(

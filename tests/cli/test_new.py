@@ -119,6 +119,20 @@ def test_secrets_are_generated_and_stored(
     assert "still to come: key" in out
 
 
+def test_a_deploy_without_its_secrets_names_the_command_that_makes_each(
+    stage: Stage, recipe: Releases, capsys: Capture
+) -> None:
+    assert new() == 0
+    assert run(["app", "deploy", DOMAIN, "--yes"]) == 2
+    both = f"opskit secret generate {DOMAIN} --all; opskit secret insert {DOMAIN} key\n"
+    assert capsys.readouterr().err.endswith(both)
+
+    assert run(["secret", "generate", DOMAIN, "--all", "--yes"]) == 0
+    assert run(["app", "deploy", DOMAIN, "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(f" does not exist. opskit secret insert {DOMAIN} key\n")
+
+
 def test_nothing_is_overwritten(stage: Stage, recipe: Releases, capsys: Capture) -> None:
     place(stage).write_text("mine\n")
     assert new() == 2
