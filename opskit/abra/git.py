@@ -101,9 +101,15 @@ def clone(address: str, folder: Path) -> None:
     status, _, complaint = _run(folder.parent, command, more=quiet, seconds=_CLONE_SECONDS)
     if status:
         raise InputError(
-            f"{address} cannot be cloned: {decode(complaint).strip().rpartition(chr(10))[2]}",
+            f"{address} cannot be cloned: {_reason(decode(complaint))}",
             remedy="Check the recipe's name, or recipe_url in your settings.",
         )
+
+
+def _reason(complaint: str) -> str:
+    """Give the line in which git says what is wrong; advice may follow it."""
+    lines = complaint.strip().splitlines() or [""]
+    return next((line for line in lines if line.startswith("fatal: ")), lines[-1])
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def find_recipe(root: Path, name: str) -> Recipe:
     if found is None:
         raise InputError(
             f"the recipe {name} is not in {root / 'recipes'}.",
-            remedy=f"Fetch it: opskit app new {name} … --fetch",
+            remedy=f"Fetch it: opskit app new {name} … --fetch, without --dry-run",
         )
     return found
 

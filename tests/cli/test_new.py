@@ -189,18 +189,21 @@ def test_a_recipe_that_is_not_there_is_cloned_only_when_asked(
     upstream.release("0.1.0+1", {"compose.yml": COMPOSE, ".env.sample": "TYPE=wiki\nDOMAIN=x.y\n"})
     config = tmp_path / "config" / "opskit"
     config.mkdir(parents=True)
-    (config / "config.toml").write_text(f'recipe_url = "{tmp_path}/upstream/{{recipe}}"\n')
+    (config / "config.toml").write_text(f'recipe_url = "file://{tmp_path}/upstream/{{recipe}}"\n')
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     wiki = ["app", "new", "wiki", "--server", SERVER, "--domain", DOMAIN, "--yes"]
 
     assert run(wiki) == 2
     assert "the recipe wiki is not in" in capsys.readouterr().err
+    assert run([*wiki, "--fetch", "--dry-run"]) == 2
+    assert "--fetch, without --dry-run" in capsys.readouterr().err
     assert run([*wiki, "--fetch"]) == 0
     assert place(stage).read_text() == f"TYPE=wiki:0.1.0+1\nDOMAIN={DOMAIN}\n"
 
     gone = ["app", "new", "gone", "--server", SERVER, "--domain", "a.b", "--yes", "--fetch"]
     assert run(gone) == 2
-    assert "cannot be cloned" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"cannot be cloned: fatal: '{tmp_path}/upstream/gone' does not appear to be" in said
     assert not (stage.root / "abra" / "recipes" / "gone").exists()
 
 
