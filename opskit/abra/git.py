@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from opskit.abra.files import decode
 from opskit.errors import InputError, MissingToolError
+
+HASH = re.compile(r"[0-9a-f]{4,64}")
+"""A commit's own name, or the beginning of it."""
 
 _CLONE_SECONDS = 600.0
 
@@ -70,8 +74,11 @@ def _run(
 
 
 def find_commit(folder: Path, version: str) -> str:
-    """Give the commit a tag, or else a commit's own name, stands for; empty when there is none."""
-    for name in (f"refs/tags/{version}", version):
+    """Give the commit a tag, or else a commit's own name, stands for; empty when there is none.
+
+    A branch is no version: it would be another one tomorrow.
+    """
+    for name in (f"refs/tags/{version}", *((version,) if HASH.fullmatch(version) else ())):
         status, commit = git(
             folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
         )

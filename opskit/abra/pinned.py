@@ -9,11 +9,10 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from opskit.abra.git import file_of, find_commit
+from opskit.abra.git import HASH, file_of, find_commit
 from opskit.abra.revision import tagged
 from opskit.errors import InputError, MissingToolError
 
-_HASH = re.compile(r"[0-9a-f]{4,64}")
 _TAG = re.compile(r"[^/.~^:?*\[\\\s-][^~^:?*\[\\\s]*")
 
 
@@ -25,7 +24,7 @@ def pinned_commit(folder: Path, version: str) -> str:
     if not _TAG.fullmatch(version) or ".." in version:
         return ""
     pointed, commit = tagged(folder, version)
-    if commit or not (pointed or _HASH.fullmatch(version)):
+    if commit or not (pointed or HASH.fullmatch(version)):
         return commit
     try:
         return _asked(folder, version, pointed)

@@ -112,6 +112,15 @@ def test_without_a_version_the_working_tree_is_deployed(root: Path, recipe: Rele
         assert image(found) == "shop:4.0"
 
 
+@pytest.mark.parametrize("moving", ["main", "HEAD"])
+def test_what_means_another_commit_tomorrow_is_no_version(
+    root: Path, recipe: Releases, moving: str
+) -> None:
+    declare(root, f"TYPE=shop:{moving}\n")
+    with pytest.raises(InputError, match=f"has no version {moving}"), ready(root):
+        pass
+
+
 def test_an_unknown_version_says_where_it_stands_and_how_to_get_it(
     root: Path, recipe: Releases
 ) -> None:
