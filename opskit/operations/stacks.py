@@ -29,6 +29,8 @@ from opskit.operations.steps import (
 from opskit.operations.steps.pin import pin
 from opskit.swarm import model
 
+_COMMANDS = ("POST_DEPLOY_CMDS", "POST_UPGRADE_CMDS")
+
 
 @dataclass(frozen=True, slots=True)
 class StackPlanner:
@@ -59,8 +61,10 @@ class StackPlanner:
         )
         # Services that an older version left behind are none of this deploy's business.
         names: tuple[str, ...] = ()
+        note = "the whole stack"
         if mode == "stack" or version:
             found = self._deployment(app, version)
+            note += _left_to_abra(found) if mode == "stack" else ""
             shown, needed = _shown(found), list(found.secrets)
             timeout = max(timeout, found.timeout)
             names = tuple(f"{app.stack}_{name}" for name in found.services)
@@ -80,7 +84,7 @@ class StackPlanner:
             secret="",
             from_version=_deployed(app, services),
             to_version=shown,
-            note="the whole stack",
+            note=note,
             undone_by="the specs before" if before else "removing what was made",
         )
         return unit(app, [change], steps)
@@ -246,6 +250,12 @@ class StackPlanner:
             probe=None if back else options.probe,
             back=back,
         )
+
+
+def _left_to_abra(found: Deployment) -> str:
+    """Name the commands of the ``.env`` that abra would run when all is deployed."""
+    left = [name for name in _COMMANDS if found.environment.get(name)]
+    return f"; not run: {', '.join(left)} (use abra app cmd)" if left else ""
 
 
 def _shown(found: Deployment) -> str:

@@ -165,6 +165,18 @@ def test_the_operators_own_environment_reaches_no_compose_file(
     assert spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["SEEN="]
 
 
+def test_commands_that_abra_would_run_afterwards_are_named(stage: Stage, recipe: Releases) -> None:
+    (note,) = fleet().plan_deploy(APP).changes["note"]
+    assert note == "the whole stack"
+    text = stage.env_file.read_text()
+    stage.env_file.write_text(f'{text}POST_DEPLOY_CMDS="app migrate --key hunter2"\n')
+    plan = fleet().plan_deploy(APP)
+    assert list(plan.changes["note"]) == [
+        "the whole stack; not run: POST_DEPLOY_CMDS (use abra app cmd)"
+    ]
+    assert "hunter2" not in repr(plan.data)
+
+
 def test_an_upgrade_is_undone_to_the_very_specs_before(stage: Stage, recipe: Releases) -> None:
     assert deploy().status == "done"
     before = specs(stage)
