@@ -86,6 +86,10 @@ def _chart(rows: list[dict[str, Any]], names: list[str], unit: str) -> Any:
         x=alt.X("ends:Q", scale=scale), y=y, text="said:N"
     )
     kinds = [kind for kind in _POINTS if any(row["kind"] == kind for row in rows)]
+    size = {"width": WIDTH - 160, "height": alt.Step(26)}
+    if not kinds:
+        # A legend of nothing has no size, and neither has the drawing it is part of.
+        return alt.layer(bars, said).properties(**size)
     points = alt.Chart(alt.Data(values=[row for row in rows if row["kind"] != "step"]))
     marks = points.mark_point(filled=True, size=60, opacity=1).encode(
         x=x, y=y, color=colour,
@@ -94,4 +98,4 @@ def _chart(rows: list[dict[str, Any]], names: list[str], unit: str) -> Any:
             legend=alt.Legend(symbolFillColor="currentColor", symbolStrokeColor="currentColor"),
         ),
     )  # fmt: skip
-    return alt.layer(bars, said, marks).properties(width=WIDTH - 160, height=alt.Step(26))
+    return alt.layer(bars, said, marks).properties(**size)

@@ -61,6 +61,12 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+def height(picture: Picture) -> float:
+    found = re.search(r'<svg[^>]* height="([^"]+)"', picture.svg)
+    assert found is not None
+    return float(found[1])
+
+
 def test_a_picture_needs_nothing_from_outside_and_runs_no_script(
     draw: Callable[[opskit.Snapshot], Picture], snap: opskit.Snapshot
 ) -> None:
@@ -112,7 +118,10 @@ def test_an_empty_fleet_has_pictures_too(
     declared = type(snap.facts.declared)(root="", servers=(), problems=())
     empty = opskit.Snapshot(Facts(taken_at=snap.facts.taken_at, declared=declared, observed=()))
 
-    assert "<svg" in draw(empty).to_html()
+    picture = draw(empty)
+
+    assert "<svg" in picture.to_html()
+    assert 0 < height(picture) < 1000
 
 
 def test_a_server_that_cannot_be_read_is_in_the_map(snap: opskit.Snapshot) -> None:

@@ -115,6 +115,15 @@ def test_the_time_line_is_a_table_and_a_picture(rb: opskit.Runbook) -> None:
     assert type(line[line["kind"] == "note"]).__name__ == "View"
 
 
+def test_the_picture_has_a_size_before_anything_was_checked_or_signed(
+    rb: opskit.Runbook,
+) -> None:
+    assert "Infinity" not in rb.timeline().picture.svg
+    with rb.step("Look"):
+        pass
+    assert "Infinity" not in rb.timeline().picture.svg
+
+
 def test_past_runbooks_are_listed_and_reported_from_a_terminal(
     rb: opskit.Runbook, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
