@@ -346,8 +346,11 @@ class Runner:
             tell(replace(shown, status=status, seconds=seconds, error=error))
 
         try:
-            site.came_of_it = self.journal.came_of(self.run, number, step_number)
-            detail = step.do(site) if phase == "do" else step.undo(site)
+            if phase == "do":
+                detail = step.do(site)
+            else:
+                site.came_of_it = self.journal.came_of(self.run, number, step_number)
+                detail = step.undo(site)
         except OpskitError as error:
             ended("failed", {}, redact(str(error)))
             raise
