@@ -42,6 +42,7 @@ from opskit.operations.steps import (
     Verify,
     Watched,
 )
+from opskit.operations.steps.deploy import check_installed
 from opskit.operations.steps.env import digest, read_unchanged
 from opskit.operations.versions import check_name
 from opskit.secrets.generate import Policy
@@ -190,6 +191,7 @@ class Assembler:
         self, app: DeclaredApp, mode: Literal["stack", "abra"], *, back: bool = False
     ) -> Deploy:
         """Give the step that deploys the app, or its other half for the way back."""
+        check_installed(mode)
         return Deploy(
             mode=mode,
             root=str(self.options.root),

@@ -7,11 +7,13 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
+from opskit.errors import MissingToolError
 from opskit.operations.options import Options
 from opskit.operations.steps import Probe
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
@@ -172,3 +174,13 @@ def test_docker_stack_deploy_switches_and_its_undoing_deploys_again(real_stage: 
     assert [name for name, *_ in names] == [f"{stage.stack}_token_v2"]
     assert fleet.rollback(run.id).status == "rolled-back"
     assert stage.state() == before
+
+
+@pytest.mark.parametrize(("mode", "program"), [("abra", "abra"), ("stack", "docker")])
+def test_what_deploys_is_looked_for_before_anything_is_changed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, mode: Literal["stack", "abra"], program: str
+) -> None:
+    stage.set_up()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MissingToolError, match=f"{program} is not installed here"):
+        opskit.Fleet.from_abra().plan_rotate([TOKEN], Options(deploy=mode))

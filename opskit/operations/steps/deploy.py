@@ -60,10 +60,6 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def _run(self, site: Site) -> Detail:
         if self.mode == "abra":
-            if shutil.which("abra") is None:
-                raise MissingToolError(
-                    "abra is not installed here. Use --deploy services or stack."
-                )
             command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
             return self._execute(command, {**os.environ, "ABRA_DIR": self.root}, Path(self.root))
         with deployment(Path(self.root), self.server, self.app) as found:
@@ -89,9 +85,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 check=False,
             )
         except FileNotFoundError:
-            raise MissingToolError(
-                f"{command[0]} is not installed here. Install it, or use --deploy services."
-            ) from None
+            raise _not_installed(command[0]) from None
         except subprocess.TimeoutExpired:
             raise StepError(
                 f"{command[0]} did not finish deploying {self.app} in {self.timeout:g} s."
@@ -100,6 +94,25 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             last = (ended.stderr or ended.stdout).strip().splitlines()[-3:]
             raise StepError(f"{command[0]} could not deploy {self.app}: {redact(' '.join(last))}")
         return {"status": ended.returncode}
+
+
+def check_installed(mode: Literal["stack", "abra"]) -> None:
+    """Refuse a plan whose deploys could neither be made nor undone here.
+
+    Raises
+    ------
+    MissingToolError
+        The program is not installed.
+    """
+    program = "abra" if mode == "abra" else "docker"
+    if shutil.which(program) is None:
+        raise _not_installed(program)
+
+
+def _not_installed(program: str) -> MissingToolError:
+    return MissingToolError(
+        f"{program} is not installed here. Install it, or use another --deploy, such as services."
+    )
 
 
 _PASSED_ON = frozenset({"PATH", "HOME", "SSH_AUTH_SOCK", "DOCKER_CONFIG"})
