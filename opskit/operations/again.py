@@ -35,8 +35,11 @@ def take_up(site: Site, unit: Unit, begun: Collection[int]) -> str:
 def hindrance(site: Site, unit: Unit, begun: Collection[int]) -> str:
     """Say what makes undoing a unit impossible, before anything of it is undone."""
     steps = (step for n, step in enumerate(unit.steps) if n in begun)
-    why = _overtaken(site, unit, begun)
-    return why or next((why for step in steps if (why := step.hindrance(site))), "")
+    try:
+        why = _overtaken(site, unit, begun)
+        return why or next((why for step in steps if (why := step.hindrance(site))), "")
+    except OpskitError as error:
+        return redact(str(error))
 
 
 def _overtaken(site: Site, unit: Unit, begun: Collection[int]) -> str:

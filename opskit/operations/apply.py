@@ -26,6 +26,7 @@ from opskit.operations.steps import (
     CannotUndoError,
     Deploy,
     InterruptedStepError,
+    ReleaseLock,
     Site,
     Step,
     SwitchService,
@@ -262,6 +263,8 @@ class Runner:
         try:
             for step_number, step in enumerate(unit.steps):
                 site.check_stop()
+                if not isinstance(step, TakeLock | ReleaseLock):
+                    site.keep_lock()
                 self._step(site, number, step_number, unit, step, "do")
         except (InterruptedStepError, JournalError) as error:
             return Outcome(unit=number, status="interrupted", error=redact(str(error)))
@@ -301,10 +304,7 @@ class Runner:
         return Outcome(unit=number, status="rolled-back")
 
     def _hindrance(self, number: int, unit: Unit) -> str:
-        try:
-            return again.hindrance(self._site(unit), unit, self.journal.begun(self.run, number))
-        except OpskitError as error:
-            return redact(str(error))
+        return again.hindrance(self._site(unit), unit, self.journal.begun(self.run, number))
 
     def _step(
         self, site: Site, number: int, step_number: int, unit: Unit, step: Step, phase: Phase
@@ -376,14 +376,16 @@ class Runner:
             again=self.again,
             switches=any(isinstance(step, SwitchService | Deploy) for step in unit.steps),
         )
-        renewed = time.monotonic()
+        lock_step = unit.steps[0]
+        # Not the monotonic clock, which stands still while a laptop sleeps; the lock runs out.
+        renewed = time.time()
 
         def keep_lock() -> None:
             nonlocal renewed
-            if time.monotonic() - renewed > _RENEW_LOCK_S:
-                renewed = time.monotonic()
+            if isinstance(lock_step, TakeLock) and time.time() - renewed > _RENEW_LOCK_S:
+                renewed = time.time()
                 try:
-                    unit.steps[0].do(site)
+                    lock_step.do(site)
                 except TRANSIENT:
                     return
 

@@ -11,7 +11,7 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import StepError
-from opskit.operations import lock
+from opskit.operations import apply, lock
 from opskit.operations.apply import Progressed
 from opskit.operations.steps import Probe
 from tests.operations.killing import apply_in_a_process
@@ -167,3 +167,27 @@ def take_down(stage: Stage, *services: str) -> None:
         service = stage.engine.raw_service(f"{stage.stack}_{name}").service.id
         stage.engine.remove_service(service)
         stage.eventually(lambda ident=service: not stage.engine.containers(ident))
+
+
+def test_a_run_whose_lock_another_took_over_stops_before_its_next_step(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after a laptop slept through the lock's lifetime.
+    monkeypatch.setattr(apply, "_RENEW_LOCK_S", -1)
+    before = stage.state()
+
+    def take_over(step: Progressed) -> None:
+        if (step.action, step.status, step.phase) == ("create-secret", "done", "do"):
+            lock.break_lock(stage.engine, stage.stack)
+            lock.take(stage.engine, stage.stack, run="another", owner="kim", host="laptop")
+
+    fleet = opskit.Fleet.from_abra()
+    run = fleet.plan_rotate([TOKEN], QUICK).apply(on_progress=take_over)
+    after = stage.state()
+
+    assert run.status == "failed"
+    assert "locked by kim@laptop with run another" in run.errors[0]
+    assert (after["env"], after["uses"]) == (before["env"], before["uses"])
+    lock.release(stage.engine, stage.stack, run="another")
+    assert fleet.rollback().status == "rolled-back"
+    assert stage.state() == before

@@ -44,6 +44,7 @@ def ask(site: Site, probe: Probe, until: float) -> None:
             return
         if time.monotonic() >= until:
             raise VerifyError(f"the probe {probe.kind} {' '.join(probe.target)} failed: {why}.")
+        site.keep_lock()
         site.wait(_PAUSE_S)
 
 
