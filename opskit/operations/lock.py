@@ -77,8 +77,13 @@ def take(
             engine.create_config(lock_name(stack), _DATA, labels)
             return
         lock = _read(engine.server, held)
-        if lock.run != run and not lock.is_expired:
+        # By the engine's own clock, which wrote when the lock was renewed: the clocks of two
+        # operators may be far apart.
+        now = engine.info().system_time or datetime.now(UTC)
+        if lock.run != run and now < lock.expires_at:
             raise LockHeldError(_held(lock)) from None
+        if lock.run == run:
+            labels["opskit.taken-at"] = lock.taken_at.isoformat(timespec="seconds")
         try:
             engine.label_config(held, _DATA, labels)
         except (StaleIndexError, NotFoundError):
@@ -142,6 +147,7 @@ def _labels(stack: str, *, run: str, owner: str, host: str, identity: str) -> di
 def _read(server: str, config: model.StoredObject) -> Lock:
     labels = config.spec.labels or {}
     taken_at = _time(labels.get("opskit.taken-at"), config.created_at)
+    said = _time(labels.get("opskit.expires-at"), taken_at + LIFETIME)
     return Lock(
         server=server,
         stack=labels.get("opskit.lock") or config.spec.name.removeprefix(PREFIX),
@@ -150,7 +156,7 @@ def _read(server: str, config: model.StoredObject) -> Lock:
         host=labels.get("opskit.host", "unknown"),
         identity=labels.get("opskit.identity", ""),
         taken_at=taken_at,
-        expires_at=_time(labels.get("opskit.expires-at"), taken_at + LIFETIME),
+        expires_at=config.updated_at + LIFETIME if config.updated_at else said,
     )
 
 

@@ -36,6 +36,7 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="
     id: str = field(name="ID")
     version: ObjectVersion = ObjectVersion()
     created_at: datetime
+    updated_at: datetime | None = None
     spec: Spec
 
 
@@ -320,4 +321,5 @@ class Info(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal")
     ncpu: int = field(default=0, name="NCPU")
     mem_total: int = 0
     containers_running: int = 0
+    system_time: datetime | None = None
     swarm: SwarmInfo = SwarmInfo()

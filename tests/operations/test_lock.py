@@ -1,0 +1,81 @@
+"""The lock of a stack: whose it is, and until when, by the engine's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from opskit.demo.dockerd import DockerdFleet
+from opskit.errors import LockHeldError
+from opskit.operations import lock
+from tests.operations.stage import SERVER, Stage, staged
+
+
+@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
+def stage(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    embedded_host: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stage]:
+    host = embedded_host
+    if request.param == "dockerd":
+        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
+        host = fleet.host("srv1")
+    yield from staged(tmp_path, host, monkeypatch)
+
+
+def take(stage: Stage, run: str) -> None:
+    lock.take(stage.engine, stage.stack, run=run, owner="kim", host="laptop")
+
+
+def held(stage: Stage) -> lock.Lock:
+    (found,) = (
+        one for one in lock.locks_among(SERVER, stage.engine.configs()) if one.stack == stage.stack
+    )
+    return found
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_holder_whose_clock_is_wrong_holds_it_all_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    wrong = datetime.now(UTC) + timedelta(hours=hours)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return wrong
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lock, "datetime", Clock)
+        take(stage, "first")
+    with pytest.raises(LockHeldError, match="kim@laptop with run first"):
+        take(stage, "second")
+    assert not held(stage).is_expired
+
+
+def test_one_that_is_not_renewed_goes_to_who_asks(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    monkeypatch.setattr(lock, "LIFETIME", timedelta(0))
+    take(stage, "second")
+    assert held(stage).run == "second"
+    assert not lock.release(stage.engine, stage.stack, run="first")
+    assert lock.release(stage.engine, stage.stack, run="second")
+
+
+def test_renewing_keeps_since_when_it_is_held(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    before = held(stage)
+    stage.eventually(lambda: datetime.now(UTC) >= before.taken_at + timedelta(seconds=1.1))
+    take(stage, "first")
+    after = held(stage)
+    assert after.taken_at == before.taken_at
+    assert after.expires_at > before.expires_at
