@@ -46,7 +46,7 @@ class Fleet(Apps):
     servers
         Only these servers; all when ``None``.
     deadline
-        Seconds for each server, whatever hangs.
+        Seconds for each server, whatever hangs; by default what the settings say.
     """
 
     # -- looking beyond the swarms -------------------------------------------------------------
@@ -173,11 +173,15 @@ class Fleet(Apps):
         self,
         selection: Selection | None = None,
         *,
-        keep: int = 1,
+        keep: int | None = None,
         options: Options | None = None,
     ) -> Plan:
-        """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
-        return self._plan(options, lambda planner: planner.prune(selection, keep=keep))
+        """Plan to remove superseded versions, keeping the newest `keep` of each secret.
+
+        By default as many are kept as the settings say.
+        """
+        kept = read_settings().keep if keep is None else keep
+        return self._plan(options, lambda planner: planner.prune(selection, keep=kept))
 
     def journal(self) -> View:
         """List every run this operator's journal knows."""

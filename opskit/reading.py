@@ -35,13 +35,18 @@ class Reading:
     servers
         Only these servers; all when ``None``.
     deadline
-        Seconds for each server, whatever hangs.
+        Seconds for each server, whatever hangs; by default what the settings say.
     """
 
     def __init__(
-        self, root: Path, *, servers: Iterable[str] | None = None, deadline: float = 15.0
+        self,
+        root: Path,
+        *,
+        servers: Iterable[str] | None = None,
+        deadline: float | None = None,
     ) -> None:
-        self.root, self.deadline = root, deadline
+        self.root = root
+        self.deadline = read_settings().deadline if deadline is None else deadline
         self._only = None if servers is None else frozenset(servers)
 
     def __repr__(self) -> str:
@@ -53,7 +58,7 @@ class Reading:
         root: str | Path | None = None,
         *,
         servers: Iterable[str] | None = None,
-        deadline: float = 15.0,
+        deadline: float | None = None,
     ) -> Self:
         """Make a fleet from abra's folder: `root`, else ``ABRA_DIR``, else ``~/.abra``.
 

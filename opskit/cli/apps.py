@@ -71,7 +71,7 @@ def ls(
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
     server: ServerOption = None,
     where: WhereOption = "",
-    deadline: DeadlineOption = 15.0,
+    deadline: DeadlineOption = None,
 ) -> None:
     """List apps; with -S what runs of each, its version and the upgrades there are."""
     show(narrow(_fleet(server, deadline).apps(status=status), where, None), format)
@@ -119,7 +119,7 @@ def ps(
     past: Annotated[bool, typer.Option("--past", help="Also tasks that are over.")] = False,
     format: FormatOption = Format.table,  # noqa: A002
     where: WhereOption = "",
-    deadline: DeadlineOption = 15.0,
+    deadline: DeadlineOption = None,
 ) -> None:
     """List the tasks of an app."""
     show(narrow(_fleet(None, deadline).ps(app, past=past), where, None), format)
@@ -132,7 +132,7 @@ def logs(
     since: Annotated[str, typer.Option(metavar="TIME", help="Only later lines (ISO 8601).")] = "",
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
     format: FormatOption = Format.table,  # noqa: A002
-    deadline: DeadlineOption = 15.0,
+    deadline: DeadlineOption = None,
 ) -> None:
     """Print what the services of an app wrote, oldest line first."""
     fleet = _fleet(None, deadline)
@@ -202,7 +202,7 @@ def restart(
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 
-def _fleet(servers: list[str] | None, deadline: float) -> Fleet:
+def _fleet(servers: list[str] | None, deadline: float | None) -> Fleet:
     from opskit.fleet import Fleet
 
     return Fleet.from_abra(servers=servers or None, deadline=deadline)

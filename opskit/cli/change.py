@@ -229,12 +229,9 @@ def prune(
     yes: Yes = False,
 ) -> None:
     """Remove superseded versions, keeping the newest one back; there is no way back."""
-    from opskit.settings import read_settings
-
     fleet = open_fleet()
     selection = fleet.secrets_of(app, None) if app else None
-    kept = read_settings().keep if keep is None else keep
-    carry_out(fleet.plan_prune(selection, keep=kept), dry_run=dry_run, yes=yes)
+    carry_out(fleet.plan_prune(selection, keep=keep), dry_run=dry_run, yes=yes)
 
 
 def tell(run: Run, *, wanted: str = "done") -> None:
@@ -312,9 +309,6 @@ def carry_out(
         return
     if not yes and not typer.confirm("Apply this plan?"):
         raise typer.Exit(1)
-    from opskit.settings import read_settings
-
-    parallel = max_parallel or read_settings().max_parallel
     with shown_steps(len(plan.data.units)) as told:
-        run = plan.apply(max_parallel=parallel, keep_going=keep_going, on_progress=told)
+        run = plan.apply(max_parallel=max_parallel, keep_going=keep_going, on_progress=told)
     tell(run)

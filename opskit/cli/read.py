@@ -48,7 +48,12 @@ SnapshotOption = Annotated[
     Path | None, typer.Option("--snapshot", help="Work offline on a saved snapshot.")
 ]
 DeadlineOption = Annotated[
-    float, typer.Option("--deadline", min=0.1, help="Seconds per server, whatever hangs.")
+    float | None,
+    typer.Option(
+        "--deadline",
+        min=0.1,
+        help="Seconds per server, whatever hangs; 15, unless your settings say otherwise.",
+    ),
 ]
 
 
@@ -67,7 +72,7 @@ def _view_command(name: str) -> Any:
         server: ServerOption = None,
         where: WhereOption = "",
         snapshot: SnapshotOption = None,
-        deadline: DeadlineOption = 15.0,
+        deadline: DeadlineOption = None,
     ) -> None:
         view = getattr(take_snapshot(snapshot, server, deadline), name)
         show(narrow(view, where, server), format)
@@ -80,7 +85,7 @@ def drift(
     server: ServerOption = None,
     where: WhereOption = "",
     snapshot: SnapshotOption = None,
-    deadline: DeadlineOption = 15.0,
+    deadline: DeadlineOption = None,
 ) -> None:
     """Secrets where what is declared and what is there differ."""
     secrets = take_snapshot(snapshot, server, deadline).secrets
@@ -93,7 +98,7 @@ def audit(
     server: ServerOption = None,
     where: WhereOption = "",
     snapshot: SnapshotOption = None,
-    deadline: DeadlineOption = 15.0,
+    deadline: DeadlineOption = None,
 ) -> None:
     """Run every check; exit status 1 when there are findings."""
     findings = narrow(take_snapshot(snapshot, server, deadline).audit(), where, server)
@@ -105,7 +110,7 @@ def audit(
 def snapshot(
     file: Annotated[Path, typer.Argument(help="Where to write it.")],
     server: ServerOption = None,
-    deadline: DeadlineOption = 15.0,
+    deadline: DeadlineOption = None,
 ) -> None:
     """Read every server and save what was found, without any secret's value."""
     taken = take_snapshot(None, server, deadline)
@@ -113,7 +118,9 @@ def snapshot(
     print(f"{taken!r} saved to {file}", file=sys.stderr)
 
 
-def take_snapshot(saved: Path | None, servers: list[str] | None, deadline: float) -> Snapshot:
+def take_snapshot(
+    saved: Path | None, servers: list[str] | None, deadline: float | None
+) -> Snapshot:
     """Give a saved snapshot, or read the servers now."""
     from opskit.fleet import Fleet
     from opskit.snapshot import Snapshot

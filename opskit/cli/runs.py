@@ -68,7 +68,7 @@ def locks(
     server: ServerOption = None,
     format: FormatOption = Format.table,  # noqa: A002
     where: WhereOption = "",
-    deadline: DeadlineOption = 15.0,
+    deadline: DeadlineOption = None,
 ) -> None:
     """Show who works on which stack."""
     from opskit.fleet import Fleet

@@ -19,7 +19,7 @@ from opskit.operations.plan import PlanData, Unit, changes_view, load_plan, step
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
-from opskit.settings import journal_path
+from opskit.settings import journal_path, read_settings
 from opskit.views.frame import View
 
 
@@ -123,7 +123,7 @@ class Plan:
     def apply(
         self,
         *,
-        max_parallel: int = 8,
+        max_parallel: int | None = None,
         keep_going: bool = False,
         identity: str = "",
         on_progress: Callable[[Progressed], None] = lambda _: None,
@@ -134,7 +134,7 @@ class Plan:
         Parameters
         ----------
         max_parallel
-            Stacks worked on at once.
+            Stacks worked on at once; by default as many as the settings say.
         keep_going
             Go on with other stacks after one failed.
         identity
@@ -159,7 +159,7 @@ class Plan:
                 values=self.values,
                 identity=identity,
                 store=PassStore() if self.use_pass else None,
-                max_parallel=max_parallel,
+                max_parallel=max_parallel or read_settings().max_parallel,
                 keep_going=keep_going,
                 on_progress=on_progress,
                 on_made=on_made,
@@ -217,6 +217,7 @@ def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> 
         uses_pass = any(
             "password" in str(s.__struct_config__.tag) for u in data.units for s in u.steps
         )
+        settings.setdefault("max_parallel", read_settings().max_parallel)
         runner = Runner(
             data=data,
             journal=journal,

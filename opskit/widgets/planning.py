@@ -56,7 +56,7 @@ def make_plan(
     options: Options,
     *,
     value: Secret | None = None,
-    keep: int = 1,
+    keep: int | None = None,
 ) -> Plan:
     """Plan what a form is for.
 
@@ -67,7 +67,7 @@ def make_plan(
     value
         For ``insert``.
     keep
-        For ``prune``: superseded versions to leave.
+        For ``prune``: superseded versions to leave; by default what the settings say.
     """
     match kind:
         case "generate":

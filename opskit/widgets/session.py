@@ -204,7 +204,7 @@ class Session:
         keep = message.get("keep")
         plan = make_plan(
             self.fleet, self.kind, chosen, options, value=value,
-            keep=keep if isinstance(keep, int) else 1,
+            keep=keep if isinstance(keep, int) else None,
         )  # fmt: skip
         self._show_plan(plan)
 

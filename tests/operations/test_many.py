@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,23 @@ def test_a_run_stopped_between_two_stacks_is_unfinished_though_no_step_was_cut_s
     assert run.status == "interrupted"
     assert run.stacks == {"done": 1, "skipped": 1}
     assert getattr(fleet, ending)().status == status
+
+
+@pytest.mark.slow
+def test_what_the_settings_say_holds_in_python_too(
+    fleet: opskit.Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "opskit").mkdir()
+    (tmp_path / "opskit" / "config.toml").write_text("deadline = 7\nkeep = 0\nmax_parallel = 1\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    units: list[int] = []
+
+    fleet.plan_rotate(CHOSEN, opskit.Options(stable=0)).apply(
+        on_progress=lambda step: units.append(step.unit)
+    )
+    removed = [len(fleet.plan_prune(keep=keep).changes) for keep in (None, 0, 1)]
+
+    assert opskit.Fleet.from_abra().deadline == 7
+    assert opskit.Fleet.from_abra(deadline=3).deadline == 3
+    assert units == sorted(units)
+    assert removed[0] == removed[1] > removed[2]
