@@ -11,8 +11,15 @@ from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.operations.run import Plan
 from opskit.operations.select import Selection
-from opskit.widgets.form import Form
-from opskit.widgets.secret_input import SecretInput, ask
+
+try:
+    from opskit.widgets.form import Form
+    from opskit.widgets.secret_input import SecretInput, ask
+except ImportError as error:
+    raise ImportError(
+        f"opskit.forms needs {error.name}, which is not installed: pip install 'opskit[lab]'",
+        name=error.name,
+    ) from None
 
 __all__ = [
     "SecretInput",
