@@ -136,6 +136,15 @@ def test_a_run_that_is_given_up_stands_in_nobodys_way(stage: Stage) -> None:
     assert fleet.rollback(run).status == "rolled-back"
 
 
+def read_until_asked(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    said = ""
+    while "[y/N]" not in said:
+        letter = process.stdout.read(1)
+        assert letter, said
+        said += letter
+
+
 @pytest.mark.parametrize("engine", ["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
 def test_of_two_operators_at_once_exactly_one_wins(
     request: pytest.FixtureRequest, engine: str, tmp_path: Path
@@ -144,15 +153,22 @@ def test_of_two_operators_at_once_exactly_one_wins(
     before = stage.state()
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "opskit", "secret", "rotate", APP, "token", "--yes",
-             "--stable", "3"],
+            [sys.executable, "-m", "opskit", "secret", "rotate", APP, "token", "--stable", "3"],
             env={**os.environ, **stage.env, "OPSKIT_STATE_DIR": str(tmp_path / who)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for who in ("alice", "bob")
-    ]  # fmt: skip
+    ]
+    # Both have planned before either applies: else the later one might rotate once more.
+    for process in processes:
+        read_until_asked(process)
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("y\n")
+        process.stdin.flush()
     ended = [(process.communicate(timeout=90), process.returncode) for process in processes]
 
     assert sorted(status for _, status in ended) == [0, 1], ended
