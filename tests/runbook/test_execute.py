@@ -234,9 +234,16 @@ def test_stopped_it_interrupts_its_cell_and_keeps_how_far_it_came(
 
 
 def test_a_cell_that_does_not_mind_is_ended_by_the_second_signal(tmp_path: Path) -> None:
-    stubborn = ("import signal", "signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    stubborn = (
+        "import pathlib, signal",
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "pathlib.Path('deaf').touch()",
+    )
     with long_cell(tmp_path, *stubborn) as (process, kernel):
-        time.sleep(1)
+        until = time.monotonic() + 60
+        while not (tmp_path / "deaf").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         time.sleep(2)
         assert process.poll() is None
