@@ -85,7 +85,7 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    ready.wait(5)
+    assert ready.wait(60), "the embedded engine did not start"
     yield f"unix://{path}"
     loops[0].call_soon_threadsafe(over.set)
     thread.join(5)

@@ -99,7 +99,7 @@ class Lab:
         self._wait()
 
     def _wait(self) -> None:
-        until = time.monotonic() + 40
+        until = time.monotonic() + 160
         while True:
             try:
                 urllib.request.urlopen(f"{self.url('api')}", timeout=2).close()

@@ -52,7 +52,7 @@ def opskit_lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(
         folder=tmp_path / "work", state=tmp_path, environment={}, port=int(found[1]), token=found[2]
     )
-    until = time.monotonic() + 40
+    until = time.monotonic() + 160
     while True:
         try:
             urllib.request.urlopen(lab.url("api"), timeout=2).close()

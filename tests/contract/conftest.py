@@ -67,7 +67,7 @@ class Bench:
         }
         return spec | more
 
-    def eventually(self, done: Callable[[], Any], seconds: float = 20.0) -> Any:
+    def eventually(self, done: Callable[[], Any], seconds: float = 80.0) -> Any:
         """Wait until something is so."""
         until = time.monotonic() + seconds
         while not (found := done()):

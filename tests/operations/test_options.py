@@ -95,7 +95,7 @@ def test_a_probe_that_succeeds_is_part_of_the_proof(stage: Stage) -> None:
 def test_a_probe_that_fails_undoes_the_change(stage: Stage, probe: Probe) -> None:
     stage.set_up()
     before = stage.state()
-    run = rotate(Options(stable=0, timeout=3, probe=probe))
+    run = rotate(Options(stable=0, timeout=6, probe=probe))
 
     assert run.status == "rolled-back"
     assert f"probe {probe.kind}" in run.errors[0]

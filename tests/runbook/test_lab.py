@@ -96,7 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(4)]
     server = Server(home=home, address=said[1].removeprefix("Open "), said=said, process=process)
-    until = time.monotonic() + 40
+    until = time.monotonic() + 160
     while True:
         try:
             server.ask("/api/status")

@@ -61,7 +61,7 @@ def serve() -> Iterator[Serve]:
 
         thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
         thread.start()
-        ready.wait(5)
+        assert ready.wait(60)
         return found[0]
 
     yield start
