@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from opskit.facts import Facts
-from opskit.join import secret_rows
+from opskit.join import SecretRow, secret_rows
 from opskit.views.frame import Columns, View, about
 
 STATES = ("current", "pending", "missing", "superseded", "stale", "orphan", "undeployed")
@@ -55,12 +57,13 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
         swarm), ``superseded`` (exists, another version is declared, unused), ``stale`` (still
         used though another version is declared), ``orphan`` (no app declares its stack or
         secret), ``undeployed`` (the app is not deployed), or NA when the server could not be
-        read. ``used_by`` lists services by current spec or live task. ``created_at`` is
+        read. A server's rows are in the order of app, secret and version, those of no app last.
+        ``used_by`` lists services by current spec or live task. ``created_at`` is
         ``datetime64[ns, UTC]``, ``age_days`` counts to the snapshot's time.
     """
     columns = Columns(SCHEMA)
     for server, apps in facts.apps_by_server.items():
-        for row in secret_rows(apps, facts.seen.get(server)):
+        for row in sorted(secret_rows(apps, facts.seen.get(server)), key=_place):
             app, declared, stored = row.app, row.declared, row.stored
             name = app.name if app else None
             columns.add(
@@ -94,3 +97,10 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
             facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days"
         )
     )
+
+
+def _place(row: SecretRow) -> tuple[bool, str, str, list[tuple[int, str]]]:
+    """Give where a row stands among its server's: v9 before v10."""
+    parts = re.findall(r"\d+|\D+", row.version or "")
+    version = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    return row.app is None, row.app.name if row.app else "", row.secret, version

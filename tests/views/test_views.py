@@ -66,6 +66,17 @@ def test_a_row_is_one_version_of_one_secret(snap: opskit.Snapshot) -> None:
     assert not snap.secrets.duplicated(["server", "stack", "secret", "version"]).any()
 
 
+def test_secrets_stand_by_app_name_and_version_and_those_of_no_app_last(
+    snap: opskit.Snapshot,
+) -> None:
+    rows = snap.secrets.query("server == 'mutual.example'")
+    assert rows.query("app == 'blog.mutual.example'")["version"].tolist()[:2] == ["v9", "v10"]
+    for _, there in snap.secrets.groupby("server"):
+        apps = there["app"].tolist()
+        named = [app for app in apps if isinstance(app, str)]
+        assert apps[: len(named)] == sorted(named)
+
+
 def test_an_unreachable_server_keeps_its_row_and_its_apps(snap: opskit.Snapshot) -> None:
     servers = snap.servers.set_index("server")
     assert not servers.loc["radio.example", "reachable"]
