@@ -64,17 +64,24 @@ def _row(row: Any, start: Any, size: float) -> dict[str, Any]:
     return {
         "step": step if len(step) <= _LONGEST else f"{step[: _LONGEST - 1]}…",
         "kind": row.kind, "outcome": outcome, "begins": begins, "ends": ends,
-        "said": f"{(ends - begins) * size:,.1f} s{'' if outcome == 'done' else ', ' + row.status}",
+        "said": _said(row.status, (ends - begins) * size),
     }  # fmt: skip
+
+
+def _said(status: str, seconds: float) -> str:
+    if status == "running":
+        return status
+    return f"{seconds:,.1f} s{'' if status == 'done' else f', {status}'}"
 
 
 def _chart(rows: list[dict[str, Any]], names: list[str], unit: str) -> Any:
     alt = altair()
     span = max((row["ends"] for row in rows), default=0.0) or 0.1
-    scale = alt.Scale(domain=[0, span * 1.18])
+    scale = alt.Scale(domain=[0, span * 1.3])
     outcomes = alt.Scale(domain=list(OUTCOMES), range=list(OUTCOMES.values()))
     colour = alt.Color("outcome:N", legend=None, scale=outcomes)
-    x = alt.X("begins:Q", title=f"{unit} since the runbook began", scale=scale)
+    axis = alt.Axis(tickCount=8, labelFlush=False)
+    x = alt.X("begins:Q", title=f"{unit} since the runbook began", scale=scale, axis=axis)
     y = alt.Y("step:N", sort=names, title=None)
     steps = alt.Chart(alt.Data(values=[row for row in rows if row["kind"] == "step"]))
     bars = steps.mark_bar(height=16, cornerRadius=2, minBandSize=3, opacity=0.55).encode(
@@ -91,8 +98,12 @@ def _chart(rows: list[dict[str, Any]], names: list[str], unit: str) -> Any:
         # A legend of nothing has no size, and neither has the drawing it is part of.
         return alt.layer(bars, said).properties(**size)
     points = alt.Chart(alt.Data(values=[row for row in rows if row["kind"] != "step"]))
+    # On a bar of their own colour they could not be seen: they are as in the legend, or red.
     marks = points.mark_point(filled=True, size=60, opacity=1).encode(
-        x=x, y=y, color=colour,
+        x=x, y=y,
+        color=alt.condition(
+            "datum.outcome == 'failed'", alt.value(OUTCOMES["failed"]), alt.value("currentColor")
+        ),
         shape=alt.Shape(
             "kind:N", scale=alt.Scale(domain=kinds, range=[_POINTS[kind] for kind in kinds]),
             legend=alt.Legend(symbolFillColor="currentColor", symbolStrokeColor="currentColor"),

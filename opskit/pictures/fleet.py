@@ -42,7 +42,11 @@ def fleet_map(snap: Snapshot) -> Picture:
     services = list(snap.services.records())
     detailed = len({(row.server, row.stack) for row in services}) <= STACKS_AT_MOST
     marks = _services(services) if detailed else _stacks(services)
-    marks += [(server, "", "", _UNREAD, None, None) for server in snap.facts.missing()]
+    health = Counter(mark[3] for mark in marks)
+    counts = [f"{health[one]:,} {one}" for one in HEALTH if health[one]]
+    noun = counted(len(marks), "service" if detailed else "stack")
+    missing = snap.facts.missing()
+    marks += [(server, "", "", _UNREAD, None, None) for server in missing]
     trouble = Counter(dict.fromkeys(snap.facts.apps_by_server, 0))
     for server, _, _, health, _, _ in marks:
         trouble[server] += health not in {_ALL, _SCALED}
@@ -52,18 +56,14 @@ def fleet_map(snap: Snapshot) -> Picture:
         if mark[0] in shown:
             columns.add(*mark)
     numbers = columns.view(about(snap.facts, "marks"))
-    health = Counter(mark[3] for mark in marks)
     notes = [] if detailed else [f"More than {STACKS_AT_MOST} stacks: each mark is a whole stack."]
     if len(shown) < len(trouble):
         notes.append(f"The {len(shown)} servers with the most trouble of {len(trouble):,}.")
-    noun = "service" if detailed else "stack"
     return drawn(
         _chart(numbers, detailed=detailed),
         title="Fleet map",
-        alt=f"{counted(len(trouble), 'server')}, "
-        f"{counted(len(marks) - health[_UNREAD], noun)}: "
-        + (", ".join(f"{health[one]:,} {one}" for one in HEALTH if health[one]) or "none")
-        + ".",
+        alt=f"{counted(len(trouble), 'server')}, {noun}: {', '.join(counts) or 'none'}."
+        + (f" {counted(len(missing), 'server')} could not be read." if missing else ""),
         note=" ".join(notes),
         numbers=numbers,
         labels=numbers["stack" if detailed else "server"],

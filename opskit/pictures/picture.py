@@ -60,6 +60,8 @@ _CONFIG: Mapping[str, Any] = {
         "orient": "top",
         "title": None,
         "symbolOpacity": 1,
+        # The page's font may be wider than the one the columns were measured with.
+        "columnPadding": 24,
     },
     "header": {
         "labelColor": "currentColor",

@@ -110,7 +110,12 @@ def _chart(numbers: Any) -> Any:
     scale = alt.Scale(domain=[0, span * 1.25 or 1.0])
     base = alt.Chart(alt.Data(values=rows)).encode(
         y=alt.Y("row:N", sort=None, title=None),
-        x=alt.X("begins_s:Q", title="seconds since the run began", scale=scale),
+        x=alt.X(
+            "begins_s:Q",
+            title="seconds since the run began",
+            scale=scale,
+            axis=alt.Axis(tickCount=8, labelFlush=False),
+        ),
     )
     bars = base.mark_bar(height=12, cornerRadius=2, minBandSize=3).encode(
         x2="ends_s:Q",

@@ -125,8 +125,11 @@ def test_an_empty_fleet_has_pictures_too(
 
 
 def test_a_server_that_cannot_be_read_is_in_the_map(snap: opskit.Snapshot) -> None:
-    numbers = pictures.fleet_map(snap).numbers
+    picture = pictures.fleet_map(snap)
+    numbers = picture.numbers
 
+    assert "not read" not in picture.alt
+    assert picture.alt.endswith("2 servers could not be read.")
     assert set(numbers.query("health == 'not read'")["server"]) == set(snap.facts.missing())
 
 

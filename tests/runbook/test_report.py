@@ -13,6 +13,7 @@ import opskit
 from opskit.cli.app import run as run_cli
 from opskit.errors import InputError
 from opskit.pictures import Picture
+from opskit.pictures.palette import OUTCOMES
 from opskit.widgets.person import Person
 
 ADA = Person(username="ada", name="Ada")
@@ -122,6 +123,21 @@ def test_the_picture_has_a_size_before_anything_was_checked_or_signed(
     with rb.step("Look"):
         pass
     assert "Infinity" not in rb.timeline().picture.svg
+
+
+def test_points_are_seen_on_the_bars_and_nothing_is_said_of_a_step_that_runs(
+    rb: opskit.Runbook,
+) -> None:
+    with rb.step("Rotate"):
+        rb.note("seen")
+        rb.check("well", False, stop=False)
+        drawing = rb.timeline().picture.svg
+    assert re.findall(r'aria-roledescription="point"[^>]* fill="([^"]+)"', drawing) == [
+        "currentColor",
+        OUTCOMES["failed"],
+    ]
+    assert ">running<" in drawing
+    assert " s, running" not in drawing
 
 
 def test_past_runbooks_are_listed_and_reported_from_a_terminal(
