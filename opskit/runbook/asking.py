@@ -141,6 +141,9 @@ class SignOff:
 
     def _ipython_display_(self) -> None:
         answers = [_answer(one, "Signed") for one in self._signatures()]
+        if not answers and self.needed <= 0:
+            print(f"{self.text} Nobody has to sign this.")
+            return
         _show(
             repr(self),
             "Sign off",

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from opskit.errors import InputError, RunbookError
+from opskit.progress import in_notebook
 from opskit.runbook.again import current_cell, guard_cells
 from opskit.runbook.asking import Decision, SignOff
 from opskit.runbook.kept import kept
@@ -127,7 +128,7 @@ class Runbook:
             )
         last = self._last_attempts().get(title)
         finished = last if last is not None and last.status == "done" else None
-        return Step(self, title, None if again or repeat else finished)
+        return Step(self, title, None if again or repeat else finished, quiet=repeat)
 
     def check(self, what: str, ok: object, detail: str = "", *, stop: bool = True) -> bool:
         """Write down whether something is as it must be.
@@ -307,8 +308,10 @@ class Runbook:
 class Step:
     """One step of a runbook; `due` says whether it has to be done."""
 
-    def __init__(self, book: Runbook, title: str, finished: Entry | None) -> None:
-        self._book, self.title, self._finished = book, title, finished
+    def __init__(
+        self, book: Runbook, title: str, finished: Entry | None, *, quiet: bool = False
+    ) -> None:
+        self._book, self.title, self._finished, self._quiet = book, title, finished, quiet
         self.guarded = False
         self._entry = 0
         self._since = datetime.now(UTC)
@@ -351,6 +354,9 @@ class Step:
             )
         why = _said(error) if error is not None else ""
         self._book._end(self._entry, self._since, status, redact(why))  # pyright: ignore[reportPrivateUsage]
+        if error is None and not self._quiet and in_notebook():
+            seconds = (datetime.now(UTC) - self._since).total_seconds()
+            print(f"✓ {self.title}: done in {seconds:,.1f} s.")
 
 
 def _named(title: object, kind: str) -> str:
