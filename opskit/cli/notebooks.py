@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ def run_notebook(
     """
     from opskit.runbook.execute import execute
 
+    begun = datetime.now(UTC)
     try:
         copy = execute(
             notebook,
@@ -46,7 +48,7 @@ def run_notebook(
         )
     except NotebookError as error:
         print(f"opskit: {error}", file=sys.stderr)
-        _tell_how_to_resume()
+        _tell_how_to_resume(begun)
         raise typer.Exit(INTERRUPTED if error.stopped else FAILED) from None
     print(copy)
 
@@ -89,12 +91,19 @@ def report(
     print(write_report(path, Book.find(book)))
 
 
-def _tell_how_to_resume() -> None:
+def _tell_how_to_resume(begun: datetime) -> None:
     from opskit.operations.run import open_journal
+    from opskit.runbook.record import unfinished_since
     from opskit.settings import journal_path
 
     if not journal_path().exists():
         return
+    for book, title, step in unfinished_since(begun):
+        print(
+            f"opskit: runbook {book} ({title}) stopped in its step {step!r}. Mend the cause and "
+            "run the notebook again: what is finished is left out.",
+            file=sys.stderr,
+        )
     with open_journal() as journal:
         unfinished = journal.last_unfinished()
     if unfinished is not None:

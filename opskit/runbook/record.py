@@ -159,6 +159,18 @@ def books() -> View:
     return columns.view(About(noun="runbooks", shown=_BOOKS_SHOWN))
 
 
+def unfinished_since(moment: datetime) -> list[tuple[str, str, str]]:
+    """Give id, title and step of each open runbook in which a step stopped since a moment."""
+    database = Database(journal_path(), SCHEMA, patience=30.0)
+    found: list[tuple[str, str, str]] = []
+    for (ident,) in database.read("SELECT book FROM books WHERE status = 'open' ORDER BY book"):
+        book = Book(database, str(ident))
+        last = next(iter(reversed(book.entries_of("step"))), None)
+        if last is not None and last.status != "done" and last.started_at >= moment:
+            found.append((book.book, book.record.title, last.step))
+    return found
+
+
 def clean(text: str) -> str:
     """Give text as the journal may hold it: known values masked, and fit to be written."""
     return redact(text).encode("utf-8", "backslashreplace").decode()

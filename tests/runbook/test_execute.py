@@ -293,3 +293,20 @@ def test_without_papermill_it_says_what_to_install(
     with pytest.raises(Exception, match=re.escape("pip install 'opskit[lab]'")) as caught:
         execute(write(tmp_path / "some.ipynb"))
     assert not isinstance(caught.value, NotebookError)
+
+
+DIES = """import os, signal, opskit
+rb = opskit.Runbook("Move the mail")
+with rb.step("Stop it"):
+    pass
+with rb.step("Copy it"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kernel_that_dies_in_a_step_is_told_with_the_step_and_how_to_go_on(
+    tmp_path: Path,
+) -> None:
+    ran = opskit(tmp_path, "run", str(write(tmp_path / "mail.ipynb", cell("code", DIES))))
+    assert ran.returncode == 1
+    assert "(Move the mail) stopped in its step 'Copy it'. Mend the cause and run" in ran.stderr
