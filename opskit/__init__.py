@@ -40,10 +40,12 @@ _HOMES = {
     "Secret": "opskit.secrets.value",
     "Snapshot": "opskit.snapshot",
     "forms": "opskit.forms",
+    "guard": "opskit.guard",
+    "pictures": "opskit.pictures",
     "load_ipython_extension": "opskit.guard",
     "unload_ipython_extension": "opskit.guard",
 }
-_MODULES = frozenset({"forms"})
+_MODULES = frozenset({"forms", "guard", "pictures"})
 
 
 def __getattr__(name: str) -> object:

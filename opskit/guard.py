@@ -53,6 +53,22 @@ class _Masked(io.TextIOBase):
     def isatty(self) -> bool:
         return self.stream.isatty()
 
+    # What the base class has answers of its own for, and `__getattr__` is not asked.
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.stream.errors
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 

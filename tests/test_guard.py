@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +67,16 @@ def test_other_output_is_as_it_was(kernel: Any) -> None:
     assert "'c'" in shown(kernel, "'c'")
     assert "c4na" in shown(kernel, "print('c4na', end='')")
     assert "ZeroDivisionError" in shown(kernel, "1/0")
+
+
+def test_a_program_still_finds_its_streams_as_they_were(kernel: Any) -> None:
+    answer = shown(kernel, "sys.stdout.encoding, sys.stdout.writable()")
+    assert "('UTF-8', True)" in answer
+
+
+def test_the_guard_is_reached_without_loading_it_first() -> None:
+    code = "import opskit; opskit.guard.history_off; opskit.pictures"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_history_is_no_longer_written(kernel: Any) -> None:
