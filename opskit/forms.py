@@ -10,7 +10,7 @@ from __future__ import annotations
 from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.operations.run import Plan
-from opskit.operations.select import Selection
+from opskit.operations.select import Selection, named_in
 
 try:
     from opskit.widgets.form import Form
@@ -57,8 +57,13 @@ def rotate(
         Preselected; may be changed in the form.
     selection
         Rows of a secrets view: the plan is made at once.
+
+    Raises
+    ------
+    InputError
+        The selection is empty or no rows of a secrets view.
     """
-    rows = _triples(fleet, selection) if selection is not None else ()
+    rows = _triples(selection) if selection is not None else ()
     return Form(
         fleet=fleet, kind="rotate", preselected={"app": app, "secret": secret, "rows": rows}
     )
@@ -115,6 +120,9 @@ def approve(plan: Plan, *, needed: int = 2) -> Form:
     return Form(fleet=Fleet.from_abra(), kind="approve", plan=plan, needed=needed)
 
 
-def _triples(fleet: Fleet, selection: Selection) -> list[tuple[str, str, str]]:
-    plan = fleet.plan_rotate(selection)
-    return [(unit.server, unit.app, one.secret) for unit in plan.data.units for one in unit.changes]
+def _triples(selection: Selection) -> list[tuple[str, str, str]]:
+    # Not planned here: what cannot be rotated is said in the form, where it can be left out.
+    rows = list(dict.fromkeys(named_in(selection)))
+    if not rows:
+        raise InputError("the selection is empty.", remedy="Select rows of a secrets view.")
+    return rows

@@ -122,7 +122,7 @@ class Chosen:
         InputError
             The selection is empty, lacks columns, or has rows no app declares.
         """
-        triples = list(dict.fromkeys(_triples(selection)))
+        triples = list(dict.fromkeys(named_in(selection)))
         if not triples:
             raise InputError(
                 "the selection is empty.", remedy="Widen it; see: opskit secrets --where …"
@@ -138,7 +138,14 @@ class Chosen:
         return self.target(self.app(f"{server}/{app}"), secret)
 
 
-def _triples(selection: Selection) -> list[tuple[str, str, str]]:
+def named_in(selection: Selection) -> list[tuple[str, str, str]]:
+    """Give the (server, app, secret) a selection names; one row for each version of it.
+
+    Raises
+    ------
+    InputError
+        It lacks columns.
+    """
     if not isinstance(selection, pd.DataFrame):
         return [(str(server), str(app), str(secret)) for server, app, secret in selection]
     lacking = {"server", "app", "secret"} - set(selection.columns)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,11 @@ def app_choices(snapshot: Snapshot) -> list[dict[str, Any]]:
     view = snapshot.secrets
     rows = sorted(view.records(view["declared"]), key=lambda row: (row.server, row.app, row.secret))
     found: dict[tuple[str, str], dict[str, Any]] = {}
+    old, used = Counter[tuple[str, str, str]](), set[tuple[str, str, str]]()
+    for row in view.records(view["observed"]):
+        old[row.server, row.app, row.secret] += row.state == "superseded"
+        if len(row.used_by):
+            used.add((row.server, row.app, row.secret))
     for row in rows:
         one = found.setdefault(
             (row.server, row.app),
@@ -31,6 +37,8 @@ def app_choices(snapshot: Snapshot) -> list[dict[str, Any]]:
                 "version": _plain(row.version),
                 "state": _plain(row.state),
                 "age": _number(row.age_days),
+                "old": old[row.server, row.app, row.secret],
+                "used": (row.server, row.app, row.secret) in used,
                 "generate": bool(row.generate),
                 "length": _number(row.length),
                 "charset": _plain(row.charset),

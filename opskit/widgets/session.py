@@ -33,7 +33,7 @@ Send = Callable[[dict[str, Any]], None]
 SEALER = Sealer()
 """One key pair for all forms of this process."""
 
-_WARNINGS: Mapping[Kind, str] = {
+_WARNINGS: Mapping[str, str] = {
     "remove": "This cannot be undone: the values cannot be read back.",
     "prune": "This cannot be undone: the values cannot be read back.",
     "undeploy": "The app goes down until it is deployed again; its volumes and secrets stay.",
@@ -93,8 +93,10 @@ class Session:
             "kind": self.kind,
             "phase": "loading",
             "view": 0,
+            "loaded": False,
             "apps": [],
             "chosen": {key: self.preselected.get(key, "") for key in ("app", "secret")},
+            "preset": [list(row) for row in self.preselected.get("rows", ())],
             "missing": "",
             "plan": None,
             "needed": self.needed,
@@ -134,13 +136,15 @@ class Session:
             case "approve":
                 self._approve(message, who)
             case "back":
-                self._start(("planned", "ended"), "loading", who, self._load)
+                self._start(("choose", "planned", "ended"), "loading", who, self._load)
             case "resume" | "rollback" as how:
                 run = str(message.get("run"))
                 phases = ("choose", "ended", "planned")
                 self._start(phases, "running", who, lambda: self._finish(how, run, who))
             case "reveal":
                 self._reveal(message, send)
+            case "ping":
+                send({"type": "pong", "tab": str(message.get("tab"))})
             case _:
                 pass
 
@@ -188,7 +192,7 @@ class Session:
         missing = caption.partition(" · ")[2]
         self._set(
             phase="choose", plan=None, result=None, approvals=[], missing=missing,
-            unfinished=unfinished,
+            unfinished=unfinished, loaded=True,
         )  # fmt: skip
         if self.preselected.get("rows"):
             rows, self.preselected = self.preselected["rows"], {}
@@ -223,8 +227,8 @@ class Session:
             "digest": plan.digest,
             "changes": _records(plan.changes),
             "calls": _records(plan.calls),
-            "confirm": _confirm_word(plan, self.kind),
-            "warning": _WARNINGS.get(self.kind, ""),
+            "confirm": _confirm_word(plan),
+            "warning": " ".join(dict.fromkeys(_warnings(plan))),
             "impact": _DEPLOYED if plan.data.kind == "deploy" else "Restarts nothing.",
         }
         self._set(phase="planned", plan=shown, approvals=self._approvals(plan))
@@ -330,6 +334,7 @@ class Session:
             "phase": step.phase,
             "status": step.status,
             "seconds": round(step.seconds, 1),
+            "began": round(time.time() - step.seconds, 1),
             "error": redact(step.error),
         }
         with self._lock:
@@ -361,10 +366,15 @@ def _records(view: Any) -> list[dict[str, Any]]:
     return records
 
 
-def _confirm_word(plan: Plan, kind: Kind) -> str:
+def _warnings(plan: Plan) -> list[str]:
+    """Say what is gone afterwards; a plan that others made may be of several kinds."""
+    return [_WARNINGS[kind] for kind in plan.data.kind.split(" and ") if kind in _WARNINGS]
+
+
+def _confirm_word(plan: Plan) -> str:
     """Say what must be typed before something is gone: the app, or how many they are."""
-    if kind not in _WARNINGS:
+    if not _warnings(plan):
         return ""
     apps = {unit.app for unit in plan.data.units}
     count = sum(len(unit.changes) for unit in plan.data.units)
-    return apps.pop() if len(apps) == 1 else f"{kind} {count}"
+    return apps.pop() if len(apps) == 1 else f"{plan.data.kind} {count}"

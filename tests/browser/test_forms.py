@@ -191,3 +191,41 @@ def test_an_app_is_taken_down_and_deployed_again(lab: Lab, alice: Person, bob: P
     second.get_by_text("Done.").wait_for(timeout=2 * WAIT)
     apps = opskit.Fleet.from_abra().snapshot().apps.query("app == @app")
     assert apps["running"].tolist() == apps["desired"].tolist() == [2]
+
+
+def test_two_forms_on_a_page_keep_their_labels_and_choices_apart(lab: Lab, alice: Person) -> None:
+    cell = f"forms.insert(fleet, app={APP!r}, secret='admin_password')"
+    alice.open(lab, lab.write("two.ipynb", START, cell, cell, "forms.insert(fleet, app='no.such')"))
+    alice.run_all()
+    alice.page.get_by_text("There is no app no.such here.").wait_for(timeout=WAIT)
+    for number in range(2):
+        form = alice.page.locator(".opskit-form").nth(number)
+        form.get_by_label("Search apps").fill(APP)
+        assert form.get_by_role("radio", checked=True).count() == 1
+    third = alice.page.locator(".opskit-form").nth(2)
+    assert third.get_by_role("radio").count() == 0
+
+
+def test_lines_are_neither_shown_nor_joined(lab: Lab, alice: Person) -> None:
+    alice.open(lab, lab.write("lines.ipynb", START, f"forms.insert(fleet, app={APP!r})"))
+    alice.run_all()
+    alice.form.get_by_label("Several lines").check(timeout=WAIT)
+    area = alice.form.get_by_role("textbox", name="Secret value")
+    area.fill("one\ntwo")
+    hidden = "area => getComputedStyle(area).webkitTextSecurity"
+    assert area.evaluate(hidden) == "disc"
+    alice.form.get_by_label("Several lines").click()
+    assert area.input_value() == "one\ntwo"
+    alice.form.get_by_label("Show").check()
+    assert area.evaluate(hidden) == "none"
+
+
+def test_a_form_whose_kernel_was_restarted_says_so(lab: Lab, alice: Person) -> None:
+    alice.open(lab, lab.write("gone.ipynb", START, "forms.rotate(fleet)"))
+    alice.run_all()
+    alice.button("Rotate").wait_for(timeout=WAIT)
+    alice.page.evaluate(
+        "async () => { const c = window.jupyterapp.shell.currentWidget.sessionContext;"
+        " await c.session.kernel.restart(); }"
+    )
+    alice.form.get_by_text("run this form's cell again").wait_for(timeout=WAIT)

@@ -13,6 +13,8 @@ from joserfc.jwe import JWERegistry
 from joserfc.jwk import ECKey
 
 import opskit
+from opskit import forms
+from opskit.errors import InputError
 from opskit.secrets.sealed import seal
 from opskit.secrets.value import Secret
 from opskit.widgets.person import NOBODY, read_person
@@ -251,3 +253,47 @@ def test_an_app_that_is_down_can_be_chosen_for_deploying(stage: Stage) -> None:
     opskit.Fleet.from_abra().plan_undeploy(APP).apply().raise_for_status()
     (app,) = Desk("deploy").until("choose")["apps"]
     assert ["Deployed", "no"] in app["about"]
+
+
+def test_a_plan_that_takes_something_away_is_confirmed_in_an_approval_too(stage: Stage) -> None:
+    plan = opskit.Fleet.from_abra().plan_undeploy(APP)
+    desk = Desk("approve", plan=plan, needed=1)
+    shown = desk.until("planned")["plan"]
+    assert (shown["confirm"], shown["warning"][:21]) == (APP, "The app goes down unt")
+    desk.click("approve", digest=plan.digest)
+    desk.click("apply", digest=plan.digest)
+    assert desk.session.state["error"] == f"Type {APP} to confirm."
+
+
+def test_a_selection_that_cannot_be_planned_whole_is_shown_to_choose_from(stage: Stage) -> None:
+    rows = [(SERVER, APP, "token"), (SERVER, APP, "no-such-secret")]
+    form = forms.rotate(opskit.Fleet.from_abra(), selection=rows)
+    end = time.monotonic() + 20
+    while not form.state["error"]:
+        assert time.monotonic() < end, form.state
+        time.sleep(0.01)
+    assert "no-such-secret" in form.state["error"]
+    assert form.state["phase"] == "choose"
+    assert form.state["preset"] == [list(row) for row in rows]
+
+
+def test_an_empty_selection_is_refused_at_once(stage: Stage) -> None:
+    with pytest.raises(InputError, match="empty"):
+        forms.rotate(opskit.Fleet.from_abra(), selection=[])
+
+
+def test_a_form_reads_the_fleet_again_when_asked(stage: Stage) -> None:
+    desk = Desk("prune")
+    (before,) = desk.until("choose")["apps"]
+    stage.create("token_v0")
+    desk.click("back")
+    desk.until("loading")
+    (after,) = desk.until("choose")["apps"]
+    old = [[secret["old"] for secret in app["secrets"]] for app in (before, after)]
+    assert old == [[0, 0], [0, 1]]
+
+
+def test_a_tab_that_asks_whether_somebody_listens_is_answered(stage: Stage) -> None:
+    desk = Desk("rotate")
+    desk.click("ping", tab="ada-1")
+    assert desk.sent == [{"type": "pong", "tab": "ada-1"}]

@@ -1,5 +1,7 @@
 // Small helpers to build DOM; text is only ever set as text.
 
+// Every widget has a copy of this module, and a page may show several.
+const copy = Math.random().toString(36).slice(2);
 let serial = 0;
 
 /** Make an element; `on*` attributes are listeners, `false` and `null` ones are left out. */
@@ -15,7 +17,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-export const uid = () => `opskit-${++serial}`;
+export const uid = () => `opskit-${copy}-${++serial}`;
 
 /** A labelled control. */
 export function labelled(text, control, hint = "") {

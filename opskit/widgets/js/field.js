@@ -32,19 +32,19 @@ export function secretField({ purpose }) {
   const problem = obstacle();
   if (problem) {
     const element = h("p", { class: "opskit-error", role: "alert" }, problem);
-    return { element, take: async () => { throw new Error(problem); }, isEmpty: () => true, clear() {}, focus() {} };
+    return { element, problem, take: async () => { throw new Error(problem); }, isEmpty: () => true, clear() {}, focus() {} };
   }
   let file = null;
   const quiet = { autocomplete: "off", autocapitalize: "off", spellcheck: "false", "data-lpignore": "true", "data-1p-ignore": "" };
   const line = h("input", { type: "password", class: "opskit-input", "aria-label": "Secret value", ...quiet });
-  const area = h("textarea", { class: "opskit-input opskit-area", rows: 4, hidden: true, "aria-label": "Secret value", ...quiet });
+  const area = h("textarea", { class: "opskit-input opskit-area opskit-dots", rows: 4, hidden: true, "aria-label": "Secret value", ...quiet });
   const control = () => (area.hidden ? line : area);
   const meter = h("meter", { min: 0, max: 160, low: 64, high: 127, optimum: 160, "aria-hidden": "true" });
   const strength = h("span", { class: "opskit-hint", id: uid(), "aria-live": "polite" });
   const chooser = h("input", { type: "file", hidden: true, tabindex: -1, "aria-label": "File with the secret value" });
   const show = h("input", { type: "checkbox" });
   const many = h("input", { type: "checkbox" });
-  line.setAttribute("aria-describedby", strength.id);
+  for (const one of [line, area]) one.setAttribute("aria-describedby", strength.id);
 
   function told() {
     if (file) {
@@ -74,11 +74,21 @@ export function secretField({ purpose }) {
     file = null;
     line.value = area.value = chooser.value = "";
     show.checked = false;
-    line.type = "password";
+    hide();
     told();
   }
-  show.addEventListener("change", () => { line.type = show.checked ? "text" : "password"; });
+  function hide() {
+    line.type = show.checked ? "text" : "password";
+    area.classList.toggle("opskit-dots", !show.checked);
+  }
+  show.addEventListener("change", hide);
   many.addEventListener("change", () => {
+    if (!many.checked && /\n./s.test(area.value)) {
+      // A one-line field would join them, and the value would be another.
+      many.checked = true;
+      strength.textContent = "The value has several lines.";
+      return;
+    }
     const value = control().value;
     area.hidden = !many.checked;
     line.hidden = many.checked;

@@ -1,38 +1,65 @@
 // A form: shows the kernel's state, and tells the kernel what was clicked, by whom, in which tab.
-import { appChooser, optionFields } from "./choose.js";
+import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
 import { secretField } from "./field.js";
 import { planView } from "./plan.js";
-import { progressList, resultView, revealed } from "./progress.js";
+import { progressList, resultView, revealed, WORDS } from "./progress.js";
 import { openFor, tab, tabKey } from "./seal.js";
 import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
 
 const VERBS = { browse: "Rotate selected…", rotate: "Rotate", generate: "Generate", insert: "Insert", remove: "Remove", prune: "Prune", deploy: "Deploy", undeploy: "Take down", restart: "Restart" };
+const PATIENCE_MS = 2500;
+const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this form's cell again.";
 const BUSY = { loading: "Reading every server…", planning: "Making the plan…", running: "Running" };
 
 function render({ model, el }) {
   const stopped = new AbortController();
   const header = h("div", { class: "opskit-head" });
   const banner = h("div", { "aria-live": "assertive" });
+  const silence = h("p", { class: "opskit-unfinished", role: "alert", hidden: true }, UNANSWERED);
+  // Always there, as screen readers announce only changes of a region they know.
+  const aloud = h("div", { role: "status" });
   const body = h("div", { class: "opskit-body" });
+  // Outside the body: what was revealed once must outlive whatever a colleague clicks.
+  const shown = h("div", { class: "opskit-revealed" });
   const steps = progressList();
   steps.element.hidden = true;
-  const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, header, banner, body, steps.element);
+  const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, header, banner, silence, aloud, body, shown, steps.element);
   // JupyterLab's shortcuts must not see what is typed here.
   for (const kind of ["keydown", "keyup", "keypress", "paste"]) root.addEventListener(kind, (event) => event.stopPropagation());
   root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
   let view = -1;
-  let result = null;
+  let kept = null;
+  let waiting = 0;
 
+  function heard() {
+    clearTimeout(waiting);
+    silence.hidden = true;
+  }
+  function listen() {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { silence.hidden = false; }, PATIENCE_MS);
+  }
+  function tell(message) {
+    listen();
+    // A widget that lost its kernel throws.
+    try { model.send(message); } catch { silence.hidden = false; }
+  }
+  const ping = () => tell({ type: "ping", tab });
   async function send(type, more = {}) {
-    model.send({ type, tab, who: await whoami(), ...more });
+    tell({ type, tab, who: await whoami(), ...more });
   }
   const actions = {
     tab,
     apply: (digest, confirm) => send("apply", { digest, confirm }),
-    approve: (digest) => send("approve", { digest }),
+    approve: async (digest, say) => {
+      const who = await whoami();
+      if (!who) return say("The Jupyter server did not say who you are.");
+      if (model.get("state").approvals.some((one) => one.username === who.username)) return say("You have approved it; now somebody else must.");
+      await send("approve", { digest });
+    },
     resume: (run) => send("resume", { run }),
     rollback: (run) => send("rollback", { run }),
     reveal: async (name) => send("reveal", { name, tab_key: await tabKey() }),
@@ -40,19 +67,23 @@ function render({ model, el }) {
 
   function choosing(now) {
     const { kind } = now;
-    const fields = optionFields(kind);
+    const again = button("Read again", () => { keep(); send("back"); }, "opskit-quiet");
+    if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, again);
+    const fields = optionFields(kind, kept?.fields);
     const go = button(VERBS[kind], plan, "opskit-primary");
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
     const chooser = kind === "browse"
-      ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } })
-      : appChooser(kind, now.apps, now.chosen);
-    if (kind === "browse") go.disabled = true;
+      ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, kept?.chooser)
+      : now.preset.length ? presetChooser(now.preset, kept?.chooser) : appChooser(kind, now.apps, now.chosen, kept?.chooser);
+    const keep = () => { kept = { chooser: chooser.kept(), fields: fields.kept() }; };
     const secret = kind === "insert" ? secretField({ purpose: "insert" }) : null;
     async function plan() {
       const rows = chooser.chosen();
       if (!rows.length) { note.textContent = now.apps[0]?.about ? "Choose an app." : "Choose at least one secret."; return; }
+      if (secret?.problem) { note.textContent = "A value cannot be given on this page; see above."; return; }
       if (secret?.isEmpty()) { note.textContent = "Give the value first."; secret.focus(); return; }
       go.disabled = true;
+      keep();
       try {
         const sealed = secret ? await secret.take(model.get("key")) : null;
         await send("plan", { rows, options: fields.options(), keep: fields.keep(), sealed });
@@ -61,7 +92,18 @@ function render({ model, el }) {
         go.disabled = false;
       }
     }
-    return h("div", {}, chooser.element, secret?.element, fields.element, h("div", { class: "opskit-row opskit-actions" }, go, note));
+    if (kind === "browse") go.disabled = !chooser.chosen().length;
+    return h("div", {}, chooser.element, secret?.element, fields.element, h("div", { class: "opskit-row opskit-actions" }, go, again, note));
+  }
+
+  function spoken(now) {
+    if (now.phase === "ended") {
+      const { status } = now.result;
+      return h("p", { class: `opskit-outcome opskit-outcome-${status}` }, WORDS[status] ?? status);
+    }
+    if (!BUSY[now.phase]) return "";
+    const done = now.phase === "running" ? model.get("steps").filter((step) => step.status !== "running").length : 0;
+    return h("p", { class: "opskit-busy" }, h("span", { class: "opskit-spinner", "aria-hidden": "true" }), `${BUSY[now.phase]}${done ? ` · ${done} ${done === 1 ? "step" : "steps"} done` : ""}`);
   }
 
   function panel(now) {
@@ -69,9 +111,9 @@ function render({ model, el }) {
       case "choose": return choosing(now);
       case "planned": return planView(now, { ...actions, back: now.kind === "approve" ? null : () => send("back") });
       case "ended":
-        result = resultView(now.result, { ...actions, again: now.kind === "approve" ? null : () => send("back") });
-        return result.element;
-      default: return h("p", { class: "opskit-busy", role: "status" }, h("span", { class: "opskit-spinner", "aria-hidden": "true" }), BUSY[now.phase] ?? "");
+        kept = null;
+        return resultView(now.result, { ...actions, again: now.kind === "approve" ? null : () => send("back") });
+      default: return "";
     }
   }
 
@@ -88,8 +130,10 @@ function render({ model, el }) {
         h("span", {}, `Run ${open.run} (${open.kind}, by ${open.identity}) did not finish: ${open.status}.`),
         button("Resume", () => actions.resume(open.run)), button("Roll back", () => actions.rollback(open.run))),
     ].filter(Boolean));
-    // An approval or an error changes the state but not what somebody may be typing.
-    const key = `${now.view}/${now.approvals.length}/${now.error ? 1 : 0}/${now.phase === "ended" ? now.result?.run : ""}`;
+    const words = spoken(now);
+    if (aloud.textContent !== (words.textContent ?? "")) aloud.replaceChildren(words);
+    // An error changes the state but not what somebody may be typing.
+    const key = `${now.view}/${now.approvals.length}/${now.phase === "ended" ? now.result?.run : ""}`;
     if (key !== view) {
       view = key;
       body.replaceChildren(panel(now));
@@ -99,20 +143,26 @@ function render({ model, el }) {
   }
 
   async function told(message) {
-    if (message.type !== "revealed" || message.tab !== tab || !result) return;
-    result.shown.append(revealed(message.name.split("/")[1], await openFor(message.sealed)));
+    if (message.tab !== tab) return;
+    heard();
+    if (message.type === "revealed") shown.append(revealed(message.name.split("/")[1], await openFor(message.sealed)));
   }
-  model.on("change:state", show);
-  model.on("change:steps", show);
+  const changed = () => { heard(); show(); };
+  model.on("change:state", changed);
+  model.on("change:steps", changed);
   model.on("msg:custom", told);
-  const clock = setInterval(() => { if (model.get("state").phase === "running") steps.tick(); }, 1000);
-  stopped.signal.addEventListener("abort", () => clearInterval(clock));
+  // JupyterLab says so when the kernel, and with it this form, went away or came back.
+  model.on("comm_live_update", ping);
+  const clock = setInterval(() => { if (silence.hidden && model.get("state").phase === "running") steps.tick(); }, 1000);
+  stopped.signal.addEventListener("abort", () => { clearInterval(clock); clearTimeout(waiting); });
   show();
+  ping();
   return () => {
     stopped.abort();
-    model.off("change:state", show);
-    model.off("change:steps", show);
+    model.off("change:state", changed);
+    model.off("change:steps", changed);
     model.off("msg:custom", told);
+    model.off("comm_live_update", ping);
   };
 }
 

@@ -4,6 +4,9 @@ import { badge, button, h, labelled } from "./dom.js";
 const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
 const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
 
+/** So many services are named in the line above the button. */
+const NAMED = 4;
+
 function table(columns, rows, label) {
   const used = columns.filter(([name]) => rows.some((row) => row[name] !== "" && row[name] !== null));
   return h("div", { class: "opskit-tablebox", tabindex: 0, role: "region", "aria-label": label },
@@ -22,13 +25,15 @@ export function planView(now, { apply, approve, back }) {
   const word = plan.confirm;
   const typed = h("input", { type: "text", class: "opskit-input", autocomplete: "off", spellcheck: "false" });
   const enough = () => approvals.length >= needed;
-  const go = button("Apply", () => apply(plan.digest, typed.value), "opskit-primary");
+  const go = button("Apply", () => apply(plan.digest, typed.value), word ? "opskit-danger" : "opskit-primary");
   const check = () => { go.disabled = !enough() || (word && typed.value !== word); };
+  const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
+  const say = (words) => { note.textContent = words; };
   typed.addEventListener("input", check);
   check();
   const impact = word
     ? plan.warning
-    : restarts.size ? `Restarts ${restarts.size === 1 ? [...restarts][0] : `${restarts.size} services`}.` : plan.impact;
+    : restarts.size ? `Restarts ${restarts.size > NAMED ? `${restarts.size} services, named above` : [...restarts].join(", ")}.` : plan.impact;
   return h("div", {},
     table(CHANGES, plan.changes, "Changes"),
     h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
@@ -37,7 +42,7 @@ export function planView(now, { apply, approve, back }) {
       `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),
       approvals.length ? "" : "nobody yet"),
     word && labelled(`Type ${word} to confirm`, typed),
-    h("div", { class: "opskit-row opskit-actions" }, needed > 0 && button("Approve", () => approve(plan.digest)), go,
-      back && button("Back", back, "opskit-quiet"),
+    h("div", { class: "opskit-row opskit-actions" }, needed > 0 && button("Approve", () => approve(plan.digest, say)), go,
+      back && button("Back", back, "opskit-quiet"), note,
       h("span", { class: "opskit-hint opskit-digest", title: plan.digest }, `plan ${plan.digest.slice(0, 12)}`)));
 }

@@ -5,18 +5,16 @@ const SIGNS = { running: "…", done: "✓", failed: "✗" };
 
 export function progressList() {
   const list = h("ol", { class: "opskit-steps", "aria-label": "Steps", tabindex: 0 });
-  const begun = new Map();
   let last = [];
   function show(steps) {
     last = steps;
-    if (steps.length < list.childElementCount) { list.replaceChildren(); begun.clear(); }
+    if (steps.length < list.childElementCount) { list.replaceChildren(); }
     const atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 8;
     steps.forEach((step, place) => {
       const line = list.children[place] ?? list.appendChild(h("li"));
       const seen = `${step.status}${step.error}`;
       if (line.dataset.seen === seen) return;
       line.dataset.seen = seen;
-      if (!begun.has(place)) begun.set(place, Date.now());
       const what = `${step.phase === "undo" ? "undo " : ""}${step.action}`;
       line.className = `opskit-step opskit-${step.status}`;
       line.replaceChildren(
@@ -31,14 +29,15 @@ export function progressList() {
   function tick() {
     last.forEach((step, place) => {
       if (step.status !== "running" || !list.children[place]) return;
-      const seconds = Math.round((Date.now() - begun.get(place)) / 1000);
+      // Since the kernel began it, also for who opens the notebook later; its clock may be ahead.
+      const seconds = Math.max(0, Math.round(Date.now() / 1000 - step.began));
       list.children[place].querySelector(".opskit-time").textContent = `${seconds} s`;
     });
   }
   return { element: list, show, tick };
 }
 
-const WORDS = {
+export const WORDS = {
   done: "Done.",
   "rolled-back": "Rolled back: everything is as it was.",
   "partly-rolled-back": "Partly rolled back: some stacks are done, some are as they were.",
@@ -50,22 +49,16 @@ export function resultView(result, { tab, resume, rollback, reveal, again }) {
   const open = ["failed", "interrupted"].includes(result.status);
   const undoable = open || ["done", "partly-rolled-back"].includes(result.status);
   const counted = Object.entries(result.stacks).map(([status, count]) => `${count} ${status}`).join(", ");
-  const shown = h("div", { class: "opskit-revealed" });
   const mine = result.tab === tab ? result.revealable : [];
-  return {
-    shown,
-    element: h("div", { class: "opskit-result" },
-      h("p", { role: "status", class: `opskit-outcome opskit-outcome-${result.status}` }, WORDS[result.status] ?? result.status),
+  return h("div", { class: "opskit-result" },
       h("p", { class: "opskit-hint" }, `run ${result.run} · stacks: ${counted}`),
       result.errors.length ? h("ul", { class: "opskit-errors" }, ...result.errors.map((error) => h("li", {}, error))) : "",
       mine.length ? h("div", { class: "opskit-row" }, h("span", {}, "New values, for you only and once:"),
         ...mine.map((name) => { const one = button(`Reveal ${name.split("/")[1]}`, () => { one.disabled = true; reveal(name); }, "opskit-quiet"); return one; })) : "",
-      shown,
       h("div", { class: "opskit-row opskit-actions" },
         open && button("Resume", () => resume(result.run), "opskit-primary"),
         undoable && button("Roll back", () => rollback(result.run)),
-        again && button("Another one", again, "opskit-quiet"))),
-  };
+        again && button("Another one", again, "opskit-quiet")));
 }
 
 /** One revealed value: hidden until shown, gone for good when dismissed. */

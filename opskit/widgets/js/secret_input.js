@@ -12,6 +12,7 @@ function render({ model, el }) {
     const sealed = await field.take(model.get("key"));
     model.send({ type: "sealed", tab, who: await whoami(), sealed });
   }, "opskit-primary");
+  send.disabled = Boolean(field.problem);
   const root = h("section", { class: "opskit-form", "aria-label": model.get("label") },
     h("div", { class: "opskit-head" }, h("h3", {}, model.get("label"))), field.element,
     h("div", { class: "opskit-row opskit-actions" }, send, note));

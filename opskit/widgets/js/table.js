@@ -12,16 +12,16 @@ const SHOWN = [
   ["age_days", "Age, days"],
 ];
 
-export function secretTable(rows, { onchange }) {
+export function secretTable(rows, { onchange }, kept) {
   const { columns, rows: count } = rows;
   const text = (name, row) => columns[name].values[columns[name].codes[row]];
   const age = (row) => columns.age_days[row];
   const keyOf = (row) => JSON.stringify([text("server", row), text("app", row), text("secret", row)]);
   const lower = Array.from({ length: count }, (_, row) =>
     ["server", "app", "recipe", "secret", "state"].map((name) => text(name, row)).join(" ").toLowerCase());
-  const chosen = new Set();
+  const chosen = new Set(kept?.chosen);
   let order = [];
-  let sorted = { by: "age_days", down: true };
+  let sorted = kept?.sorted ?? { by: "age_days", down: true };
 
   const search = h("input", { type: "search", class: "opskit-input", placeholder: "server, app, secret …" });
   const pick = (name, title) => {
@@ -68,16 +68,27 @@ export function secretTable(rows, { onchange }) {
     found.textContent = `${order.length.toLocaleString()} of ${count.toLocaleString()} versions`;
     grid.scrollTop = 0;
     draw();
+    mark();
   }
   function draw() {
     const first = Math.max(0, Math.floor(grid.scrollTop / ROW) - 3);
     const last = Math.min(order.length, first + Math.ceil(HEIGHT / ROW) + 6);
-    space.replaceChildren(...order.slice(first, last).map((row, place) => line(row, first + place)));
+    // Rows that stay are left alone: one of them may have the keyboard's focus.
+    const before = new Map([...space.children].map((one) => [one.dataset.key, one]));
+    const after = order.slice(first, last).map((row, place) => {
+      const key = `${first + place} ${row} ${chosen.has(keyOf(row))}`;
+      const one = before.get(key) ?? line(row, first + place);
+      one.dataset.key = key;
+      return one;
+    });
+    const stays = new Set(after);
+    for (const one of before.values()) if (!stays.has(one)) one.remove();
+    after.forEach((one, place) => { if (space.children[place] !== one) space.insertBefore(one, space.children[place] ?? null); });
   }
   function line(row, place) {
     const key = keyOf(row);
     const name = `${text("app", row)} ${text("secret", row)} ${text("version", row)}`;
-    const box = h("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen.has(key), disabled: !text("app", row), onchange: () => {
+    const box = h("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen.has(key), disabled: !text("app", row), title: !text("app", row) && "No app declares it: nothing here can rotate it.", onchange: () => {
       chosen[box.checked ? "add" : "delete"](key);
       draw(); changed();
       space.querySelector(`[data-place="${place}"] input`)?.focus();
@@ -91,11 +102,25 @@ export function secretTable(rows, { onchange }) {
     if (chosen.has(key)) element.classList.add("opskit-on");
     return element;
   }
-  const changed = () => onchange(chosen.size);
+  function mark() {
+    const able = order.filter((row) => text("app", row));
+    all.checked = able.length > 0 && able.every((row) => chosen.has(keyOf(row)));
+  }
+  function changed() {
+    mark();
+    onchange(chosen.size);
+  }
   for (const one of [search, older, ...Object.values(filters)]) one.addEventListener("input", arrange);
   const element = h("div", {},
     h("div", { class: "opskit-row opskit-filters" }, labelled("Search", search), ...Object.values(filters), labelled("Older than, days", older), found),
     grid);
+  const fields = [search, older, ...Object.values(filters)];
+  fields.forEach((one, place) => { if (kept) one.value = kept.fields[place]; });
   arrange();
-  return { element, chosen: () => [...chosen].map((key) => JSON.parse(key)) };
+  if (chosen.size) changed();
+  return {
+    element,
+    chosen: () => [...chosen].map((key) => JSON.parse(key)),
+    kept: () => ({ chosen: [...chosen], sorted, fields: fields.map((one) => one.value) }),
+  };
 }
