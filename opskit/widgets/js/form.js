@@ -21,7 +21,7 @@ function render({ model, el }) {
   // Always there, as screen readers announce only changes of a region they know.
   const aloud = h("div", { role: "status" });
   const body = h("div", { class: "opskit-body" });
-  // Outside the body: what was revealed once must outlive whatever a colleague clicks.
+  // Outside the body: what was revealed once must outlive errors and the next phase of the form.
   const shown = h("div", { class: "opskit-revealed" });
   const steps = progressList();
   steps.element.hidden = true;
