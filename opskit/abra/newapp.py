@@ -125,7 +125,7 @@ def fetch_recipe(root: Path, name: str, address: str) -> bool:
         raise InputError(f"{name!r} cannot be a recipe.", remedy="Write it as wordpress.")
     if Recipes(root).find(name) is not None:
         return False
-    url = address.format(recipe=name)
+    url = address.replace("{recipe}", name)
     if "/" in name:
         url = name if "://" in name else f"https://{name}"
     clone(url, root / "recipes" / folders[0])

@@ -205,6 +205,9 @@ def test_a_recipe_that_is_not_there_is_cloned_only_when_asked(
     said = capsys.readouterr().err
     assert f"cannot be cloned: fatal: '{tmp_path}/upstream/gone' does not appear to be" in said
     assert not (stage.root / "abra" / "recipes" / "gone").exists()
+    (config / "config.toml").write_text(f'recipe_url = "file://{tmp_path}/{{name}}"\n')
+    assert run(gone) == 2
+    assert f"file://{tmp_path}/{{name}} cannot be cloned" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
