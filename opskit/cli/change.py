@@ -75,7 +75,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the changing commands to the tree."""
     secret = typer.Typer(no_args_is_help=True, help="Generate, insert, rotate, remove, prune.")
     secret.command("generate")(generate)
-    secret.command("insert")(insert)
+    secret.command("insert", context_settings={"allow_extra_args": True})(insert)
     secret.command("rotate")(rotate_app)
     secret.command("remove")(remove)
     secret.command("prune")(prune)
@@ -105,6 +105,7 @@ def generate(
 
 
 def insert(
+    context: typer.Context,
     app: App,
     secret: OneSecret,
     version: Annotated[str, typer.Argument(help="At this version; else the next.")] = "",
@@ -126,6 +127,13 @@ def insert(
     """Store a given value: from --file, standard input, or a hidden prompt; never an argument."""
     from opskit.secrets.value import Secret
 
+    if context.args:
+        # Typer would repeat them; abra takes the value there.
+        raise InputError(
+            "the value is not taken from the arguments: this machine's process list and your "
+            "shell's history show those.",
+            remedy="Pipe it in, or name a --file; and choose another value.",
+        )
     if file is not None:
         value = Secret.from_file(file, strip_newline=not keep_newline)
     elif sys.stdin.isatty():

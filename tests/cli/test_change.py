@@ -123,6 +123,16 @@ def test_what_cannot_be_done_is_said(
     assert says in capsys.readouterr().err
 
 
+def test_a_value_among_the_arguments_is_refused_and_not_repeated(
+    root: Path, capsys: Capture
+) -> None:
+    arguments = ["secret", "insert", "notes.coop.example", "session", "v9", "c4nary-typed-as-abra"]
+    assert run(arguments) == 2
+    said = capsys.readouterr()
+    assert "not taken from the arguments" in said.err
+    assert "c4nary" not in said.err + said.out
+
+
 def test_a_command_whose_quotes_stay_open_is_refused(root: Path, capsys: Capture) -> None:
     arguments = ["secret", "generate", "git.coop.example", "--all", "--command", "printf 'x"]
     assert run(arguments) == 2
