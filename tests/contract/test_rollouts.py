@@ -126,6 +126,9 @@ def run(talk: Talk, short: str, update: Update) -> Json:
     arguments = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"]
     if "completed" in status["State"] and arguments != _CRASH["Args"] and not update.races:
         _wait(lambda: len(_running(talk, short)) == wanted)
+    if arguments == _CRASH["Args"]:
+        # On a busy machine the rollout may end before the task does.
+        _wait(lambda: _errors(talk, short))
     told = {
         "state": status["State"],
         "message": _anonymous(status["Message"]),
