@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 import opskit
 from opskit.cli.app import run
 from opskit.errors import InputError
+from opskit.settings import state_dir
 from tests.abra.releases import ENVIRONMENT
 from tests.operations.stage import APP, Stage, staged
 
@@ -39,8 +43,25 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     return use
 
 
+class Terminal(io.StringIO):
+    """Where an operator types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def config(*more: str) -> int:
     return run(["app", "config", APP, "--yes", *more])
+
+
+def command_told(err: str) -> list[str]:
+    """Give the command that goes on, as told on stderr."""
+    (line,) = [line for line in err.splitlines() if line.startswith("go on with it: opskit ")]
+    return shlex.split(line.removeprefix("go on with it: opskit "))
+
+
+def kept_files() -> list[Path]:
+    return [path for path in (state_dir() / "edits").rglob("*") if path.is_file()]
 
 
 def test_the_edited_text_is_written_byte_for_byte_and_the_effect_is_told(
@@ -159,3 +180,66 @@ def test_it_is_committed_when_asked(
     assert config("--commit") == 0
     assert git("log", "-1", "--format=%s").startswith(f"{APP}: edit")
     assert git("status", "--porcelain") == ""
+
+
+def test_a_text_whose_plan_is_declined_is_kept_until_it_is_applied(
+    stage: Stage, edit: Edit, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    before = stage.env_file.read_bytes()
+    edit("echo '# an hour of work' >> \"$1\"")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert run(["app", "config", APP]) == 1
+    assert stage.env_file.read_bytes() == before
+    (kept,) = kept_files()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    assert kept.read_bytes().endswith(b"# an hour of work\n")
+
+    edit("true")
+    assert run([*command_told(capsys.readouterr().err), "--yes"]) == 0
+    assert stage.env_file.read_bytes().endswith(b"# an hour of work\n")
+    assert not kept_files()
+
+
+def test_a_faulty_text_is_kept_when_it_is_not_edited_again(
+    stage: Stage, edit: Edit, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    edit('printf "\\nX=\'open\\n" >> "$1"')
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    assert run(["app", "config", APP]) == 1
+    command = command_told(capsys.readouterr().err)
+
+    edit('sed -i "s/\'open/mended/" "$1"')
+    assert run([*command, "--yes"]) == 0
+    assert stage.env_file.read_bytes().endswith(b"\nX=mended\n")
+
+
+def test_both_texts_stay_when_a_colleague_saved_meanwhile(
+    stage: Stage, edit: Edit, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    edit(f"printf '\\nOURS=1\\n' >> \"$1\"; printf '\\nTHEIRS=1\\n' >> '{stage.env_file}'")
+    assert config() == 1
+    assert stage.env_file.read_bytes().endswith(b"THEIRS=1\n")
+    (kept,) = kept_files()
+    assert kept.read_bytes().endswith(b"OURS=1\n")
+    assert str(kept) in command_told(capsys.readouterr().err)
+
+
+def test_a_text_from_elsewhere_stays_there(stage: Stage, edit: Edit, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(stage.env_file.read_bytes() + b"\nMORE=1\n")
+    edit("true")
+    assert config("--from", str(theirs)) == 0
+    assert stage.env_file.read_bytes() == theirs.read_bytes()
+    assert config("--from", str(tmp_path / "gone")) == 2
+
+
+def test_without_an_editor_or_a_terminal_a_sentence_says_so(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    for name in ("VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert config() == 2
+    assert "no editor is named" in capsys.readouterr().err
+    assert not kept_files()
