@@ -106,6 +106,9 @@ def _connect_any(addresses: list[_Address], deadline: Deadline) -> socket.socket
         except OSError as error:
             sock.close()
             failure = error
+        except BaseException:
+            sock.close()
+            raise
         else:
             return sock
     raise failure or OSError("the name has no address")

@@ -25,6 +25,7 @@ _STALE_AFTER_S = 5.0
 class _Pool:
     def __init__(self) -> None:
         self.idle: list[Channel] = []
+        self.closed = False
         self.lock = threading.Lock()
         self.opening = threading.Lock()
         self.places = threading.BoundedSemaphore(_CHANNELS_PER_SERVER)
@@ -77,7 +78,7 @@ class Transport:
     ) -> Generator[tuple[Channel, bool]]:
         """Lend a connection to one engine, and tell whether it is a new one.
 
-        It goes back to the pool unless the block raises.
+        It goes back to the pool, unless the block raises or the pool was closed meanwhile.
         """
         pool = self._pool(context)
         if not pool.places.acquire(timeout=deadline.remaining("waiting for a free connection")):
@@ -91,7 +92,11 @@ class Transport:
                 channel.close()
                 raise
             with pool.lock:
-                pool.idle.append(channel)
+                is_back = not pool.closed
+                if is_back:
+                    pool.idle.append(channel)
+            if not is_back:
+                channel.close()
         finally:
             pool.places.release()
 
@@ -129,7 +134,12 @@ class Transport:
                 if not pool.idle:
                     return None
                 channel = pool.idle.pop()
-            if channel.is_usable() and not (for_write and not _answers(channel, deadline)):
+            try:
+                usable = channel.is_usable() and (not for_write or _answers(channel, deadline))
+            except BaseException:
+                channel.close()
+                raise
+            if usable:
                 return channel
             channel.close()
 
@@ -157,6 +167,7 @@ class Transport:
 
 def _empty(pool: _Pool) -> None:
     with pool.lock:
+        pool.closed = True
         idle, pool.idle = pool.idle, []
     for channel in idle:
         channel.close()

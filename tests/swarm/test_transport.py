@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,9 +18,11 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
+from opskit.errors import UnreachableError
 from opskit.swarm.context import Context, TlsFiles
+from opskit.swarm.deadline import Deadline
 from opskit.swarm.observe import observe
-from opskit.swarm.transport import TRANSPORT
+from opskit.swarm.transport import TRANSPORT, Transport
 
 Serve = Callable[..., int]
 
@@ -151,3 +155,62 @@ def test_an_sshd_that_never_says_a_word_runs_into_the_deadline() -> None:
 
     assert not seen.reachable
     assert "no answer within 1.5 s" in seen.error or "timed out" in seen.error.lower()
+
+
+@pytest.mark.parametrize("end", ["drop", "close"])
+def test_a_connection_that_is_lent_out_when_all_are_closed_is_closed_when_it_is_back(
+    serve: Serve, end: str
+) -> None:
+    context = Context(server="s", host=f"tcp://127.0.0.1:{serve()}")
+    transport = Transport()
+    with transport.channel(context, Deadline(20)) as (channel, _):
+        if end == "drop":
+            transport.drop(context)
+        else:
+            transport.close()
+        assert channel.request("GET", "/info", None, Deadline(20)).status == 200
+    assert channel.stream.sock.fileno() == -1
+
+
+class Passing(Deadline):
+    """A deadline that passes when it is asked for the n-th time."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__(20, "s")
+        self.left = asked
+
+    def remaining(self, doing: str = "") -> float:
+        self.left -= 1
+        if self.left <= 0:
+            raise self.passed(doing)
+        return super().remaining(doing)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_no_connection_is_left_open_whenever_the_deadline_passes(
+    serve: Serve, method: str, *, kept: bool
+) -> None:
+    context = Context(server="s", host=f"tcp://127.0.0.1:{serve()}")
+    passed = 0
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+        left_open.clear()
+        while True:
+            transport = Transport()
+            if kept:
+                with transport.channel(context, Deadline(20)) as (channel, _):
+                    pass
+                channel.used_at -= 60
+            try:
+                transport.request(context, method, "/info", deadline=Passing(passed + 1))
+            except UnreachableError:
+                passed += 1
+            else:
+                break
+            finally:
+                transport.close()
+        gc.collect()
+    assert passed
+    assert not left_open
