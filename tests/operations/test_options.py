@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from opskit.errors import MissingToolError
+from opskit.errors import InputError, MissingToolError
 from opskit.operations.options import Options
 from opskit.operations.steps import Probe
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
@@ -100,6 +101,43 @@ def test_a_probe_that_fails_undoes_the_change(stage: Stage, probe: Probe) -> Non
     assert run.status == "rolled-back"
     assert f"probe {probe.kind}" in run.errors[0]
     assert stage.state() == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("tcp", ("db.example",)),
+        ("tcp", ("db.example:many",)),
+        ("tcp", (":5432",)),
+        ("http", ("db.example",)),
+        ("http", ("https://db.example:many/",)),
+        ("command", ()),
+    ],
+)
+def test_a_probe_that_can_never_be_asked_is_refused_before_anything_is_planned(
+    kind: Literal["http", "tcp", "command"], target: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError, match=f"the probe {kind} cannot be asked of .* Its target is"):
+        Probe(kind=kind, target=target)
+
+
+def test_a_probe_is_asked_again_when_the_answer_is_no_http(stage: Stage) -> None:
+    stage.set_up()
+    answers = [b"not http\r\n\r\n", b"HTTP/1.0 503 starting\r\n\r\n", b"HTTP/1.0 200 fine\r\n\r\n"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for one in answers:
+                with server.accept()[0] as connection:
+                    connection.recv(65536)
+                    connection.sendall(one)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        run = rotate(replace(QUICK, probe=Probe(kind="http", target=(url,))))
+        thread.join()
+    assert run.status == "done", run.errors
 
 
 def test_a_line_that_was_empty_is_empty_again_after_the_undoing(stage: Stage) -> None:

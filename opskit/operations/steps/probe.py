@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import subprocess
 import time
@@ -12,18 +13,38 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from opskit.errors import VerifyError
+from opskit.errors import InputError, VerifyError
 from opskit.operations.steps.base import Site
 
 _PAUSE_S = 1.0
 
+_TARGETS = {
+    "http": "one address, such as https://cloud.example.org/status",
+    "tcp": "one address with a port, such as 127.0.0.1:5432",
+    "command": "a program and its arguments",
+}
+
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A question from outside: an HTTP status, an open TCP port, or a command's exit status."""
+    """A question from outside: an HTTP status, an open TCP port, or a command's exit status.
+
+    Raises
+    ------
+    InputError
+        It could never be asked.
+    """
 
     kind: Literal["http", "tcp", "command"]
     target: tuple[str, ...]
     status: int = 200
+
+    def __post_init__(self) -> None:
+        """Refuse a target before anything is changed."""
+        if not _is_askable(self.kind, self.target):
+            raise InputError(
+                f"the probe {self.kind} cannot be asked of {' '.join(self.target) or 'nothing'!r}.",
+                remedy=f"Its target is {_TARGETS[self.kind]}.",
+            )
 
 
 def ask(site: Site, probe: Probe, until: float) -> None:
@@ -38,8 +59,13 @@ def ask(site: Site, probe: Probe, until: float) -> None:
     while True:
         try:
             why = _answer(probe, max(1.0, min(10.0, until - time.monotonic())))
-        except (OSError, subprocess.SubprocessError) as error:
-            why = str(error)
+        except (
+            OSError,
+            ValueError,
+            http.client.HTTPException,
+            subprocess.SubprocessError,
+        ) as error:
+            why = str(error) or type(error).__name__
         if not why:
             return
         if time.monotonic() >= until:
@@ -55,8 +81,8 @@ def _answer(probe: Probe, seconds: float) -> str:
             status = _http_status(probe.target[0], seconds)
             return "" if status == probe.status else f"status {status}, not {probe.status}"
         case "tcp":
-            host, _, port = probe.target[0].rpartition(":")
-            socket.create_connection((host, int(port)), seconds).close()
+            address = urlsplit(f"//{probe.target[0]}")
+            socket.create_connection((address.hostname, address.port), seconds).close()
             return ""
         case "command":
             ended = subprocess.run(
@@ -67,10 +93,23 @@ def _answer(probe: Probe, seconds: float) -> str:
 
 
 def _http_status(url: str, seconds: float) -> int:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise VerifyError(f"the probe's address {url} is neither http:// nor https://.")
     try:
         with urllib.request.urlopen(url, timeout=seconds) as reply:  # noqa: S310
             return int(reply.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        # It is the reply, with its connection.
+        with error:
+            return error.code
+
+
+def _is_askable(kind: str, target: tuple[str, ...]) -> bool:
+    if not target or kind == "command":
+        return bool(target)
+    try:
+        address = urlsplit(target[0] if kind == "http" else f"//{target[0]}")
+        port = address.port
+    except ValueError:
+        return False
+    if len(target) > 1 or not address.hostname:
+        return False
+    return address.scheme in ("http", "https") if kind == "http" else bool(port)
