@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import threading
@@ -35,10 +36,19 @@ def connect(context: Context, deadline: Deadline) -> Stream:
         ) from error
     except OSError as error:
         raise UnreachableError(
-            f"cannot connect to {context.host} ({error.strerror or error}). "
-            "Is Docker running there?",
+            f"cannot connect to {context.host} ({error.strerror or error})."
+            f"{out_of_files(error) or ' Is Docker running there?'}",
             server=context.server,
         ) from error
+
+
+def out_of_files(error: OSError) -> str:
+    """Say what to do when it is this process that has too many files open; else nothing."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return ""
+    return (
+        " Each server takes a few open files: raise their limit (ulimit -n 65536), or read fewer."
+    )
 
 
 def _connect_unix(context: Context, deadline: Deadline) -> Stream:

@@ -16,10 +16,13 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from opskit.errors import MissingToolError, UnreachableError
+from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
 from opskit.swarm.stream import Stream
@@ -139,12 +142,37 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
     ------
     MissingToolError
         No ``ssh`` program here.
+    UnreachableError
+        It cannot be started, as when this process has too many files open.
     """
     seconds = max(1, int(deadline.remaining("starting ssh")))
-    ours, theirs = socket.socketpair()
-    # A file, not a pipe: the master that stays behind inherits it and would hold a pipe open.
-    stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the stream)
-    command = [
+    try:
+        with ExitStack() as opened:
+            ours, theirs = socket.socketpair()
+            opened.callback(ours.close)
+            with theirs:
+                # A file, not a pipe: the master that stays behind inherits it and would hold a
+                # pipe open.
+                stderr = opened.enter_context(tempfile.TemporaryFile())
+                process = _start(_command(context, masters, seconds), theirs.fileno(), stderr)
+            # From here on the stream closes them.
+            opened.pop_all()
+    except OSError as error:
+        raise UnreachableError(
+            f"ssh cannot be started here ({error.strerror or error}).{out_of_files(error)}",
+            server=context.server,
+        ) from error
+    return Stream(
+        ours,
+        deadline,
+        process=process,
+        stderr=stderr,
+        explain=lambda said: explain(said, context),
+    )
+
+
+def _command(context: Context, masters: SshMasters, seconds: int) -> list[str]:
+    return [
         "ssh",
         *masters.options(),
         "-o",
@@ -153,30 +181,22 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
         *ssh_target(context),
         "docker system dial-stdio",
     ]
+
+
+def _start(command: list[str], connected: int, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
-            stdin=theirs.fileno(),
-            stdout=theirs.fileno(),
+            stdin=connected,
+            stdout=connected,
             stderr=stderr,
             # Ctrl-C in the terminal is for opskit, which then ends its channels in order.
             start_new_session=True,
         )
     except FileNotFoundError:
-        ours.close()
-        stderr.close()
         raise MissingToolError(
             "the ssh program is not installed here. Install it: apt-get install openssh-client"
         ) from None
-    finally:
-        theirs.close()
-    return Stream(
-        ours,
-        deadline,
-        process=process,
-        stderr=stderr,
-        explain=lambda said: explain(said, context),
-    )
 
 
 def explain(said: str, context: Context) -> str:

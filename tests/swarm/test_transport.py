@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -155,6 +156,51 @@ def test_an_sshd_that_never_says_a_word_runs_into_the_deadline() -> None:
 
     assert not seen.reachable
     assert "no answer within 1.5 s" in seen.error or "timed out" in seen.error.lower()
+
+
+OUT_OF_FILES = """
+import gc, json, os, resource, sys
+from opskit.swarm.context import Context
+from opskit.swarm.observe import observe
+
+context = Context(server="s", host=sys.argv[1])
+observe(context, 20)
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+gc.disable()
+before, errors = len(os.listdir("/proc/self/fd")), []
+for free in range(12):
+    taken = []
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        for _ in range(free):
+            os.close(taken.pop())
+    errors.append(observe(context, 20).error)
+    for one in taken:
+        os.close(one)
+print(json.dumps({"errors": errors, "left": len(os.listdir("/proc/self/fd")) - before}))
+"""
+
+
+@pytest.mark.parametrize(
+    "host", ["ssh://127.0.0.1:1", "tcp://127.0.0.1:1", "unix:///nowhere/docker.sock"]
+)
+def test_a_process_with_too_many_files_open_is_told_and_opens_no_more(host: str) -> None:
+    if shutil.which("ssh") is None:
+        pytest.skip("ssh is not installed")
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", OUT_OF_FILES, host],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout)
+    assert "(Too many open files)" in said["errors"][0]
+    assert "ulimit -n" in said["errors"][0]
+    assert "ulimit" not in said["errors"][-1]
+    assert said["left"] == 0
+    assert not ended.stderr
 
 
 @pytest.mark.parametrize("end", ["drop", "close"])
