@@ -21,7 +21,7 @@ from opskit.abra.conventions import (
 from opskit.abra.declare import Declarations, Given
 from opskit.abra.env import EnvFile, read_env
 from opskit.abra.git import find_commit, tree_of
-from opskit.abra.labels import claimed, label, overlay
+from opskit.abra.labels import TAKEN, beside, claimed, label, overlay
 from opskit.abra.layout import env_path
 from opskit.abra.naming import take_apart
 from opskit.abra.recipe import Recipe, Recipes
@@ -50,7 +50,7 @@ class Deployment:
     overlay
         One that adds abra's labels and environment; empty without a service ``app``.
     environment
-        What compose files are interpolated with.
+        What compose files are interpolated with; see also `opskit.abra.labels.TAKEN`.
     services
         Names of the services, without the stack.
     secrets
@@ -144,7 +144,10 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         folder=str(recipe.folder),
         compose_files=tuple(str(recipe.folder / name) for name in files),
         overlay=str(made / "labels.json") if added else "",
-        environment=environment,
+        environment={
+            **environment,
+            **{beside(name): environment[name] for name in TAKEN & environment.keys()},
+        },
         services=tuple(compose.services),
         secrets=_needed(env, stack, compose, recipe, environment),
         timeout=float(timeout) if timeout.isdecimal() else 0.0,

@@ -12,6 +12,18 @@ APP_SERVICE = "app"
 """The service of a recipe that abra reads and writes labels at."""
 
 
+LOCATORS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
+"""What tells docker where the engine is that no context names."""
+
+TAKEN = frozenset({"PATH", "SSH_AUTH_SOCK", "DOCKER_CONFIG"}) | LOCATORS
+"""Variables by which docker itself finds ssh and the engine, so that it cannot have an app's."""
+
+
+def beside(name: str) -> str:
+    """Give the variable in which docker has an app's value of one that is taken."""
+    return f"OPSKIT_APP_{name}"
+
+
 def label(stack: str, name: str) -> str:
     """Give a label's key, such as ``coop-cloud.shop_example.version``."""
     return f"coop-cloud.{stack}.{name}"
@@ -44,7 +56,7 @@ def overlay(compose: Compose, labels: Mapping[str, str], variables: Iterable[str
     variables
         Names of the whole environment: those the service does not set itself are handed on to
         it, which config templates rely on. Names only, the docker CLI takes the values from its
-        own environment.
+        own environment, those of `TAKEN` from `beside` them.
 
     Returns
     -------
@@ -56,7 +68,10 @@ def overlay(compose: Compose, labels: Mapping[str, str], variables: Iterable[str
         return ""
     added = {
         "deploy": {"labels": {_literal(key): _literal(value) for key, value in labels.items()}},
-        "environment": sorted(set(variables) - service.variables),
+        "environment": [
+            f"{name}=${{{beside(name)}}}" if name in TAKEN else name
+            for name in sorted(set(variables) - service.variables)
+        ],
     }
     # The docker CLI merges only files that claim one version.
     claim = {"version": compose.version} if compose.version else {}

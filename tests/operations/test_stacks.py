@@ -165,6 +165,36 @@ def test_the_operators_own_environment_reaches_no_compose_file(
     assert spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["SEEN="]
 
 
+def own_environment(stage: Stage, recipe: Releases, seen: str) -> None:
+    """Release a version that shows a service `seen`, for an app with its own idea of a machine."""
+    who = "  who: {image: 'local/busybox:1', command: sleep 1000, stop_grace_period: 0s, "
+    recipe.release("1.0.1+3.1", files(OLD, extra=f"{who}environment: ['SEEN={seen}']}}\n"))
+    pin(stage, "1.0.1+3.1")
+    own = {"HOME": "/srv/app", "PATH": "/app:/bin", "DOCKER_CONFIG": "/app", "SSH_AUTH_SOCK": "/x"}
+    with stage.env_file.open("a") as file:
+        file.writelines(f"{name}={value}\n" for name, value in own.items())
+
+
+def test_an_app_that_names_a_path_and_a_home_is_deployed_with_the_operators_docker(
+    stage: Stage, recipe: Releases
+) -> None:
+    own_environment(stage, recipe, "${HOME} $$PATH")
+    run = deploy()
+    assert run.status == "done", run.errors
+    found = {name: spec["TaskTemplate"]["ContainerSpec"] for name, spec in specs(stage).items()}
+    assert found[f"{stage.stack}_who"]["Env"] == ["SEEN=/srv/app $PATH"]
+    assert "PATH=/app:/bin" in found[f"{stage.stack}_app"]["Env"]
+
+
+def test_a_compose_file_that_needs_a_path_docker_needs_too_is_refused(
+    stage: Stage, recipe: Releases
+) -> None:
+    own_environment(stage, recipe, "${PATH:-}")
+    run = deploy()
+    assert "use PATH of its .env" in run.errors[0]
+    assert not specs(stage)
+
+
 def test_commands_that_abra_would_run_afterwards_are_named(stage: Stage, recipe: Releases) -> None:
     (note,) = fleet().plan_deploy(APP).changes["note"]
     assert note == "the whole stack"

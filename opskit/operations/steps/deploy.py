@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from opskit.abra.conventions import DEFAULT_SERVER
-from opskit.abra.deployment import deployment
+from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.labels import LOCATORS, TAKEN
 from opskit.errors import MissingToolError, StepError
 from opskit.operations.steps.base import Detail, Site, Step
 from opskit.secrets.redact import redact
+from opskit.swarm.context import docker_config_dir
 
 
 class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
@@ -66,13 +69,38 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             files = [word for path in found.files for word in ("--compose-file", path)]
             server = site.engine.context.server
             target = ["--context", server] if server != DEFAULT_SERVER else []
-            names = _PASSED_ON if target else _PASSED_ON | _LOCAL
-            keep = {k: v for k, v in os.environ.items() if k in names}
-            command = ["docker", *target, "stack", "deploy", *files, self.stack]
-            detail = self._execute(command, {**keep, **found.environment}, Path(found.folder))
+            kept = TAKEN - LOCATORS if target else TAKEN
+            self._check_free(found, kept)
+            # Found before, as the app's own environment may name another PATH.
+            docker = shutil.which("docker")
+            if docker is None:
+                raise _not_installed("docker")
+            # Compose files are interpolated from the same environment, and abra takes nothing but
+            # the app's: of the operator's own only what docker and ssh need.
+            environment = {
+                **{key: value for key, value in os.environ.items() if key == "HOME"},
+                **{key: value for key, value in found.environment.items() if key not in kept},
+                **{key: value for key, value in os.environ.items() if key in kept},
+                # Else docker would look below HOME, which may be the app's.
+                "DOCKER_CONFIG": str(docker_config_dir().absolute()),
+            }
+            command = [docker, *target, "stack", "deploy", *files, self.stack]
+            detail = self._execute(command, environment, Path(found.folder))
             return {**detail, "version": found.version, "chaos": found.chaos}
 
+    def _check_free(self, found: Deployment, kept: frozenset[str]) -> None:
+        """Refuse what docker would interpolate with a value of the operator's, not of the app."""
+        texts = [Path(path).read_text("utf-8") for path in found.compose_files]
+        for name in sorted(kept & found.environment.keys()):
+            used = re.compile(rf"(?<!\$)(?:\$\$)*\$\{{?{name}\b")
+            if any(used.search(text) for text in texts):
+                raise StepError(
+                    f"the compose files of {self.app} use {name} of its .env, which docker needs "
+                    "for itself here. Give the variable another name in both."
+                )
+
     def _execute(self, command: list[str], environment: Mapping[str, str], folder: Path) -> Detail:
+        program = Path(command[0]).name
         try:
             ended = subprocess.run(
                 command,
@@ -85,14 +113,14 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 check=False,
             )
         except FileNotFoundError:
-            raise _not_installed(command[0]) from None
+            raise _not_installed(program) from None
         except subprocess.TimeoutExpired:
             raise StepError(
-                f"{command[0]} did not finish deploying {self.app} in {self.timeout:g} s."
+                f"{program} did not finish deploying {self.app} in {self.timeout:g} s."
             ) from None
         if ended.returncode:
             last = (ended.stderr or ended.stdout).strip().splitlines()[-3:]
-            raise StepError(f"{command[0]} could not deploy {self.app}: {redact(' '.join(last))}")
+            raise StepError(f"{program} could not deploy {self.app}: {redact(' '.join(last))}")
         return {"status": ended.returncode}
 
 
@@ -113,11 +141,3 @@ def _not_installed(program: str) -> MissingToolError:
     return MissingToolError(
         f"{program} is not installed here. Install it, or use another --deploy, such as services."
     )
-
-
-_PASSED_ON = frozenset({"PATH", "HOME", "SSH_AUTH_SOCK", "DOCKER_CONFIG"})
-"""Of the operator's own environment, only what docker and ssh need: compose files are interpolated
-from the same environment, and abra takes nothing but the app's."""
-
-_LOCAL = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
-"""What tells docker where the engine is that no context names."""
