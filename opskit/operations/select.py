@@ -13,9 +13,10 @@ from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import SecretRow, secret_rows
 from opskit.swarm.observe import Observation
+from opskit.views.views import Views
 
-Selection = pd.DataFrame | Iterable[tuple[str, str, str]]
-"""Rows of the secrets view, or (server, app, secret) triples."""
+Selection = pd.DataFrame | Views | Iterable[tuple[str, str, str]]
+"""Rows of the secrets view, a snapshot (all it declares), or (server, app, secret) triples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,9 @@ def named_in(selection: Selection) -> list[tuple[str, str, str]]:
     InputError
         It lacks columns.
     """
+    if isinstance(selection, Views):
+        # What no app declares could not be planned for.
+        selection = selection.secrets.query("declared")
     if not isinstance(selection, pd.DataFrame):
         return [(str(server), str(app), str(secret)) for server, app, secret in selection]
     lacking = {"server", "app", "secret"} - set(selection.columns)

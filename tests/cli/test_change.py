@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
@@ -96,6 +97,14 @@ def test_prune_leaves_one_back(root: Path, capsys: Capture) -> None:
         "v2": "superseded",
         "v3": "current",
     }
+
+
+def test_a_snapshot_is_a_selection_of_all_it_declares(root: Path) -> None:
+    fleet = opskit.Fleet.from_abra()
+    snap = fleet.snapshot()
+    assert (snap.secrets["state"] == "orphan").any()
+    plan = fleet.plan_prune(snap, keep=1)
+    assert plan.data.units == fleet.plan_prune(keep=1).data.units
 
 
 def test_a_no_changes_nothing(root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
