@@ -121,12 +121,25 @@ def snapshot(
 def take_snapshot(
     saved: Path | None, servers: list[str] | None, deadline: float | None
 ) -> Snapshot:
-    """Give a saved snapshot, or read the servers now."""
+    """Give a saved snapshot, or read the servers now.
+
+    Raises
+    ------
+    InputError
+        One of the servers is not known.
+    """
     from opskit.fleet import Fleet
     from opskit.snapshot import Snapshot
 
     if saved is not None:
-        return Snapshot.load(saved)
+        snap = Snapshot.load(saved)
+        known = snap.facts.apps_by_server
+        for name in sorted(set(servers or ()) - known.keys()):
+            raise InputError(
+                f"there is no server called {name!r} in {saved}.",
+                remedy=f"Choose from: {', '.join(sorted(known)) or 'none is there'}",
+            )
+        return snap
     return Fleet.from_abra(servers=servers or None, deadline=deadline).snapshot()
 
 

@@ -72,6 +72,19 @@ def test_audit_has_status_1_when_it_finds_something(capsys: Capture) -> None:
     assert run(["audit", "--where", "server == 'nowhere'"]) == 0
 
 
+def test_a_server_that_a_saved_snapshot_has_not_is_named_with_those_it_has(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    path = str(tmp_path / "monday.opskit")
+    assert run(["snapshot", path]) == 0
+    assert run(["secrets", "--snapshot", path, "--server", "coop.example"]) == 0
+    for command in ("secrets", "drift", "audit"):
+        assert run([command, "--snapshot", path, "--server", "coop.exmaple"]) == 2
+        err = capsys.readouterr().err
+        assert "no server called 'coop.exmaple'" in err
+        assert "coop.example, " in err
+
+
 def test_a_saved_snapshot_is_read_offline(tmp_path: Path, capsys: Capture) -> None:
     path = str(tmp_path / "s.opskit")
     assert run(["snapshot", path]) == 0
