@@ -8,6 +8,7 @@ import typer
 
 from opskit.cli import apps, change, demo, lab, notebooks, read, runs
 from opskit.errors import InputError, MissingToolError, OpskitError
+from opskit.secrets.redact import redact
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -61,5 +62,6 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    print(f"opskit: {sentence}", file=sys.stderr)
+    # No message is meant to carry a value; should one do so all the same, it ends here.
+    print(f"opskit: {redact(sentence)}", file=sys.stderr)
     return status
