@@ -67,14 +67,20 @@ class Apps(Reading):
         return view if past else view.keep(view["desired_state"] == "running")
 
     def logs(
-        self, app: str, services: list[str] | None = None, *, tail: int = 100, since: str = ""
+        self,
+        app: str | DeclaredApp,
+        services: list[str] | None = None,
+        *,
+        tail: int = 100,
+        since: str = "",
     ) -> View:
         """Read what an app's services wrote, oldest line first, known values masked.
 
         Parameters
         ----------
         app
-            The app's name, or ``server/app``.
+            The app's name, or ``server/app``; or what `app` gave, to ask again and again without
+            reading files.
         services
             Only these, named without the stack.
         tail
@@ -87,7 +93,7 @@ class Apps(Reading):
         InputError
             The app is not deployed, or has no such service.
         """
-        found = self.app(app)
+        found = app if isinstance(app, DeclaredApp) else self.app(app)
         engine = Engine(find_context(found.server), seconds=self.deadline)
         lines: list[LogLine] = []
         for name, ident in self._services(found, engine, services).items():

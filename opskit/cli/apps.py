@@ -31,6 +31,7 @@ from opskit.cli.read import (
     narrow,
     show,
 )
+from opskit.errors import InputError
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
@@ -95,6 +96,10 @@ def new(
     yes: Yes = False,
 ) -> None:
     """Make a new app: its .env from the recipe's sample, and its secrets when asked."""
+    if use_pass and not secrets:
+        raise InputError(
+            "--pass is about the secrets, and none is to be generated.", remedy="Add --secrets."
+        )
     fleet = open_fleet()
     name, _, version = recipe.partition(":") if "://" not in recipe else (recipe, "", "")
     if fetch and not dry_run and fleet.fetch_recipe(name):
@@ -136,14 +141,15 @@ def logs(
 ) -> None:
     """Print what the services of an app wrote, oldest line first."""
     fleet = _fleet(None, deadline)
-    view = fleet.logs(app, services, tail=tail, since=since)
+    found = fleet.app(app)
+    view = fleet.logs(found, services, tail=tail, since=since)
     if format is not Format.table:
         show(view, format)
         return
     last = _print(view)
     while follow:
         time.sleep(_FOLLOW_S)
-        view = fleet.logs(app, services, tail=_MANY, since=last or since)
+        view = fleet.logs(found, services, tail=_MANY, since=last or since)
         last = _print(view.keep(view["time"] > last) if last else view) or last
 
 

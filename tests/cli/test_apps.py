@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
@@ -63,6 +64,11 @@ def test_an_app_from_deploy_to_undeploy(stage: Stage, capsys: Capture) -> None:
     assert line["line"] == f"release {OLD} for {APP}"
     assert run(["app", "logs", APP, "--tail", "5"]) == 0
     assert capsys.readouterr().out.endswith(f" app | release {OLD} for {APP}\n")
+    fleet = opskit.Fleet.from_abra()
+    found = fleet.app(APP)
+    aside = stage.env_file.rename(stage.env_file.with_suffix(".aside"))
+    assert list(fleet.logs(found)["line"]) == [f"release {OLD} for {APP}"], "no file is read again"
+    aside.rename(stage.env_file)
     held = Secret(f"release {OLD}")
     (line,) = listed(capsys, "app", "logs", APP)
     assert line["line"] == f"[redacted] for {APP}"
@@ -75,6 +81,14 @@ def test_an_app_from_deploy_to_undeploy(stage: Stage, capsys: Capture) -> None:
     assert listed(capsys, "app", "ps", APP) == []
     assert run(["app", "logs", APP]) == 2
     assert "is not deployed" in capsys.readouterr().err
+
+
+def test_a_value_in_an_error_is_masked(demo_fleet: DemoFleet, use: Use, capsys: Capture) -> None:
+    use(demo_fleet)
+    held = Secret("c4nary-in-a-message")
+    assert run(["app", "ps", "c4nary-in-a-message"]) == 2
+    assert capsys.readouterr().err.startswith("opskit: there is no app called '[redacted]'.")
+    del held
 
 
 def test_listing_apps_without_asking_any_server(

@@ -119,6 +119,14 @@ def test_secrets_are_generated_and_stored(
     assert "still to come: key" in out
 
 
+def test_a_store_to_keep_no_secrets_in_is_refused(
+    stage: Stage, recipe: Releases, capsys: Capture
+) -> None:
+    assert new("--pass") == 2
+    assert "Add --secrets." in capsys.readouterr().err
+    assert not place(stage).exists()
+
+
 def test_a_deploy_without_its_secrets_names_the_command_that_makes_each(
     stage: Stage, recipe: Releases, capsys: Capture
 ) -> None:
