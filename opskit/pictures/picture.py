@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opskit.errors import InputError, MissingToolError
+from opskit.private import private_folder, write_private
 from opskit.views.frame import View
 from opskit.views.render import cell_text
 
@@ -116,7 +117,7 @@ class Picture:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the picture to a file that needs nothing else.
+        """Write the picture to a file that needs nothing else, for its owner to read.
 
         Parameters
         ----------
@@ -141,14 +142,8 @@ class Picture:
                 raise InputError(
                     "a picture is saved as .svg or .html.", path=path, remedy="Name it so."
                 )
-        try:
-            path.write_text(content)
-        except OSError as error:
-            raise InputError(
-                f"the picture cannot be written ({error.strerror}).",
-                path=path,
-                remedy="Choose a writable folder with free space.",
-            ) from error
+        private_folder(path.parent)
+        write_private(path, content)
 
 
 def altair() -> Any:

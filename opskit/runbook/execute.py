@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from opskit.errors import MissingToolError, NotebookError
+from opskit.private import private_folder, write_new, write_private
 from opskit.runbook.kernel import Kernel, work_until_stopped
 from opskit.runbook.parameters import chosen, declared
-from opskit.runbook.private import private_folder, write_new, write_private
 from opskit.runbook.source import Notebook, cells, headings, read_notebook, tags
 from opskit.secrets.redact import redact
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opskit.errors import InputError, MissingToolError
+from opskit.private import private_folder, write_private
 from opskit.runbook.kernel import COMMAND
-from opskit.runbook.private import private_folder, write_private
 
 FIRST_PORT = 8888
 START = "00-start-here.ipynb"

@@ -13,6 +13,7 @@ import pandas as pd
 
 from opskit.errors import InputError, MissingToolError
 from opskit.operations.run import open_journal
+from opskit.private import private_folder, write_private
 from opskit.runbook.asking import digest
 from opskit.runbook.kept import table
 from opskit.runbook.record import Book, Entry
@@ -23,7 +24,7 @@ from opskit.views.render import cell_text
 _STEPS = ["server", "app", "action", "subject", "phase", "status", "seconds", "error"]
 
 
-def write_report(path: Path, log: Book) -> Path:
+def write_report(path: Path, log: Book, *, still_open: Sequence[str] = ()) -> Path:
     """Write a report.
 
     Parameters
@@ -32,6 +33,8 @@ def write_report(path: Path, log: Book) -> Path:
         Where to; ``.html`` or ``.md``.
     log
         What it is about.
+    still_open
+        What people were asked and have not answered.
 
     Raises
     ------
@@ -51,17 +54,11 @@ def write_report(path: Path, log: Book) -> Path:
         "parts": _parts(entries),
         "steps": [one for one in _last(entries) if one.kind == "step"],
         "signatures": _signatures(entries),
+        "still_open": still_open,
     }
     text = redact(_template(path.suffix).render(facts))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the report cannot be written ({getattr(error, 'strerror', None) or error}).",
-            path=path,
-            remedy="Choose a writable folder with free space.",
-        ) from error
+    private_folder(path.parent)
+    write_private(path, text)
     return path
 
 

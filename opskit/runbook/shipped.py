@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from opskit.errors import InputError, OpskitError
-from opskit.runbook.private import private_folder, write_private
+from opskit.private import private_folder, write_private
 from opskit.runbook.source import Notebook, cells, read_notebook, source, tags
 
 OWN = ".opskit"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self, cast
 
 import pandas as pd
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.private import private_folder, write_private
 from opskit.views.render import cell_text, html_table, text_table
 
 _PANDAS = {
@@ -98,6 +100,20 @@ class View(pd.DataFrame):
             if flat[name].dtype == object:
                 flat[name] = flat[name].map(cell_text)
         return flat
+
+    def save(self, path: str | Path) -> None:
+        """Write the rows to a ``.csv`` file for its owner to read; see `flat`.
+
+        Raises
+        ------
+        InputError
+            The file has another suffix, or cannot be written there.
+        """
+        path = Path(path)
+        if path.suffix != ".csv":
+            raise InputError("a table is saved as .csv.", path=path, remedy="Name it so.")
+        private_folder(path.parent)
+        write_private(path, self.flat().to_csv(index=False))
 
     def records(self, mask: Any = None) -> Iterator[Any]:
         """Give the rows, or those where `mask` holds, as named tuples."""

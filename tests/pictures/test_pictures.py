@@ -160,6 +160,7 @@ def test_it_is_saved_as_a_drawing_or_as_a_page(snap: opskit.Snapshot, tmp_path: 
     picture = pictures.states(snap)
     picture.save(tmp_path / "states.svg")
     picture.save(tmp_path / "states.html")
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("states.*")} == {0}
 
     assert f"<title>{picture.title}</title>" in (tmp_path / "states.svg").read_text()
     assert "prefers-color-scheme:dark" in (tmp_path / "states.svg").read_text()

@@ -105,6 +105,13 @@ def test_a_report_says_what_file_it_takes(rb: opskit.Runbook, tmp_path: Path) ->
     assert rb.report(tmp_path / "new" / "folder" / "report.md").exists()
 
 
+def test_a_report_is_for_its_owner_to_read(rb: opskit.Runbook, tmp_path: Path) -> None:
+    for suffix in (".html", ".md"):
+        path = rb.report(tmp_path / "new" / f"report{suffix}")
+        assert path.stat().st_mode & 0o077 == 0
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+
+
 def test_the_time_line_is_a_table_and_a_picture(rb: opskit.Runbook) -> None:
     fill(rb, "one")
     line = rb.timeline()

@@ -243,3 +243,18 @@ def test_what_pandas_makes_of_a_view_shows_its_index(snap: opskit.Snapshot) -> N
     assert "<script>" not in nasty._repr_html_()
     assert "<b>" not in nasty._repr_html_()
     assert "opskit-table" in snap.apps.query("secrets > 1")._repr_html_()
+
+
+def test_a_table_is_saved_for_its_owner_with_lists_as_text(
+    use: Use, demo_fleet: DemoFleet, tmp_path: Path
+) -> None:
+    use(demo_fleet)
+    snap = opskit.Fleet.from_abra().snapshot()
+    snap.secrets.save(tmp_path / "new" / "secrets.csv")
+
+    written = tmp_path / "new" / "secrets.csv"
+    assert written.stat().st_mode & 0o077 == 0
+    assert len(pd.read_csv(written)) == len(snap.secrets)
+    assert "[" not in written.read_text()
+    with pytest.raises(opskit.OpskitError, match=r"saved as \.csv"):
+        snap.secrets.save(tmp_path / "secrets.xlsx")

@@ -20,7 +20,7 @@ def private_folder(folder: Path) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unwritable(folder, error) from None
     return folder
 
@@ -77,16 +77,16 @@ def _written(path: Path, text: str) -> Path:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         raise _unwritable(path, error) from None
     return Path(temporary)
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
+def _unwritable(path: Path, error: OSError | ValueError) -> InputError:
     return InputError(
-        f"cannot be written ({error.strerror}).",
+        f"cannot be written ({getattr(error, 'strerror', None) or error}).",
         path=path,
-        remedy="Name a folder that you may write to.",
+        remedy="Name a folder that you may write to, with free space.",
     )
