@@ -54,7 +54,7 @@ class Decision:
 
     def lacking(self) -> str:
         """Say what is not decided; nothing when it is."""
-        return "" if self.made else f"anybody answered: {self.question}"
+        return "" if self.made else f"nobody has answered: {self.question}"
 
     def decide(self, choice: str, who: Person | None = None) -> None:
         """Write down a decision; the first one stands.
@@ -131,7 +131,8 @@ class SignOff:
         missing = self.needed - len(self.signed_by)
         if missing <= 0:
             return ""
-        return f"{'one more person' if missing == 1 else f'{missing} more people'} signed."
+        who = "one more person is" if missing == 1 else f"{missing} more people are"
+        return f"{who} to sign: {self.text}"
 
     def _signatures(self) -> list[Entry]:
         return [one for one in self._log.entries_of("signature") if one.text == self.text]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from opskit.errors import InputError, RunbookError
-from opskit.progress import in_notebook
 from opskit.runbook.again import current_cell, guard_cells
 from opskit.runbook.asking import Decision, SignOff
 from opskit.runbook.kept import kept
 from opskit.runbook.record import BookLog, Entry, EntryStatus, clean
 from opskit.runbook.report import write_report
+from opskit.runbook.step import Step
 from opskit.runbook.timeline import Timeline, timeline
 from opskit.secrets.redact import redact
 from opskit.views.frame import About, Columns, View
@@ -98,7 +97,9 @@ class Runbook:
 
     # -- what is done ---------------------------------------------------------------------
 
-    def step(self, title: str, *, again: bool = False, repeat: bool = False) -> Step:
+    def step(
+        self, title: str, *, again: bool = False, repeat: bool = False, stop: bool = True
+    ) -> Step:
         """Give a step, to be used as ``with rb.step("…"):``.
 
         Parameters
@@ -109,6 +110,8 @@ class Runbook:
             Do it once more although it is finished.
         repeat
             It only looks: done whenever its cell is run.
+        stop
+            When it fails, raise; else say why, go on, and let `finish` fail.
         """
         title = _named(title, "step")
         if self._step:
@@ -128,7 +131,7 @@ class Runbook:
             )
         last = self._last_attempts().get(title)
         finished = last if last is not None and last.status == "done" else None
-        return Step(self, title, None if again or repeat else finished, quiet=repeat)
+        return Step(self, title, None if again or repeat else finished, quiet=repeat, stop=stop)
 
     def check(self, what: str, ok: object, detail: str = "", *, stop: bool = True) -> bool:
         """Write down whether something is as it must be.
@@ -224,10 +227,16 @@ class Runbook:
         self._asked[f"signature {text}"] = asked
         return asked
 
-    def finish(self) -> Self:
+    def finish(self, *, report: str | Path = "") -> Self:
         """End the book; a runbook of this title begins a new one from then on.
 
-        What nobody has decided or signed until then is noted; it may still be.
+        What nobody has decided or signed until then is noted; it may still be. To finish it once
+        more writes its report anew.
+
+        Parameters
+        ----------
+        report
+            Where to write the report of how it ended, also when it ended badly.
 
         Raises
         ------
@@ -235,16 +244,24 @@ class Runbook:
             A step failed or a check did not hold in the end.
         """
         attempts = self._last_attempts().values()
-        wrong = [f"the step {one.step!r} {one.status}" for one in attempts if one.status != "done"]
+        wrong = [
+            f"the step {one.step!r} {one.status}" + (f" ({_line(one.text)})" if one.text else "")
+            for one in attempts
+            if one.status != "done"
+        ]
         checks = {(one.step, one.text): one for one in self._log.entries_of("check")}
         wrong += [
             f"the check {one.text!r} failed" for one in checks.values() if one.status != "done"
         ]
-        for lacking in filter(None, (one.lacking() for one in self._asked.values())):
-            self.note(f"Finished before {lacking}")
+        for lacking in self._open():
+            self.note(f"Open at the end: {lacking}")
         self._log.close("failed" if wrong else "done")
-        if wrong:
-            raise RunbookError(f"runbook {self.id} ended badly: {'; '.join(wrong)}.")
+        try:
+            if report:
+                print(f"Report: {self.report(report)}")
+        finally:
+            if wrong:
+                raise RunbookError(f"runbook {self.id} ended badly: {'; '.join(wrong)}.")
         return self
 
     # -- the record -----------------------------------------------------------------------
@@ -261,7 +278,9 @@ class Runbook:
         return timeline(self._log.record, self._log.entries)
 
     def report(self, path: str | Path) -> Path:
-        """Write the whole record to one file that needs nothing else.
+        """Write the whole record to one file that needs nothing else, for its owner to read.
+
+        It says what nobody has decided or signed yet: written again later, it has that, too.
 
         Parameters
         ----------
@@ -273,9 +292,12 @@ class Runbook:
         InputError
             The file has another suffix, or cannot be written there.
         """
-        return write_report(Path(path), self._log)
+        return write_report(Path(path), self._log, still_open=self._open())
 
     # -- within ---------------------------------------------------------------------------
+
+    def _open(self) -> list[str]:
+        return list(filter(None, (one.lacking() for one in self._asked.values())))
 
     def _last_attempts(self) -> dict[str, Entry]:
         return {one.step: one for one in self._log.entries_of("step")}
@@ -305,60 +327,6 @@ class Runbook:
             self._step = ""
 
 
-class Step:
-    """One step of a runbook; `due` says whether it has to be done."""
-
-    def __init__(
-        self, book: Runbook, title: str, finished: Entry | None, *, quiet: bool = False
-    ) -> None:
-        self._book, self.title, self._finished, self._quiet = book, title, finished, quiet
-        self.guarded = False
-        self._entry = 0
-        self._since = datetime.now(UTC)
-
-    @property
-    def due(self) -> bool:
-        """Whether it has to be done: it is not finished, or was asked for again."""
-        return self._finished is None
-
-    def __enter__(self) -> Self:
-        if self._finished is None:
-            self._since = datetime.now(UTC)
-            self._entry = self._book._begin(self.title)  # pyright: ignore[reportPrivateUsage]
-            return self
-        done = self._finished
-        said = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
-        if not self.guarded:
-            raise RunbookError(
-                f"{said} Say again=True to repeat it. In a notebook it is left out by itself, "
-                "where the Runbook is made in an earlier cell and the step stands in the with."
-            )
-        print(f"✓ {said} Left out; again=True repeats it.")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._finished is not None:
-            return
-        status: EntryStatus = "done"
-        if error is not None:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
-            error.add_note(
-                f"The step {self.title!r} of runbook {self._book.id} did not finish. Mend the "
-                "cause and run this cell again; in a new kernel run the notebook from its "
-                "beginning: what is finished is left out."
-            )
-        why = _said(error) if error is not None else ""
-        self._book._end(self._entry, self._since, status, redact(why))  # pyright: ignore[reportPrivateUsage]
-        if error is None and not self._quiet and in_notebook():
-            seconds = (datetime.now(UTC) - self._since).total_seconds()
-            print(f"✓ {self.title}: done in {seconds:,.1f} s.")
-
-
 def _named(title: object, kind: str) -> str:
     if not isinstance(title, str) or not title.strip():
         raise InputError(f"a {kind} needs a title.", remedy='Give a text, such as "Rotate".')
@@ -382,11 +350,8 @@ def _truth(what: str, ok: object) -> bool:
         ) from None
 
 
-def _said(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error itself)
-        return type(error).__name__
+def _line(text: str) -> str:
+    return " ".join(text.split()).removesuffix(".")
 
 
 def _seconds(entry: Entry) -> float | None:

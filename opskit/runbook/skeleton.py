@@ -84,10 +84,9 @@ back, and what to do then.'''),
 Who did what and how it ended; never a secret's value.'''),
     ("code", "rb.sign_off()"),
     ("code", '''\
-if apply:
-    rb.finish()
-rb.report({report})
-rb.timeline()'''),
+report = {report}
+rb.finish(report=report) if apply else rb.report(report)'''),
+    ("code", "rb.timeline()"),
 )  # fmt: skip
 
 

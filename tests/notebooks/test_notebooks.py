@@ -109,3 +109,21 @@ def test_a_scheduled_audit_fails_after_keeping_what_it_saw(tmp_path: Path) -> No
 
     kept = tmp_path / "runs"
     assert {path.suffix for path in kept.iterdir()} == {".opskit", ".csv", ".html"}
+    assert {path.stat().st_mode & 0o077 for path in kept.iterdir()} == {0}
+    report = (kept / "report.html").read_text()
+    assert "<dd>failed</dd>" in report
+    assert "Judge" in report
+    assert "of severity high or worse" in report
+
+
+@pytest.mark.slow
+def test_a_scheduled_audit_that_is_content_ends_well(tmp_path: Path) -> None:
+    run(FOLDER / "11-scheduled-audit.ipynb", tmp_path)
+
+    assert "<dd>done</dd>" in (tmp_path / "runs" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_new_app_stops_before_its_secrets_when_the_answer_is_no(tmp_path: Path) -> None:
+    with pytest.raises(CellExecutionError, match="'Its .env is filled in' failed. Nothing is"):
+        run(FOLDER / "06-new-app.ipynb", tmp_path, "apply = True", "go_on = 'no'")

@@ -339,8 +339,8 @@ def test_what_nobody_signed_or_decided_is_noted_at_the_end() -> None:
     rb.finish()
     notes = rb.timeline().query("kind == 'note'")["text"].tolist()
     assert notes == [
-        "Finished before anybody answered: Now or tonight?",
-        "Finished before 2 more people signed.",
+        "Open at the end: nobody has answered: Now or tonight?",
+        "Open at the end: 2 more people are to sign: I have read this record.",
     ]
     with pytest.raises(RunbookError, match="is finished: make it anew"):
         rb.step("After")
@@ -353,3 +353,53 @@ def test_a_decision_is_not_turned_by_another_answer() -> None:
         rb.decision("Now?", ["yes", "no"], answer="no")
     with pytest.raises(InputError, match="Give a list"):
         rb.decision("Now?", "yes")
+
+
+def test_a_step_may_fail_and_let_the_book_end_with_its_report(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rb = opskit.Runbook("Nightly")
+    with rb.step("Judge", stop=False):
+        raise RunbookError("3 findings are of severity high.")
+    with pytest.raises(RunbookError, match=r"'Judge' failed \(RunbookError: 3 findings are of"):
+        rb.finish(report=state / "report.html")
+    assert "✗ Judge: RunbookError: 3 findings" in capsys.readouterr().out
+    assert rb._log.record.status == "failed"
+    text = (state / "report.html").read_text()
+    for said in ("<dd>failed</dd>", "Judge", "3 findings are of severity high."):
+        assert said in text
+
+
+def test_an_interrupt_stops_a_step_that_may_fail() -> None:
+    rb = opskit.Runbook("Nightly")
+    with pytest.raises(KeyboardInterrupt), rb.step("Judge", stop=False):
+        raise KeyboardInterrupt
+    assert statuses(rb) == {"Judge": "interrupted"}
+
+
+def test_an_end_whose_report_cannot_be_written_is_still_the_end(state: Path) -> None:
+    rb = opskit.Runbook("Nightly")
+    with pytest.raises(InputError):
+        rb.finish(report=state / "report.pdf")
+    assert rb._log.record.status == "done"
+
+
+def test_a_report_says_what_is_open_and_has_it_when_it_is_written_again(state: Path) -> None:
+    rb = opskit.Runbook("A leak")
+    asked = rb.decision("Now or tonight?", ["now", "tonight"])
+    signing = rb.sign_off(needed=1)
+    for suffix in (".html", ".md"):
+        text = rb.report(state / f"early{suffix}").read_text()
+        for said in ("not finished yet", "Still open", "nobody has answered: Now or tonight?",
+                     "one more person is to sign: I have read this record."):  # fmt: skip
+            assert said in text, said
+    rb.finish(report=state / "report.html")
+    assert "Still open" in (state / "report.html").read_text()
+    asked.decide("now", ADA)
+    signing.sign(BEN)
+    for suffix in (".html", ".md"):
+        rb.finish(report=state / f"report{suffix}")
+        text = (state / f"report{suffix}").read_text()
+        assert "Still open" not in text
+        assert "not finished yet" not in text
+        assert "Ben (ben)" in text

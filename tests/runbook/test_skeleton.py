@@ -45,7 +45,7 @@ def test_it_has_the_structure_of_the_house_and_its_title(
         "rb.step(",
         "rb.check(",
         "rb.sign_off()",
-        'rb.report("runs/leaked-smtp-key.html")',
+        'report = "runs/leaked-smtp-key.html"\nrb.finish(report=report) if apply else',
     ):
         assert call in code
     compile(code, "runbook", "exec")
