@@ -150,6 +150,7 @@ def write_sample(root: Path) -> dict[str, str]:
     sockets = root / "s"
     sockets.mkdir()
     hosts = {name: f"unix://{sockets / name.partition('.')[0]}" for name in SERVERS}
-    hosts[UNREACHABLE] = f"unix://{sockets / 'nobody-listens-here'}"
+    # Not in the fleet's own folder: the error would name another one at each look.
+    hosts[UNREACHABLE] = "unix:///nonexistent/nobody-listens-here"
     write_contexts(root / "docker", hosts)
     return hosts

@@ -11,6 +11,7 @@ from opskit.demo.sample import WORKER
 from opskit.demo.seed import SwarmSeed
 
 _SERVER_AGE = timedelta(days=700)
+_FORTNIGHT = timedelta(days=14)
 _APPS = 5
 _OLDEST_DAYS = 400
 
@@ -59,14 +60,23 @@ def _host_name(server: str) -> str:
     return server.partition(".")[0]
 
 
+def anchor(now: datetime) -> datetime:
+    """Give the moment from which the sample's ages are counted: each fortnight has one.
+
+    Every kernel makes a fleet of its own. Counted from when it does, all dates would differ
+    between two looks, and hide what somebody has changed.
+    """
+    return now - (now - datetime.fromtimestamp(0, UTC)) % _FORTNIGHT
+
+
 def _filled(server: str, seed: SwarmSeed) -> Swarm:
-    now = datetime.now(UTC)
+    begun = anchor(datetime.now(UTC))
 
     def ago(days: float) -> datetime:
-        return now - timedelta(days=days)
+        return begun - timedelta(days=days)
 
     swarm = Swarm(_host_name(server))
-    swarm.created_at = now - _SERVER_AGE
+    swarm.created_at = begun - _SERVER_AGE
     secrets, configs = (
         {
             one.name: add(one.name, labels=one.labels, created_at=ago(one.age), data=one.data)

@@ -32,7 +32,7 @@ def snap(use: Use, demo_fleet: DemoFleet) -> opskit.Snapshot:
         ("secret-pending", "coop.example", "git.coop.example", "jwt_secret", "no service uses"),
         ("secret-superseded", "coop.example", "cloud.coop.example", "admin_password", "unused"),
         ("secret-orphan", "coop.example", None, "pads_coop_example_session", "no app declares"),
-        ("secret-old", "coop.example", "traefik.coop.example", "usersfile", "412 days old"),
+        ("secret-old", "coop.example", "traefik.coop.example", "usersfile", "days old and in use"),
         ("secret-name-long", "garden.example", "neighbourhood-archive-press.garden.example",
          "db_root_password", "of at most 64"),
         ("server-unreachable", "radio.example", None, None, "cannot connect"),

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.run import run_demo
+from opskit.demo.swarms import anchor
 from opskit.errors import InputError, OpskitError
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
@@ -34,6 +36,26 @@ def test_a_stopped_fleet_leaves_nothing_behind() -> None:
     with DemoFleet() as fleet:
         assert (fleet.root / "abra" / "servers").is_dir()
     assert gone(fleet.root)
+
+
+def test_two_looks_at_two_fleets_differ_in_nothing(use: Use) -> None:
+    looks: list[opskit.Snapshot] = []
+    for _ in range(2):
+        with DemoFleet() as fleet:
+            use(fleet)
+            looks.append(opskit.Fleet.from_abra().snapshot())
+    first, second = looks
+
+    assert second.diff(first).empty
+    assert second.secrets["created_at"].equals(first.secrets["created_at"])
+
+
+@pytest.mark.parametrize("days", [0.0, 0.5, 13.9])
+def test_the_ages_of_a_fortnight_are_counted_from_one_moment(days: float) -> None:
+    begun = anchor(datetime(2031, 5, 17, 12, tzinfo=UTC))
+
+    assert anchor(begun + timedelta(days=days)) == begun
+    assert anchor(begun + timedelta(days=14)) == begun + timedelta(days=14)
 
 
 def test_engines_that_do_not_start_are_one_clear_error_and_leave_nothing_behind(
