@@ -12,6 +12,7 @@ from __future__ import annotations
 import getpass
 import importlib.util
 import json
+import logging
 import os
 import secrets
 import socket
@@ -116,11 +117,19 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
     # Found before any other kernel of this name.
     before = os.environ.get("JUPYTER_PATH")
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(server.state), before)))
+    # The collaboration server stops itself once more, also when nobody has come.
+    logging.getLogger("asyncio").addFilter(is_not_of_an_end)
     try:
         forgotten.unlink(missing_ok=True)
         LabApp.launch_instance(_settings(server, forgotten, browser=browser))
     finally:
         forgotten.unlink(missing_ok=True)
+
+
+def is_not_of_an_end(record: logging.LogRecord) -> bool:
+    """Tell what is worth showing from the trace of a server that was stopped while it stood."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, RuntimeError) and str(error) == "WebsocketServer not running")
 
 
 def _settings(server: LabServer, ystore: Path, *, browser: bool) -> list[str]:

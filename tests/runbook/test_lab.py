@@ -14,7 +14,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,9 @@ class Server:
                 return printed
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("home")
+@contextmanager
+def serving(home: Path) -> Generator[Server]:
+    """Start one, and stop it by a signal."""
     environment = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
@@ -108,6 +109,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process.send_signal(signal.SIGTERM)
     process.wait(30)
     process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("home")) as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_it_ends_quietly_also_when_nobody_has_come(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        pass
+
+    assert server.process.returncode == 0
+    log = (tmp_path / "log").read_text()
+    assert "stopping" in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.slow
