@@ -63,3 +63,15 @@ def test_two_people_carry_out_an_incident_and_the_report_names_both(
         assert said in text, said
     assert "changed since" not in text
     assert book.record.status == "done"
+    fits_the_window(alice, written)
+
+
+def fits_the_window(person: Person, report: Path) -> None:
+    """Check that no table of a report has to be pushed sideways to be read."""
+    page = person.context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.set_content(report.read_text())
+    wider = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).length"
+    assert page.locator(".box").count() > 3
+    assert page.locator(".box").evaluate_all(wider) == 0
+    page.close()

@@ -105,6 +105,17 @@ def test_a_report_says_what_file_it_takes(rb: opskit.Runbook, tmp_path: Path) ->
     assert rb.report(tmp_path / "new" / "folder" / "report.md").exists()
 
 
+def test_only_long_cells_of_a_report_may_break_inside_of_words(
+    rb: opskit.Runbook, tmp_path: Path
+) -> None:
+    path = "hosts/mutual.example/matrix.mutual.example/secret"
+    rb.keep(pd.DataFrame({"server": ["mutual.example"], "path": [path]}), "Store")
+    text = rb.report(tmp_path / "report.html").read_text()
+    assert f'<td class="long">{path}</td>' in text
+    assert "<td>mutual.example</td>" in text
+    assert re.search(r"td\.long {[^}]*overflow-wrap: anywhere", text)
+
+
 def test_a_report_is_for_its_owner_to_read(rb: opskit.Runbook, tmp_path: Path) -> None:
     for suffix in (".html", ".md"):
         path = rb.report(tmp_path / "new" / f"report{suffix}")
