@@ -13,9 +13,10 @@ from typing import Any, Self
 import msgspec
 
 from opskit.errors import InputError, OpskitError
-from opskit.operations.apply import Progressed, Runner
+from opskit.operations.apply import Runner
 from opskit.operations.journal import Journal, new_run_id
 from opskit.operations.plan import PlanData, Unit, changes_view, load_plan, steps_view
+from opskit.operations.work import Progressed
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret

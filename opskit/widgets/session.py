@@ -17,9 +17,9 @@ from typing import Any, Literal, cast
 import msgspec
 
 from opskit.errors import InputError, OpskitError
-from opskit.operations.apply import Progressed
 from opskit.operations.plan import Unit
 from opskit.operations.run import Plan, Run, open_journal
+from opskit.operations.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret

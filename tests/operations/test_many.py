@@ -12,7 +12,7 @@ import pytest
 
 import opskit
 from opskit.demo.fleet import DemoFleet
-from opskit.operations.apply import Progressed
+from opskit.operations.work import Progressed
 from opskit.swarm.transport import TRANSPORT
 
 CHOSEN = [

@@ -11,7 +11,7 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from opskit.operations.apply import Progressed
+from opskit.operations.work import Progressed
 from tests.operations.stage import APP, SERVER, Stage, staged
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]

@@ -12,8 +12,8 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import StepError
 from opskit.operations import apply, lock
-from opskit.operations.apply import Progressed
 from opskit.operations.steps import Probe
+from opskit.operations.work import Progressed
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 

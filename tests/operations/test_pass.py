@@ -11,8 +11,8 @@ import pytest
 
 import opskit
 from opskit.demo.engine.behaviour import FAILS_WITH
-from opskit.operations.apply import Progressed
 from opskit.operations.options import Options
+from opskit.operations.work import Progressed
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged

@@ -12,7 +12,7 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, StalePlanError, StepError
-from opskit.operations.apply import Progressed
+from opskit.operations.work import Progressed
 from tests.abra.releases import Releases
 from tests.operations.stage import APP, QUICK, Stage, staged
 

@@ -15,8 +15,8 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.image import IMAGE
 from opskit.errors import InputError, NotManagerError, OpskitError
-from opskit.operations.apply import Progressed
 from opskit.operations.steps import Probe
+from opskit.operations.work import Progressed
 from opskit.secrets.value import MAX_BYTES, Secret
 from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged
 
