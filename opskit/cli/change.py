@@ -246,6 +246,8 @@ def tell(run: Run, *, wanted: str = "done") -> None:
     """Say how a run ended, and end with status 1 unless all of it ended as wanted."""
     for error in run.errors:
         print(f"opskit: {error}", file=sys.stderr)
+    for note in run.notes:
+        print(f"note: {note}", file=sys.stderr)
     counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
     print(f"run {run.id}: {run.status} (stacks: {counted})")
     if run.status in ("interrupted", "failed"):

@@ -44,6 +44,7 @@ from opskit.operations.steps import (
 )
 from opskit.operations.steps.deploy import check_installed
 from opskit.operations.steps.env import digest, read_unchanged
+from opskit.operations.steps.tasks import about_lost, lost
 from opskit.operations.versions import check_name
 from opskit.secrets.generate import Policy
 from opskit.secrets.passstore import entry_path
@@ -145,6 +146,7 @@ class Assembler:
                 restarts=restarts[r.new_name] if self.options.deploy != "none" else (),
                 from_version=r.target.declared.version,
                 undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
+                note=self._about_dead_nodes(app.server, switches),
             )
             for r in renewals
         ]
@@ -201,6 +203,13 @@ class Assembler:
             timeout=float(self.options.timeout),
             back=back,
         )
+
+    def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
+        """Say that a node is down on which tasks of these services may still run."""
+        seen = self.chosen.server(server)
+        services = {switch.service_id for switch in switches}
+        tasks = [task for task in seen.tasks if task.service_id in services]
+        return about_lost(lost(tasks, seen.nodes))
 
     def _fate(self, one: Renewal) -> str:
         kept = "kept and labelled failed" if self.options.keep_failed else "removed"
@@ -321,10 +330,16 @@ def unit(app: DeclaredApp, changes: list[Change], steps: list[AnyStep]) -> Unit:
 
 
 def _change(
-    one: Renewal, *, undone_by: str, restarts: tuple[str, ...] = (), from_version: str = ""
+    one: Renewal,
+    *,
+    undone_by: str,
+    restarts: tuple[str, ...] = (),
+    from_version: str = "",
+    note: str = "",
 ) -> Change:
     notes = [f"{one.hook.kind} hook"] if one.hook else []
     notes += ["weaker than 128 bits"] if one.policy and one.policy.is_weak() else []
+    notes += [note] if note else []
     return Change(
         secret=one.target.declared.name,
         from_version=from_version,

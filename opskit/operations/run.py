@@ -29,13 +29,15 @@ class Run:
     """One execution of a plan, ended.
 
     `status` is ``done``, ``rolled-back``, ``partly-rolled-back``, ``failed`` or ``interrupted``;
-    `stacks` counts how the stacks ended; `errors` names what went wrong in each.
+    `stacks` counts how the stacks ended; `errors` names what went wrong in each, `notes` what
+    could not be made sure of though it went well.
     """
 
     id: str
     status: str
     stacks: Mapping[str, int] = field(default_factory=dict[str, int])
     errors: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> View:
@@ -236,5 +238,10 @@ def _ended(runner: Runner, status: str) -> Run:
         for outcome in runner.outcomes
         if outcome.status != "done" and (outcome.error or outcome.status == "skipped")
     )
+    notes = tuple(
+        f"{units[outcome.unit].server} {units[outcome.unit].app}: {outcome.note}"
+        for outcome in runner.outcomes
+        if outcome.note
+    )
     stacks = Counter(outcome.status for outcome in runner.outcomes)
-    return Run(id=runner.run, status=status, stacks=dict(stacks), errors=errors)
+    return Run(id=runner.run, status=status, stacks=dict(stacks), errors=errors, notes=notes)

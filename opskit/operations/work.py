@@ -45,11 +45,12 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one unit ended."""
+    """How one unit ended; `note` says what could not be made sure of though all went well."""
 
     unit: int
     status: Literal["done", "rolled-back", "failed", "interrupted", "skipped"]
     error: str = ""
+    note: str = ""
 
 
 def say_nothing(_: Progressed) -> None:
@@ -98,12 +99,13 @@ class Work:
     def forward(self) -> Outcome:
         """Take every step, and undo what was done when one fails."""
         site = self.open_site()
+        notes: list[str] = []
         try:
             for step_number, step in enumerate(self.unit.steps):
                 site.check_stop()
                 if not isinstance(step, TakeLock | ReleaseLock):
                     site.keep_lock()
-                self._step(site, step_number, step, "do")
+                notes.append(self._step(site, step_number, step, "do"))
         except (InterruptedStepError, JournalError) as error:
             return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
         except OpskitError as error:
@@ -111,9 +113,9 @@ class Work:
             text = redact(str(error))
             if undone.error:
                 text += f" Undoing it failed too: {undone.error}"
-            return Outcome(unit=self.number, status=undone.status, error=text)
+            return Outcome(unit=self.number, status=undone.status, error=text, note=undone.note)
         self.on_made(self.unit, site.values)
-        return Outcome(unit=self.number, status="done")
+        return Outcome(unit=self.number, status="done", note=_noted(notes))
 
     def backward(self) -> Outcome:
         """Undo every step that was begun, in reverse."""
@@ -122,7 +124,7 @@ class Work:
         if all(self._is_done(step, "undo") for step in begun):
             return Outcome(unit=self.number, status="rolled-back")
         lock_step = self.unit.steps[0]
-        lost: list[str] = []
+        lost, notes = list[str](), list[str]()
         try:
             # A unit that never got beyond asking for the lock has nothing to undo under it.
             if isinstance(lock_step, TakeLock) and begun != frozenset({0}):
@@ -131,7 +133,7 @@ class Work:
                 if step_number not in begun:
                     continue
                 try:
-                    self._step(site, step_number, step, "undo")
+                    notes.append(self._step(site, step_number, step, "undo"))
                 except CannotUndoError as error:
                     lost.append(redact(str(error)))
         except (InterruptedStepError, JournalError) as error:
@@ -140,7 +142,7 @@ class Work:
             return Outcome(unit=self.number, status="failed", error=redact(str(error)))
         if lost:
             return Outcome(unit=self.number, status="failed", error=" ".join(lost))
-        return Outcome(unit=self.number, status="rolled-back")
+        return Outcome(unit=self.number, status="rolled-back", note=_noted(notes))
 
     def hindrance(self) -> str:
         """Say what makes undoing impossible, before anything is undone."""
@@ -152,9 +154,10 @@ class Work:
     def _is_done(self, step: int, phase: Phase) -> bool:
         return self.journal.is_done(self.run, self.number, step, phase)
 
-    def _step(self, site: Site, step_number: int, step: Step, phase: Phase) -> None:
+    def _step(self, site: Site, step_number: int, step: Step, phase: Phase) -> str:
+        """Take or undo a step, unless that is done, and give what it noted."""
         if self._is_done(step_number, phase):
-            return
+            return ""
         shown = Progressed(
             unit=self.number,
             step=step_number,
@@ -205,6 +208,11 @@ class Work:
             ended("failed", {}, text)
             raise StepError(text) from error
         ended("done", detail)
+        return str(detail.get("note") or "")
+
+
+def _noted(notes: list[str]) -> str:
+    return "; ".join(note for note in notes if note)
 
 
 def _unexpected(error: Exception, action: str) -> str:

@@ -84,3 +84,38 @@ def test_a_server_that_is_only_a_worker_is_left_as_it_is(stage: Stage, fleet: Do
     with pytest.raises(InputError, match="nothing can be planned"):
         opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK)
     assert stage.state() == before
+
+
+def test_a_dead_node_keeps_nobody_from_rotating_and_its_tasks_count_as_users(
+    stage: Stage, fleet: DockerdFleet
+) -> None:
+    name = sh("docker", "--host", fleet.host("srv2"), "info", "--format", "{{.Name}}")
+
+    def is_given_up() -> bool:
+        """Tell whether Swarm wants the task on the dead node to end, which nobody there does."""
+        down = {node.id for node in stage.engine.nodes() if node.status.state == "down"}
+        return any(
+            (task.node_id in down, task.desired_state, task.status.state)
+            == (True, "shutdown", "running")
+            for task in stage.engine.tasks(f"{stage.stack}_app")
+        )
+
+    fleet.daemons["srv2"].pause()
+    stage.eventually(is_given_up, seconds=240)
+    opened = opskit.Fleet.from_abra()
+    plan = opened.plan_rotate([TOKEN], QUICK)
+    assert f"node {name} is down" in plan.to_json()
+    run = plan.apply()
+
+    assert run.status == "done", run.errors
+    (said,) = run.notes
+    assert f"{stage.stack}_app: node {name} is down" in said
+    again = opened.plan_rotate([TOKEN], QUICK).apply()
+    assert again.status == "done", again.errors
+    back = opened.rollback(again.id)
+    assert back.status == "rolled-back", back.errors
+    # Swarm's previous spec names the version that was rolled back, not the first one: only the
+    # task on the dead node still needs that.
+    with pytest.raises(InputError, match="nothing to prune"):
+        opened.plan_prune([TOKEN], keep=0)
+    assert f"{stage.stack}_token_v1" in stage.state()["secrets"]

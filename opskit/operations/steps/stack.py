@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
@@ -12,14 +13,13 @@ from opskit.join import stack_of
 from opskit.operations.steps.base import CannotUndoError, Detail, Site, Step
 from opskit.operations.steps.probe import Probe, ask
 from opskit.operations.steps.services import replace_spec
+from opskit.operations.steps.tasks import complaint, has_failed, is_alive
 from opskit.operations.steps.verify import (
     Seen,
     check_rollout,
-    complaint,
     converge,
-    has_failed,
-    is_alive,
     seen,
+    still_there,
     wanted,
 )
 from opskit.swarm import model
@@ -64,18 +64,20 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
             return {}
         started = time.monotonic()
         until = started + self.timeout
-        if not wait_for(site, self.stack, self.services, until=until, stable=self.stable):
+        note = wait_for(site, self.stack, self.services, until=until, stable=self.stable)
+        if note is None:
             raise VerifyError(f"{self.stack} has no services on {site.engine.server}.")
         if self.probe is not None:
             ask(site, self.probe, until)
-        return {"seconds": round(time.monotonic() - started, 2)}
+        return {"seconds": round(time.monotonic() - started, 2), "note": note}
 
     def undo(self, site: Site) -> Detail:
         """Wait once more if this is the half that stands before the change."""
-        if self.back:
-            until = time.monotonic() + self.timeout
-            wait_for(site, self.stack, self.services, until=until, stable=0.0, forward=False)
-        return {}
+        if not self.back:
+            return {}
+        until = time.monotonic() + self.timeout
+        note = wait_for(site, self.stack, self.services, until=until, stable=0.0, forward=False)
+        return {"note": note or ""}
 
 
 class Was(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,8 +133,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
             )
         names = tuple(one.service for one in self.before)
         until = time.monotonic() + self.timeout
-        wait_for(site, self.stack, names, until=until, stable=0.0, forward=False)
-        return {"put_back": len(changed), "removed": len(made)}
+        note = wait_for(site, self.stack, names, until=until, stable=0.0, forward=False)
+        return {"put_back": len(changed), "removed": len(made), "note": note or ""}
 
     def hindrance(self, site: Site) -> str:
         """Say so when a service changed again later."""
@@ -171,8 +173,11 @@ def wait_for(
     until: float,
     stable: float,
     forward: bool = True,
-) -> bool:
-    """Wait until services of a stack run their current specs; false when there are none."""
+) -> str | None:
+    """Wait until services of a stack run their current specs, and say what cannot be told.
+
+    Gives ``None`` when there are no services.
+    """
     found = [
         service
         for service in site.patiently(lambda: services_of(site, stack))
@@ -183,9 +188,7 @@ def wait_for(
         for service in found:
             yield service.spec.name, _look(site, service.id, forward=forward)
 
-    if found:
-        converge(site, look, until=until, stable=stable)
-    return bool(found)
+    return converge(site, look, until=until, stable=stable) if found else None
 
 
 def _look(site: Site, service_id: str, *, forward: bool) -> Seen:
@@ -199,13 +202,16 @@ def _look(site: Site, service_id: str, *, forward: bool) -> Seen:
     since = service.updated_at or service.created_at
     failures = [task for task in current if has_failed(task) and task.created_at >= since]
     check_rollout(site, service, tasks, failures, on="its new spec", forward=forward)
-    if any(is_alive(task) and task not in current for task in tasks):
-        return Seen(running=None, why=f"tasks of its old spec are still there; {complaint(tasks)}")
+    others = [task for task in tasks if is_alive(task) and task not in current]
+    left, note = still_there(site, others)
+    if left:
+        why = f"tasks of its old spec are still there; {complaint(tasks)}"
+        return Seen(running=None, why=why, note=note)
     right = [task for task in current if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
     if _may_end(service, template):
         running += [task for task in current if task.status.state == "complete"]
-    return seen(service, tasks, running, wanted(service, right))
+    return replace(seen(service, tasks, running, wanted(service, right)), note=note)
 
 
 def _fits(spec: RawSpec | None, template: RawSpec) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -12,11 +12,10 @@ from opskit.errors import VerifyError
 from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
 from opskit.operations.steps.probe import Probe, ask
 from opskit.operations.steps.secrets import stored
+from opskit.operations.steps.tasks import about_lost, complaint, has_failed, is_alive, lost
 from opskit.swarm import model
 
 _POLL_S = 0.25
-_FAILED_STATES = frozenset({"failed", "rejected"})
-_ENDED_STATES = _FAILED_STATES | {"complete", "shutdown", "remove", "orphaned"}
 _BAD_UPDATES = frozenset({"paused", "rollback_started", "rollback_paused", "rollback_completed"})
 _ENOUGH_FAILURES = 3
 
@@ -60,10 +59,10 @@ class Verify(Step, frozen=True, kw_only=True, tag="verify"):
         """Watch until all is well, or say what is not."""
         started = time.monotonic()
         until = started + self.timeout
-        _converge(site, self.watched, until=until, stable=self.stable, forward=True)
+        note = _converge(site, self.watched, until=until, stable=self.stable, forward=True)
         if self.probe is not None:
             ask(site, self.probe, until)
-        return {"seconds": round(time.monotonic() - started, 2)}
+        return {"seconds": round(time.monotonic() - started, 2), "note": note}
 
     def undo(self, site: Site) -> Detail:
         """Do nothing: `ConvergeBack` waits once the services are switched back."""
@@ -91,13 +90,14 @@ class ConvergeBack(Step, frozen=True, kw_only=True, tag="converge-back"):
     def undo(self, site: Site) -> Detail:
         """Wait until every service runs on the versions it came from."""
         until = time.monotonic() + self.timeout
-        _converge(site, self.watched, until=until, stable=0.0, forward=False)
-        return {}
+        return {
+            "note": _converge(site, self.watched, until=until, stable=0.0, forward=False),
+        }
 
 
 def _converge(
     site: Site, watched: tuple[Watched, ...], *, until: float, stable: float, forward: bool
-) -> None:
+) -> str:
     """Wait until all services run on the right versions, the same tasks for `stable` seconds."""
     # By id, as a version that failed before may have been made anew under its name, and Swarm
     # remembers the tasks that failed on it.
@@ -109,7 +109,7 @@ def _converge(
                 continue
             yield one.service, _look(site, one, [new[name] for name in one.new], forward=forward)
 
-    converge(site, look, until=until, stable=stable)
+    return converge(site, look, until=until, stable=stable)
 
 
 def is_gone(site: Site, service_id: str) -> bool:
@@ -123,8 +123,13 @@ def converge(
     *,
     until: float,
     stable: float,
-) -> None:
+) -> str:
     """Wait until all services run the right tasks, the same ones for `stable` seconds.
+
+    Returns
+    -------
+    str
+        What could not be told of them, empty when all could.
 
     Raises
     ------
@@ -136,10 +141,11 @@ def converge(
     why = "the server did not answer"
     while True:
         running: frozenset[str] | None = frozenset()
-        settled = True
+        settled, notes = True, list[str]()
         try:
             for service, seen in look():
                 settled = settled and seen.settled
+                notes += [f"{service}: {seen.note}"] if seen.note else []
                 why = f"{service}: {seen.why}" if seen.why else why
                 if seen.running is None:
                     running = None
@@ -153,9 +159,10 @@ def converge(
         if running is not None:
             since = now if since is None else since
             if settled and now - since >= stable:
-                return
+                return "; ".join(notes)
         if now >= until:
-            raise VerifyError(f"{site.engine.server} did not converge in time: {why}.")
+            told = "; ".join([why, *notes])
+            raise VerifyError(f"{site.engine.server} did not converge in time: {told}.")
         site.keep_lock()
         site.wait(_POLL_S)
 
@@ -165,12 +172,14 @@ class Seen:
     """A service now: the right tasks that run when none is missing, and what is still amiss.
 
     A rollout goes on for the monitoring time of its update after its last task runs; the tasks
-    count as stable from when they run, the rollout as settled from when it has ended.
+    count as stable from when they run, the rollout as settled from when it has ended. `note` says
+    what nobody can tell of it.
     """
 
     running: frozenset[str] | None
     settled: bool = True
     why: str = ""
+    note: str = ""
 
 
 def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> Seen:
@@ -179,12 +188,31 @@ def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> Seen:
     if forward:
         failures = [task for task in tasks if _is_new(task, new) and has_failed(task)]
         check_rollout(site, service, tasks, failures, on="the new version")
-    if any(not _is_right(task, one, new, forward=forward) for task in tasks if is_alive(task)):
+    others = [
+        task for task in tasks if is_alive(task) and not _is_right(task, one, new, forward=forward)
+    ]
+    left, note = still_there(site, others)
+    if left:
         why = f"tasks of the other version are still there; {complaint(tasks)}"
-        return Seen(running=None, why=why)
+        return Seen(running=None, why=why, note=note)
     right = [task for task in tasks if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
-    return seen(service, tasks, running, wanted(service, right))
+    return replace(seen(service, tasks, running, wanted(service, right)), note=note)
+
+
+def still_there(site: Site, others: Sequence[model.Task]) -> tuple[bool, str]:
+    """Tell whether tasks that should have ended must be waited for, and what to note of others.
+
+    Those on a node that is down are not waited for: a rotation must be possible while a node is
+    dead, above all for a secret that leaked. Pruning still counts them as users.
+    """
+    if not others:
+        return False, ""
+    gone = lost(others, site.engine.nodes())
+    kept = (
+        "; prune keeps what it mounts until the node is back, or removed (docker node rm --force)"
+    )
+    return len(gone) < len(others), about_lost(gone) + kept if gone else ""
 
 
 def check_rollout(
@@ -258,22 +286,3 @@ def _is_right(task: model.Task, one: Watched, new: list[str], *, forward: bool) 
 def _ids(task: model.Task) -> set[str]:
     container = task.spec.container_spec
     return {reference.secret_id for reference in (container and container.secrets) or ()}
-
-
-def is_alive(task: model.Task) -> bool:
-    """Tell whether a task has not ended."""
-    return task.status.state not in _ENDED_STATES
-
-
-def has_failed(task: model.Task) -> bool:
-    """Tell whether a task has failed."""
-    return task.status.state in _FAILED_STATES
-
-
-def complaint(tasks: Sequence[model.Task]) -> str:
-    """Give the latest thing a task complained of."""
-    said = [task for task in tasks if task.status.err or has_failed(task)]
-    if not said:
-        return "no task complains"
-    last = max(said, key=lambda task: task.created_at)
-    return last.status.err or last.status.message or last.status.state
