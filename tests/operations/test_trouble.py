@@ -117,6 +117,18 @@ def test_what_does_not_converge_goes_back_and_says_why(
     stage.eventually(stage.is_converged)
 
 
+def test_a_global_service_that_fits_no_node_has_nothing_to_wait_for(stage: Stage) -> None:
+    stage.set_up(Mode={"Global": {}})
+    raw = stage.engine.raw_service(f"{stage.stack}_app")
+    raw.spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.disk == fast"]}
+    stage.put("app", raw.spec)
+    stage.eventually(lambda: not stage.engine.containers(raw.service.id))
+    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK).apply()
+    assert run.status == "done", run.errors
+    run = opskit.Fleet.from_abra().plan_restart(APP, None, QUICK).apply()
+    assert run.status == "done", run.errors
+
+
 def test_an_image_that_is_gone_from_the_node_is_said(stage: Stage) -> None:
     stage.set_up()
     docker(stage, "tag", IMAGE, GONE)

@@ -211,7 +211,7 @@ def _look(site: Site, service_id: str, *, forward: bool) -> Seen:
     running = [task for task in right if task.status.state == "running"]
     if _may_end(service, template):
         running += [task for task in current if task.status.state == "complete"]
-    return replace(seen(service, tasks, running, wanted(service, right)), note=note)
+    return replace(seen(service, tasks, running, wanted(site, service, right)), note=note)
 
 
 def _fits(spec: RawSpec | None, template: RawSpec) -> bool:

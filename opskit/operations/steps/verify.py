@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -16,6 +17,7 @@ from opskit.operations.steps.tasks import about_lost, complaint, has_failed, is_
 from opskit.swarm import model
 
 _POLL_S = 0.25
+_AT_ONCE = timedelta(seconds=5)
 _BAD_UPDATES = frozenset({"paused", "rollback_started", "rollback_paused", "rollback_completed"})
 _ENOUGH_FAILURES = 3
 
@@ -197,7 +199,7 @@ def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> Seen:
         return Seen(running=None, why=why, note=note)
     right = [task for task in tasks if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
-    return replace(seen(service, tasks, running, wanted(service, right)), note=note)
+    return replace(seen(service, tasks, running, wanted(site, service, right)), note=note)
 
 
 def still_there(site: Site, others: Sequence[model.Task]) -> tuple[bool, str]:
@@ -259,11 +261,21 @@ def seen(
     return Seen(running=frozenset(task.id for task in running), settled=settled, why=why)
 
 
-def wanted(service: model.Service, right: Sequence[model.Task]) -> int:
+def wanted(site: Site, service: model.Service, right: Sequence[model.Task]) -> int:
     """Give how many tasks a service should have."""
-    replicated = service.spec.mode.replicated
-    # A global service wants as many tasks as Swarm gave it: one on each fitting node.
-    return replicated.replicas if replicated is not None else max(1, len(right))
+    mode = service.spec.mode
+    if mode.replicated is not None:
+        return mode.replicated.replicas
+    # A global service wants as many tasks as Swarm gave it: one on each fitting node. It gets
+    # them at once; when it still has none a while later, no node fits.
+    if not right and mode.global_ is not None and _has_rested(site, service):
+        return 0
+    return max(1, len(right))
+
+
+def _has_rested(site: Site, service: model.Service) -> bool:
+    now = site.engine.info().system_time or datetime.now(UTC)
+    return now - (service.updated_at or service.created_at) >= _AT_ONCE
 
 
 def _id_of(site: Site, name: str) -> str:
