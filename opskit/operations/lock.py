@@ -62,6 +62,9 @@ def take(
 ) -> None:
     """Take the lock of a stack, or renew it when this run holds it already.
 
+    One that ran out is made anew, under an id that its holder does not know: so that one, coming
+    back late, can neither renew nor release it.
+
     Raises
     ------
     LockHeldError
@@ -85,8 +88,13 @@ def take(
         if lock.run == run:
             labels["opskit.taken-at"] = lock.taken_at.isoformat(timespec="seconds")
         try:
+            # With its version index: of two who ask at once, or one who asks and its holder who
+            # renews it, the later one fails.
             engine.label_config(held, _DATA, labels)
-        except (StaleIndexError, NotFoundError):
+            if lock.run != run:
+                _remove(engine, held.id)
+                engine.create_config(lock_name(stack), _DATA, labels)
+        except (StaleIndexError, NotFoundError, AlreadyExistsError):
             raise LockHeldError(
                 f"{stack} on {engine.server} was locked by someone else this moment. "
                 "See: opskit locks"
@@ -98,25 +106,28 @@ def release(engine: Engine, stack: str, *, run: str) -> bool:
     held = _config(engine, stack)
     if held is None or _read(engine.server, held).run != run:
         return False
-    try:
-        engine.remove_config(held.id)
-    except NotFoundError:
-        return False
-    return True
+    return _remove(engine, held.id)
 
 
 def break_lock(engine: Engine, stack: str) -> Lock | None:
     """Remove a lock whoever holds it, and give what it said."""
     held = _config(engine, stack)
-    if held is None:
+    if held is None or not _remove(engine, held.id):
         return None
-    engine.remove_config(held.id)
     return _read(engine.server, held)
 
 
 def locks_among(server: str, configs: Iterable[model.StoredObject]) -> list[Lock]:
     """Find the locks among a server's configs."""
     return [_read(server, c) for c in configs if c.spec.name.startswith(PREFIX)]
+
+
+def _remove(engine: Engine, ident: str) -> bool:
+    try:
+        engine.remove_config(ident)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _config(engine: Engine, stack: str) -> model.StoredObject | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import LockHeldError
 from opskit.operations import lock
+from opskit.swarm.engine import Engine
 from tests.operations.stage import SERVER, Stage, staged
 
 
@@ -67,6 +69,46 @@ def test_one_that_is_not_renewed_goes_to_who_asks(
     assert held(stage).run == "second"
     assert not lock.release(stage.engine, stage.stack, run="first")
     assert lock.release(stage.engine, stage.stack, run="second")
+
+
+def test_a_holder_that_comes_back_late_cannot_release_what_another_took(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    remove = Engine.remove_config
+
+    def late(engine: Engine, ident: str) -> None:
+        # Between reading whose it is and removing it, it has run out and is taken over.
+        monkeypatch.setattr(Engine, "remove_config", remove)
+        with monkeypatch.context() as patched:
+            patched.setattr(lock, "LIFETIME", timedelta(0))
+            take(stage, "second")
+        remove(engine, ident)
+
+    monkeypatch.setattr(Engine, "remove_config", late)
+    assert not lock.release(stage.engine, stage.stack, run="first")
+    assert held(stage).run == "second"
+    with pytest.raises(LockHeldError, match="with run second"):
+        take(stage, "first")
+
+
+def test_a_lock_that_is_renewed_while_another_asks_stays(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    label = Engine.label_config
+
+    def late(engine: Engine, *arguments: Any) -> None:
+        monkeypatch.setattr(Engine, "label_config", label)
+        take(stage, "first")
+        label(engine, *arguments)
+
+    monkeypatch.setattr(Engine, "label_config", late)
+    with monkeypatch.context() as patched:
+        patched.setattr(lock, "LIFETIME", timedelta(0))
+        with pytest.raises(LockHeldError, match="this moment"):
+            take(stage, "second")
+    assert held(stage).run == "first"
 
 
 def test_renewing_keeps_since_when_it_is_held(
