@@ -14,7 +14,7 @@ from importlib.metadata import version as package_version
 
 import msgspec
 
-from opskit.errors import JournalError, StalePlanError, StepError
+from opskit.errors import InputError, JournalError, StalePlanError, StepError
 from opskit.operations import lock
 from opskit.operations.journal import Journal
 from opskit.operations.plan import PlanData, Unit
@@ -228,6 +228,7 @@ class Runner:
             store=self.store,
             stop=self.stop,
             again=self.again,
+            status_of=self._status_of,
             switches=any(isinstance(step, SwitchService | Deploy) for step in unit.steps),
         )
         lock_step = unit.steps[0]
@@ -245,6 +246,12 @@ class Runner:
 
         site.keep_lock = keep_lock
         return site
+
+    def _status_of(self, run: str) -> str:
+        try:
+            return self.journal.run(run).status
+        except InputError:
+            return ""
 
     def _stale(self, unit: Unit) -> list[str]:
         return what_changed(unit, Engine(find_context(unit.server), seconds=self.seconds))

@@ -7,7 +7,7 @@ swarm sees, from whatever machine.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -58,9 +58,19 @@ def lock_name(stack: str) -> str:
 
 
 def take(
-    engine: Engine, stack: str, *, run: str, owner: str, host: str, identity: str = ""
+    engine: Engine,
+    stack: str,
+    *,
+    run: str,
+    owner: str,
+    host: str,
+    identity: str = "",
+    status_of: Callable[[str], str] = lambda _: "",
 ) -> None:
     """Take the lock of a stack, or renew it when this run holds it already.
+
+    `status_of` gives how a run stands in the asking operator's own journal, nothing for another
+    operator's.
 
     One that ran out is made anew, under an id that its holder does not know: so that one, coming
     back late, can neither renew nor release it.
@@ -84,7 +94,7 @@ def take(
         # operators may be far apart.
         now = engine.info().system_time or datetime.now(UTC)
         if lock.run != run and now < lock.expires_at:
-            raise LockHeldError(_held(lock)) from None
+            raise LockHeldError(_held(lock, status_of(lock.run))) from None
         if lock.run == run:
             labels["opskit.taken-at"] = lock.taken_at.isoformat(timespec="seconds")
         try:
@@ -134,12 +144,28 @@ def _config(engine: Engine, stack: str) -> model.StoredObject | None:
     return next(iter(engine.configs(lock_name(stack))), None)
 
 
-def _held(lock: Lock) -> str:
-    return (
+def _held(lock: Lock, status: str) -> str:
+    """Say who holds a lock, and what to do; breaking it is the last resort."""
+    held = (
         f"{lock.stack} on {lock.server} is locked by {lock.holder()}, "
-        f"until {lock.expires_at:%H:%M} UTC unless renewed. Wait, or if that run is dead: "
-        f"opskit break-lock {lock.server} {lock.stack}"
+        f"until {lock.expires_at:%H:%M} UTC unless renewed."
     )
+    match status:
+        case "running":
+            return f"{held} That run is your own and still at work. Wait for it."
+        case "crashed" | "interrupted" | "failed":
+            return (
+                f"{held} That run is your own and {status}. Finish it: opskit resume {lock.run}; "
+                f"or undo it: opskit rollback {lock.run}"
+            )
+        case "":
+            return f"{held} Wait, or if that run is dead: {_breaking(lock)}"
+        case _:
+            return f"{held} That run is your own and {status}, so: {_breaking(lock)}"
+
+
+def _breaking(lock: Lock) -> str:
+    return f"opskit break-lock {lock.server} {lock.stack}"
 
 
 def _labels(stack: str, *, run: str, owner: str, host: str, identity: str) -> dict[str, str]:

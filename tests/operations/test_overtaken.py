@@ -12,12 +12,13 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import StepError
 from opskit.operations import apply, lock
+from opskit.operations.run import give_up
 from opskit.operations.steps import Probe
 from opskit.operations.work import Progressed
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
-TOKEN = (SERVER, APP, "token")
+TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
 pytestmark = pytest.mark.slow
 
 
@@ -95,6 +96,20 @@ def test_a_run_is_not_taken_up_while_another_works_on_the_stack(stage: Stage) ->
     assert ended.status == "failed"
     assert "locked by kim@laptop with run another" in ended.errors[0]
     assert stage.state() == before
+
+
+def test_who_is_kept_out_by_a_run_of_ones_own_is_told_to_finish_that(stage: Stage) -> None:
+    fleet = opskit.Fleet.from_abra()
+    assert apply_in_a_process(stage.env, "rotate", 26)
+    run = str(fleet.journal()["run"].tolist()[-1])
+    (said,) = fleet.plan_rotate([KEY], QUICK).apply().errors
+    assert f"with run {run}" in said
+    assert f"opskit resume {run}; or undo it: opskit rollback {run}" in said
+    assert "break-lock" not in said
+
+    give_up(run)
+    (said,) = fleet.plan_rotate([KEY], QUICK).apply().errors
+    assert f"your own and given-up, so: opskit break-lock {SERVER} {stage.stack}" in said
 
 
 def test_a_version_declared_by_hand_meanwhile_stays(stage: Stage) -> None:

@@ -58,6 +58,10 @@ class Site:
         Whether the unit takes services from one version to another, and back when undone.
     came_of_it
         What doing the step that is being undone had reported.
+    keep_lock
+        Renews the stack's lock when it is time to.
+    status_of
+        How a run stands in this operator's journal; nothing when it is not in there.
     """
 
     engine: Engine
@@ -70,6 +74,7 @@ class Site:
     settle: float = 60.0
     stop: Event = field(default_factory=Event)
     keep_lock: Callable[[], None] = lambda: None
+    status_of: Callable[[str], str] = lambda _: ""
     again: bool = False
     switches: bool = True
     came_of_it: Detail = field(default_factory=dict[str, str | int | float | bool | None])

@@ -42,6 +42,7 @@ class TakeLock(Step, frozen=True, kw_only=True, tag="take-lock"):
             owner=site.actor,
             host=site.host,
             identity=site.identity,
+            status_of=site.status_of,
         )
 
 
