@@ -12,7 +12,7 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import StepError
 from opskit.operations import apply, lock
-from opskit.operations.run import give_up
+from opskit.operations.run import give_up, open_journal
 from opskit.operations.steps import Probe
 from opskit.operations.work import Progressed
 from tests.operations.killing import apply_in_a_process
@@ -101,7 +101,10 @@ def test_a_run_is_not_taken_up_while_another_works_on_the_stack(stage: Stage) ->
 def test_who_is_kept_out_by_a_run_of_ones_own_is_told_to_finish_that(stage: Stage) -> None:
     fleet = opskit.Fleet.from_abra()
     assert apply_in_a_process(stage.env, "rotate", 26)
-    run = str(fleet.journal()["run"].tolist()[-1])
+    with open_journal() as journal:
+        stopped = journal.last_unfinished()
+    assert stopped is not None
+    run = stopped.run
     (said,) = fleet.plan_rotate([KEY], QUICK).apply().errors
     assert f"with run {run}" in said
     assert f"opskit resume {run}; or undo it: opskit rollback {run}" in said

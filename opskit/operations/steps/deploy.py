@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +20,9 @@ from opskit.errors import MissingToolError, StepError
 from opskit.operations.steps.base import Detail, Site, Step
 from opskit.secrets.redact import redact
 from opskit.swarm.context import docker_config_dir
+
+_PAUSE_S = 0.5
+_GRACE_S = 5.0
 
 
 class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
@@ -64,7 +70,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     def _run(self, site: Site) -> Detail:
         if self.mode == "abra":
             command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
-            return self._execute(command, {**os.environ, "ABRA_DIR": self.root}, Path(self.root))
+            environment = {**os.environ, "ABRA_DIR": self.root}
+            return self._execute(site, command, environment, Path(self.root))
         with deployment(Path(self.root), self.server, self.app) as found:
             files = [word for path in found.files for word in ("--compose-file", path)]
             server = site.engine.context.server
@@ -85,7 +92,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 "DOCKER_CONFIG": str(docker_config_dir().absolute()),
             }
             command = [docker, *target, "stack", "deploy", *files, self.stack]
-            detail = self._execute(command, environment, Path(found.folder))
+            detail = self._execute(site, command, environment, Path(found.folder))
             return {**detail, "version": found.version, "chaos": found.chaos}
 
     def _check_free(self, found: Deployment, kept: frozenset[str]) -> None:
@@ -99,29 +106,62 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                     "for itself here. Give the variable another name in both."
                 )
 
-    def _execute(self, command: list[str], environment: Mapping[str, str], folder: Path) -> Detail:
+    def _execute(
+        self, site: Site, command: list[str], environment: Mapping[str, str], folder: Path
+    ) -> Detail:
         program = Path(command[0]).name
         try:
-            ended = subprocess.run(
+            process = subprocess.Popen(
                 command,
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                timeout=self.timeout,
-                check=False,
+                errors="replace",
+                # A session of its own: Ctrl-C is for opskit, which then ends it with all it began.
+                start_new_session=True,
             )
         except FileNotFoundError:
             raise _not_installed(program) from None
-        except subprocess.TimeoutExpired:
-            raise StepError(
-                f"{program} did not finish deploying {self.app} in {self.timeout:g} s."
-            ) from None
-        if ended.returncode:
-            last = (ended.stderr or ended.stdout).strip().splitlines()[-3:]
+        with process:
+            try:
+                output, errors = self._wait(site, process)
+            except BaseException:
+                _end(process)
+                raise
+        if process.returncode:
+            last = (errors or output).strip().splitlines()[-3:]
             raise StepError(f"{program} could not deploy {self.app}: {redact(' '.join(last))}")
-        return {"status": ended.returncode}
+        return {"status": process.returncode}
+
+    def _wait(self, site: Site, process: subprocess.Popen[str]) -> tuple[str, str]:
+        """Give what it printed once it has ended, and keep the lock until then."""
+        until = time.monotonic() + self.timeout
+        while True:
+            try:
+                return process.communicate(timeout=_PAUSE_S)
+            except subprocess.TimeoutExpired:
+                pass
+            if time.monotonic() >= until:
+                raise StepError(
+                    f"deploying {self.app} did not end in {self.timeout:g} s, and was stopped."
+                )
+            site.check_stop()
+            site.keep_lock()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a program and what it began; it may tidy up."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.communicate(timeout=_GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
+        return
 
 
 def check_installed(mode: Literal["stack", "abra"]) -> None:
