@@ -8,11 +8,13 @@ base64. An entry that is written over stays in the store's git history, when it 
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from opskit.errors import InputError, MissingToolError, OpskitError
@@ -21,6 +23,7 @@ from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 
 _TIMEOUT_S = 60.0
+_TURN_S = 1.0
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
 """Messages are recognised by their English texts."""
 
@@ -99,6 +102,17 @@ class PassStore:
                 f"{self.program} is not installed here. Install it: apt-get install pass"
             )
         self._is_gopass = Path(self.program).name == "gopass"
+        self._meanwhile: Callable[[], None] = lambda: None
+
+    def attended(self, meanwhile: Callable[[], None]) -> PassStore:
+        """Give this store for somebody who has something to do `meanwhile`.
+
+        It is done before each call and every second of waiting for other stacks' calls. It may
+        raise: then the call is not made.
+        """
+        mine = copy.copy(self)
+        mine._meanwhile = meanwhile
+        return mine
 
     def store(self, path: str, value: Secret) -> None:
         """Write an entry, over an old one if there is one."""
@@ -112,7 +126,7 @@ class PassStore:
             arguments = ("insert", "--force")
         else:
             arguments = ("cat",)
-        with self._writing:
+        with self._turn():
             self._run(*arguments, _checked(path), stdin=content)
 
     def read(self, path: str) -> Secret:
@@ -132,7 +146,7 @@ class PassStore:
 
     def remove(self, path: str) -> None:
         """Remove an entry; the store's git history keeps it, when there is one."""
-        with self._writing:
+        with self._turn():
             self._run("rm", "--force", _checked(path))
 
     def exists(self, path: str) -> bool:
@@ -150,7 +164,17 @@ class PassStore:
         below = prefix.rstrip("/") + "/" if prefix else ""
         return frozenset(path for path in found if path.startswith(below))
 
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        while not self._writing.acquire(timeout=_TURN_S):
+            self._meanwhile()
+        try:
+            yield
+        finally:
+            self._writing.release()
+
     def _run(self, *arguments: str, stdin: Callable[[], bytes] | None = None) -> Ended:
+        self._meanwhile()
         try:
             ended = run(
                 (self.program, *arguments),

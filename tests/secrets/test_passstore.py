@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from opskit.errors import InputError, MissingToolError, OpskitError
+from opskit.errors import InputError, LockHeldError, MissingToolError, OpskitError
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.secrets.value import Secret
 from opskit.settings import Settings
@@ -307,3 +307,18 @@ def test_no_call_takes_a_path_out_of_the_store(folder: Path, path: str) -> None:
 def test_a_template_that_cannot_be_filled_says_what_it_may_use(template: str) -> None:
     with pytest.raises(InputError, match=r"\{server\}"):
         entry_path(template, server="s", app="a", secret="s")
+
+
+def test_who_waits_for_other_stacks_calls_is_attended_and_may_give_up(
+    password_store: PassStore,
+) -> None:
+    def lost() -> None:
+        raise LockHeldError("shop is locked by kim")
+
+    turn = PassStore._writing
+    with turn, pytest.raises(LockHeldError):
+        password_store.attended(lost).store("shop/token", Secret("a value for tests"))
+    asked: list[bool] = []
+    password_store.attended(lambda: asked.append(True)).store("shop/token", Secret("a value"))
+    assert asked
+    assert password_store.read("shop/token") == Secret("a value")

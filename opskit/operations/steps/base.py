@@ -90,10 +90,10 @@ class Site:
             self.check_stop()
 
     def password_store(self) -> PassStore:
-        """Give the password store."""
+        """Give the password store, which keeps the lock however long it takes."""
         if self.store is None:
             raise StepError("this run uses the password store, and none was given.")
-        return self.store
+        return self.store.attended(self.keep_lock)
 
     def patiently(self, read: Callable[[], _T]) -> _T:
         """Read once the server answers as a manager again, within `settle` seconds.
