@@ -43,6 +43,7 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "remove": lambda fleet: fleet.plan_remove([TOKEN, KEY]),
     "prune": lambda fleet: fleet.plan_prune([TOKEN], keep=0),
     "deploy": lambda fleet: fleet.plan_deploy(APP, QUICK),
+    "upgrade": lambda fleet: fleet.plan_upgrade(APP, QUICK),
     "undeploy": lambda fleet: fleet.plan_undeploy(APP, QUICK),
     "restart": lambda fleet: fleet.plan_restart(APP, None, QUICK),
 }

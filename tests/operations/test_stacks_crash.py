@@ -12,7 +12,7 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import Stage, staged
-from tests.operations.test_stacks import NEW, deploy, pin, specs, two_releases
+from tests.operations.test_stacks import NEW, OLD, deploy, pin, specs, two_releases
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
@@ -20,10 +20,13 @@ MOMENTS = {
     # begin and finish, each step's intent and outcome, the lock and its release, each object
     # changed or removed: each has a moment before and one after.
     "deploy": 2 * (2 + 2 * 5 + 2),
+    "upgrade": 2 * (2 + 2 * 6 + 2),
     "undeploy": 2 * (2 + 2 * 5 + 2 + 5),
     "restart": 2 * (2 + 2 * 5 + 2 + 2),
 }
 CASES = [(kind, moment) for kind, last in MOMENTS.items() for moment in range(3, last + 1, 4)]
+# How a pin and a deploy depend on each other matters most while the one is made.
+CASES += [("upgrade", moment) for moment in range(10, 21) if moment % 4 != 3]
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_a_killed_operation_is_finished_or_taken_back(stage: Stage, kind: str, m
     how = "resume" if moment % 8 < 4 else "rollback"
     if kind == "deploy":
         pin(stage, NEW)
-    before = told(stage)
+    pinned, before = stage.env_file.read_bytes(), told(stage)
     after = unbroken(stage, before, kind)
     assert apply_in_a_process(stage.env, kind, moment), "the run has fewer moments than believed"
     fleet = opskit.Fleet.from_abra()
@@ -85,6 +88,9 @@ def test_a_killed_operation_is_finished_or_taken_back(stage: Stage, kind: str, m
     else:
         wanted = ("done", after) if how == "resume" else ("rolled-back", before)
         assert (ended.status, now) == wanted, ended.errors
+    if kind == "upgrade" and how == "resume":
+        pinned = pinned.replace(OLD.encode(), NEW.encode())
+    assert stage.env_file.read_bytes() == pinned
     assert [c for c in stage.engine.configs() if "opskit_lock" in c.spec.name] == []
     stage.eventually(stage.is_converged)
 
