@@ -166,7 +166,22 @@ class Fleet(Apps):
         return Plan(data=data, values=values, use_pass=chosen.use_pass)
 
     def plan_remove(self, selection: Selection, options: Options | None = None) -> Plan:
-        """Plan to remove secrets that nothing uses, every version of them."""
+        """Plan to remove secrets that nothing uses; there is no way back.
+
+        Parameters
+        ----------
+        selection
+            (server, app, secret) triples or rows of a secrets view: every version of these is
+            removed. Of rows whose state is ``orphan`` exactly these are, and those somebody still
+            needs stay, as the plan says.
+        options
+            How it is to be done.
+
+        Raises
+        ------
+        InputError
+            What an app declares is in use, or all that was selected stays; says why.
+        """
         return self._plan(options, lambda planner: planner.remove(selection))
 
     def plan_prune(
@@ -178,7 +193,13 @@ class Fleet(Apps):
     ) -> Plan:
         """Plan to remove superseded versions, keeping the newest `keep` of each secret.
 
-        By default as many are kept as the settings say.
+        By default as many are kept as the settings say. What a previous spec or a live task
+        needs stays, as the plan says.
+
+        Raises
+        ------
+        InputError
+            All of them stay; says why, and when they can go.
         """
         kept = read_settings().keep if keep is None else keep
         return self._plan(options, lambda planner: planner.prune(selection, keep=kept))

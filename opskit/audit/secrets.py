@@ -97,7 +97,8 @@ def orphan(views: Views) -> Iterator[Finding]:
             remedy=(
                 "Find whose it is before you touch it."
                 if used
-                else "If nobody misses it, docker secret rm it on that server."
+                else "If nobody misses it: opskit secret remove --orphans "
+                f"--where \"swarm_name == '{row.swarm_name}'\""
             ),
         )
 

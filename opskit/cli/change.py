@@ -214,16 +214,38 @@ def rotate(
 
 
 def remove(
-    app: App,
+    app: Annotated[str, typer.Argument(help="The app's name, or SERVER/APP.")] = "",
     secrets: SomeSecrets = None,
     all_: All = False,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Instead: what no app declares and nothing needs.")
+    ] = False,
+    where: Annotated[
+        str, typer.Option("--where", "-w", metavar="EXPR", help="Only orphans a query selects.")
+    ] = "",
+    server: ServerOption = None,
     use_pass: Pass = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Remove secrets that nothing uses, every version of them; there is no way back."""
-    _choose(secrets, all_)
+    """Remove secrets that nothing uses, every version of them, or orphans; no way back."""
+    if orphans == bool(app) or (orphans and (all_ or use_pass)):
+        raise InputError(
+            "say what to remove: an app and its secrets, or --orphans alone.",
+            remedy="See them: opskit secrets --where \"state == 'orphan'\"",
+        )
     fleet = open_fleet()
+    if orphans:
+        view = fleet.snapshot().secrets
+        carry_out(
+            fleet.plan_remove(narrow(view.keep(view["state"] == "orphan"), where, server)),
+            dry_run=dry_run,
+            yes=yes,
+        )
+        return
+    if where or server:
+        raise InputError("--where and --server choose among orphans.", remedy="Add --orphans.")
+    _choose(secrets, all_)
     plan = fleet.plan_remove(
         fleet.secrets_of(app, secrets or None), make_options(use_pass=use_pass)
     )

@@ -6,7 +6,6 @@ on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,6 @@ from typing import Literal
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
-from opskit.join import SecretRow
 from opskit.operations.envfile import check_replaceable
 from opskit.operations.hooks.choose import find_service, mounted_at
 from opskit.operations.hooks.spec import HookSpec
@@ -32,8 +30,6 @@ from opskit.operations.steps import (
     PromotePassword,
     RecommitEnv,
     ReleaseLock,
-    RemovePassword,
-    RemoveSecret,
     RunHook,
     StagePassword,
     Swap,
@@ -166,29 +162,6 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def remove(self, app: DeclaredApp, rows: Sequence[SecretRow], *, from_store: bool) -> Unit:
-        """Remove versions that exist, and their entries in the password store when asked."""
-        steps: list[AnyStep] = [TakeLock(stack=app.stack)]
-        steps += [
-            RemoveSecret(swarm_name=row.swarm_name, secret_id=row.stored.id)
-            for row in rows
-            if row.stored is not None
-        ]
-        if from_store:
-            steps += [
-                RemovePassword(path=self._entry(self.chosen.target(app, name)))
-                for name in dict.fromkeys(row.secret for row in rows)
-            ]
-        changes = [
-            Change(
-                secret=row.secret,
-                from_version=row.version,
-                undone_by="nothing: the value cannot be read back",
-            )
-            for row in rows
-        ]
-        return unit(app, changes, [*steps, ReleaseLock(stack=app.stack)])
-
     def deploy_step(
         self, app: DeclaredApp, mode: Literal["stack", "abra"], *, back: bool = False
     ) -> Deploy:
@@ -211,6 +184,15 @@ class Assembler:
         tasks = [task for task in seen.tasks if task.service_id in services]
         return about_lost(lost(tasks, seen.nodes))
 
+    def entry(self, target: Target) -> str:
+        """Give where a secret's value lives in the password store."""
+        return entry_path(
+            self.options.pass_template,
+            server=target.app.server,
+            app=target.app.name,
+            secret=target.declared.name,
+        )
+
     def _fate(self, one: Renewal) -> str:
         kept = "kept and labelled failed" if self.options.keep_failed else "removed"
         return f"{one.version} {kept}"
@@ -221,7 +203,7 @@ class Assembler:
             if self.options.use_pass:
                 steps.append(
                     StagePassword(
-                        path=self._entry(one.target),
+                        path=self.entry(one.target),
                         swarm_name=one.new_name,
                         policy=one.policy,
                     )
@@ -230,7 +212,7 @@ class Assembler:
                 CreateSecret(
                     swarm_name=one.new_name,
                     policy=one.policy,
-                    entry=self._entry(one.target) if self.options.use_pass else "",
+                    entry=self.entry(one.target) if self.options.use_pass else "",
                     keep_failed=self.options.keep_failed,
                 )
             )
@@ -259,7 +241,7 @@ class Assembler:
                     old_id=reference.secret_id,
                     swarm_name=one.new_name,
                     policy=one.policy,
-                    entry=self._entry(one.target) if self.options.use_pass else "",
+                    entry=self.entry(one.target) if self.options.use_pass else "",
                     timeout=float(self.options.timeout),
                 )
             )
@@ -268,15 +250,7 @@ class Assembler:
     def _promotions(self, renewals: list[Renewal]) -> list[AnyStep]:
         if not self.options.use_pass:
             return []
-        return [PromotePassword(path=self._entry(one.target)) for one in renewals]
-
-    def _entry(self, target: Target) -> str:
-        return entry_path(
-            self.options.pass_template,
-            server=target.app.server,
-            app=target.app.name,
-            secret=target.declared.name,
-        )
+        return [PromotePassword(path=self.entry(one.target)) for one in renewals]
 
     def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
         content = read_unchanged(Path(app.env_file), app.env_sha256)

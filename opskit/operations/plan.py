@@ -33,6 +33,9 @@ STEPS = {
     "call": "string",
 }
 
+_NAMED = 5
+"""So many of what stays are named below a plan."""
+
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of one secret; `bits` is the new value's entropy, if opskit makes it."""
@@ -57,11 +60,15 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanData(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan without behaviour; holds names, ids and hashes, never a value."""
+    """A plan without behaviour; holds names, ids and hashes, never a value.
+
+    `stays` says of what was selected and is left alone why it is.
+    """
 
     kind: str
     made_at: datetime
     units: tuple[Unit, ...]
+    stays: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -88,7 +95,12 @@ def changes_view(data: PlanData) -> View:
                 change.undone_by or None,
                 change.note or None,
             )
-    return columns.view(About(noun="changes", remark=f"{data.kind}, plan {data.digest[:12]}"))
+    remark = f"{data.kind}, plan {data.digest[:12]}"
+    if data.stays:
+        more = len(data.stays) - _NAMED
+        remark += f"; stays: {'; '.join(data.stays[:_NAMED])}"
+        remark += f"; and {more} more" if more > 0 else ""
+    return columns.view(About(noun="changes", remark=remark))
 
 
 def steps_view(data: PlanData) -> View:

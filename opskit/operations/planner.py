@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.join import SecretRow, uses
 from opskit.operations.assemble import Assembler, Renewal, prefix
 from opskit.operations.hooks.choose import choose_hook
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData, Unit
+from opskit.operations.removal import RemovalPlanner
 from opskit.operations.select import Chosen, Selection, Target
 from opskit.operations.stacks import StackPlanner
-from opskit.operations.steps.secrets import is_failed
 from opskit.operations.versions import check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
 
@@ -175,56 +173,12 @@ class Planner:
         return self._plan("insert", [self.assembler.renew([self._renewal(target, None, version)])])
 
     def remove(self, selection: Selection) -> PlanData:
-        """Plan to remove secrets that nothing uses, every version of them."""
-        steps: dict[tuple[str, str], list[SecretRow]] = {}
-        apps: dict[tuple[str, str], DeclaredApp] = {}
-        for target in self.chosen.targets(selection):
-            self.chosen.server(target.app.server)
-            there = [row for row in target.versions if row.stored is not None]
-            for row in there:
-                if row.used_by:
-                    raise InputError(
-                        f"{row.swarm_name} is in use by {', '.join(row.used_by)}.",
-                        remedy="Undeploy the app first, or rotate the secret and prune.",
-                    )
-            steps.setdefault((target.app.server, target.app.stack), []).extend(there)
-            apps[target.app.server, target.app.stack] = target.app
-        return self._removal("remove", steps, apps)
+        """Plan to remove secrets that nothing uses, every version of them, and orphans."""
+        return RemovalPlanner(self.facts, self.assembler).remove(selection)
 
     def prune(self, selection: Selection | None = None, *, keep: int = 1) -> PlanData:
-        """Plan to remove superseded versions, keeping the newest `keep` of each secret.
-
-        A version kept though its rotation failed is none to return to: it does not count.
-        """
-        wanted = None
-        if selection is not None:
-            wanted = {(t.app.server, t.app.stack, t.declared.name)
-                      for t in self.chosen.targets(selection)}  # fmt: skip
-        steps: dict[tuple[str, str], list[SecretRow]] = {}
-        apps: dict[tuple[str, str], DeclaredApp] = {}
-        for server in self.facts.apps_by_server:
-            seen = self.facts.seen.get(server)
-            if seen is None or not seen.manager:
-                continue
-            needed = uses(seen.services, seen.tasks)
-            replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
-            for row in self.chosen.rows(server):
-                key = (server, row.stack, row.secret)
-                if row.state == "superseded" and (wanted is None or key in wanted):
-                    replaced[row.stack, row.secret].append(row)
-            for (stack, _), rows in replaced.items():
-                rows.sort(key=_created, reverse=True)
-                failed = [row for row in rows if row.stored and is_failed(row.stored)]
-                old = [row for row in rows if row not in failed]
-                free = [
-                    row
-                    for row in failed + old[keep:]
-                    if row.stored and not needed.needed_by(row.stored.id)
-                ]
-                if free and rows[0].app is not None:
-                    steps.setdefault((server, stack), []).extend(free)
-                    apps[server, stack] = rows[0].app
-        return self._removal("prune", steps, apps)
+        """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
+        return RemovalPlanner(self.facts, self.assembler).prune(selection, keep)
 
     def deploy(self, app: str, version: str = "") -> PlanData:
         """Plan to deploy an app as its files declare it, or at another version."""
@@ -268,32 +222,8 @@ class Planner:
             length=target.declared.length, charset=target.declared.charset
         )
 
-    def _removal(
-        self,
-        kind: str,
-        rows: Mapping[tuple[str, str], list[SecretRow]],
-        apps: Mapping[tuple[str, str], DeclaredApp],
-    ) -> PlanData:
-        # A prune leaves the store alone: it holds the version in force.
-        from_store = kind == "remove" and self.options.use_pass
-        units = [
-            self.assembler.remove(apps[key], group, from_store=from_store)
-            for key, group in rows.items()
-            if group
-        ]
-        if not units:
-            raise InputError(
-                f"there is nothing to {kind}.", remedy="See: opskit secrets --where observed"
-            )
-        return self._plan(kind, units)
-
     def _plan(self, kind: str, units: list[Unit]) -> PlanData:
         return PlanData(kind=kind, made_at=datetime.now(UTC), units=tuple(units))
-
-
-def _created(row: SecretRow) -> datetime:
-    assert row.stored is not None, "superseded versions exist"
-    return row.stored.created_at
 
 
 def _refuse_shared_stacks(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:

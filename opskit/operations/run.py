@@ -96,7 +96,12 @@ class Plan:
         kinds = sorted({part.data.kind for part in parts})
         made_at = min(part.data.made_at for part in parts)
         return cls(
-            data=PlanData(kind=" and ".join(kinds), made_at=made_at, units=tuple(units)),
+            data=PlanData(
+                kind=" and ".join(kinds),
+                made_at=made_at,
+                units=tuple(units),
+                stays=tuple(one for part in parts for one in part.data.stays),
+            ),
             values={name: value for part in parts for name, value in part.values.items()},
             use_pass=any(part.use_pass for part in parts),
         )

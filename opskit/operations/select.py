@@ -139,6 +139,19 @@ class Chosen:
         return self.target(self.app(f"{server}/{app}"), secret)
 
 
+def orphans_in(
+    selection: Selection,
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
+    """Give the (server, swarm name) of orphans among a view's rows, and what the others name."""
+    columns = {"server", "swarm_name", "state"}
+    if not isinstance(selection, pd.DataFrame) or not columns <= set(selection.columns):
+        return [], named_in(selection)
+    is_orphan = cast("Any", selection["state"] == "orphan").fillna(value=False).astype(bool)
+    orphans = cast("Any", selection[is_orphan][["server", "swarm_name"]])
+    found = [(str(server), str(name)) for server, name in orphans.itertuples(index=False)]
+    return found, named_in(cast("pd.DataFrame", selection[~is_orphan]))
+
+
 def named_in(selection: Selection) -> list[tuple[str, str, str]]:
     """Give the (server, app, secret) a selection names; one row for each version of it.
 

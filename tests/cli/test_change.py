@@ -107,6 +107,31 @@ def test_a_snapshot_is_a_selection_of_all_it_declares(root: Path) -> None:
     assert plan.data.units == fleet.plan_prune(keep=1).data.units
 
 
+def test_orphans_are_removed_and_no_other(root: Path, capsys: Capture) -> None:
+    def orphans() -> set[str]:
+        capsys.readouterr()
+        assert run(["secrets", "--where", "state == 'orphan'", "--format", "json"]) == 0
+        return {row["swarm_name"] for row in json.loads(capsys.readouterr().out)}
+
+    assert run(["secrets", "--where", "state != 'orphan'", "--format", "json"]) == 0
+    others = json.loads(capsys.readouterr().out)
+    files = {path: path.read_bytes() for path in root.rglob("*.env")}
+    found = orphans()
+    one = "swarm_name == 'backup-borg-passphrase'"
+    assert run(["secret", "remove", "--orphans", "--where", one, "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "cannot be read back" in out
+    assert orphans() == found - {"backup-borg-passphrase"}
+
+    assert run(["secret", "remove", "--orphans", "--yes"]) == 0
+    assert orphans() == set()
+    assert run(["secrets", "--where", "state != 'orphan'", "--format", "json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    names = [[row["swarm_name"], row["state"]] for row in others]
+    assert names == [[row["swarm_name"], row["state"]] for row in after]
+    assert files == {path: path.read_bytes() for path in root.rglob("*.env")}
+
+
 def test_a_no_changes_nothing(root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     assert run(["secret", "rotate", "id.coop.example", "admin_password"]) == 1
@@ -120,6 +145,10 @@ def test_a_no_changes_nothing(root: Path, capsys: Capture, monkeypatch: pytest.M
         (["secret", "rotate", "id.coop.example", "nowhere"], "It declares: "),
         (["secret", "rotate", "id.coop.example"], "--all"),
         (["secret", "remove", "id.coop.example", "admin_password"], "in use by"),
+        (["secret", "remove", "--orphans", "id.coop.example"], "or --orphans alone"),
+        (["secret", "remove", "--where", "declared"], "or --orphans alone"),
+        (["secret", "remove", "id.coop.example", "--where", "declared"], "Add --orphans"),
+        (["secret", "remove", "--orphans", "--where", "declared"], "the selection is empty"),
         (["secret", "rotate", "cloud.library.example", "admin_password"], "worker"),
         (["resume"], "no unfinished run"),
         (["break-lock", "coop.example", "nothing"], "is not locked"),

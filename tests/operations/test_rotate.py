@@ -187,8 +187,24 @@ def test_several_versions_one_prune_keeps_the_way_back(stage: Stage) -> None:
         f"{stage.stack}_key_v1", f"{stage.stack}_token_v2", f"{stage.stack}_token_v3",
     ]  # fmt: skip
     # The previous spec of each service still needs v2, so there is nothing more to prune.
-    with pytest.raises(InputError, match="nothing to prune"):
+    with pytest.raises(InputError, match="nothing to prune") as refused:
         fleet().plan_prune([TOKEN], keep=0)
+    said = str(refused.value)
+    for service in ("app", "worker"):
+        assert f"{stage.stack}_{service} (its previous spec)" in said
+    assert f"{stage.stack}_token_v2 on {SERVER} is needed by" in said
+    assert f"opskit app restart {APP}" in said
+
+
+def test_what_a_previous_spec_needs_can_go_after_the_update_that_the_refusal_names(
+    stage: Stage,
+) -> None:
+    stage.set_up()
+    assert fleet().plan_rotate([TOKEN], QUICK).apply().status == "done"
+    assert fleet().plan_restart(APP, options=QUICK).apply().status == "done"
+    assert fleet().plan_prune([TOKEN], keep=0).changes["from"].tolist() == ["v1"]
+    with pytest.raises(InputError, match="1 kept back, as --keep says"):
+        fleet().plan_prune([TOKEN], keep=1)
 
 
 def test_a_secret_in_use_is_not_removed(stage: Stage) -> None:
