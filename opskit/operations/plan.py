@@ -107,7 +107,9 @@ def steps_view(data: PlanData) -> View:
     """List every call that applying makes, in order: what ``--dry-run`` prints."""
     columns = Columns(STEPS)
     for unit in data.units:
-        for number, step in enumerate(unit.steps, 1):
+        # A step that only waits for the way back calls nothing on the way there.
+        shown = (step for step in unit.steps if step.calls())
+        for number, step in enumerate(shown, 1):
             for call in step.calls():
                 columns.add(unit.server, unit.app, number, _action(step), call)
     return columns.view(About(noun="calls", remark=f"plan {data.digest[:12]}"))

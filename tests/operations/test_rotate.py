@@ -79,7 +79,9 @@ def test_the_new_secret_says_who_made_it_and_nothing_of_its_value(stage: Stage) 
 def test_what_is_applied_is_exactly_what_was_shown(stage: Stage) -> None:
     stage.set_up()
     plan = fleet().plan_rotate([TOKEN], QUICK)
-    shown = [row.action for row in plan.calls.drop_duplicates("step").itertuples()]
+    calls = plan.calls.drop_duplicates("step")
+    shown = [row.action for row in calls.itertuples()]
+    assert calls["step"].tolist() == list(range(1, len(shown) + 1))
     run = plan.apply()
     done = [row.action for row in run.steps.query("phase == 'do'").itertuples()]
 
