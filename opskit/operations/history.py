@@ -54,7 +54,9 @@ STEPS = {
     "seconds": "float",
 }
 
-_RUNS_SHOWN = ("run", "kind", "status", "steps", "failed", "actor", "started_at", "seconds")
+_RUNS_SHOWN = (
+    *("run", "kind", "status", "steps", "failed", "actor", "identity", "started_at", "seconds"),
+)
 _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),
     *("error", "seconds"),

@@ -247,6 +247,13 @@ def test_frames_have_arrow_strings_utc_times_and_seconds(journal: Journal) -> No
     assert steps["seconds"].isna().tolist() == [False, True]
 
 
+def test_the_table_of_runs_shows_whom_the_operator_claims_to_be(journal: Journal) -> None:
+    begin(journal)
+    (record,) = journal.runs_frame().records()
+    assert record.identity
+    assert record.identity in repr(journal.runs_frame())
+
+
 def test_frames_of_no_journal_are_empty_and_make_no_file(journal: Journal, path: Path) -> None:
     for frame in (journal.runs_frame(), journal.steps_frame()):
         assert frame.empty
