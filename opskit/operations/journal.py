@@ -292,6 +292,13 @@ class Journal:
         )
         return next((self.run(run) for (run,) in rows if not self.is_alive(run)), None)
 
+    def last_done(self) -> str:
+        """Give the id of the latest run that is done, or nothing."""
+        rows = self._database.read(
+            "SELECT run FROM runs WHERE status = 'done' ORDER BY started_at DESC LIMIT 1"
+        )
+        return next((str(run) for (run,) in rows), "")
+
     def is_alive(self, run: str) -> bool:
         """Tell whether a live process, this one included, works on a run (its whole id)."""
         return self._locks.is_held(run)

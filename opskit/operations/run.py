@@ -218,8 +218,10 @@ def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> 
     with open_journal() as journal:
         record = journal.run(run) if run else journal.last_unfinished()
         if record is None:
+            last = journal.last_done() if act is Runner.roll_back else ""
+            way = f"To undo the last one that is done: opskit rollback {last}" if last else ""
             raise InputError(
-                "there is no unfinished run.", remedy="Name one; see them all: opskit journal"
+                "there is no unfinished run.", remedy=way or "See them all: opskit journal"
             )
         data = load_plan(record.plan)
         uses_pass = any(

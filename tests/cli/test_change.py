@@ -50,6 +50,9 @@ def test_rotating_one_and_rolling_it_back(root: Path, capsys: Capture) -> None:
 
     assert run(["journal", "--format", "json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
+    # Nothing is unfinished, so the run to undo is to be named; the refusal says which it may be.
+    assert run(["rollback"]) == 2
+    assert f"opskit rollback {record['run']}" in capsys.readouterr().err
     assert run(["rollback", record["run"]]) == 0
     assert versions(capsys, app, "admin_password") == {"v1": "current"}
 
