@@ -6,6 +6,7 @@ on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
+from opskit.join import stack_of
 from opskit.operations.envfile import check_replaceable
 from opskit.operations.hooks.choose import find_service, mounted_at
 from opskit.operations.hooks.spec import HookSpec
@@ -91,7 +93,7 @@ class Assembler:
     def renew(self, renewals: list[Renewal]) -> Unit:
         """Create new versions, declare them, switch the services, verify."""
         app = renewals[0].target.app
-        switches = self._switches(app.server, renewals)
+        switches = self._switches(app, renewals)
         watched = tuple(_watched(switch) for switch in switches)
         declare = self._declare(app, renewals)
         names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
@@ -142,7 +144,7 @@ class Assembler:
                 restarts=restarts[r.new_name] if self.options.deploy != "none" else (),
                 from_version=r.target.declared.version,
                 undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
-                note=self._about_dead_nodes(app.server, switches),
+                more=(self._left_behind(r), self._about_dead_nodes(app.server, switches)),
             )
             for r in renewals
         ]
@@ -270,17 +272,39 @@ class Assembler:
             declarations=tuple(declarations),
         )
 
-    def _switches(self, server: str, renewals: list[Renewal]) -> list[SwitchService]:
+    def _left_behind(self, one: Renewal) -> str:
+        """Name the other apps whose ``.env`` goes on naming the version that is replaced."""
+        app, declared = one.target.app, one.target.declared
+        names = [
+            other.name
+            for other in self.chosen.apps(app.server)
+            if other.name != app.name
+            and any(
+                secret.swarm_name == declared.swarm_name
+                or (other.stack == app.stack and secret.name == declared.name)
+                for secret in other.secrets
+            )
+        ]
+        if not names:
+            return ""
+        does = "declares it too and keeps" if len(names) == 1 else "declare it too and keep"
+        return f"{' and '.join(names)} {does} {declared.version}"
+
+    def _switches(self, app: DeclaredApp, renewals: list[Renewal]) -> list[SwitchService]:
         swaps = {
             ident: Swap(from_id=ident, from_name=name, to_name=one.new_name)
             for one in renewals
             for ident, name in one.replaced.items()
         }
         switches: list[SwitchService] = []
-        for service in self.chosen.server(server).services:
+        others: dict[str, str] = {}
+        for service in self.chosen.server(app.server).services:
             container = service.spec.task_template.container_spec
             used = {r.secret_id for r in (container and container.secrets) or ()} & swaps.keys()
-            if used:
+            stack = stack_of(service.spec.labels)
+            if used and stack not in ("", app.stack):
+                others[service.spec.name] = stack
+            elif used:
                 switches.append(
                     SwitchService(
                         service=service.spec.name,
@@ -289,7 +313,24 @@ class Assembler:
                         swaps=tuple(swaps[ident] for ident in sorted(used)),
                     )
                 )
+        if others and self.options.deploy != "none":
+            raise self._refusal(app, others, [swaps[ident].from_name for ident in swaps])
         return switches
+
+    def _refusal(
+        self, app: DeclaredApp, others: Mapping[str, str], names: Sequence[str]
+    ) -> InputError:
+        """Refuse what would leave the files of another stack behind, and say how it is done."""
+        stacks = sorted(set(others.values()))
+        apps = [one.name for one in self.chosen.apps(app.server) if one.stack in stacks]
+        theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
+        deploys = "; ".join(f"opskit app deploy {name}" for name in (app.name, *apps))
+        return InputError(
+            f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
+            f"{' and '.join(stacks)}: their own files would bring the old version back.",
+            remedy="Say --deploy none, which makes the new version and lets the services be. "
+            f"Name it in {theirs} too, then: {deploys}",
+        )
 
 
 def unit(app: DeclaredApp, changes: list[Change], steps: list[AnyStep]) -> Unit:
@@ -309,11 +350,11 @@ def _change(
     undone_by: str,
     restarts: tuple[str, ...] = (),
     from_version: str = "",
-    note: str = "",
+    more: tuple[str, ...] = (),
 ) -> Change:
     notes = [f"{one.hook.kind} hook"] if one.hook else []
     notes += ["weaker than 128 bits"] if one.policy and one.policy.is_weak() else []
-    notes += [note] if note else []
+    notes += [note for note in more if note]
     return Change(
         secret=one.target.declared.name,
         from_version=from_version,

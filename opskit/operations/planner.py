@@ -69,7 +69,7 @@ class Planner:
                 alone=counted[target.app.server, target.app.name] == 1,
             )
             grouped[target.app.server, target.app.stack].append(renewal)
-        _refuse_shared_stacks(grouped)
+        _refuse_shared(grouped)
         return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
 
     def generate(self, app: str, secrets: list[str] | None = None) -> PlanData:
@@ -144,7 +144,7 @@ class Planner:
             )
         if not grouped:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
-        _refuse_shared_stacks(grouped)
+        _refuse_shared(grouped)
         return self._plan("restore", [self.assembler.create(group) for group in grouped.values()])
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
@@ -226,14 +226,23 @@ class Planner:
         return PlanData(kind=kind, made_at=datetime.now(UTC), units=tuple(units))
 
 
-def _refuse_shared_stacks(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
-    """Refuse what two apps declare as one stack: only one of their ``.env`` files would change."""
+def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
+    """Refuse two apps of one stack, whose files would not both change, or of one secret."""
+    owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for (server, stack), renewals in grouped.items():
         names = list(dict.fromkeys(one.target.app.name for one in renewals))
         if len(names) > 1:
             raise InputError(
                 f"{' and '.join(names)} are one stack, {stack}, on {server}.",
                 remedy="Give all but one of them another STACK_NAME.",
+            )
+        for one in renewals:
+            owners[server, one.new_name].append(one.target.app.name)
+    for (server, name), apps in owners.items():
+        if len(apps) > 1:
+            raise InputError(
+                f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
+                remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
             )
 
 
