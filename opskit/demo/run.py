@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Literal
 
@@ -102,10 +104,13 @@ def _stopping_in_order() -> Generator[None]:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    # Whether or not its virtual environment is activated, `opskit` is this one.
+    here = str(Path(sys.executable).parent)
+    path = os.pathsep.join([here, environment.get("PATH", os.defpath)])
     # As in a shell, Ctrl-C is for the command; a handler, unlike SIG_IGN, is not inherited by it.
     before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
-        status = subprocess.run(command, env=environment, check=False).returncode
+        status = subprocess.run(command, env={**environment, "PATH": path}, check=False).returncode
     except OSError as error:
         raise InputError(
             f"cannot run {command[0]!r} ({error.strerror}).", remedy="Check its name and PATH."

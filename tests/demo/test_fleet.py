@@ -144,6 +144,15 @@ def test_a_command_has_the_fleet_in_its_environment_and_nothing_that_leads_away(
     assert {"ABRA_DIR", "DOCKER_CONFIG", "OPSKIT_DEMO", "OPSKIT_STATE_DIR"} <= names
 
 
+def test_a_command_finds_this_opskit_though_its_environment_is_not_activated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.defpath)
+    out = tmp_path / "found"
+    assert run_command("sh", "-c", 'command -v opskit > "$0"', str(out)) == 0
+    assert Path(out.read_text().strip()).parent == Path(sys.executable).parent
+
+
 def test_a_command_ended_by_a_signal_has_the_status_a_shell_gives_it() -> None:
     assert run_command("sh", "-c", "kill -TERM $$") == 128 + signal.SIGTERM
 
