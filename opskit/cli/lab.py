@@ -63,13 +63,7 @@ def lab(
 
 
 def _tell(copies: list[Copy], folder: Path) -> None:
-    words = {
-        "new": "new",
-        "updated": "updated",
-        "edited": "edited by you",
-        "newer": "edited by you",
-    }
-    counted = Counter(words[copy.status] for copy in copies if copy.status in words)
+    counted = Counter(_WORDS[copy.status] for copy in copies if copy.status in _WORDS)
     detail = ", ".join(f"{count} {word}" for word, count in counted.items())
     print(f"{len(copies)} notebooks in {folder}{f' ({detail})' if detail else ''}")
     for copy in copies:
