@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 import typer
 
@@ -40,6 +43,24 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit status."""
+    stdout = sys.stdout
+    sys.stdout = cast("TextIO", _Output(stdout))
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except _OutputError as error:
+        # Python would try to write the rest once more when it ends.
+        stdout = None
+        if isinstance(error.cause, BrokenPipeError):
+            # The reader of our output has gone, as in `opskit secrets | head`.
+            return FINE
+        return _say(f"the output cannot be written: {error.cause.strerror}.", FAILED)
+    finally:
+        sys.stdout = stdout
+    return status
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         app(arguments)
     except SystemExit as ended:
@@ -50,15 +71,51 @@ def run(arguments: list[str] | None = None) -> int:
         return _say(str(error), FAILED)
     except KeyboardInterrupt:
         return _say("interrupted.", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `opskit secrets | head`.
-        sys.stdout = None
-        return FINE
     except OSError as error:
-        # Whatever opskit reads or writes itself says more; this is a full or broken stdout.
-        sys.stdout = None
-        return _say(f"the output cannot be written: {error.strerror}.", FAILED)
+        return _say(redact(_stray(error)), FAILED)
     return FINE
+
+
+class _OutputError(Exception):
+    """Standard output takes nothing more.
+
+    No OSError, as click answers some of those itself.
+    """
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class _Output:
+    """Standard output, whose own errors are told from those of files and sockets."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise _OutputError(error) from error
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _OutputError(error) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _stray(error: OSError) -> str:
+    """Name the file, or else the place in the program, of an error nobody expected."""
+    if error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}. Mend that and try again."
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{error.strerror or error} ({type(error).__name__} in {where}). Please report it."
 
 
 def _say(sentence: str, status: int) -> int:

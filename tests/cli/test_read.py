@@ -142,3 +142,41 @@ def test_an_output_that_takes_nothing_more_is_said(capsys: Capture) -> None:
     assert "Traceback" not in ended.stderr
     assert "No space left" in ended.stderr
     assert ended.returncode == 1
+
+
+def test_an_output_that_takes_nothing_at_all_is_said_however_short_it_is(capsys: Capture) -> None:
+    command = [sys.executable, "-m", "opskit", "locks", "--format", "csv"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert "the output cannot be written: No space left" in ended.stderr
+    assert ended.returncode == 1
+
+
+def test_a_reader_that_goes_early_is_no_failure(capsys: Capture) -> None:
+    script = f"{sys.executable} -m opskit secrets --format json; echo status $? >&2"
+    command = ["bash", "-c", f"({script}) | head -c 1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stderr.endswith("status 0\n")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (PermissionError(13, "Permission denied", "/srv/keys"), "/srv/keys cannot be used: Permi"),
+        (OSError(28, "No space left on device"), "No space left on device (OSError in test_read"),
+        (ConnectionResetError(104, "Reset"), "Reset (ConnectionResetError in test_read.py:"),
+    ],
+)
+def test_trouble_elsewhere_does_not_pass_for_the_output(
+    error: OSError, says: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("opskit.fleet.Fleet.from_abra", fail)
+    assert run(["secrets"]) == 1
+    said = capsys.readouterr().err
+    assert says in said
+    assert "output" not in said
+    assert sys.stdout is not None
