@@ -16,7 +16,8 @@ from opskit.errors import InputError, OpskitError
 from opskit.operations.apply import Runner
 from opskit.operations.journal import Journal, new_run_id
 from opskit.operations.plan import PlanData, Unit, changes_view, load_plan, steps_view
-from opskit.operations.work import Progressed
+from opskit.operations.steps import TakeLock
+from opskit.operations.work import Outcome, Progressed
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
@@ -241,7 +242,8 @@ def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> 
 def _ended(runner: Runner, status: str) -> Run:
     units = runner.data.units
     errors = tuple(
-        f"{units[outcome.unit].server} {units[outcome.unit].app}: {outcome.error or outcome.status}"
+        f"{units[outcome.unit].server} {units[outcome.unit].app}: "
+        f"{_untouched(runner, outcome)}{outcome.error or outcome.status}"
         for outcome in runner.outcomes
         if outcome.status != "done" and (outcome.error or outcome.status == "skipped")
     )
@@ -252,3 +254,12 @@ def _ended(runner: Runner, status: str) -> Run:
     )
     stacks = Counter(outcome.status for outcome in runner.outcomes)
     return Run(id=runner.run, status=status, stacks=dict(stacks), errors=errors, notes=notes)
+
+
+def _untouched(runner: Runner, outcome: Outcome) -> str:
+    """Say so when a stack was given back before anything but its lock was asked for."""
+    begun = runner.journal.begun(runner.run, outcome.unit)
+    only_lock = isinstance(
+        runner.data.units[outcome.unit].steps[0], TakeLock
+    ) and begun == frozenset({0})
+    return "nothing was changed: " if outcome.status == "rolled-back" and only_lock else ""

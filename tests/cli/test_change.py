@@ -14,6 +14,9 @@ import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
+from opskit.operations import lock
+from opskit.swarm.context import find_context
+from opskit.swarm.engine import Engine
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Capture = pytest.CaptureFixture[str]
@@ -55,6 +58,15 @@ def test_rotating_one_and_rolling_it_back(root: Path, capsys: Capture) -> None:
     assert f"opskit rollback {record['run']}" in capsys.readouterr().err
     assert run(["rollback", record["run"]]) == 0
     assert versions(capsys, app, "admin_password") == {"v1": "current"}
+
+
+def test_who_holds_the_lock_is_said_once(root: Path, capsys: Capture) -> None:
+    engine = Engine(find_context("coop.example"))
+    lock.take(engine, "id_coop_example", run="other-run", owner="alice", host="her-machine")
+    assert run(["secret", "rotate", "id.coop.example", "admin_password", *QUICK]) == 1
+    said = capsys.readouterr().err
+    assert said.count("alice@her-machine") == 1
+    assert "nothing was changed" in said
 
 
 def test_bulk_rotation_by_query(root: Path, capsys: Capture) -> None:

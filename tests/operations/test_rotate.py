@@ -171,6 +171,7 @@ def test_a_stack_that_is_locked_is_left_alone_and_the_holder_named(stage: Stage)
 
     assert run.status == "rolled-back"
     assert any("alice@her-machine" in error for error in run.errors)
+    assert all("nothing was changed" in error for error in run.errors)
     assert stage.state() == before
     assert fleet().locks()["owner"].tolist().count("alice@her-machine") == 1
     broken = lock.break_lock(stage.engine, stage.stack)
