@@ -229,3 +229,41 @@ def test_a_form_whose_kernel_was_restarted_says_so(lab: Lab, alice: Person) -> N
         " await c.session.kernel.restart(); }"
     )
     alice.form.get_by_text("run this form's cell again").wait_for(timeout=WAIT)
+
+
+def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
+    lab: Lab, alice: Person, bob: Person
+) -> None:
+    cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    notebook = plan_a_rotation(lab, "revealed", alice, cell)
+    alice.button("Apply").click()
+    alice.form.get_by_role("button", name="Reveal").click(timeout=WAIT)
+    shown = alice.page.locator(".opskit-revealed input")
+    shown.wait_for(timeout=WAIT)
+    value = shown.input_value()
+    bob.open(lab, notebook)
+    bob.button("Roll back").click(timeout=WAIT)
+    alice.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
+    # JupyterLab makes the views anew a moment later, as the words in the notebook change.
+    alice.page.wait_for_timeout(1500)
+    assert shown.input_value() == value
+    assert bob.page.locator(".opskit-revealed input").count() == 0
+    alice.button("Forget").click()
+    assert shown.count() == 0
+
+
+def test_what_is_being_typed_stays_when_a_colleague_clicks(
+    lab: Lab, alice: Person, bob: Person
+) -> None:
+    cell = f"forms.insert(fleet, app={APP!r}, secret='admin_password')"
+    notebook = lab.write("typing.ipynb", START, cell)
+    alice.open(lab, notebook)
+    alice.run_all()
+    field = alice.form.get_by_role("textbox", name="Secret value")
+    field.fill("half a val", timeout=WAIT)
+    bob.open(lab, notebook)
+    alice.button("Insert").evaluate("button => { button.dataset.before = ''; }")
+    bob.button("Read again").click(timeout=WAIT)
+    alice.form.locator(".opskit-primary:not([data-before])").wait_for(timeout=WAIT)
+    assert field.input_value() == "half a val"
+    assert bob.form.get_by_role("textbox", name="Secret value").input_value() == ""

@@ -27,14 +27,14 @@ export function bitsAtMost(text) {
   return kinds ? new Set(text).size === 1 ? 1 : text.length * Math.log2(kinds) : 0;
 }
 
-/** Make the field; `take` gives its value sealed and empties it. */
-export function secretField({ purpose }) {
+/** Make the field; `take` gives its value sealed and empties it; `draft` is what another view of it had. */
+export function secretField({ purpose, draft = {} }) {
   const problem = obstacle();
   if (problem) {
     const element = h("p", { class: "opskit-error", role: "alert" }, problem);
     return { element, problem, take: async () => { throw new Error(problem); }, isEmpty: () => true, clear() {}, focus() {} };
   }
-  let file = null;
+  let file = draft.file ?? null;
   const quiet = { autocomplete: "off", autocapitalize: "off", spellcheck: "false", "data-lpignore": "true", "data-1p-ignore": "" };
   const line = h("input", { type: "password", class: "opskit-input", "aria-label": "Secret value", ...quiet });
   const area = h("textarea", { class: "opskit-input opskit-area opskit-dots", rows: 4, hidden: true, "aria-label": "Secret value", ...quiet });
@@ -47,6 +47,7 @@ export function secretField({ purpose }) {
   for (const one of [line, area]) one.setAttribute("aria-describedby", strength.id);
 
   function told() {
+    Object.assign(draft, { file, text: control().value, many: many.checked });
     if (file) {
       strength.textContent = `${file.name}, ${file.bytes.length.toLocaleString()} bytes`;
       meter.value = 160;
@@ -94,6 +95,7 @@ export function secretField({ purpose }) {
     line.hidden = many.checked;
     control().value = value;
     (many.checked ? line : area).value = "";
+    draft.many = many.checked;
     control().focus();
   });
   for (const one of [line, area]) one.addEventListener("input", () => { file = null; told(); });
@@ -135,6 +137,9 @@ export function secretField({ purpose }) {
       chooser,
     ),
   );
+  many.checked = line.hidden = draft.many ?? false;
+  area.hidden = !line.hidden;
+  control().value = draft.text ?? "";
   told();
   return {
     element,

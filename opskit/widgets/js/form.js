@@ -13,7 +13,13 @@ const PATIENCE_MS = 2500;
 const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this form's cell again.";
 const BUSY = { loading: "Reading every server…", planning: "Making the plan…", running: "Running" };
 
-function render({ model, el }) {
+/** What this tab must not lose when JupyterLab makes the form's view anew, as it does whenever what
+ * the notebook says of the form in words changes. It goes with the page, and is nowhere else. */
+function memoryOfTab() {
+  return { draft: {}, confirm: {}, chosen: null, revealed: new Map(), shows: new Set() };
+}
+
+function render({ model, el }, memory) {
   const stopped = new AbortController();
   const header = h("div", { class: "opskit-head" });
   const banner = h("div", { "aria-live": "assertive" });
@@ -23,6 +29,10 @@ function render({ model, el }) {
   const body = h("div", { class: "opskit-body" });
   // Outside the body: what was revealed once must outlive errors and the next phase of the form.
   const shown = h("div", { class: "opskit-revealed" });
+  const reveal = () => shown.replaceChildren(...[...memory.revealed].map(([name, text]) => revealed(name.split("/")[1], text, () => {
+    memory.revealed.delete(name);
+    for (const one of memory.shows) one();
+  })));
   const steps = progressList();
   steps.element.hidden = true;
   const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, header, banner, silence, aloud, body, shown, steps.element);
@@ -31,7 +41,6 @@ function render({ model, el }) {
   root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
   let view = -1;
-  let kept = null;
   let waiting = 0;
 
   function heard() {
@@ -67,23 +76,23 @@ function render({ model, el }) {
 
   function choosing(now) {
     const { kind } = now;
-    const again = button("Read again", () => { keep(); send("back"); }, "opskit-quiet");
+    const again = button("Read again", () => send("back"), "opskit-quiet");
     if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, again);
+    const kept = memory.chosen?.();
     const fields = optionFields(kind, kept?.fields);
     const go = button(VERBS[kind], plan, "opskit-primary");
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
     const chooser = kind === "browse"
       ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, kept?.chooser)
       : now.preset.length ? presetChooser(now.preset, kept?.chooser) : appChooser(kind, now.apps, now.chosen, kept?.chooser);
-    const keep = () => { kept = { chooser: chooser.kept(), fields: fields.kept() }; };
-    const secret = kind === "insert" ? secretField({ purpose: "insert" }) : null;
+    memory.chosen = () => ({ chooser: chooser.kept(), fields: fields.kept() });
+    const secret = kind === "insert" ? secretField({ purpose: "insert", draft: memory.draft }) : null;
     async function plan() {
       const rows = chooser.chosen();
       if (!rows.length) { note.textContent = now.apps[0]?.about ? "Choose an app." : "Choose at least one secret."; return; }
       if (secret?.problem) { note.textContent = "A value cannot be given on this page; see above."; return; }
       if (secret?.isEmpty()) { note.textContent = "Give the value first."; secret.focus(); return; }
       go.disabled = true;
-      keep();
       try {
         const sealed = secret ? await secret.take(model.get("key")) : null;
         await send("plan", { rows, options: fields.options(), keep: fields.keep(), sealed });
@@ -109,9 +118,9 @@ function render({ model, el }) {
   function panel(now) {
     switch (now.phase) {
       case "choose": return choosing(now);
-      case "planned": return planView(now, { ...actions, back: now.kind === "approve" ? null : () => send("back") });
+      case "planned": return planView(now, memory.confirm, { ...actions, back: now.kind === "approve" ? null : () => send("back") });
       case "ended":
-        kept = null;
+        memory.chosen = null;
         return resultView(now.result, { ...actions, again: now.kind === "approve" ? null : () => send("back") });
       default: return "";
     }
@@ -145,7 +154,9 @@ function render({ model, el }) {
   async function told(message) {
     if (message.tab !== tab) return;
     heard();
-    if (message.type === "revealed") shown.append(revealed(message.name.split("/")[1], await openFor(message.sealed)));
+    if (message.type !== "revealed") return;
+    memory.revealed.set(message.name, await openFor(message.sealed));
+    reveal();
   }
   const changed = () => { heard(); show(); };
   model.on("change:state", changed);
@@ -155,10 +166,13 @@ function render({ model, el }) {
   model.on("comm_live_update", ping);
   const clock = setInterval(() => { if (silence.hidden && model.get("state").phase === "running") steps.tick(); }, 1000);
   stopped.signal.addEventListener("abort", () => { clearInterval(clock); clearTimeout(waiting); });
+  memory.shows.add(reveal);
+  reveal();
   show();
   ping();
   return () => {
     stopped.abort();
+    memory.shows.delete(reveal);
     model.off("change:state", changed);
     model.off("change:steps", changed);
     model.off("msg:custom", told);
@@ -166,4 +180,8 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+// Called once for each form, however many views it gets.
+export default () => {
+  const memory = memoryOfTab();
+  return { render: (view) => render(view, memory) };
+};

@@ -19,7 +19,8 @@ function table(columns, rows, label) {
       }))))));
 }
 
-export function planView(now, { apply, approve, back }) {
+/** `confirms` keeps, by plan, what somebody typed to confirm it. */
+export function planView(now, confirms, { apply, approve, back }) {
   const { plan, needed, approvals } = now;
   const restarts = new Set(plan.changes.flatMap((row) => String(row.restarts || "").split(", ").filter(Boolean).map((name) => `${row.app} ${name}`)));
   const word = plan.confirm;
@@ -29,7 +30,8 @@ export function planView(now, { apply, approve, back }) {
   const check = () => { go.disabled = !enough() || (word && typed.value !== word); };
   const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const say = (words) => { note.textContent = words; };
-  typed.addEventListener("input", check);
+  typed.value = confirms[plan.digest] ?? "";
+  typed.addEventListener("input", () => { confirms[plan.digest] = typed.value; check(); });
   check();
   const impact = word
     ? plan.warning

@@ -61,15 +61,13 @@ export function resultView(result, { tab, resume, rollback, reveal, again }) {
         again && button("Another one", again, "opskit-quiet")));
 }
 
-/** One revealed value: hidden until shown, gone for good when dismissed. */
-export function revealed(name, bytes) {
-  let text = new TextDecoder().decode(bytes);
-  bytes.fill(0);
+/** One revealed value: hidden until shown; `forget` lets it go for good. */
+export function revealed(name, bytes, forget) {
+  const text = new TextDecoder().decode(bytes);
   const value = h("input", { type: "password", class: "opskit-input", readonly: "", "aria-label": `New value of ${name}`, autocomplete: "off" });
   value.value = text;
-  const element = h("div", { class: "opskit-row" }, h("span", { class: "opskit-label" }, name), value,
+  return h("div", { class: "opskit-row" }, h("span", { class: "opskit-label" }, name), value,
     button("Show", () => { value.type = value.type === "password" ? "text" : "password"; }, "opskit-quiet"),
     button("Copy", () => navigator.clipboard.writeText(text), "opskit-quiet"),
-    button("Forget", () => { text = value.value = ""; element.remove(); }, "opskit-quiet"));
-  return element;
+    button("Forget", () => { value.value = ""; bytes.fill(0); forget(); }, "opskit-quiet"));
 }

@@ -4,8 +4,8 @@ import { secretField } from "./field.js";
 import { tab } from "./seal.js";
 import { whoami } from "./whoami.js";
 
-function render({ model, el }) {
-  const field = secretField({ purpose: "input" });
+function render({ model, el }, draft) {
+  const field = secretField({ purpose: "input", draft });
   const note = h("span", { class: "opskit-hint", role: "status" });
   const send = button("Hand over", async () => {
     if (field.isEmpty()) { field.focus(); return; }
@@ -25,4 +25,8 @@ function render({ model, el }) {
   return () => model.off("change:status", show);
 }
 
-export default { render };
+// Called once for each field, however many views it gets: what is typed outlives a view.
+export default () => {
+  const draft = {};
+  return { render: (view) => render(view, draft) };
+};
