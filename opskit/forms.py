@@ -1,8 +1,8 @@
 """Forms for a notebook that several people look at; see `opskit.widgets`.
 
 Each gives a widget: show it as the last line of a cell. What is typed into its secret field is
-sealed in the browser and reaches this kernel only. Outside JupyterLab use the same plans in
-Python or the ``opskit`` command.
+sealed in the browser and reaches this kernel only. Outside JupyterLab a form says in words how to
+do the same in Python or with the ``opskit`` command; `SecretInput` asks in the terminal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from opskit.operations.select import Selection, named_in
 
 try:
     from opskit.widgets.form import Form
-    from opskit.widgets.secret_input import SecretInput, ask
+    from opskit.widgets.secret_input import ask
+    from opskit.widgets.secret_input import give as SecretInput  # noqa: N812 (what it gives)
 except ImportError as error:
     raise ImportError(
         f"opskit.forms needs {error.name}, which is not installed: pip install 'opskit[lab]'",

@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import html
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
-from IPython.display import DisplayHandle, display
 
 from opskit.widgets.session import SEALER, Session
+from opskit.widgets.worded import Worded
+from opskit.widgets.words import approvals_in_words, way_on
 
 _STATIC = Path(__file__).parent / "static"
 _PAUSE_S = 0.1
@@ -35,7 +34,7 @@ _TITLES = {
 }
 
 
-class Form(anywidget.AnyWidget):
+class Form(Worded):
     """A form that everybody on the notebook sees in the same state.
 
     Parameters
@@ -59,8 +58,6 @@ class Form(anywidget.AnyWidget):
         self._timing = threading.Lock()
         self._telling = threading.Lock()
         self._told = 0.0
-        self._handle: DisplayHandle | None = None
-        self._words = ""
         super().__init__(
             title=_TITLES[self._session.kind], key=SEALER.public, state=self._session.state
         )
@@ -92,24 +89,14 @@ class Form(anywidget.AnyWidget):
                 self.rows = self._session.rows
                 self.steps = list(self._session.steps)
                 self.state = self._session.state
-            if self._handle is not None and self._in_words() != self._words:
-                self._handle.update(self._bundle(), raw=True)
+            self.tell_words()
 
-    def _ipython_display_(self) -> None:
-        self._handle = display(self._bundle(), raw=True, display_id=True)
-
-    def _bundle(self) -> dict[str, Any]:
-        """Give the form for a browser, and in words for where no widget can be shown."""
-        made: Any = super()._repr_mimebundle_()
-        data: dict[str, Any] = dict(made[0] if isinstance(made, tuple) else made)
-        self._words = self._in_words()
-        data["text/plain"] = self._words
-        data["text/html"] = f"<p>{html.escape(self._words)}</p>"
-        return data
-
-    def _in_words(self) -> str:
-        """Say what the form is and how far it got, for where no widget can be shown."""
-        result = self.state.get("result")
-        if result:
-            return f"opskit form: {self.title}. Run {result['run']}: {result['status']}."
-        return f"opskit form: {self.title}. It needs a running kernel and JupyterLab."
+    def in_words(self) -> str:
+        """Name the form, what it was for, and what came of it or where it works."""
+        session = self._session
+        about = f" ({session.subject})" if session.subject else ""
+        words = [f"opskit form: {self.title}{about}."]
+        if session.needed:
+            words.append(approvals_in_words(session.state["approvals"], session.needed))
+        elsewhere = f"Nothing was applied here. {way_on(session.kind, session.state['chosen'])}"
+        return " ".join([*words, session.outcome or elsewhere])

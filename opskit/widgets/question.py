@@ -5,24 +5,23 @@
 
 from __future__ import annotations
 
-import html
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-import anywidget
 import traitlets
 
 from opskit.errors import OpskitError
 from opskit.secrets.redact import redact
 from opskit.widgets.person import NOBODY, Person, read_person
+from opskit.widgets.worded import Worded
 
 _STATIC = Path(__file__).parent / "static"
 
 
-class Question(anywidget.AnyWidget):
+class Question(Worded):
     """Buttons that everybody sees, and who clicked which.
 
     Parameters
@@ -85,15 +84,12 @@ class Question(anywidget.AnyWidget):
             answer = {**who.to_json(), "choice": choice, "at": said_at(datetime.now().astimezone())}
             self.status = ""
             self.answers = [*self.answers, answer]
+            self.tell_words()
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle: Any = super()._repr_mimebundle_(**options)
-        data: Any = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data:
-            given = ", ".join(f"{one['name']}: {one['choice']}" for one in self.answers)
-            words = " ".join(filter(None, (self.title, self.text, given or "Nobody has answered.")))
-            data["text/plain"], data["text/html"] = words, f"<p>{html.escape(words)}</p>"
-        return cast("Any", bundle)
+    def in_words(self) -> str:
+        """Give the question and who answered what."""
+        given = ", ".join(f"{one['name']}: {one['choice']}" for one in self.answers)
+        return " ".join(filter(None, (self.title, self.text, given or "Nobody has answered.")))
 
 
 def said_at(moment: datetime) -> str:

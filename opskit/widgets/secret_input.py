@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import html
+import getpass
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-import anywidget
 import traitlets
 
 from opskit.errors import InputError, OpskitError
@@ -20,11 +19,16 @@ from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person, read_person
 from opskit.widgets.session import SEALER
+from opskit.widgets.worded import Worded
 
 _STATIC = Path(__file__).parent / "static"
+_NOTHING = (
+    "Nothing was given. It takes a value in JupyterLab with a running kernel only; "
+    "in a terminal the same call asks for it"
+)
 
 
-class SecretInput(anywidget.AnyWidget):
+class SecretInput(Worded):
     """A field whose value is sealed in the browser to this kernel.
 
     Parameters
@@ -61,13 +65,33 @@ class SecretInput(anywidget.AnyWidget):
         else:
             self.status = f"received from {who.name} at {datetime.now().astimezone():%H:%M}"
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle: Any = super()._repr_mimebundle_(**options)
-        data: Any = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data:
-            text = f"opskit secret field: {self.label}. {self.status or 'Nothing was given.'}"
-            data["text/plain"], data["text/html"] = text, f"<p>{html.escape(text)}</p>"
-        return cast("Any", bundle)
+        self.tell_words()
+
+    def in_words(self) -> str:
+        """Say what was asked for and whether it came."""
+        status = f"{self.status[:1].upper()}{self.status[1:]}".rstrip(".")
+        return f"opskit secret field: {self.label}. {status or _NOTHING}."
+
+
+def give(label: str, on_secret: Callable[[Secret, Person], object]) -> SecretInput | None:
+    """Show a field in a notebook; in a terminal ask at once, and hand over what is typed.
+
+    Parameters
+    ----------
+    label
+        What is asked for.
+    on_secret
+        Called with each value handed over, and the person it came from.
+
+    Raises
+    ------
+    InputError
+        Outside a notebook: there is no terminal, or the value cannot be used.
+    """
+    if in_notebook():
+        return SecretInput(label, on_secret)
+    on_secret(ask(label), Person(username=getpass.getuser(), name=getpass.getuser()))
+    return None
 
 
 def ask(what: str) -> Secret:

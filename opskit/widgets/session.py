@@ -26,6 +26,7 @@ from opskit.secrets.value import Secret
 from opskit.widgets.choices import app_choices, table, whole_apps
 from opskit.widgets.person import Person, read_person
 from opskit.widgets.planning import WHOLE_APPS, Kind, make_plan, options_from
+from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
 Send = Callable[[dict[str, Any]], None]
@@ -79,6 +80,8 @@ class Session:
     needed: int = 0
     plan: Plan | None = None
     state: dict[str, Any] = field(init=False)
+    subject: str = field(init=False)
+    outcome: str = ""
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows: dict[str, Any] = field(default_factory=dict[str, Any])
     _made: dict[str, _Made] = field(default_factory=dict[str, _Made])
@@ -89,6 +92,8 @@ class Session:
     )
 
     def __post_init__(self) -> None:
+        plan = self.plan
+        self.subject = changes_in_words(plan.data) if plan else chosen_in_words(self.preselected)
         self.state = {
             "kind": self.kind,
             "phase": "loading",
@@ -254,15 +259,19 @@ class Session:
                 self._made[f"{unit.server}/{name}"] = _Made(value, tab, until)
 
         run = plan.apply(identity=str(who), on_progress=self._progressed, on_made=made)
-        self.plan = None
-        self._ended(run, tab if self.kind != "insert" else "")
+        self.plan, self.subject = None, changes_in_words(plan.data)
+        self._ended(run, who, tab if self.kind != "insert" else "")
 
     def _finish(self, how: str, run: str, who: Person) -> None:
         self._clear_steps()
         act = self.fleet.resume if how == "resume" else self.fleet.rollback
-        self._ended(act(run, identity=str(who), on_progress=self._progressed), "")
+        before = self.state["result"]
+        if before is None or before["run"] != run:
+            self.subject = ""
+        self._ended(act(run, identity=str(who), on_progress=self._progressed), who, "")
 
-    def _ended(self, run: Run, tab: str) -> None:
+    def _ended(self, run: Run, who: Person, tab: str) -> None:
+        self.outcome = outcome_in_words(run, str(who))
         result = {
             "run": run.id,
             "status": run.status,

@@ -53,7 +53,15 @@ def test_a_fault_of_the_cells_code_is_shown_masked() -> None:
 def test_it_says_in_words_what_it_is_where_no_widget_is_shown() -> None:
     bundle: Any = SecretInput("The key", lambda *_: None)._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert data["text/plain"] == "opskit secret field: The key. Nothing was given."
+    assert data["text/plain"].startswith(
+        "opskit secret field: The key. Nothing was given. It takes"
+    )
+
+
+def test_its_words_tell_what_came_of_it() -> None:
+    field = SecretInput("The provider's key", lambda *_: None)
+    hand_over(field)
+    assert repr(field).startswith("opskit secret field: The provider's key. Received from Ada at ")
 
 
 def test_without_a_terminal_asking_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,21 +16,14 @@ from opskit import forms
 from opskit.errors import InputError
 from opskit.secrets.sealed import seal
 from opskit.secrets.value import Secret
+from opskit.widgets.form import Form
 from opskit.widgets.person import NOBODY, read_person
 from opskit.widgets.session import SEALER, Session
-from tests.operations.stage import APP, SERVER, Stage, staged
+from tests.operations.stage import APP, SERVER, Stage
+from tests.widgets.conftest import QUICK
 
 ADA = {"username": "ada", "name": "Ada", "initials": "A", "color": "#123456"}
 BEN = {"username": "ben", "name": "Ben"}
-QUICK = opskit.Options(stable=0, timeout=30)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    monkeypatch.setattr("opskit.widgets.session.options_from", lambda _: QUICK)
-    for made in staged(tmp_path, embedded_host, monkeypatch):
-        made.set_up()
-        yield made
 
 
 class Desk:
@@ -295,5 +287,46 @@ def test_a_form_reads_the_fleet_again_when_asked(stage: Stage) -> None:
 
 def test_a_tab_that_asks_whether_somebody_listens_is_answered(stage: Stage) -> None:
     desk = Desk("rotate")
+    desk.until("choose")
     desk.click("ping", tab="ada-1")
     assert desk.sent == [{"type": "pong", "tab": "ada-1"}]
+
+
+def said(form: Form, status: str, run: str) -> str:
+    end = time.monotonic() + 80
+    while not (form.state["result"] and form.state["result"]["status"] == status):
+        assert time.monotonic() < end, form.state
+        time.sleep(0.01)
+    (words,) = re.findall(rf"(.*) Run {run}: {status}. By (.*), 2", repr(form))
+    return " / ".join(words)
+
+
+def test_in_words_a_form_names_what_it_did_and_for_whom(stage: Stage) -> None:
+    form = forms.rotate(opskit.Fleet.from_abra(), app=APP, secret="token")
+    assert repr(form).startswith(f"opskit form: Rotate secrets ({APP} token). Nothing was applied")
+    desk = form._session
+    for phase, click in (
+        ("choose", {"type": "plan", "rows": [[SERVER, APP, "token"]]}),
+        ("planned", {"type": "apply"}),
+    ):
+        end = time.monotonic() + 20
+        while desk.state["phase"] != phase:
+            assert time.monotonic() < end, desk.state
+            time.sleep(0.01)
+        digest = desk.state["plan"] and desk.state["plan"]["digest"]
+        desk.handle({"digest": digest, "who": ADA, "tab": "ada-1", **click}, lambda _: None)
+    done = said(form, "done", ".*")
+    assert done == f"opskit form: Rotate secrets ({APP} token v1 → v2). / Ada (ada)"
+    run = form.state["result"]["run"]
+    desk.handle({"type": "rollback", "run": run, "who": BEN, "tab": "ben-1"}, lambda _: None)
+    back = said(form, "rolled-back", run)
+    assert back == f"opskit form: Rotate secrets ({APP} token v1 → v2). / Ben (ben)"
+
+
+def test_in_words_an_approval_names_the_plan_and_who_approved(stage: Stage) -> None:
+    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
+    form = forms.approve(plan, needed=2)
+    form._session.handle({"type": "approve", "digest": plan.digest, "who": ADA}, lambda _: None)
+    assert repr(form).startswith(
+        f"opskit form: Approve a plan ({APP} token v1 → v2). Approved by 1 of 2: Ada."
+    )
