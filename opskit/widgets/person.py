@@ -68,5 +68,13 @@ def read_person(said: Any) -> Person:
     )
 
 
+def person_named(identity: str) -> Person:
+    """Give back a person from what `Person` says as text, as journals keep it."""
+    name, _, username = identity.rpartition(" (")
+    if not (name and username.endswith(")")):
+        return Person(username=identity, name=identity, initials=identity[:1].upper())
+    return Person(username=username[:-1], name=name, initials=name[:1].upper())
+
+
 def _text(value: Any) -> str:
     return _UNSAFE.sub("", value)[:_LONGEST].strip() if isinstance(value, str) else ""

@@ -24,7 +24,7 @@ from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.choices import app_choices, table, whole_apps
-from opskit.widgets.person import Person, read_person
+from opskit.widgets.person import Person, person_named, read_person
 from opskit.widgets.planning import WHOLE_APPS, Kind, make_plan, options_from
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
@@ -304,12 +304,9 @@ class Session:
             return []
         with open_journal() as journal:
             given = journal.approvals(plan.digest)
-        found = {one.identity: one for one in given}
-        return [
-            {"username": name.rpartition("(")[2].rstrip(")"), "name": name.partition(" (")[0],
-             "initials": name[:1].upper(), "color": ""}
-            for name in found
-        ]  # fmt: skip
+        people = [person_named(one.identity) for one in given]
+        # By username: somebody may have changed how they are called in between.
+        return list({person.username: person.to_json() for person in people}.values())
 
     def _reveal(self, message: Mapping[str, Any], send: Send) -> None:
         name, tab, key = message.get("name"), message.get("tab"), message.get("tab_key")
