@@ -230,6 +230,7 @@ class Session:
         self.plan = plan
         shown: dict[str, Any] = {
             "digest": plan.digest,
+            "kind": plan.data.kind,
             "changes": _records(plan.changes),
             "calls": _records(plan.calls),
             "confirm": _confirm_word(plan),

@@ -1,11 +1,18 @@
 // A plan as it will be applied, its approvals and its confirmation.
 import { badge, button, h, labelled } from "./dom.js";
 
-const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
+const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", ""], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
 const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
 
 /** So many services are named in the line above the button. */
 const NAMED = 4;
+
+/** What becomes of the services a change names. */
+function touched(kind) {
+  const kinds = kind.split(" and ");
+  const taken = kinds.filter((one) => one === "undeploy").length;
+  return taken ? (taken < kinds.length ? "Restarts or removes" : "Removes") : "Restarts";
+}
 
 function table(columns, rows, label) {
   const used = columns.filter(([name]) => rows.some((row) => row[name] !== "" && row[name] !== null));
@@ -37,9 +44,9 @@ export function planView(now, confirms, { apply, approve, back }) {
     ? plan.warning
     : restarts.size ? `Restarts ${restarts.size > NAMED ? `${restarts.size} services, named above` : [...restarts].join(", ")}.` : plan.impact;
   return h("div", {},
-    table(CHANGES, plan.changes, "Changes"),
+    table(CHANGES.map(([name, title]) => [name, title || touched(plan.kind)]), plan.changes, "Changes"),
     h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
-    h("p", { class: word ? "opskit-warning" : "opskit-impact", title: [...restarts].join(", ") || false }, impact),
+    h("p", { class: word ? "opskit-warning" : "opskit-impact", title: (!word && [...restarts].join(", ")) || false }, impact),
     needed > 0 && h("p", { class: "opskit-approvals", "aria-live": "polite" },
       `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),
       approvals.length ? "" : "nobody yet"),
