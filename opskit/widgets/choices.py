@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from opskit.secrets.generate import Policy
 from opskit.snapshot import Snapshot
 
 COLUMNS = ("server", "app", "recipe", "secret", "version", "state", "age_days")
@@ -45,6 +46,12 @@ def app_choices(snapshot: Snapshot) -> list[dict[str, Any]]:
             }
         )
     return list(found.values())
+
+
+def alphabets(apps: list[dict[str, Any]]) -> dict[str, str]:
+    """Give the characters of each charset that secrets of these apps declare, "" for none."""
+    declared = {secret["charset"] or "" for app in apps for secret in app["secrets"]}
+    return {charset: Policy(charset=charset).alphabet() for charset in sorted(declared | {""})}
 
 
 def whole_apps(snapshot: Snapshot, *, deployed: bool) -> list[dict[str, Any]]:

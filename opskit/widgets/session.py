@@ -23,7 +23,7 @@ from opskit.operations.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
-from opskit.widgets.choices import app_choices, table, whole_apps
+from opskit.widgets.choices import alphabets, app_choices, table, whole_apps
 from opskit.widgets.person import Person, person_named, read_person
 from opskit.widgets.planning import WHOLE_APPS, Kind, make_plan, options_from
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
@@ -100,6 +100,7 @@ class Session:
             "view": 0,
             "loaded": False,
             "apps": [],
+            "alphabets": {},
             "chosen": {key: self.preselected.get(key, "") for key in ("app", "secret")},
             "preset": [list(row) for row in self.preselected.get("rows", ())],
             "missing": "",
@@ -183,6 +184,8 @@ class Session:
             self.state["apps"] = whole_apps(snapshot, deployed=self.kind != "deploy")
         else:
             self.state["apps"] = app_choices(snapshot)
+            if self.kind == "insert":
+                self.state["alphabets"] = alphabets(self.state["apps"])
         caption = snapshot.secrets.caption
         with open_journal() as journal:
             open_run = journal.last_unfinished()

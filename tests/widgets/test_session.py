@@ -14,6 +14,8 @@ from joserfc.jwk import ECKey
 import opskit
 from opskit import forms
 from opskit.errors import InputError
+from opskit.operations.run import open_journal
+from opskit.secrets.generate import Policy
 from opskit.secrets.sealed import seal
 from opskit.secrets.value import Secret
 from opskit.widgets.form import Form
@@ -148,6 +150,18 @@ def test_a_plan_that_was_approved_stays_approved_in_another_form(stage: Stage) -
     assert [one["username"] for one in again.session.state["approvals"]] == ["ada"]
 
 
+def test_somebody_who_is_called_otherwise_meanwhile_counts_once(stage: Stage) -> None:
+    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
+    with open_journal() as journal:
+        for identity in ("ada", "Ada (ada)", "Ada (at home) (ada)", "Ben (ben)"):
+            journal.approve(plan.digest, identity, "browser")
+    given = Desk("approve", plan=plan, needed=3).session.state["approvals"]
+    assert [(one["username"], one["name"]) for one in given] == [
+        ("ada", "Ada (at home)"),
+        ("ben", "Ben"),
+    ]
+
+
 def test_what_cannot_be_undone_wants_the_apps_name_typed(stage: Stage) -> None:
     stage.create("token_v0")
     desk = Desk("prune")
@@ -235,6 +249,7 @@ def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, restar
     plan = desk.until("planned")["plan"]
     assert plan["confirm"] == (APP if kind == "undeploy" else "")
     assert "restarts" in plan["changes"][0]
+    assert plan["kind"] == kind
     desk.click("apply", digest=plan["digest"], confirm=APP)
     assert desk.until("ended")["result"]["status"] == "done"
     again = Desk(kind)
@@ -330,3 +345,15 @@ def test_in_words_an_approval_names_the_plan_and_who_approved(stage: Stage) -> N
     assert repr(form).startswith(
         f"opskit form: Approve a plan ({APP} token v1 → v2). Approved by 1 of 2: Ada."
     )
+
+
+def test_an_insert_form_knows_what_each_charset_means(stage: Stage) -> None:
+    text = stage.env_file.read_bytes().replace(b"length=40", b"length=12 charset=hex,special")
+    stage.env_file.write_bytes(text)
+    state = Desk("insert").until("choose")
+    (secret,) = [one for one in state["apps"][0]["secrets"] if one["name"] == "token"]
+    assert secret["length"] == 12
+    assert state["alphabets"] == {
+        charset: Policy(charset=charset).alphabet() for charset in ("", "hex,special")
+    }
+    assert Desk("rotate").until("choose")["alphabets"] == {}

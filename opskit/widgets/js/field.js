@@ -4,15 +4,19 @@ import { obstacle, sealTo } from "./seal.js";
 
 const LARGEST = 511_999;
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const USUAL = 32;
 const encoder = new TextEncoder();
 
-/** Random letters and digits, each as likely as any other. */
-export function generated(length = 32) {
+/** Random characters, each as likely as any other; a dash does not lead, as in the kernel. */
+export function generated({ length, alphabet = LETTERS }) {
+  const wanted = Math.min(length || USUAL, LARGEST);
+  // Above the largest multiple of the alphabet's size in a byte, some characters would be favoured.
+  const fair = 256 - 256 % alphabet.length;
   const chosen = [];
-  while (chosen.length < length) {
+  while (chosen.length < wanted) {
     for (const byte of crypto.getRandomValues(new Uint8Array(64))) {
-      // 248 is the largest multiple of 62 in a byte: the rest would favour some letters.
-      if (byte < 248 && chosen.length < length) chosen.push(LETTERS[byte % 62]);
+      const one = alphabet[byte % alphabet.length];
+      if (byte < fair && chosen.length < wanted && (chosen.length || one !== "-")) chosen.push(one);
     }
   }
   return chosen.join("");
@@ -27,8 +31,9 @@ export function bitsAtMost(text) {
   return kinds ? new Set(text).size === 1 ? 1 : text.length * Math.log2(kinds) : 0;
 }
 
-/** Make the field; `take` gives its value sealed and empties it; `draft` is what another view of it had. */
-export function secretField({ purpose, draft = {} }) {
+/** Make the field; `take` gives its value sealed and empties it; `draft` is what another view of it
+ * had, `wish` gives the length and alphabet that a value made here should have. */
+export function secretField({ purpose, draft = {}, wish = () => ({}) }) {
   const problem = obstacle();
   if (problem) {
     const element = h("p", { class: "opskit-error", role: "alert" }, problem);
@@ -133,7 +138,7 @@ export function secretField({ purpose, draft = {} }) {
       h("label", {}, show, " Show"),
       h("label", {}, many, " Several lines"),
       button("Choose a file…", () => chooser.click(), "opskit-quiet"),
-      button("Make one here", () => { clear(); control().value = generated(); told(); }, "opskit-quiet"),
+      button("Make one here", () => { clear(); control().value = generated(wish()); told(); }, "opskit-quiet"),
       chooser,
     ),
   );

@@ -19,6 +19,14 @@ function memoryOfTab() {
   return { draft: {}, confirm: {}, chosen: null, revealed: new Map(), shows: new Set() };
 }
 
+/** The length and alphabet the recipe declares for the secret that is chosen. */
+function wished(now, [row]) {
+  const [server, name, secret] = row ?? [];
+  const app = now.apps.find((one) => one.server === server && one.app === name);
+  const one = app?.secrets.find((each) => each.name === secret);
+  return { length: one?.length, alphabet: now.alphabets[one?.charset ?? ""] };
+}
+
 function render({ model, el }, memory) {
   const stopped = new AbortController();
   const header = h("div", { class: "opskit-head" });
@@ -86,7 +94,7 @@ function render({ model, el }, memory) {
       ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, kept?.chooser)
       : now.preset.length ? presetChooser(now.preset, kept?.chooser) : appChooser(kind, now.apps, now.chosen, kept?.chooser);
     memory.chosen = () => ({ chooser: chooser.kept(), fields: fields.kept() });
-    const secret = kind === "insert" ? secretField({ purpose: "insert", draft: memory.draft }) : null;
+    const secret = kind === "insert" ? secretField({ purpose: "insert", draft: memory.draft, wish: () => wished(now, chooser.chosen()) }) : null;
     async function plan() {
       const rows = chooser.chosen();
       if (!rows.length) { note.textContent = now.apps[0]?.about ? "Choose an app." : "Choose at least one secret."; return; }
