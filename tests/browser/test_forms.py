@@ -10,6 +10,7 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
+from opskit.secrets.generate import Policy
 from tests.browser.lab import INSECURE, Lab, Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
@@ -267,3 +268,27 @@ def test_what_is_being_typed_stays_when_a_colleague_clicks(
     alice.form.locator(".opskit-primary:not([data-before])").wait_for(timeout=WAIT)
     assert field.input_value() == "half a val"
     assert bob.form.get_by_role("textbox", name="Secret value").input_value() == ""
+
+
+def test_a_value_made_here_is_as_the_recipe_wants_it(lab: Lab, alice: Person) -> None:
+    apps = opskit.Fleet.from_abra().snapshot().secrets.query("declared and length > 0")
+    wanted = apps.query("length != 32").fillna({"charset": ""}).iloc[0]
+    cell = f"forms.insert(fleet, app={wanted['app']!r}, secret={wanted['secret']!r})"
+    alice.open(lab, lab.write("made.ipynb", START, cell))
+    alice.run_all()
+    alice.button("Make one here").click(timeout=WAIT)
+    value = alice.form.get_by_role("textbox", name="Secret value").input_value()
+    policy = Policy(length=int(wanted["length"]), charset=wanted["charset"])
+    assert len(value) == policy.length
+    assert set(value) <= set(policy.alphabet())
+
+
+def test_services_that_an_undeployed_app_loses_are_not_said_to_restart(
+    lab: Lab, alice: Person
+) -> None:
+    cell = f"forms.undeploy(fleet, app={APP!r})"
+    alice.open(lab, lab.write("down.ipynb", START, cell))
+    alice.run_all()
+    alice.button("Take down").click(timeout=WAIT)
+    alice.form.get_by_role("columnheader", name="Removes").wait_for(timeout=WAIT)
+    assert alice.form.get_by_role("columnheader", name="Restarts").count() == 0
