@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -31,7 +32,8 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.engine.behaviour import FAILS_WITH
 from opskit.errors import OpskitError, StepError
-from opskit.operations.run import open_journal
+from opskit.operations.lock import break_lock
+from opskit.operations.run import give_up, open_journal
 from opskit.secrets.value import Secret
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, BAD, SERVER, Stage, staged
@@ -134,6 +136,41 @@ class Story(RuleBasedStateMachine):
             if how == "rollback":
                 return
         self.took(newest["run"], plan)
+
+    @rule(names=some_secrets, moment=st.integers(1, 46), how=ends)
+    def be_killed_and_overtaken(self, names: list[str], moment: int, how: str) -> None:
+        """Somebody breaks a dead run's lock and rotates; then the dead run is taken up."""
+        runs = len(self.fleet.journal())
+        plan = self.fleet.plan_rotate(self.selection(names), QUICK)
+        kind = {("token",): "rotate", ("key",): "rotate key"}.get(tuple(names), "rotate both")
+        apply_in_a_process(self.stage.env, kind, moment)
+        journal = self.fleet.journal()
+        if len(journal) == runs:
+            return
+        newest = journal.iloc[-1]
+        if newest["status"] != "crashed":
+            self.took(newest["run"], plan)
+            return
+        break_lock(self.stage.engine, self.stage.stack)
+        later = self.fleet.plan_rotate(self.selection(names), QUICK)
+        run = later.apply()
+        assert run.status == "done", run.errors
+        for row in later.changes.records():
+            self.declared[row.secret] = row.to
+            self.there[row.secret].add(row.to)
+        ended = ""
+        with suppress(StepError):
+            act = self.fleet.resume if how == "resume" else self.fleet.rollback
+            ended = act(newest["run"]).status
+        came_from = {row["secret"]: row["from"] for _, row in later.changes.iterrows()}
+        for row in plan.changes.records():
+            # What the dead run made may go or stay, unless the later one came from it.
+            if f"{self.stage.stack}_{row.secret}_{row.to}" in self.stage.state()["secrets"]:
+                self.there[row.secret].add(row.to)
+            else:
+                assert came_from[row.secret] != row.to
+        if ended not in ("rolled-back", "done"):
+            give_up(newest["run"])
 
     @precondition(lambda self: self.done)
     @rule(data=st.data())
