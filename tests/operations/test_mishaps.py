@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import opskit
+from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, JournalError
 from opskit.operations.work import Progressed
 from opskit.swarm.engine import Engine
@@ -21,9 +22,18 @@ from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 TOKEN = (SERVER, APP, "token")
 
 
-@pytest.fixture
-def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    for made in staged(tmp_path, embedded_host, monkeypatch):
+@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
+def stage(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    embedded_host: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stage]:
+    host = embedded_host
+    if request.param == "dockerd":
+        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
+        host = fleet.host("srv1")
+    for made in staged(tmp_path, host, monkeypatch):
         made.set_up()
         yield made
 
