@@ -37,7 +37,12 @@ CHECKS = {
     "reference": "string",
 }
 
-_FAMILIES = ("opskit.audit.secrets", "opskit.audit.fleet")
+_FAMILIES = (
+    "opskit.audit.secrets",
+    "opskit.audit.fleet",
+    "opskit.audit.swarm",
+    "opskit.audit.services",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,12 +64,27 @@ class ConfigReference(msgspec.Struct, frozen=True, kw_only=True, gc=False, renam
     config_name: str = ""
 
 
+class Mount(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """What a container sees of its node: a volume by its name, a bind by its path there."""
+
+    type: str = ""
+    source: str = ""
+
+
+class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """That there is one; its command stays unread, as arguments may hold values."""
+
+    interval: int = 0
+
+
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The container part of a task template."""
 
     image: str = ""
     secrets: tuple[SecretReference, ...] | None = ()
     configs: tuple[ConfigReference, ...] | None = ()
+    mounts: tuple[Mount, ...] | None = ()
+    healthcheck: Healthcheck | None = None
 
 
 class TaskTemplate(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -95,6 +110,12 @@ class ServiceMode(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="p
     global_job: dict[str, object] | None = None
 
 
+class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """What a rollout does when a task fails."""
+
+    failure_action: str = ""
+
+
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The parts of a service's spec that opskit reads."""
 
@@ -102,6 +123,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="p
     labels: dict[str, str] | None = field(default_factory=_no_labels)
     task_template: TaskTemplate = TaskTemplate()
     mode: ServiceMode = ServiceMode()
+    update_config: UpdateConfig | None = None
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
