@@ -100,10 +100,10 @@ def audit(
     snapshot: SnapshotOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
-    """Run every check; exit status 1 when there are findings."""
+    """Run every check; exit status 1 when there are findings worse than info."""
     findings = narrow(take_snapshot(snapshot, server, deadline).audit(), where, server)
     show(findings, format)
-    if len(findings):
+    if (findings["severity"] != "info").any():
         raise typer.Exit(1)
 
 

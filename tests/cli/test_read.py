@@ -70,6 +70,8 @@ def test_a_bad_query_is_one_sentence_and_status_2(where: str, capsys: Capture) -
 def test_audit_has_status_1_when_it_finds_something(capsys: Capture) -> None:
     assert run(["audit"]) == 1
     assert run(["audit", "--where", "server == 'nowhere'"]) == 0
+    assert run(["audit", "--where", "severity == 'info'"]) == 0
+    assert "autolock is off" in capsys.readouterr().out
 
 
 def test_a_server_that_a_saved_snapshot_has_not_is_named_with_those_it_has(
