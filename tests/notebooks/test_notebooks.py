@@ -125,5 +125,5 @@ def test_a_scheduled_audit_that_is_content_ends_well(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_new_app_stops_before_its_secrets_when_the_answer_is_no(tmp_path: Path) -> None:
-    with pytest.raises(CellExecutionError, match="'Its .env is filled in' failed. Nothing is"):
+    with pytest.raises(CellExecutionError, match="'Its .env is filled in' failed. When it is, begin anew"):
         run(FOLDER / "06-new-app.ipynb", tmp_path, "apply = True", "go_on = 'no'")
