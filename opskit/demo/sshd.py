@@ -14,6 +14,8 @@ from opskit.demo.daemon import kill_below
 from opskit.errors import OpskitError
 
 _START_S = 10.0
+_PORTS = 5
+"""So many are tried: another process may take one between its choice and its use."""
 
 
 class Sshd:
@@ -31,25 +33,36 @@ class Sshd:
 
     def __init__(self, alias: str, docker_host: str, folder: Path) -> None:
         self.alias, self._docker_host, self._folder = alias, docker_host, folder / alias
-        self.port = _free_port()
+        self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; returns when it accepts connections."""
+        """Start it; returns when it accepts connections.
+
+        It keeps the port that it once had, which stands in the ssh config.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         key = self._folder / "host_key"
         if not key.exists():
             make_key(key)
+        Path("/run/sshd").mkdir(exist_ok=True)
+        tries = 1 if self.port else _PORTS
+        if not any(self._listens(self.port or _free_port()) for _ in range(tries)):
+            text = (self._folder / "log").read_text(errors="replace").strip()
+            raise OpskitError(f"the private sshd of {self.alias} did not start: {text}")
+
+    def _listens(self, port: int) -> bool:
+        """Start it on a port, and tell whether it accepts connections."""
         config = self._folder / "sshd_config"
         config.write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {key}\nPidFile none\n"
-            f"AuthorizedKeysFile {self._folder.parent}/id.pub\nUsePAM no\nStrictModes no\n"
-            "PasswordAuthentication no\nPermitRootLogin yes\n"
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {self._folder / 'host_key'}\n"
+            f"PidFile none\nAuthorizedKeysFile {self._folder.parent}/id.pub\nUsePAM no\n"
+            "StrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\n"
             f"SetEnv DOCKER_HOST={self._docker_host} PATH={os.environ['PATH']}\n"
         )
-        Path("/run/sshd").mkdir(exist_ok=True)
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            earlier = log.tell()
+            process = subprocess.Popen(
                 [_sshd(), "-D", "-e", "-f", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -57,11 +70,16 @@ class Sshd:
                 start_new_session=True,
             )
         until = time.monotonic() + _START_S
-        while not _accepts(self.port):
-            if self._process.poll() is not None or time.monotonic() > until:
-                text = (self._folder / "log").read_text(errors="replace").strip()
-                raise OpskitError(f"the private sshd of {self.alias} did not start: {text}")
+        while process.poll() is None and time.monotonic() < until:
+            # Its own word, as whoever has the port instead would accept a connection.
+            said = (self._folder / "log").read_bytes()[earlier:]
+            if f"Server listening on 127.0.0.1 port {port}.".encode() in said:
+                self.port, self._process = port, process
+                return True
             time.sleep(0.02)
+        process.kill()
+        process.wait()
+        return False
 
     def known_host(self) -> str:
         """Give its line for a known_hosts file."""
@@ -107,14 +125,6 @@ def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.5).close()
-    except OSError:
-        return False
-    return True
 
 
 def _children(pid: int) -> list[int]:

@@ -63,10 +63,14 @@ class Lab:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        # Another process may take a port between its choice and its use.
+        assert any(self._answers() for _ in range(5)), self.log.read_text()[-3000:]
+
+    def _answers(self) -> bool:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.state.mkdir(parents=True, exist_ok=True)
         settings = [
             "--no-browser", "--allow-root", f"--port={self.port}", "--port-retries=0",
             "--ip=127.0.0.1", f"--IdentityProvider.token={self.token}",
@@ -96,17 +100,16 @@ class Lab:
                 stdout=log,
                 stderr=log,
             )
-        self._wait()
-
-    def _wait(self) -> None:
         until = time.monotonic() + 160
-        while True:
+        while self.process.poll() is None:
             try:
-                urllib.request.urlopen(f"{self.url('api')}", timeout=2).close()
-                return
+                urllib.request.urlopen(self.url("api"), timeout=2).close()
             except OSError:
                 assert time.monotonic() < until, self.log.read_text()[-3000:]
                 time.sleep(0.2)
+            else:
+                return True
+        return False
 
     def stop(self) -> None:
         """Stop it and its kernels."""

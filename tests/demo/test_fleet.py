@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.run import run_demo
+from opskit.demo.sshd import Sshd
 from opskit.demo.swarms import anchor
 from opskit.errors import InputError, OpskitError
 
@@ -269,3 +271,24 @@ def test_a_killed_real_fleet_is_swept_by_the_next(tmp_path: Path) -> None:
     process.stdout.close()
     with DockerdFleet(1):
         assert not root.exists()
+
+
+@pytest.mark.swarm
+def test_an_sshd_whose_port_was_taken_meanwhile_takes_another_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        ports = [taken.getsockname()[1], free.getsockname()[1]]
+        free.close()
+        chosen = iter(ports)
+        monkeypatch.setattr("opskit.demo.sshd._free_port", lambda: next(chosen))
+        sshd = Sshd("srv1", "unix:///nowhere", tmp_path)
+        try:
+            sshd.start()
+            assert sshd.port == ports[1]
+            sshd.stop()
+            sshd.start()
+            assert sshd.port == ports[1]
+        finally:
+            sshd.stop()
