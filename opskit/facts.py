@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from opskit.abra.model import Declared, DeclaredApp
+from opskit.abra.model import Declared, DeclaredApp, DeclaredServer
 from opskit.decoding import ready
 from opskit.errors import InputError
 from opskit.swarm.observe import Observation
@@ -84,8 +84,10 @@ def save_facts(facts: Facts, path: Path) -> None:
         _Saved(
             opskit_snapshot=_FORMAT,
             taken_at=facts.taken_at,
-            declared=facts.declared,
-            observed=facts.observed,
+            declared=msgspec.structs.replace(
+                facts.declared, servers=tuple(map(_without_file_hashes, facts.declared.servers))
+            ),
+            observed=tuple(map(_without_spec_digests, facts.observed)),
         )
     )
     temporary = ""
@@ -140,3 +142,17 @@ def load_facts(path: Path) -> Facts:
             f"this snapshot is damaged ({error}).", path=path, remedy=_SAVE_AGAIN
         ) from error
     return Facts(taken_at=saved.taken_at, declared=saved.declared, observed=saved.observed)
+
+
+# Only a plan needs them, and it is made over a look of its own: a password that stands in a `.env`
+# or a spec could be guessed with them.
+
+
+def _without_file_hashes(server: DeclaredServer) -> DeclaredServer:
+    apps = tuple(msgspec.structs.replace(app, env_sha256="") for app in server.apps)
+    return msgspec.structs.replace(server, apps=apps)
+
+
+def _without_spec_digests(seen: Observation) -> Observation:
+    services = tuple(msgspec.structs.replace(one, spec_digest="") for one in seen.services)
+    return msgspec.structs.replace(seen, services=services)

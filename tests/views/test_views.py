@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -151,6 +152,18 @@ def test_a_snapshot_survives_being_saved(snap: opskit.Snapshot, tmp_path: Path) 
     for name in NAMES:
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(snap, name))
     assert loaded.diff(snap).empty
+
+
+def test_a_saved_snapshot_has_no_hash_by_which_a_password_in_a_file_could_be_guessed(
+    snap: opskit.Snapshot, tmp_path: Path
+) -> None:
+    path = tmp_path / "monday.opskit"
+    snap.save(path)
+    text = gzip.decompress(path.read_bytes()).decode()
+    hashes = {app.env_sha256 for apps in snap.facts.apps_by_server.values() for app in apps}
+    hashes |= {one.spec_digest for seen in snap.facts.observed for one in seen.services}
+    assert len(hashes) > 10
+    assert not [found for found in hashes if found and found in text]
 
 
 def test_saving_makes_the_file_s_folder_but_not_a_chain_of_them(
