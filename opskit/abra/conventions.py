@@ -15,6 +15,9 @@ ENV_SUFFIX = ".env"
 DEFAULT_SERVER = "default"
 """abra's name for the engine of this machine; ``servers/*.env`` of old layouts belong to it."""
 
+AUTO_UPDATE = "ENABLE_AUTO_UPDATE"
+"""[?] The variable that abra hands on as the label ``autoupdate``, which its updater reads."""
+
 STACK_LIMIT = 45
 """abra cuts longer stack names here."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from opskit.abra.app import variables
 from opskit.abra.compose import Compose
 from opskit.abra.conventions import (
+    AUTO_UPDATE,
     compose_files,
     is_chaos,
     recipe_key,
@@ -132,6 +133,8 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         labels[label(stack, "version")] = version
     elif there:
         labels[label(stack, "chaos-version")] = there.short
+    if AUTO_UPDATE in env.values:
+        labels[label(stack, "autoupdate")] = env.values[AUTO_UPDATE]
     added = overlay(compose, labels, environment)
     if added:
         (made / "labels.json").write_text(added)

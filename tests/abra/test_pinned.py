@@ -112,6 +112,15 @@ def test_without_a_version_the_working_tree_is_deployed(root: Path, recipe: Rele
         assert image(found) == "shop:4.0"
 
 
+def test_an_app_that_is_to_update_itself_keeps_saying_so(root: Path, recipe: Releases) -> None:
+    declare(root, f"TYPE=shop:{OLD}\n")
+    with ready(root) as found:
+        assert "autoupdate" not in labels(found)
+    declare(root, f"TYPE=shop:{OLD}\nENABLE_AUTO_UPDATE=true\n")
+    with ready(root) as found:
+        assert labels(found)["autoupdate"] == "true"
+
+
 @pytest.mark.parametrize("moving", ["main", "HEAD"])
 def test_what_means_another_commit_tomorrow_is_no_version(
     root: Path, recipe: Releases, moving: str
