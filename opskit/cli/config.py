@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shlex
 import shutil
@@ -78,6 +79,10 @@ def _begun(path: Path, before: bytes, from_: Path | None) -> Path:
         if from_ is not None and from_.absolute().parent.parent == kept and from_.exists():
             return from_.absolute()
         text = before if from_ is None else from_.read_bytes()
+        # Nobody was told of these if the connection was lost.
+        for left in sorted(kept.glob(f"*/{glob.escape(path.name)}")):
+            print(f"a text of yours from earlier is kept: {left}   (go on with it: --from)",
+                  file=sys.stderr)  # fmt: skip
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", path=from_) from None
     try:

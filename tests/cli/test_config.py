@@ -195,8 +195,11 @@ def test_a_text_whose_plan_is_declined_is_kept_until_it_is_applied(
     assert kept.parent.stat().st_mode & 0o777 == 0o700
     assert kept.read_bytes().endswith(b"# an hour of work\n")
 
+    command = command_told(capsys.readouterr().err)
     edit("true")
-    assert run([*command_told(capsys.readouterr().err), "--yes"]) == 0
+    assert config() == 0
+    assert str(kept) in capsys.readouterr().err
+    assert run([*command, "--yes"]) == 0
     assert stage.env_file.read_bytes().endswith(b"# an hour of work\n")
     assert not kept_files()
 
