@@ -30,6 +30,8 @@ from opskit.operations.steps.pin import pin
 from opskit.swarm import model
 
 _COMMANDS = ("POST_DEPLOY_CMDS", "POST_UPGRADE_CMDS")
+_UNPINNED = "; no version is pinned: the recipe as it is on disk"
+"""abra would take the version that runs, or the latest: the operator has to see the difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class StackPlanner:
         note = "the whole stack"
         if mode == "stack" or version:
             found = self._deployment(app, version)
-            note += _left_to_abra(found) if mode == "stack" else ""
+            if mode == "stack":
+                note += "" if version or app.recipe_version else _UNPINNED
+                note += _left_to_abra(found)
             shown, needed = _shown(found), list(found.secrets)
             timeout = max(timeout, found.timeout)
             names = tuple(f"{app.stack}_{name}" for name in found.services)

@@ -195,6 +195,15 @@ def test_a_compose_file_that_needs_a_path_docker_needs_too_is_refused(
     assert not specs(stage)
 
 
+def test_what_no_version_pins_is_deployed_from_the_disk_and_the_plan_says_so(
+    stage: Stage, recipe: Releases
+) -> None:
+    unpinned = "the whole stack; no version is pinned: the recipe as it is on disk"
+    stage.env_file.write_text(stage.env_file.read_text().replace(f":{OLD}", ""))
+    assert list(fleet().plan_deploy(APP).changes["note"]) == [unpinned]
+    assert list(fleet().plan_deploy(APP, version=NEW).changes["note"]) == ["the whole stack"]
+
+
 def test_commands_that_abra_would_run_afterwards_are_named(stage: Stage, recipe: Releases) -> None:
     (note,) = fleet().plan_deploy(APP).changes["note"]
     assert note == "the whole stack"
