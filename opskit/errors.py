@@ -32,6 +32,13 @@ from pathlib import Path
 class OpskitError(Exception):
     """Anything opskit raises on purpose; its text is fit to show an operator."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Show a notebook what the message says, where IPython would show opskit's source too.
+
+        See ``InteractiveShell.showtraceback``; in plain Python the traceback is as ever.
+        """
+        return [f"{type(self).__name__}: {self}", *getattr(self, "__notes__", ())]
+
 
 class InputError(OpskitError):
     """Bad input: what is wrong, where (``file:line`` when known), and how to mend it.

@@ -88,3 +88,13 @@ def test_it_can_be_taken_off(kernel: Any) -> None:
     shown(kernel, "%unload_ext opskit")
     assert "on again" in shown(kernel, "print('on again')")
     shown(kernel, "%load_ext opskit")
+
+
+def test_an_error_of_opskit_is_its_message_and_not_opskits_source(kernel: Any) -> None:
+    cell = "error = opskit.OpskitError('no such app. See: opskit apps')\n"
+    cell += "error.add_note('Run it again for ' + plain)\nraise error"
+    text = shown(kernel, cell)
+    assert "OpskitError: no such app. See: opskit apps" in text
+    assert "Run it again for " in text
+    assert CANARY not in text
+    assert "Traceback" not in text
