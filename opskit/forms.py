@@ -35,6 +35,7 @@ __all__ = [
     "restart",
     "rotate",
     "undeploy",
+    "upgrade",
 ]
 
 
@@ -93,6 +94,11 @@ def prune(fleet: Fleet, *, app: str = "") -> Form:
 def deploy(fleet: Fleet, *, app: str = "") -> Form:
     """Deploy an app as its files declare it; what fails is put back."""
     return Form(fleet=fleet, kind="deploy", preselected={"app": app})
+
+
+def upgrade(fleet: Fleet, *, app: str = "") -> Form:
+    """Pin and deploy the latest release that is known here; what fails is put back."""
+    return Form(fleet=fleet, kind="upgrade", preselected={"app": app})
 
 
 def undeploy(fleet: Fleet, *, app: str = "") -> Form:

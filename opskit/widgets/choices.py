@@ -13,6 +13,7 @@ import pandas as pd
 
 from opskit.secrets.generate import Policy
 from opskit.snapshot import Snapshot
+from opskit.widgets.planning import Kind
 
 COLUMNS = ("server", "app", "recipe", "secret", "version", "state", "age_days")
 
@@ -54,14 +55,8 @@ def alphabets(apps: list[dict[str, Any]]) -> dict[str, str]:
     return {charset: Policy(charset=charset).alphabet() for charset in sorted(declared | {""})}
 
 
-def whole_apps(snapshot: Snapshot, *, deployed: bool) -> list[dict[str, Any]]:
-    """List the apps of servers that answered, with what is known of each.
-
-    Parameters
-    ----------
-    deployed
-        Only those that are.
-    """
+def whole_apps(snapshot: Snapshot, kind: Kind) -> list[dict[str, Any]]:
+    """List the apps of servers that answered and that a form can do something with."""
     view = snapshot.apps
     rows = sorted(view.records(view["deployed"].notna()), key=lambda row: (row.server, row.app))
     return [
@@ -73,8 +68,23 @@ def whole_apps(snapshot: Snapshot, *, deployed: bool) -> list[dict[str, Any]]:
             "about": _about(row),
         }
         for row in rows
-        if row.deployed or not deployed
+        if _suits(row, kind)
     ]
+
+
+def _suits(row: Any, kind: Kind) -> bool:
+    match kind:
+        case "deploy":
+            return True
+        case "upgrade":
+            return bool(_later(row))
+        case _:
+            return bool(row.deployed)
+
+
+def _later(row: Any) -> list[str]:
+    """Give the known releases later than what runs; none where nobody can tell."""
+    return list(row.upgrades) if isinstance(row.upgrades, list | tuple) else []
 
 
 def _about(row: Any) -> list[list[str]]:
@@ -85,10 +95,10 @@ def _about(row: Any) -> list[list[str]]:
         version = _plain(row.deployed_version) or "yes"
         runs = f"{version}{' (chaos)' if row.chaos is True else ''}"
     tasks = f"{row.running} of {row.desired} tasks" if row.deployed else ""
-    newer = list(row.upgrades)[-1:] if isinstance(row.upgrades, list | tuple) else []
+    newest = "".join(_later(row)[-1:])
     pairs = [
         ("Recipe", _plain(row.recipe)), ("Version", declared), ("Deployed", runs),
-        ("Running", tasks), ("Newest version", newer[0] if newer else ""),
+        ("Running", tasks), ("Newest version", newest),
     ]  # fmt: skip
     return [[word, str(value)] for word, value in pairs if value]
 

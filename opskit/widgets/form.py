@@ -29,6 +29,7 @@ _TITLES = {
     "prune": "Prune old versions",
     "approve": "Approve a plan",
     "deploy": "Deploy an app",
+    "upgrade": "Upgrade an app",
     "undeploy": "Take an app down",
     "restart": "Restart an app",
 }

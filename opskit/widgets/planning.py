@@ -13,9 +13,9 @@ from opskit.secrets.value import Secret
 
 Kind = Literal[
     "browse", "rotate", "generate", "insert", "remove", "prune", "approve",
-    "deploy", "undeploy", "restart",
+    "deploy", "upgrade", "undeploy", "restart",
 ]  # fmt: skip
-WHOLE_APPS: frozenset[Kind] = frozenset({"deploy", "undeploy", "restart"})
+WHOLE_APPS: frozenset[Kind] = frozenset({"deploy", "upgrade", "undeploy", "restart"})
 """Kinds of forms that choose an app and none of its secrets."""
 
 
@@ -81,10 +81,11 @@ def make_plan(
             return fleet.plan_remove(chosen, options)
         case "prune":
             return fleet.plan_prune(chosen, keep=keep, options=options)
-        case "deploy" | "undeploy" | "restart":
+        case "deploy" | "upgrade" | "undeploy" | "restart":
             server, app, _ = chosen[0]
             plan = {
                 "deploy": fleet.plan_deploy,
+                "upgrade": fleet.plan_upgrade,
                 "undeploy": fleet.plan_undeploy,
                 "restart": fleet.plan_restart,
             }[kind]

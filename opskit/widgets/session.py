@@ -181,7 +181,7 @@ class Session:
         if self.kind == "browse":
             self.rows = table(snapshot)
         elif self.kind in WHOLE_APPS:
-            self.state["apps"] = whole_apps(snapshot, deployed=self.kind != "deploy")
+            self.state["apps"] = whole_apps(snapshot, self.kind)
         else:
             self.state["apps"] = app_choices(snapshot)
             if self.kind == "insert":
@@ -238,7 +238,7 @@ class Session:
             "calls": _records(plan.calls),
             "confirm": _confirm_word(plan),
             "warning": " ".join(dict.fromkeys(_warnings(plan))),
-            "impact": _DEPLOYED if plan.data.kind == "deploy" else "Restarts nothing.",
+            "impact": _DEPLOYED if plan.data.kind in ("deploy", "upgrade") else "Restarts nothing.",
         }
         self._set(phase="planned", plan=shown, approvals=self._approvals(plan))
 

@@ -21,6 +21,7 @@ _ELSEWHERE: Mapping[Kind, tuple[str, str]] = {
     "remove": ("opskit secret remove", "fleet.plan_remove(…).apply()"),
     "prune": ("opskit secret prune", "fleet.plan_prune(…).apply()"),
     "deploy": ("opskit app deploy", "fleet.plan_deploy(…).apply()"),
+    "upgrade": ("opskit app upgrade", "fleet.plan_upgrade(…).apply()"),
     "undeploy": ("opskit app undeploy", "fleet.plan_undeploy(…).apply()"),
     "restart": ("opskit app restart", "fleet.plan_restart(…).apply()"),
 }

@@ -21,7 +21,9 @@ from opskit.secrets.value import Secret
 from opskit.widgets.form import Form
 from opskit.widgets.person import NOBODY, read_person
 from opskit.widgets.session import SEALER, Session
+from tests.abra.releases import Releases
 from tests.operations.stage import APP, SERVER, Stage
+from tests.operations.test_stacks import NEW, OLD, files
 from tests.widgets.conftest import QUICK
 
 ADA = {"username": "ada", "name": "Ada", "initials": "A", "color": "#123456"}
@@ -254,6 +256,24 @@ def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, restar
     assert desk.until("ended")["result"]["status"] == "done"
     again = Desk(kind)
     assert len(again.until("choose")["apps"]) == (0 if kind == "undeploy" else 1)
+
+
+def test_an_app_is_upgraded_where_a_later_release_is_known(stage: Stage) -> None:
+    recipe = Releases(stage.root / "abra" / "recipes" / "shop")
+    recipe.release(OLD, files(OLD))
+    assert Desk("upgrade").until("choose")["apps"] == [], "nobody knows what runs"
+    opskit.Fleet.from_abra().plan_deploy(APP, QUICK, version=OLD).apply().raise_for_status()
+    assert Desk("upgrade").until("choose")["apps"] == [], "it is the latest"
+    recipe.release(NEW, files(NEW))
+    desk = Desk("upgrade")
+    (app,) = desk.until("choose")["apps"]
+    assert ["Newest version", NEW] in app["about"]
+    desk.click("plan", rows=[[SERVER, APP, ""]])
+    plan = desk.until("planned")["plan"]
+    assert (plan["changes"][0]["from"], plan["changes"][0]["to"]) == (OLD, NEW)
+    assert (plan["confirm"], plan["impact"][:21]) == ("", "Restarts the services")
+    desk.click("apply", digest=plan["digest"])
+    assert desk.until("ended")["result"]["status"] == "done"
 
 
 def test_an_app_that_is_down_can_be_chosen_for_deploying(stage: Stage) -> None:

@@ -20,8 +20,9 @@ const UNABLE = {
   prune: () => "It has no superseded version.",
 };
 
-const WHOLE = new Set(["deploy", "undeploy", "restart"]);
-const NOTHING = { generate: "Nothing is missing: every declared secret exists.", rotate: "No app has a secret that can be generated.", remove: "Services use every secret: take an app down first.", prune: "No secret has a superseded version.", deploy: "No app is declared.", undeploy: "No app is deployed.", restart: "No app is deployed." };
+const WHOLE = new Set(["deploy", "upgrade", "undeploy", "restart"]);
+const NOTHING = { generate: "Nothing is missing: every declared secret exists.", rotate: "No app has a secret that can be generated.", remove: "Services use every secret: take an app down first.", prune: "No secret has a superseded version.", deploy: "No app is declared.", upgrade: "No deployed app has a later release that is known here.", undeploy: "No app is deployed.", restart: "No app is deployed." };
+const WANTED = { upgrade: "here with a known later release", undeploy: "here that is deployed", restart: "here that is deployed" };
 
 /** Secrets that the cell's code selected; each may be left out. */
 export function presetChooser(preset, kept) {
@@ -68,7 +69,7 @@ export function appChooser(kind, apps, preselected, kept) {
     const app = useful[list.value] ?? null;
     if (app === current && secrets.childElementCount) return;
     current = app;
-    if (!app && unknown) return secrets.replaceChildren(h("p", { class: "opskit-warning", role: "alert" }, `There is no app ${chosen.app} ${apps.some(isChosen) ? "for this" : "here"}. Choose one.`));
+    if (!app && unknown) return secrets.replaceChildren(h("p", { class: "opskit-warning", role: "alert" }, `There is no app ${chosen.app} ${apps.some(isChosen) ? "for this" : WANTED[kind] ?? "here"}. Choose one.`));
     if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, useful.length ? "No app fits." : NOTHING[kind] ?? "No app has secrets."));
     if (app.about) return secrets.replaceChildren(h("dl", { class: "opskit-about" }, ...app.about.flatMap(([word, value]) => [h("dt", {}, word), h("dd", { title: value }, value)])));
     secrets.replaceChildren(...app.secrets.map((secret) => {

@@ -8,7 +8,7 @@ import { openFor, tab, tabKey } from "./seal.js";
 import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
 
-const VERBS = { browse: "Rotate selected…", rotate: "Rotate", generate: "Generate", insert: "Insert", remove: "Remove", prune: "Prune", deploy: "Deploy", undeploy: "Take down", restart: "Restart" };
+const VERBS = { browse: "Rotate selected…", rotate: "Rotate", generate: "Generate", insert: "Insert", remove: "Remove", prune: "Prune", deploy: "Deploy", upgrade: "Upgrade", undeploy: "Take down", restart: "Restart" };
 const PATIENCE_MS = 2500;
 const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this form's cell again.";
 const BUSY = { loading: "Reading every server…", planning: "Making the plan…", running: "Running" };
