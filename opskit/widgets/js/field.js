@@ -53,6 +53,8 @@ export function secretField({ purpose, draft = {}, wish = () => ({}) }) {
 
   function told() {
     Object.assign(draft, { file, text: control().value, many: many.checked });
+    // An empty field with a file's name below it would look as if nothing were given.
+    line.placeholder = area.placeholder = file ? "The file named below" : "";
     if (file) {
       strength.textContent = `${file.name}, ${file.bytes.length.toLocaleString()} bytes`;
       meter.value = 160;
