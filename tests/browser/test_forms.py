@@ -112,6 +112,34 @@ def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it
     assert versions(APP, "admin_password") == before
 
 
+REFUSING = """
+from opskit.errors import EngineError
+from opskit.swarm.engine import Engine
+update = Engine.update_service
+def refuse(*_, **__):
+    Engine.update_service = update
+    raise EngineError("no leader", server="coop.example")
+Engine.update_service = refuse
+"""
+
+
+def test_a_run_that_failed_says_so_and_shows_its_last_step_to_who_comes_later(
+    lab: Lab, alice: Person, bob: Person
+) -> None:
+    cell = f"{REFUSING}\nforms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    notebook = plan_a_rotation(lab, "refused", alice, cell)
+    alice.button("Apply").click()
+    alice.form.get_by_text("Failed, and rolled back: everything is as").wait_for(timeout=WAIT)
+    bob.open(lab, notebook)
+    bob.form.get_by_text("no leader").first.wait_for(timeout=WAIT)
+    bob.page.wait_for_function(
+        "() => { const list = document.querySelector('.opskit-steps');"
+        " return list.scrollTop > 0"
+        " && list.scrollTop + list.clientHeight >= list.scrollHeight - 8; }",
+        timeout=WAIT,
+    )
+
+
 def test_two_people_approve_before_a_plan_can_be_applied(
     lab: Lab, alice: Person, bob: Person
 ) -> None:

@@ -3,7 +3,7 @@ import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
 import { secretField } from "./field.js";
 import { planView } from "./plan.js";
-import { progressList, resultView, revealed, WORDS } from "./progress.js";
+import { outcome, progressList, resultView, revealed } from "./progress.js";
 import { openFor, tab, tabKey } from "./seal.js";
 import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
@@ -115,8 +115,7 @@ function render({ model, el }, memory) {
 
   function spoken(now) {
     if (now.phase === "ended") {
-      const { status } = now.result;
-      return h("p", { class: `opskit-outcome opskit-outcome-${status}` }, WORDS[status] ?? status);
+      return h("p", { class: `opskit-outcome opskit-outcome-${now.result.status}` }, outcome(now.result));
     }
     if (!BUSY[now.phase]) return "";
     const done = now.phase === "running" ? model.get("steps").filter((step) => step.status !== "running").length : 0;

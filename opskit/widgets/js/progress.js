@@ -6,10 +6,14 @@ const SIGNS = { running: "…", done: "✓", failed: "✗" };
 export function progressList() {
   const list = h("ol", { class: "opskit-steps", "aria-label": "Steps", tabindex: 0 });
   let last = [];
+  let follow = true;
+  const toEnd = () => { if (follow) list.scrollTop = list.scrollHeight; };
+  list.addEventListener("scroll", () => { follow = list.scrollTop + list.clientHeight >= list.scrollHeight - 8; });
+  // A view is filled before it is on the page, and has no height to scroll until then.
+  new ResizeObserver(toEnd).observe(list);
   function show(steps) {
     last = steps;
-    if (steps.length < list.childElementCount) { list.replaceChildren(); }
-    const atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 8;
+    if (steps.length < list.childElementCount) { list.replaceChildren(); follow = true; }
     steps.forEach((step, place) => {
       const line = list.children[place] ?? list.appendChild(h("li"));
       const seen = `${step.status}${step.error}`;
@@ -24,7 +28,7 @@ export function progressList() {
         h("span", { class: "opskit-time" }, step.status === "running" ? "" : `${step.seconds.toFixed(1)} s`),
         step.error ? h("span", { class: "opskit-step-error" }, step.error) : "");
     });
-    if (atEnd) list.scrollTop = list.scrollHeight;
+    toEnd();
   }
   function tick() {
     last.forEach((step, place) => {
@@ -37,13 +41,19 @@ export function progressList() {
   return { element: list, show, tick };
 }
 
-export const WORDS = {
+const WORDS = {
   done: "Done.",
   "rolled-back": "Rolled back: everything is as it was.",
   "partly-rolled-back": "Partly rolled back: some stacks are done, some are as they were.",
   failed: "Failed. What could not be undone is named below.",
   interrupted: "Interrupted. Finish or undo it.",
 };
+
+/** What came of a run; what was undone because of a fault must not look as if somebody asked for it. */
+export function outcome({ status, errors }) {
+  if (status === "rolled-back" && errors.length) return "Failed, and rolled back: everything is as it was.";
+  return WORDS[status] ?? status;
+}
 
 export function resultView(result, { tab, resume, rollback, reveal, again }) {
   const open = ["failed", "interrupted"].includes(result.status);
