@@ -165,7 +165,13 @@ class Fleet(Apps):
         values = {name: store.read(path) for name, path in given.items()} if store else {}
         return Plan(data=data, values=values, use_pass=chosen.use_pass)
 
-    def plan_remove(self, selection: Selection, options: Options | None = None) -> Plan:
+    def plan_remove(
+        self,
+        selection: Selection,
+        options: Options | None = None,
+        *,
+        may_be_empty: bool = False,
+    ) -> Plan:
         """Plan to remove secrets that nothing uses; there is no way back.
 
         Parameters
@@ -176,13 +182,17 @@ class Fleet(Apps):
             needs stay, as the plan says.
         options
             How it is to be done.
+        may_be_empty
+            When nothing can go, give a plan of nothing that says why, and is false.
 
         Raises
         ------
         InputError
             What an app declares is in use, or all that was selected stays; says why.
         """
-        return self._plan(options, lambda planner: planner.remove(selection))
+        return self._plan(
+            options, lambda planner: planner.remove(selection, may_be_empty=may_be_empty)
+        )
 
     def plan_prune(
         self,
@@ -190,11 +200,12 @@ class Fleet(Apps):
         *,
         keep: int | None = None,
         options: Options | None = None,
+        may_be_empty: bool = False,
     ) -> Plan:
         """Plan to remove superseded versions, keeping the newest `keep` of each secret.
 
         By default as many are kept as the settings say. What a previous spec or a live task
-        needs stays, as the plan says.
+        needs stays, as the plan says; with `may_be_empty` also where that is all of them.
 
         Raises
         ------
@@ -202,7 +213,10 @@ class Fleet(Apps):
             All of them stay; says why, and when they can go.
         """
         kept = read_settings().keep if keep is None else keep
-        return self._plan(options, lambda planner: planner.prune(selection, keep=kept))
+        return self._plan(
+            options,
+            lambda planner: planner.prune(selection, keep=kept, may_be_empty=may_be_empty),
+        )
 
     def journal(self) -> View:
         """List every run this operator's journal knows."""

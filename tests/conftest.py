@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -89,6 +90,13 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
     yield f"unix://{path}"
     loops[0].call_soon_threadsafe(over.set)
     thread.join(5)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_heard() -> None:
+    """Let programs that tests start hear Ctrl-C, also where a shell's ``&`` had it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

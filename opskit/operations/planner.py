@@ -172,13 +172,15 @@ class Planner:
             )
         return self._plan("insert", [self.assembler.renew([self._renewal(target, None, version)])])
 
-    def remove(self, selection: Selection) -> PlanData:
+    def remove(self, selection: Selection, *, may_be_empty: bool = False) -> PlanData:
         """Plan to remove secrets that nothing uses, every version of them, and orphans."""
-        return RemovalPlanner(self.facts, self.assembler).remove(selection)
+        return RemovalPlanner(self.facts, self.assembler, may_be_empty).remove(selection)
 
-    def prune(self, selection: Selection | None = None, *, keep: int = 1) -> PlanData:
+    def prune(
+        self, selection: Selection | None = None, *, keep: int = 1, may_be_empty: bool = False
+    ) -> PlanData:
         """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
-        return RemovalPlanner(self.facts, self.assembler).prune(selection, keep)
+        return RemovalPlanner(self.facts, self.assembler, may_be_empty).prune(selection, keep)
 
     def deploy(self, app: str, version: str = "") -> PlanData:
         """Plan to deploy an app as its files declare it, or at another version."""

@@ -13,7 +13,7 @@ from opskit.facts import Facts
 from opskit.join import SecretRow, Uses, uses
 from opskit.operations.assemble import Assembler
 from opskit.operations.plan import Change, PlanData, Unit
-from opskit.operations.select import Selection, orphans_in
+from opskit.operations.select import Selection, named_in, orphans_in
 from opskit.operations.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
 from opskit.operations.steps.secrets import is_failed
 
@@ -55,10 +55,13 @@ class RemovalPlanner:
         What was read.
     assembler
         Knows the snapshot and the options.
+    may_be_empty
+        Whether a plan of nothing is one too, which says why everything stays.
     """
 
     facts: Facts
     assembler: Assembler
+    may_be_empty: bool = False
 
     def remove(self, selection: Selection) -> PlanData:
         """Plan to remove secrets that nothing uses, every version of them.
@@ -73,7 +76,8 @@ class RemovalPlanner:
         chosen = self.assembler.chosen
         orphans, declared = orphans_in(selection)
         found = _Found()
-        for target in chosen.targets(declared) if declared or not orphans else ():
+        none_chosen = not declared and (orphans or self.may_be_empty)
+        for target in () if none_chosen else chosen.targets(declared):
             server = target.app.server
             seen = chosen.server(server)
             found.add(server, target.versions, uses(seen.services, seen.tasks))
@@ -117,8 +121,9 @@ class RemovalPlanner:
         chosen = self.assembler.chosen
         wanted = None
         if selection is not None:
-            wanted = {(t.app.server, t.app.stack, t.declared.name)
-                      for t in chosen.targets(selection)}  # fmt: skip
+            named = list(named_in(selection))
+            targets = chosen.targets(named) if named or not self.may_be_empty else ()
+            wanted = {(t.app.server, t.app.stack, t.declared.name) for t in targets}
         found, kept = _Found(), 0
         for server in self.facts.apps_by_server:
             if wanted is not None and all(server != where for where, *_ in wanted):
@@ -159,7 +164,7 @@ class RemovalPlanner:
         return ""
 
     def _plan(self, kind: str, found: _Found, kept: int = 0) -> PlanData:
-        if not found.going:
+        if not found.going and not self.may_be_empty:
             raise _nothing(kind, found, kept)
         units = [
             # A prune leaves the store alone: it holds the version in force.

@@ -68,7 +68,7 @@ class Plan:
     """What will happen, and nothing has yet.
 
     Show it, print its `calls`, or `apply` it. Values an operator gave live beside the data,
-    never in it.
+    never in it. A plan of nothing is false.
     """
 
     data: PlanData
@@ -106,6 +106,9 @@ class Plan:
             values={name: value for part in parts for name, value in part.values.items()},
             use_pass=any(part.use_pass for part in parts),
         )
+
+    def __bool__(self) -> bool:
+        return bool(self.data.units)
 
     @property
     def digest(self) -> str:

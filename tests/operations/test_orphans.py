@@ -91,6 +91,18 @@ def test_what_a_service_needs_stays_and_the_plan_says_so(stage: Stage) -> None:
         fleet().plan_remove(orphans(stage).query("version == 'v1' and secret == 'other'"))
 
 
+def test_a_plan_of_nothing_is_made_when_asked_and_says_why(stage: Stage) -> None:
+    stage.deploy("odd", ["other"])
+    held = orphans(stage).query("version == 'v1' and secret == 'other'")
+    with pytest.raises(InputError, match="there is nothing to remove"):
+        fleet().plan_remove(held)
+    plan = fleet().plan_remove(held, may_be_empty=True)
+    assert not plan
+    assert f"{stage.stack}_other_v1" in plan.changes.caption
+    assert not fleet().plan_remove(held.iloc[:0], may_be_empty=True)
+    assert not fleet().plan_prune(held.iloc[:0], may_be_empty=True)
+
+
 def test_what_an_app_whose_files_are_not_read_whole_may_declare_stays(stage: Stage) -> None:
     text = stage.env_file.read_bytes()
     stage.env_file.write_bytes(text + b"\r\nOTHER='never closed")

@@ -83,9 +83,9 @@ def test_the_app_logs_in_with_the_new_password_and_nobody_with_the_old(shop: Sho
     fleet = opskit.Fleet.from_abra()
     hooked = replace(QUICK, hook=f"{kind_of(shop)}:db", stable=0)
 
-    # A forced failure brings the old password back, over restarts of the database. This probe
-    # fails at once; others are asked until the time is up.
-    doomed = replace(hooked, probe=Probe(kind="http", target=("ftp://nowhere.example",)))
+    # A forced failure brings the old password back, over restarts of the database. The probe is
+    # asked until the time is up.
+    doomed = replace(hooked, probe=Probe(kind="command", target=("false",)), timeout=12)
     failed = fleet.plan_rotate([(SERVER, APP, "token")], doomed).apply()
     assert failed.status == "rolled-back", failed.errors
     shop.eventually(lambda: shop.logs_in())
