@@ -236,6 +236,7 @@ class Session:
             "kind": plan.data.kind,
             "changes": _records(plan.changes),
             "calls": _records(plan.calls),
+            "stays": list(plan.data.stays),
             "confirm": _confirm_word(plan),
             "warning": " ".join(dict.fromkeys(_warnings(plan))),
             "impact": _DEPLOYED if plan.data.kind in ("deploy", "upgrade") else "Restarts nothing.",
@@ -281,6 +282,7 @@ class Session:
             "status": run.status,
             "stacks": dict(run.stacks),
             "errors": [redact(error) for error in run.errors],
+            "notes": [redact(note) for note in run.notes],
             "revealable": sorted(self._made) if tab else [],
             "tab": tab,
         }

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import LockHeldError
 from opskit.operations import lock
 from opskit.swarm.engine import Engine
-from tests.operations.stage import SERVER, Stage, staged
-
-
-@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
-def stage(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    embedded_host: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Stage]:
-    host = embedded_host
-    if request.param == "dockerd":
-        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
-        host = fleet.host("srv1")
-    yield from staged(tmp_path, host, monkeypatch)
+from tests.operations.stage import SERVER, Stage
 
 
 def take(stage: Stage, run: str) -> None:

@@ -6,36 +6,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 import opskit
-from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, JournalError
 from opskit.operations.work import Progressed
 from opskit.swarm.engine import Engine
 from tests.operations.conftest import Disk
-from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.operations.stage import APP, QUICK, SERVER, Stage
 
 TOKEN = (SERVER, APP, "token")
 
 
-@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
-def stage(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    embedded_host: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Stage]:
-    host = embedded_host
-    if request.param == "dockerd":
-        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
-        host = fleet.host("srv1")
-    for made in staged(tmp_path, host, monkeypatch):
-        made.set_up()
-        yield made
+@pytest.fixture
+def stage(stage: Stage) -> Stage:
+    stage.set_up()
+    return stage
 
 
 @pytest.fixture

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 import opskit
-from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError
 from opskit.operations import lock
 from opskit.views.frame import View
-from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.operations.stage import APP, QUICK, SERVER, Stage
 
 
-@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
-def stage(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    embedded_host: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Stage]:
-    host = embedded_host
-    if request.param == "dockerd":
-        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
-        host = fleet.host("srv1")
-    for one in staged(tmp_path, host, monkeypatch):
-        one.set_up()
-        # Of the app's stack, and of a stack that nobody knows (it still carries the stage's name).
-        one.create("other_v1", "other_v2")
-        one.engine.create_secret(f"{one.stack}-gone_db_v1", b"x", {})
-        yield one
+@pytest.fixture
+def stage(stage: Stage) -> Stage:
+    stage.set_up()
+    # Of the app's stack, and of a stack that nobody knows (it still carries the stage's name).
+    stage.create("other_v1", "other_v2")
+    stage.engine.create_secret(f"{stage.stack}-gone_db_v1", b"x", {})
+    return stage
 
 
 def fleet() -> opskit.Fleet:

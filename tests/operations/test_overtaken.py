@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 import opskit
-from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import StepError
 from opskit.operations import apply, lock
 from opskit.operations.run import give_up, open_journal
 from opskit.operations.steps import Probe
 from opskit.operations.work import Progressed
 from tests.operations.killing import apply_in_a_process
-from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.operations.stage import APP, QUICK, SERVER, Stage
 
 TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
-def stage(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    embedded_host: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Stage]:
-    host = embedded_host
-    if request.param == "dockerd":
-        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
-        host = fleet.host("srv1")
-    for made in staged(tmp_path, host, monkeypatch):
-        made.set_up()
-        yield made
+@pytest.fixture
+def stage(stage: Stage) -> Stage:
+    stage.set_up()
+    return stage
 
 
 @pytest.mark.parametrize("how", ["resume", "rollback"])

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 import pytest
 
 import opskit
-from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, StalePlanError
 from opskit.operations import lock
 from opskit.operations.options import Options
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
-from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged
+from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage
 
 TOKEN = (SERVER, APP, "token")
 KEY = (SERVER, APP, "key")
-
-
-@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
-def stage(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    embedded_host: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Stage]:
-    host = embedded_host
-    if request.param == "dockerd":
-        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
-        host = fleet.host("srv1")
-    yield from staged(tmp_path, host, monkeypatch)
 
 
 def fleet() -> opskit.Fleet:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 import opskit
-from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError
 from opskit.secrets.value import Secret
-from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.operations.stage import APP, QUICK, SERVER, Stage
 
 TOKEN = (SERVER, APP, "token")
 
 
-@pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])
-def stage(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    embedded_host: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Stage]:
-    host = embedded_host
-    if request.param == "dockerd":
-        fleet: DockerdFleet = request.getfixturevalue("real_fleet")
-        host = fleet.host("srv1")
-    for one in staged(tmp_path, host, monkeypatch):
-        one.set_up()
-        yield one
+@pytest.fixture
+def stage(stage: Stage) -> Stage:
+    stage.set_up()
+    return stage
 
 
 def fleet() -> opskit.Fleet:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from joserfc import jwe
 from joserfc.jwe import JWERegistry
@@ -67,6 +69,7 @@ def test_a_rotation_from_choice_to_result_names_who_did_it(stage: Stage) -> None
     state = desk.until("ended")
 
     assert state["result"]["status"] == "done"
+    assert state["result"]["notes"] == []
     assert state["by"]["name"] == "Ada"
     assert desk.session.steps[-1]["action"] == "release-lock"
     assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ada (ada)"]
@@ -302,6 +305,14 @@ def test_a_selection_that_cannot_be_planned_whole_is_shown_to_choose_from(stage:
     assert "no-such-secret" in form.state["error"]
     assert form.state["phase"] == "choose"
     assert form.state["preset"] == [list(row) for row in rows]
+
+
+def test_what_a_plan_leaves_alone_is_shown(stage: Stage) -> None:
+    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")])
+    left = ("key_v0 is needed by shop_app (its previous spec)",)
+    plan = replace(plan, data=msgspec.structs.replace(plan.data, stays=left))
+    desk = Desk("approve", plan=plan, needed=1)
+    assert desk.until("planned")["plan"]["stays"] == list(left)
 
 
 def test_an_empty_selection_is_refused_at_once(stage: Stage) -> None:

@@ -30,6 +30,9 @@ export function labelled(text, control, hint = "") {
 export const button = (text, onclick, kind = "") =>
   h("button", { type: "button", class: `opskit-button ${kind}`, onclick }, text);
 
+/** Sentences, one below the other; nothing when there are none. */
+export const list = (sentences) => sentences.length > 0 && h("ul", { class: "opskit-said" }, ...sentences.map((one) => h("li", {}, one)));
+
 /** A person's initials on their colour, as JupyterLab shows them. */
 export function badge(person) {
   const element = h("span", { class: "opskit-badge", title: `${person.name} (claimed)`, "aria-hidden": "true" }, person.initials || "?");

@@ -1,5 +1,5 @@
 // A plan as it will be applied, its approvals and its confirmation.
-import { badge, button, h, labelled } from "./dom.js";
+import { badge, button, h, labelled, list } from "./dom.js";
 
 const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", ""], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
 const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
@@ -46,6 +46,8 @@ export function planView(now, confirms, { apply, approve, back }) {
   return h("div", {},
     table(CHANGES.map(([name, title]) => [name, title || touched(plan.kind)]), plan.changes, "Changes"),
     h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
+    plan.stays.length > 0 && h("p", { class: "opskit-hint" }, "Stays:"),
+    list(plan.stays),
     h("p", { class: word ? "opskit-warning" : "opskit-impact", title: (!word && [...restarts].join(", ")) || false }, impact),
     needed > 0 && h("p", { class: "opskit-approvals", "aria-live": "polite" },
       `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),

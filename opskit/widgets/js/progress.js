@@ -1,5 +1,5 @@
 // The steps of a run as they happen, and what came of them.
-import { button, h } from "./dom.js";
+import { button, h, list } from "./dom.js";
 
 const SIGNS = { running: "…", done: "✓", failed: "✗" };
 
@@ -62,7 +62,8 @@ export function resultView(result, { tab, resume, rollback, reveal, again }) {
   const mine = result.tab === tab ? result.revealable : [];
   return h("div", { class: "opskit-result" },
       h("p", { class: "opskit-hint" }, `run ${result.run} · stacks: ${counted}`),
-      result.errors.length ? h("ul", { class: "opskit-errors" }, ...result.errors.map((error) => h("li", {}, error))) : "",
+      list(result.errors),
+      list(result.notes),
       mine.length ? h("div", { class: "opskit-row" }, h("span", {}, "New values, for you only and once:"),
         ...mine.map((name) => { const one = button(`Reveal ${name.split("/")[1]}`, () => { one.disabled = true; reveal(name); }, "opskit-quiet"); return one; })) : "",
       h("div", { class: "opskit-row opskit-actions" },
