@@ -172,6 +172,10 @@ def take_down(stage: Stage, *services: str) -> None:
         service = stage.engine.raw_service(f"{stage.stack}_{name}").service.id
         stage.engine.remove_service(service)
         stage.eventually(lambda ident=service: not stage.engine.containers(ident))
+        # Swarm hears of it a little later.
+        stage.eventually(
+            lambda ident=service: all(t.service_id != ident for t in stage.engine.tasks())
+        )
 
 
 def test_a_run_whose_lock_another_took_over_stops_before_its_next_step(
