@@ -233,11 +233,12 @@ class Runner:
         )
         lock_step = unit.steps[0]
         # Not the monotonic clock, which stands still while a laptop sleeps; the lock runs out.
+        # This one may be set back.
         renewed = time.time()
 
         def keep_lock() -> None:
             nonlocal renewed
-            if isinstance(lock_step, TakeLock) and time.time() - renewed > _RENEW_LOCK_S:
+            if isinstance(lock_step, TakeLock) and abs(time.time() - renewed) > _RENEW_LOCK_S:
                 renewed = time.time()
                 try:
                     lock_step.do(site)

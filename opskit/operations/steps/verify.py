@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from opskit.errors import VerifyError
+from opskit.errors import NotFoundError, VerifyError
 from opskit.operations.steps.base import TRANSIENT, Detail, Site, Step
 from opskit.operations.steps.probe import Probe, ask
 from opskit.operations.steps.secrets import stored
@@ -107,16 +107,16 @@ def _converge(
 
     def look() -> Iterable[tuple[str, Seen]]:
         for one in watched:
-            if not forward and is_gone(site, one.service_id):
+            try:
+                found = _look(site, one, [new[name] for name in one.new], forward=forward)
+            except NotFoundError:
+                if forward:
+                    raise
+                # A service that was removed has no version to come back to.
                 continue
-            yield one.service, _look(site, one, [new[name] for name in one.new], forward=forward)
+            yield one.service, found
 
     return converge(site, look, until=until, stable=stable)
-
-
-def is_gone(site: Site, service_id: str) -> bool:
-    """Tell whether a service was removed: then it has no version to come back to."""
-    return all(service.id != service_id for service in site.engine.services())
 
 
 def converge(
