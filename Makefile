@@ -6,7 +6,7 @@ LOCK := .ci/requirements.lock
 JOBS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lab check lint unit bench js lock clean
+.PHONY: demo test lab check lint unit kill-matrix bench js lock clean
 
 demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secrets and findings.
 	@$(BIN)/opskit demo
@@ -24,6 +24,11 @@ lint: .venv/dev
 
 unit: .venv/dev
 	OPSKIT_REQUIRE_ENGINES=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+kill-matrix: .venv/dev packages  ## Kill runs at every moment on real swarms, and finish them both ways.
+	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(BIN)/python -m pytest -n $(JOBS) -m swarm \
+		tests/operations/test_crash.py tests/operations/test_crash_others.py \
+		tests/operations/test_stacks_crash.py
 
 bench: .venv/dev packages  ## Time opskit beside its peers; see benchmarks/README.md.
 	$(BIN)/python benchmarks/run.py

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import opskit
 from opskit.operations.journal import Journal
@@ -23,9 +23,12 @@ WRITES = {
     ),
     PassStore: ("store", "remove"),
 }  # fmt: skip
+WAYS = ("resume", "rollback")
 QUICK = opskit.Options(stable=0, timeout=40)
 HOOKED = opskit.Options(stable=0, timeout=40, hook="redis:app")
 TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
+
+Case = TypeVar("Case")
 
 PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "rotate": lambda fleet: fleet.plan_rotate([TOKEN], QUICK),
@@ -48,9 +51,28 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "restart": lambda fleet: fleet.plan_restart(APP, None, QUICK),
 }
 
+# Which cases are tried on real swarms: a sample, for CI's time, unless all are asked for.
+ALL_ON_REAL_SWARMS = os.environ.get("OPSKIT_KILL_MATRIX") == "all"
+
 _PROCESSES = multiprocessing.get_context("forkserver")
 # A child then starts in milliseconds.
 _PROCESSES.set_forkserver_preload([__name__, "opskit.operations.run", "opskit.fleet"])
+
+
+def on_real_swarms(cases: Iterable[Case], first: int, step: int) -> list[tuple[Case, str]]:
+    """Choose the cases tried on real swarms, and how each run is finished.
+
+    Parameters
+    ----------
+    cases
+        Every one there is.
+    first, step
+        The sample: where it begins and how far it goes on, finished by turns in both ways. With
+        ``OPSKIT_KILL_MATRIX=all`` every case is finished in both ways.
+    """
+    if ALL_ON_REAL_SWARMS:
+        return [(case, how) for case in cases for how in WAYS]
+    return [(case, WAYS[turn % 2]) for turn, case in enumerate(list(cases)[first::step])]
 
 
 def apply_in_a_process(environ: Mapping[str, str], kind: str, moment: int) -> bool:

@@ -15,7 +15,7 @@ import opskit
 from opskit.cli.app import run as run_cli
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, LockHeldError
-from tests.operations.killing import apply_in_a_process
+from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def finish(stage: Stage, moment: int, how: str) -> None:
     stage.eventually(stage.is_converged)
 
 
-@pytest.mark.parametrize("how", ["resume", "rollback"])
+@pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("moment", range(1, MOMENTS + 1))
 def test_a_killed_rotation_is_finished_on_the_embedded_engine(
     stage: Stage, moment: int, how: str
@@ -92,9 +92,11 @@ def test_a_killed_rotation_is_finished_on_the_embedded_engine(
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize("moment", range(2, MOMENTS, 3))
-def test_a_killed_rotation_is_finished_on_a_real_swarm(real_stage: Stage, moment: int) -> None:
-    finish(real_stage, moment, "resume" if moment % 2 else "rollback")
+@pytest.mark.parametrize(("moment", "how"), on_real_swarms(range(1, MOMENTS + 1), 1, 3))
+def test_a_killed_rotation_is_finished_on_a_real_swarm(
+    real_stage: Stage, moment: int, how: str
+) -> None:
+    finish(real_stage, moment, how)
 
 
 def test_the_number_of_moments_is_the_whole_run(stage: Stage) -> None:

@@ -12,7 +12,7 @@ import pytest
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.secrets.passstore import PassStore
-from tests.operations.killing import apply_in_a_process
+from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
 from tests.operations.stage import Stage, staged
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ MOMENTS = {
     "prune": 2 * (2 + 2 * 4 + 2 + 2),
 }
 CASES = [(kind, moment) for kind, last in MOMENTS.items() for moment in range(1, last + 1)]
-BOTH_WAYS = pytest.mark.parametrize("how", ["resume", "rollback"])
+BOTH_WAYS = pytest.mark.parametrize("how", WAYS)
 
 
 def prepare(stage: Stage, kind: str) -> None:
@@ -118,11 +118,11 @@ def test_a_killed_operation_is_finished_on_the_embedded_engine(
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize(("kind", "moment"), CASES[4::9])
+@pytest.mark.parametrize(("case", "how"), on_real_swarms(CASES, 4, 9), ids=str)
 def test_a_killed_operation_is_finished_on_a_real_swarm(
-    real_stage: Stage, kind: str, moment: int
+    real_stage: Stage, case: tuple[str, int], how: str
 ) -> None:
-    finish(real_stage, kind, moment, "resume" if moment % 2 else "rollback")
+    finish(real_stage, *case, how)
 
 
 @pytest.mark.parametrize("kind", MOMENTS)
@@ -169,8 +169,8 @@ def test_a_killed_rotation_leaves_swarm_and_password_store_in_step(
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize("moment", range(11, WITH_PASS, 7))
+@pytest.mark.parametrize(("moment", "how"), on_real_swarms(range(1, WITH_PASS + 1), 10, 7))
 def test_a_real_swarm_and_the_password_store_stay_in_step(
-    real_stage: Stage, password_store: PassStore, moment: int
+    real_stage: Stage, password_store: PassStore, moment: int, how: str
 ) -> None:
-    finish_with_pass(real_stage, password_store, moment, "resume" if moment % 2 else "rollback")
+    finish_with_pass(real_stage, password_store, moment, how)
