@@ -41,7 +41,10 @@ def changes_in_words(plan: PlanData) -> str:
 
 def outcome_in_words(run: Run, who: str) -> str:
     """Say how a run ended and whose click began it."""
-    return f"Run {run.id}: {run.status}. By {who}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
+    undone = run.status == "rolled-back" and run.errors
+    # What was undone because of a fault must not look as if somebody asked for it.
+    end = "failed, and rolled back" if undone else run.status.replace("-", " ")
+    return f"Run {run.id}: {end}. By {who}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
 
 
 def approvals_in_words(given: Sequence[Mapping[str, Any]], needed: int) -> str:
