@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
@@ -23,6 +24,10 @@ from opskit.demo.fleet import DemoFleet
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
+
+# A busy machine is no fault of the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:
