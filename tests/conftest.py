@@ -94,7 +94,7 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
     assert ready.wait(60), "the embedded engine did not start"
     yield f"unix://{path}"
     loops[0].call_soon_threadsafe(over.set)
-    thread.join(5)
+    thread.join(60)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -106,9 +106,12 @@ def _ctrl_c_is_heard() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Leave out what this machine's user has set."""
+    """Leave out what this machine's user has set, and give busy engines the time they need."""
+    config = tmp_path_factory.mktemp("config")
+    (config / "opskit").mkdir()
+    (config / "opskit" / "config.toml").write_text("deadline = 60\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_CONFIG_HOME", str(config))
         yield
 
 
@@ -147,6 +150,10 @@ def gnupg() -> Iterator[Path]:
         pytest.skip("pass and gnupg are not installed")
     home = Path(tempfile.mkdtemp(prefix="gpg", dir="/tmp"))
     home.chmod(0o700)
+    # It listens when this ends; started by gpg itself, it would get five seconds.
+    # It keeps what it is given to write to, so that has no other end to wait for.
+    agent = ["gpg-agent", "--homedir", str(home), "--daemon"]
+    subprocess.run(agent, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
     subprocess.run(
         [*gpg, "--passphrase", "", "--quick-gen-key", "opskit@test.example", "default", "default"],
