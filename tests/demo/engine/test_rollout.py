@@ -36,7 +36,7 @@ async def running(swarm: Swarm) -> AsyncIterator[Service]:
 
 
 async def until(done: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0.001)
 
