@@ -99,8 +99,10 @@ class DockerdFleet:
         sweep()
         self.root = Path(tempfile.mkdtemp(prefix=_PREFIX))
         # Held for as long as this process lives, so that a sweep can tell a dead run's folder.
-        self._alive = (self.root / "alive").open("w")
+        # Under another name until it is: a sweep in between would take this one for dead.
+        self._alive = (self.root / "alive.new").open("w")
         fcntl.flock(self._alive, fcntl.LOCK_EX)
+        (self.root / "alive.new").rename(self.root / "alive")
         first = _free_number()
         for number in range(1, self._count + 1):
             name = f"srv{number}"

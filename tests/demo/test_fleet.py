@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -12,12 +13,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 import opskit
+import opskit.demo.sshd as sshd_module
 from opskit.cli.app import run
-from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.dockerd import DockerdFleet, sweep
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.run import run_demo
 from opskit.demo.sshd import Sshd
@@ -270,25 +273,43 @@ def test_a_killed_real_fleet_is_swept_by_the_next(tmp_path: Path) -> None:
     process.wait()
     process.stdout.close()
     with DockerdFleet(1):
-        assert not root.exists()
+        # Another test's fleet may have begun to sweep it first.
+        assert gone(root)
+
+
+@pytest.mark.swarm
+def test_a_sweep_leaves_a_fleet_alone_that_is_about_to_hold_its_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold = fcntl.flock
+
+    def late(file: IO[str], how: int) -> None:
+        if how == fcntl.LOCK_EX:
+            sweep()
+        hold(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with DockerdFleet(1) as fleet:
+        assert (fleet.root / "alive").exists()
 
 
 @pytest.mark.swarm
 def test_an_sshd_whose_port_was_taken_meanwhile_takes_another_and_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        ports = [taken.getsockname()[1], free.getsockname()[1]]
-        free.close()
-        chosen = iter(ports)
-        monkeypatch.setattr("opskit.demo.sshd._free_port", lambda: next(chosen))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = [server.getsockname()[1]]
+        choose = sshd_module._free_port  # pyright: ignore[reportPrivateUsage]
+        # Any other may be taken meanwhile, too.
+        monkeypatch.setattr(sshd_module, "_free_port", lambda: taken.pop() if taken else choose())
         sshd = Sshd("srv1", "unix:///nowhere", tmp_path)
         try:
             sshd.start()
-            assert sshd.port == ports[1]
+            port = sshd.port
+            assert not taken
+            assert port != server.getsockname()[1]
             sshd.stop()
             sshd.start()
-            assert sshd.port == ports[1]
+            assert sshd.port == port
         finally:
             sshd.stop()
