@@ -13,8 +13,9 @@ from pathlib import Path
 
 from opskit.errors import OpskitError
 
-_START_S = 40.0
+_START_S = 120.0
 _STOP_S = 15.0
+_KILL_S = 30.0
 
 
 class Daemon:
@@ -132,8 +133,9 @@ def kill_below(folder: Path) -> None:
 
     A frozen or killed daemon cannot do it itself. Nothing else is touched: the folder is ours.
     """
-    for _ in range(20):
-        pids = [pid for pid in _processes() if str(folder) in _command_line(pid)]
+    until = time.monotonic() + _KILL_S
+    while time.monotonic() < until:
+        pids = [pid for pid in _processes() if f"{folder}/" in _command_line(pid)]
         pids = [pid for pid in pids if pid != os.getpid()]
         if not pids:
             break

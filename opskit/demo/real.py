@@ -28,8 +28,8 @@ STAND_IN = "local/stand-in:1"
 """What runs in place of every image of the sample, under its name."""
 
 _READ_AND_WAIT = "cat /run/secrets/* >/dev/null 2>&1; trap exit TERM; sleep 1000000 & wait"
-_CALL_S = 20.0
-_START_S = 90.0
+_CALL_S = 60.0
+_START_S = 300.0
 _POLL_S = 0.25
 
 

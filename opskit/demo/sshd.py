@@ -13,7 +13,7 @@ from pathlib import Path
 from opskit.demo.daemon import kill_below
 from opskit.errors import OpskitError
 
-_START_S = 10.0
+_START_S = 60.0
 _PORTS = 5
 """So many are tried: another process may take one between its choice and its use."""
 
