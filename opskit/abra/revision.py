@@ -27,6 +27,7 @@ CHAOS_MARK = "+U"
 """abra's mark for a checkout with changes of its own."""
 
 SHORT = 8
+_ASKED_S = 60.0
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HEADER = struct.Struct(">4sLL")
 _ENTRY = struct.Struct(">10L20sH")
@@ -154,7 +155,10 @@ def _tag(git: Path, commit: str, folder: Path) -> str:
     exact = sorted(name for name, tagged in tags.items() if tagged == commit)
     if exact:
         return exact[-1]
-    return _asked(folder, commit, tuple(unknown)) if unknown else ""
+    try:
+        return _asked(folder, commit, tuple(unknown)) if unknown else ""
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _loose_tags(tags: Path) -> Iterator[tuple[str, str]]:
@@ -179,14 +183,14 @@ def _peeled(shared: Path, name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _asked(folder: Path, commit: str, unknown: tuple[str, ...]) -> str:  # noqa: ARG001 (the key)
-    """Ask git, once for each state: packed objects are its own business."""
+    """Ask git, once for each state: packed objects are its own business.
+
+    It raises when git gives no answer, as what it raises is not remembered.
+    """
     command = ["git", "-C", str(folder), "tag", "--points-at", commit]
-    try:
-        answer = subprocess.run(
-            command, env=clean_environment(), capture_output=True, check=True, timeout=5
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    answer = subprocess.run(
+        command, env=clean_environment(), capture_output=True, check=True, timeout=_ASKED_S
+    )
     return max(decode(answer.stdout).split(), default="")
 
 

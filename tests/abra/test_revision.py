@@ -98,6 +98,19 @@ def test_a_surrounding_git_hook_does_not_confuse_it(
     assert revision(folder) == f"1.0.0 ({short(git)})"
 
 
+def test_a_git_that_gave_no_answer_is_asked_again(
+    git: Git, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git("tag", "-a", "-m", "x", "1.0.0")
+    git("repack", "-a", "-d", "-q")
+    commit = short(git)
+    with monkeypatch.context() as without_git:
+        without_git.setenv("PATH", str(tmp_path))
+        assert revision(folder) == commit
+
+    assert revision(folder) == f"1.0.0 ({commit})"
+
+
 def test_a_tag_on_another_commit_is_not(git: Git, folder: Path) -> None:
     git("tag", "-a", "-m", "x", "1.0.0")
     git("commit", "-q", "--allow-empty", "-m", "Second")
