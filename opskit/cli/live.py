@@ -86,7 +86,8 @@ class _Live:
             task = self._each.get(step.unit)
             if task is None:
                 task = self._each[step.unit] = self._bar.add_task(text, total=None)
-            self._bar.update(task, description=text)
+            # At once: a step may be over before the display would be drawn again by itself.
+            self._bar.update(task, description=text, refresh=True)
             if step.status == "failed" or (step.phase == "undo" and step.status == "done"):
                 self._bar.print(escape(_line(step)))
             if _is_last(step):
