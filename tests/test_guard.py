@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +24,26 @@ plain = value.reveal().decode()
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[Any]:
-    manager, client = start_new_kernel(kernel_name="python3")
-    client.execute_interactive(SETUP, timeout=30, output_hook=lambda _: None)
-    yield client
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    with tempfile.TemporaryDirectory(dir="/tmp") as sockets:
+        # Not on TCP: somebody else may take a port between its choice and the kernel's start.
+        manager: Any = KernelManager(
+            kernel_name="python3", transport="ipc", connection_file=f"{sockets}/kernel.json"
+        )
+        manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        client.wait_for_ready(timeout=120)
+        client.execute_interactive(SETUP, timeout=120, output_hook=lambda _: None)
+        yield client
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def shown(kernel: Any, code: str) -> str:
     """Give everything that any client sees of a cell, but the code itself."""
     seen: list[Any] = []
     reply = kernel.execute_interactive(
-        code, timeout=30, output_hook=lambda message: seen.append(message["content"])
+        code, timeout=120, output_hook=lambda message: seen.append(message["content"])
     )
     return repr([one for one in seen if "code" not in one]) + repr(reply["content"])
 
