@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ volumes: {data: {}}
 secrets:
   token: {external: true, name: "${STACK_NAME}_token_${SECRET_TOKEN_VERSION}"}
 """
-QUICK = ["--stable", "0.2", "--timeout", "60", "--yes"]
+QUICK = ["--stable", "0.2", "--timeout", "180", "--yes"]
 Capture = pytest.CaptureFixture[str]
 
 
@@ -55,7 +56,15 @@ class ByHand:
 
     def docker(self, *arguments: str, text: str | None = None, **more: str) -> str:
         """Run the docker CLI against the server's context."""
-        done = subprocess.run(
+        done = self.try_docker(*arguments, text=text, **more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def try_docker(
+        self, *arguments: str, text: str | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the docker CLI, which may refuse."""
+        return subprocess.run(
             ["docker", "--context", SERVER, *arguments],
             env={**os.environ, **more},
             input=text,
@@ -63,8 +72,6 @@ class ByHand:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def deploy(self) -> None:
         """Deploy as people do by hand: the variables of the ``.env`` in the environment."""
@@ -79,9 +86,25 @@ class ByHand:
         secrets = found["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets", [])
         return [secret["SecretName"] for secret in secrets]
 
+    def is_running(self) -> bool:
+        """Tell whether both services run."""
+        said = self.docker("stack", "services", "--format", "{{.Replicas}}", STACK)
+        return said.split() == ["1/1", "1/1"]
+
+    def take_down(self) -> None:
+        """Remove the stack: docker refuses to remove its network until its tasks are to end."""
+        eventually(lambda: self.try_docker("stack", "rm", STACK).returncode == 0)
+
     def tasks(self) -> set[str]:
         """Give the ids of the tasks that run."""
         return set(self.docker("stack", "ps", "-q", "-f", "desired-state=running", STACK).split())
+
+
+def eventually(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < until, "it did not come about in time"
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -106,8 +129,9 @@ def hand(
     (made.root / "recipes" / "notes" / "compose.yml").write_text(COMPOSE)
     made.docker("secret", "create", f"{STACK}_token_v1", "-", text="typed by hand")
     made.deploy()
+    eventually(made.is_running)
     yield made
-    made.docker("stack", "rm", STACK)
+    made.take_down()
     names = made.docker("secret", "ls", "-q", "-f", f"name={STACK}").split()
     if names:
         made.docker("secret", "rm", *names)
