@@ -19,7 +19,7 @@ from tests.operations.test_stacks import NEW, OLD, two_releases
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Capture = pytest.CaptureFixture[str]
-QUICK = ["--stable", "0.2", "--timeout", "60", "--yes"]
+QUICK = ["--stable", "0.2", "--timeout", "180", "--yes"]
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_every_row_names_what_replaces_the_command() -> None:
 
 
 SAMPLE = "TYPE=blog\nDOMAIN=blog.example.com\nSECRET_TOKEN_VERSION=v1 # length=20\n"
-QUICK = ("--stable", "0.2", "--timeout", "60", "--yes")
+QUICK = ("--stable", "0.2", "--timeout", "180", "--yes")
 
 
 @pytest.fixture

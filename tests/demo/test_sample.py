@@ -166,7 +166,7 @@ def test_specs_are_those_docker_stack_deploy_writes(
         subprocess.run(command, check=True, capture_output=True, text=True, **more)
 
     def listed(path: str) -> list[Json]:
-        reply = TRANSPORT.request(context, "GET", path, deadline=Deadline(20))
+        reply = TRANSPORT.request(context, "GET", path, deadline=Deadline(60))
         return json.loads(reply.body)
 
     docker("network", "create", "--driver", "overlay", "--attachable", "proxy")

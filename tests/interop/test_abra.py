@@ -98,6 +98,7 @@ def test_abra_reads_an_app_that_opskit_made(root: Path, tmp_path: Path) -> None:
         assert "made.coop.example" in {one["appName"] for one in found["coop.example"]["apps"]}
     finally:
         fleet.rollback(run.id)
+        shutil.rmtree(recipe.folder)
 
 
 SERVER, MADE = "srv1", "made.coop.example"
@@ -159,7 +160,7 @@ def test_abra_deploys_the_version_that_opskit_rotated_to(
     fleet: opskit.Fleet, password_store: PassStore
 ) -> None:
     fleet.plan_new("made", server=SERVER, domain=MADE).apply().raise_for_status()
-    options = opskit.Options(stable=0.2, timeout=60, use_pass=True)
+    options = opskit.Options(stable=0.2, timeout=180, use_pass=True)
     fleet.plan_generate(MADE, None, options).apply().raise_for_status()
     fleet.plan_deploy(MADE, QUICK).apply().raise_for_status()
     (status,) = [
