@@ -14,7 +14,7 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, StalePlanError, StepError
 from opskit.operations.work import Progressed
 from tests.abra.releases import Releases
-from tests.operations.stage import APP, QUICK, Stage, staged
+from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 
 pytestmark = pytest.mark.swarm
 
@@ -318,6 +318,8 @@ def test_undeploying_keeps_volumes_and_secrets_and_is_undone_by_deploying(
     assert ours(stage.engine.volumes) == volumes == [f"{stage.stack}_data"]
     assert [s.spec.name for s in stage.engine.secrets(f"{stage.stack}_token_v1")] != []
     assert app_row()["deployed"] is False
+    # No task is left that would still need them, so the secrets could go at once.
+    fleet().plan_remove([(SERVER, APP, "token")])
 
     assert fleet().rollback(run.id).status == "rolled-back"
     assert app_row()["deployed_version"] == OLD

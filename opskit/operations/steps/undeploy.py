@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from opskit.errors import EngineError, NotFoundError, StepError
 from opskit.join import stack_of
 from opskit.operations.steps.base import TRANSIENT, CannotUndoError, Detail, Site, Step
 from opskit.operations.steps.stack import services_of
+from opskit.operations.steps.tasks import is_alive
+from opskit.operations.steps.verify import still_there
 from opskit.swarm import model
 
 _PAUSE_S = 0.5
@@ -39,7 +41,7 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
         ]
 
     def do(self, site: Site) -> Detail:
-        """Remove the services, wait for their tasks to end, then remove the rest."""
+        """Remove the services, wait for their tasks to end, and remove the rest."""
         until = time.monotonic() + self.timeout
         services = site.patiently(lambda: services_of(site, self.stack))
         for service in services:
@@ -48,10 +50,16 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
         for network in networks:
             self._insist(site, until, lambda ident=network.id: site.engine.remove_network(ident))
         self._wait_for_networks(site, until)
+        note = self._wait_for_tasks(site, until, {service.id for service in services})
         configs = [c for c in site.patiently(site.engine.configs) if self._is_ours(c.spec.labels)]
         for config in configs:
             self._insist(site, until, lambda ident=config.id: site.engine.remove_config(ident))
-        return {"services": len(services), "networks": len(networks), "configs": len(configs)}
+        return {
+            "services": len(services),
+            "networks": len(networks),
+            "configs": len(configs),
+            "note": note,
+        }
 
     def undo(self, site: Site) -> Detail:
         """Do nothing here if another step deploys the app again."""
@@ -68,6 +76,18 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
             if time.monotonic() >= until:
                 names = ", ".join(network.name for network in left)
                 raise StepError(f"{names} was not gone in {self.timeout:g} s: a task may hang.")
+            site.keep_lock()
+            site.wait(_PAUSE_S)
+
+    def _wait_for_tasks(self, site: Site, until: float, services: Set[str]) -> str:
+        """Wait until Swarm has heard that the tasks ended: till then they need their secrets."""
+        while True:
+            tasks = [task for task in site.patiently(site.engine.tasks) if is_alive(task)]
+            left, note = still_there(site, [one for one in tasks if one.service_id in services])
+            if not left:
+                return note
+            if time.monotonic() >= until:
+                raise StepError(f"tasks of {self.stack} did not end in {self.timeout:g} s.")
             site.keep_lock()
             site.wait(_PAUSE_S)
 
