@@ -6,6 +6,7 @@ container.
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from opskit.errors import JournalError, LockHeldError
 
-_PROBE_S = 0.5
+_PROBE_S = 5.0
 
 
 class RunLocks:
@@ -45,7 +46,7 @@ class RunLocks:
             # Made one by one: `parents` would make the outer one with the default mode.
             self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            # Longer than `is_held` keeps it, which must not pass for a live run.
+            # Longer than `is_held` keeps it anywhere, which must not pass for a live run.
             lock.acquire(timeout=_PROBE_S)
         except Timeout as error:
             raise LockHeldError(
@@ -84,15 +85,15 @@ class RunLocks:
 
     def is_held(self, run: str) -> bool:
         """Tell whether a live process, this one included, holds the run."""
-        if not self._path(run).exists():
-            return False
-        lock = FileLock(self._path(run), thread_local=False, mode=0o600)
         try:
-            lock.acquire(timeout=0)
+            with self._path(run).open("rb") as file:
+                # Shared, so that two who ask at once do not take each other for a live process.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
         except OSError:
             # Held; or not ours to lock, and then it is safer to believe that someone holds it.
             return True
-        lock.release()
         return False
 
     def _path(self, run: str) -> Path:
