@@ -12,6 +12,9 @@ from typing import IO, Protocol
 from opskit.errors import UnreachableError
 from opskit.swarm.deadline import Deadline
 
+_LAST_WORDS_S = 10.0
+"""An ssh client that closed its side is about to end; what it said decides on another try."""
+
 
 class _Buffer(Protocol):
     """What ``readinto`` fills (``collections.abc.Buffer`` arrives with Python 3.12)."""
@@ -85,7 +88,7 @@ class Stream:
         if self._process is None or self._stderr is None:
             return ""
         try:
-            self._process.wait(1)
+            self._process.wait(_LAST_WORDS_S)
         except subprocess.TimeoutExpired:
             return ""
         self._stderr.seek(0)
