@@ -38,7 +38,8 @@ secrets:
   token: {external: true, name: "${STACK_NAME}_token_${SECRET_TOKEN_VERSION}"}
   key: {external: true, name: "${STACK_NAME}_key_${SECRET_KEY_VERSION}"}
 """
-QUICK = opskit.Options(stable=0.2, timeout=30)
+# Only the waiting for steadiness is quick: a busy machine may take a minute over a service.
+QUICK = opskit.Options(stable=0.2, timeout=90)
 BAD = Policy(generator="command", command=("printf", "a-bad-value-for-tests"))
 
 
@@ -64,7 +65,8 @@ class Stage:
     @property
     def engine(self) -> Engine:
         """The engine, for looking."""
-        return Engine(Context(server=SERVER, host=self.host), transport=self.transport)
+        context = Context(server=SERVER, host=self.host)
+        return Engine(context, seconds=60, transport=self.transport)
 
     def set_up(self, **more: Any) -> None:
         """Write the files, create the secrets, deploy the services and wait for them."""
@@ -132,20 +134,20 @@ class Stage:
             "POST",
             path,
             body=json.dumps(body).encode(),
-            deadline=Deadline(20),
+            deadline=self.deadline(),
         )
         assert reply.status < 300, reply.body
 
     @staticmethod
     def deadline() -> Deadline:
         """Give the deadline of one request."""
-        return Deadline(20)
+        return Deadline(60)
 
     def touch(self, service: str) -> None:
         """Change a service as a colleague might."""
         raw = self.engine.raw_service(f"{self.stack}_{service}")
         raw.spec["Labels"]["touched"] = "yes"
-        self.engine.update_service(raw.service.id, raw.service.version.index, raw.spec)
+        self.put(service, raw.spec)
 
     def put(self, service: str, spec: dict[str, Any]) -> None:
         """Replace a service's spec, however often its version index moves meanwhile."""
@@ -182,7 +184,7 @@ class Stage:
             "locks": [c.spec.name for c in self.engine.configs() if self.stack in c.spec.name],
         }
 
-    def eventually(self, done: Callable[[], Any], seconds: float = 30.0) -> None:
+    def eventually(self, done: Callable[[], Any], seconds: float = 90.0) -> None:
         """Wait until something is so."""
         until = time.monotonic() + seconds
         while not done():
@@ -197,7 +199,7 @@ class Stage:
                     Context(server=SERVER, host=self.host),
                     "DELETE",
                     f"/services/{service.id}",
-                    deadline=Deadline(20),
+                    deadline=self.deadline(),
                 )
         for secret in self.engine.secrets():
             if secret.spec.name.startswith(self.stack):

@@ -87,7 +87,7 @@ def test_a_finished_rotation_can_be_rolled_back(stage: Stage) -> None:
 def test_a_version_that_does_not_work_is_undone_and_said(stage: Stage) -> None:
     stage.set_up(fails=True)
     before = stage.state()
-    run = fleet().plan_rotate([TOKEN], Options(stable=0.2, timeout=20, policy=BAD)).apply()
+    run = fleet().plan_rotate([TOKEN], replace(QUICK, policy=BAD)).apply()
 
     assert run.status == "rolled-back"
     assert stage.state() == before
@@ -101,7 +101,7 @@ def test_a_failed_version_may_be_kept_labelled_and_does_not_count_when_pruning(
 ) -> None:
     stage.set_up(fails=True)
     before = stage.state()
-    options = replace(QUICK, timeout=20, policy=BAD, keep_failed=True)
+    options = replace(QUICK, policy=BAD, keep_failed=True)
     plan = fleet().plan_rotate([TOKEN], options)
     assert "v2 kept and labelled failed" in plan.changes.undone_by.iloc[0]
     run = plan.apply()
