@@ -18,6 +18,9 @@ from opskit.demo.engine.behaviour import FAILS_WITH
 from opskit.demo.fleet import environment, write_contexts
 from opskit.demo.image import IMAGE
 from opskit.errors import StaleIndexError
+from opskit.operations.steps import verify
+from opskit.operations.steps.base import Site
+from opskit.operations.steps.probe import Probe, ask
 from opskit.secrets.generate import Policy
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
@@ -207,6 +210,15 @@ class Stage:
         for config in self.engine.configs():
             if self.stack in config.spec.name:
                 self.engine.remove_config(config.id)
+
+
+def hurry_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a probe be asked for two seconds only, though services may take as long as they need."""
+
+    def hurried(site: Site, probe: Probe, until: float) -> None:
+        ask(site, probe, min(until, time.monotonic() + 2))
+
+    monkeypatch.setattr(verify, "ask", hurried)
 
 
 def staged(root: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:

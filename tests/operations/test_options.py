@@ -17,7 +17,7 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, MissingToolError
 from opskit.operations.options import Options
 from opskit.operations.steps import Probe
-from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.operations.stage import APP, QUICK, SERVER, Stage, hurry_probes, staged
 
 TOKEN = (SERVER, APP, "token")
 REAL = """
@@ -93,10 +93,13 @@ def test_a_probe_that_succeeds_is_part_of_the_proof(stage: Stage) -> None:
     ],
     ids=lambda probe: probe.kind,
 )
-def test_a_probe_that_fails_undoes_the_change(stage: Stage, probe: Probe) -> None:
+def test_a_probe_that_fails_undoes_the_change(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, probe: Probe
+) -> None:
     stage.set_up()
     before = stage.state()
-    run = rotate(Options(stable=0, timeout=6, probe=probe))
+    hurry_probes(monkeypatch)
+    run = rotate(replace(QUICK, probe=probe))
 
     assert run.status == "rolled-back"
     assert f"probe {probe.kind}" in run.errors[0]

@@ -13,7 +13,7 @@ from opskit.operations.run import give_up, open_journal
 from opskit.operations.steps import Probe
 from opskit.operations.work import Progressed
 from tests.operations.killing import apply_in_a_process
-from tests.operations.stage import APP, QUICK, SERVER, Stage
+from tests.operations.stage import APP, QUICK, SERVER, Stage, hurry_probes
 
 TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
 pytestmark = pytest.mark.slow
@@ -102,14 +102,17 @@ def test_who_is_kept_out_by_a_run_of_ones_own_is_told_to_finish_that(stage: Stag
     assert f"your own and given-up, so: opskit break-lock {SERVER} {stage.stack}" in said
 
 
-def test_a_version_declared_by_hand_meanwhile_stays(stage: Stage) -> None:
+def test_a_version_declared_by_hand_meanwhile_stays(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def edit(step: Progressed) -> None:
         if (step.action, step.status) == ("verify", "running"):
             text = stage.env_file.read_bytes().replace(b"TOKEN_VERSION='v2'", b"TOKEN_VERSION='v7'")
             stage.env_file.write_bytes(text)
 
     probe = Probe(kind="command", target=("false",))
-    plan = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, probe=probe, timeout=8))
+    hurry_probes(monkeypatch)
+    plan = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, probe=probe))
     run = plan.apply(on_progress=edit)
 
     assert run.status == "failed"
