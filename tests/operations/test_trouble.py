@@ -66,7 +66,8 @@ def unhealthy(spec: Spec) -> None:
         "Healthcheck": {
             "Test": ["CMD-SHELL", "! grep -q bad-value /run/secrets/*"],
             "Interval": 200_000_000,
-            "Timeout": 2_000_000_000,
+            # Not answering in time would be ill health too.
+            "Timeout": 30_000_000_000,
             "Retries": 1,
         },
     }
@@ -81,7 +82,8 @@ def without_room(spec: Spec) -> None:
 
 def on_failure(action: str) -> Callable[[Spec], None]:
     def change(spec: Spec) -> None:
-        spec["UpdateConfig"] = {"FailureAction": action, "Monitor": 2_000_000_000}
+        # Long enough for Swarm to hear of a container's end while it still watches the update.
+        spec["UpdateConfig"] = {"FailureAction": action, "Monitor": 10_000_000_000}
 
     return change
 
@@ -106,7 +108,8 @@ def test_what_does_not_converge_goes_back_and_says_why(
     stage.set_up()
     amend(stage, change)
     before = stage.state()
-    options = replace(QUICK, timeout=25, policy=BAD)
+    # The time that is waited where there is no room, and for the way back.
+    options = replace(QUICK, timeout=45, policy=BAD)
     # Only this one of the services uses the key.
     run = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "key")], options).apply()
 
@@ -135,7 +138,7 @@ def test_an_image_that_is_gone_from_the_node_is_said(stage: Stage) -> None:
     amend(stage, another_image)
     docker(stage, "rmi", GONE)
     before = stage.state()
-    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, timeout=15)).apply()
+    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, timeout=30)).apply()
 
     # Neither version can start any more: what can be put back is, and the rest is said.
     assert run.status == "failed"
@@ -153,7 +156,7 @@ def test_a_probe_that_fails_undoes_what_swarm_took_for_good(stage: Stage) -> Non
     probe = Probe(kind="command", target=("false",))
     run = (
         opskit.Fleet.from_abra()
-        .plan_rotate([TOKEN], replace(QUICK, timeout=20, probe=probe))
+        .plan_rotate([TOKEN], replace(QUICK, timeout=30, probe=probe))
         .apply()
     )
 
