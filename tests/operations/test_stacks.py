@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -129,11 +130,26 @@ def locked(stage: Stage) -> list[str]:
 
 def said(host: str, service: str) -> str:
     command = ["docker", "-H", host, "service", "logs", "--raw", service]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # It fails while Swarm cannot collect all of it yet; what counts is what it gives in the end.
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture
+def folders(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The temporary folders that this process makes; others of this machine make theirs."""
+    found: list[Path] = []
+    make = tempfile.mkdtemp
+
+    def noted(*arguments: Any, **named: Any) -> str:
+        found.append(Path(make(*arguments, **named)))
+        return str(found[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", noted)
+    return found
 
 
 def test_the_pinned_version_runs_with_its_configs_and_the_views_name_it(
-    stage: Stage, recipe: Releases
+    stage: Stage, recipe: Releases, folders: list[Path]
 ) -> None:
     before = recipe.state()
     plan = fleet().plan_deploy(APP, QUICK)
@@ -146,7 +162,8 @@ def test_the_pinned_version_runs_with_its_configs_and_the_views_name_it(
     assert row["running"] == row["desired"] == 2
     stage.eventually(lambda: said(stage.host, f"{stage.stack}_app") == f"release {OLD} for {APP}\n")
     assert recipe.state() == before
-    assert list(Path("/tmp").glob("opskit-recipe-*")) == []
+    assert any(folder.name.startswith("opskit-recipe-") for folder in folders)
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_the_operators_own_environment_reaches_no_compose_file(
@@ -405,7 +422,8 @@ def test_deploying_an_app_without_a_pin_at_a_version_pins_it(
 
 
 def test_what_swarm_itself_rolls_back_counts_as_taken_back(stage: Stage, recipe: Releases) -> None:
-    policy = "update_config: {monitor: 3s, failure_action: rollback}"
+    # Watched for so long that Swarm hears of the end meanwhile, however busy the machine is.
+    policy = "update_config: {monitor: 20s, failure_action: rollback}"
     for version, command in (("4.0.0+6", GOOD), ("5.0.0+7", "sleep 0.3; exit 1")):
         made = files(version, command)
         made["compose.yml"] = made["compose.yml"].replace("update_config: {monitor: 300ms}", policy)
