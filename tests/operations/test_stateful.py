@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
 
 SECRETS = ("token", "key")
 SERVICES = ("app", "worker")
-QUICK = opskit.Options(stable=0, timeout=40)
+QUICK = opskit.Options(stable=0, timeout=90)
 VERSION = re.compile(rb"(SECRET_\w+_VERSION='?)v\d+")
 some_secrets = st.sets(st.sampled_from(SECRETS), min_size=1).map(sorted)
 ends = st.sampled_from(["resume", "rollback"])
