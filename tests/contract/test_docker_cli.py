@@ -50,7 +50,7 @@ class Docker:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
             env={**os.environ, "DOCKER_CONFIG": str(self.folder)},
         )
@@ -79,7 +79,10 @@ class Docker:
     def service(self, short: str, *options: str, command: str = "sleep 1000") -> str:
         """Create a service, wait until it runs, and give its name."""
         name = self.name(short)
-        more = ("--stop-grace-period", "0s", "--update-monitor", "300ms", "--no-resolve-image")
+        more = (
+            "--stop-grace-period", "0s", "--update-monitor", "300ms", "--rollback-monitor", "300ms",
+            "--no-resolve-image",
+        )  # fmt: skip
         self("service", "create", "-d", *more, "--name", name, *options, IMAGE, *command.split())
         self.until(lambda: self.replicas(name) in ("1/1", "2/2"))
         return name
@@ -90,7 +93,7 @@ class Docker:
 
     def until(self, done: Callable[[], bool]) -> None:
         """Wait until something is so."""
-        end = time.monotonic() + 40
+        end = time.monotonic() + 90
         while not done():
             assert time.monotonic() < end, "it did not come about in time"
             time.sleep(0.1)
@@ -171,6 +174,8 @@ def test_a_service_is_updated_rolled_back_scaled_and_removed(docker: Docker) -> 
     ]
     docker("service", "rollback", "-d", name)
     assert secret() == old
+    # Its end moves the version index, which docker reads and hands back when it scales.
+    docker.until(lambda: state() == "rollback_completed")
     docker("service", "scale", "-d", f"{name}=2")
     docker.until(lambda: docker.replicas(name) == "2/2")
     docker("service", "logs", name)
@@ -207,5 +212,6 @@ def test_a_stack_is_deployed_twice_and_removed(docker: Docker, tmp_path: Path) -
     running = docker("stack", "ps", stack, "-f", "desired-state=running", "--format", "{{.Name}}")
     assert sorted(running.split()) == [f"{stack}_app.1", f"{stack}_app.2"]
     assert f"{stack}_data" in docker("volume", "ls", "-q").split()
-    docker("stack", "rm", stack)
+    # A network is refused, by a real engine, until Swarm has told the tasks to end.
+    docker.until(lambda: docker.run("stack", "rm", stack).returncode == 0)
     assert stack not in docker("stack", "ls", "--format", "{{.Name}}").split()
