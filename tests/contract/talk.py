@@ -7,7 +7,8 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
@@ -38,7 +39,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
+        self.sock.settimeout(60)
         self.sock.connect(self._path)
 
 
@@ -97,6 +98,14 @@ class Talk:
         if reply.getheader("Content-Type") != "application/json":
             return reply.status, content.decode("latin-1")
         return reply.status, json.loads(content) if content else None
+
+    def until(self, path: str, ready: Callable[[Any], Any]) -> Any:
+        """Ask off the record until a reply is as wanted, and give it."""
+        end = time.monotonic() + 60
+        while not ready(reply := self.ask("GET", path)[1]):
+            assert time.monotonic() < end, f"{path} did not become so in time: {reply}"
+            time.sleep(0.05)
+        return reply
 
     def secret(self, short: str) -> str:
         """Create a secret off the record and give its id."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 
 import pytest
@@ -214,6 +213,8 @@ def networks_and_volumes(talk: Talk) -> None:
     talk.send("POST", "/networks/create", body)
     talk.send("POST", "/networks/create", body)
     talk.send("POST", "/networks/create", {"Name": ""})
+    # A real engine sees to a network's addresses after it has answered.
+    talk.until(f"/networks/{talk.name('n')}", lambda one: one["Options"])
     for name in (talk.name("n"), "nowhere", "none", "host"):
         talk.send("GET", f"/networks/{name}")
     talk.send("GET", "/networks/bridge", part=True)
@@ -235,13 +236,9 @@ def commands_in_containers(talk: Talk) -> None:
     container = {"Secrets": [talk.reference(ident, "s")]}
     talk.ask("POST", "/services/create", talk.spec("w", container))
     path = "/containers/json" + filters(label=[f"com.docker.swarm.service.name={talk.name('w')}"])
-    found: list[dict[str, str]] = []
-    until = time.monotonic() + 30
-    while not found and time.monotonic() < until:
-        found = talk.ask("GET", path)[1]
-        time.sleep(0.05)
+    (found,) = talk.until(path, bool)
     talk.send("GET", path, part=True)
-    where = f"/containers/{found[0]['Id']}"
+    where = f"/containers/{found['Id']}"
     talk.send("GET", f"{where}/json", part=True)
     for command in ([], ["cat", "/run/secrets/t"], ["cat", "/none"], ["sh", "-c", "exit 3"]):
         made = talk.send("POST", f"{where}/exec", {"Cmd": command, **_ATTACHED})
@@ -250,6 +247,8 @@ def commands_in_containers(talk: Talk) -> None:
             for _ in range(2):
                 status, heard = talk.ask("POST", start, {"Detach": False, "Tty": False})
                 talk.note(f"start {command}", status, heard.replace(made["Id"], "<id>"))
+                # A real engine notes the end a moment after the last of the output.
+                talk.until(f"/exec/{made['Id']}/json", lambda one: one["ExitCode"] is not None)
             talk.send("GET", f"/exec/{made['Id']}/json")
             code = talk.ask("GET", f"/exec/{made['Id']}/json")[1]["ExitCode"]
             talk.note(f"exit code of {command}", 200, code)
