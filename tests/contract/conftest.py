@@ -29,12 +29,12 @@ class Bench:
     @property
     def engine(self) -> Engine:
         """The adapter opskit itself uses."""
-        return Engine(self.context, transport=self.transport)
+        return Engine(self.context, seconds=60, transport=self.transport)
 
     def raw(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Make one bare exchange."""
         return self.transport.request(
-            self.context, method, path, body=body, deadline=Deadline(20, "test")
+            self.context, method, path, body=body, deadline=Deadline(60, "test")
         )
 
     def name(self, short: str) -> str:

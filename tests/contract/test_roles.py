@@ -31,11 +31,11 @@ def outsiders(tmp_path: Path) -> Iterator[Callable[[Role], str]]:
         servers.append(server)
         return server.host
 
-    yield lambda role: asyncio.run_coroutine_threadsafe(start(role), loop).result(5)
+    yield lambda role: asyncio.run_coroutine_threadsafe(start(role), loop).result(60)
     for server in servers:
-        asyncio.run_coroutine_threadsafe(server.close(), loop).result(5)
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
+    thread.join(60)
     loop.close()
 
 
@@ -63,7 +63,7 @@ def test_outside_a_swarm_and_locked_both_engines_refuse_alike(
 
     def docker(*arguments: str) -> None:
         command = ["docker", "-H", fleet.host("srv1"), "swarm", *arguments]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
 
     docker("update", "--autolock=true")
     fleet.restart("srv1")
