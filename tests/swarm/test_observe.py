@@ -117,7 +117,7 @@ def test_a_server_that_accepts_and_is_silent_runs_into_the_deadline(serve: Serve
     seen = observe(at(serve(b"")), 0.3)
 
     assert "no answer within 0.3 s" in seen.error
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_an_answer_that_never_ends_runs_into_the_deadline(serve: Serve) -> None:
@@ -142,15 +142,15 @@ def test_an_answer_that_never_ends_runs_into_the_deadline(serve: Serve) -> None:
     ],
 )
 def test_what_is_no_engine_is_said_in_one_sentence(serve: Serve, answer: bytes, says: str) -> None:
-    assert says in observe(at(serve(answer)), 2).error
+    assert says in observe(at(serve(answer)), 60).error
 
 
 def test_a_name_that_does_not_resolve_is_said() -> None:
-    assert "cannot connect" in observe(at("tcp://nowhere.invalid:2375"), 5).error
+    assert "cannot connect" in observe(at("tcp://nowhere.invalid:2375"), 60).error
 
 
 def test_a_refused_tcp_connection_is_said() -> None:
-    assert "Connection refused" in observe(at("tcp://127.0.0.1:9"), 5).error
+    assert "Connection refused" in observe(at("tcp://127.0.0.1:9"), 60).error
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_ssh_resolves_port_and_key_by_the_users_configuration(
     use: Use, ssh_fleet: DockerdFleet
 ) -> None:
     use(ssh_fleet)
-    seen = observe_server("srv1")
+    seen = observe_server("srv1", 60)
 
     assert seen.error == ""
     assert seen.host == "ssh://srv1"
@@ -199,14 +199,14 @@ def test_a_cut_ssh_connection_is_said_and_a_mended_one_is_used_again(
     use: Use, ssh_fleet: DockerdFleet
 ) -> None:
     use(ssh_fleet)
-    assert observe_server("srv2").manager
+    assert observe_server("srv2", 60).manager
     ssh_fleet.cut("srv2")
     TRANSPORT.drop(find_context("srv2"))
     try:
-        assert "Connection refused" in observe_server("srv2").error
+        assert "Connection refused" in observe_server("srv2", 60).error
     finally:
         ssh_fleet.mend("srv2")
-    assert observe_server("srv2").manager
+    assert observe_server("srv2", 60).manager
 
 
 @pytest.mark.swarm
@@ -219,7 +219,7 @@ def test_an_unknown_host_key_is_never_accepted(
     TRANSPORT.drop(find_context("srv1"))
     known.write_text("")
     try:
-        assert "host key is not known" in observe_server("srv1").error
+        assert "host key is not known" in observe_server("srv1", 60).error
         assert known.read_text() == ""
     finally:
         known.write_text(before)
@@ -230,7 +230,7 @@ def test_many_threads_share_one_ssh_connection(use: Use, ssh_fleet: DockerdFleet
     use(ssh_fleet)
     errors: list[str] = []
     threads = [
-        threading.Thread(target=lambda: errors.append(observe_server("srv1", 30).error))
+        threading.Thread(target=lambda: errors.append(observe_server("srv1", 120).error))
         for _ in range(12)
     ]
     for thread in threads:
@@ -262,8 +262,8 @@ def test_real_swarms_in_trouble_say_what_it_is(
     )
     fleet.restart("srv2")
 
-    assert "not in a swarm" in observe_server("srv1").error
-    assert "docker swarm unlock" in observe_server("srv2").error
+    assert "not in a swarm" in observe_server("srv1", 60).error
+    assert "docker swarm unlock" in observe_server("srv2", 60).error
 
     fleet.daemons["srv1"].pause()
     try:
@@ -278,7 +278,7 @@ def test_a_kept_connection_that_died_is_replaced_for_a_read(
     use(demo_fleet)
     engine = Engine(find_context("coop.example"))
     engine.info()
-    with TRANSPORT.channel(engine.context, Deadline(5)) as (channel, _):
+    with TRANSPORT.channel(engine.context, Deadline(60)) as (channel, _):
         channel.stream.sock.shutdown(socket.SHUT_RDWR)
 
     assert engine.info().name == "coop"

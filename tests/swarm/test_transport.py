@@ -73,7 +73,7 @@ def serve() -> Iterator[Serve]:
     TRANSPORT.close()
     for loop, over, thread in overs:
         loop.call_soon_threadsafe(over.set)
-        thread.join(5)
+        thread.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_both_sides_prove_themselves_with_the_contexts_files(
 ) -> None:
     port = serve(tls=server_tls(certificates))
     context = Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=tls(certificates))
-    seen = observe(context, 5)
+    seen = observe(context, 60)
 
     assert seen.reachable
     assert "not in a swarm" in seen.error
@@ -124,7 +124,7 @@ def test_both_sides_prove_themselves_with_the_contexts_files(
 def test_a_server_of_another_authority_is_not_trusted(serve: Serve, certificates: Path) -> None:
     port = serve(tls=server_tls(certificates))
     files = tls(certificates, ca="client.pem")
-    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=files), 5)
+    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=files), 60)
 
     assert not seen.reachable
     assert "TLS handshake" in seen.error
@@ -134,7 +134,7 @@ def test_a_server_of_another_authority_is_not_trusted(serve: Serve, certificates
 def test_tls_files_that_cannot_be_used_are_named(serve: Serve, certificates: Path) -> None:
     port = serve(tls=server_tls(certificates))
     files = tls(certificates, key="server.key")
-    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=files), 5)
+    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{port}", tls=files), 60)
 
     assert "TLS files of the Docker context 's'" in seen.error
 
@@ -143,7 +143,7 @@ def test_tls_files_that_cannot_be_used_are_named(serve: Serve, certificates: Pat
     ("offered", "used"), [("1.41", "1.41"), ("1.44", "1.44"), ("1.52", "1.52"), ("1.60", "1.52")]
 )
 def test_the_api_version_is_negotiated(serve: Serve, offered: str, used: str) -> None:
-    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{serve(api=offered)}"), 5)
+    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{serve(api=offered)}"), 60)
     assert seen.info.name == f"/v{used}/info"
 
 
@@ -164,7 +164,7 @@ from opskit.swarm.context import Context
 from opskit.swarm.observe import observe
 
 context = Context(server="s", host=sys.argv[1])
-observe(context, 20)
+observe(context, 60)
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 gc.disable()
@@ -177,7 +177,7 @@ for free in range(12):
     except OSError:
         for _ in range(free):
             os.close(taken.pop())
-    errors.append(observe(context, 20).error)
+    errors.append(observe(context, 60).error)
     for one in taken:
         os.close(one)
 print(json.dumps({"errors": errors, "left": len(os.listdir("/proc/self/fd")) - before}))
@@ -209,12 +209,12 @@ def test_a_connection_that_is_lent_out_when_all_are_closed_is_closed_when_it_is_
 ) -> None:
     context = Context(server="s", host=f"tcp://127.0.0.1:{serve()}")
     transport = Transport()
-    with transport.channel(context, Deadline(20)) as (channel, _):
+    with transport.channel(context, Deadline(60)) as (channel, _):
         if end == "drop":
             transport.drop(context)
         else:
             transport.close()
-        assert channel.request("GET", "/info", None, Deadline(20)).status == 200
+        assert channel.request("GET", "/info", None, Deadline(60)).status == 200
     assert channel.stream.sock.fileno() == -1
 
 
@@ -222,7 +222,7 @@ class Passing(Deadline):
     """A deadline that passes when it is asked for the n-th time."""
 
     def __init__(self, asked: int) -> None:
-        super().__init__(20, "s")
+        super().__init__(60, "s")
         self.left = asked
 
     def remaining(self, doing: str = "") -> float:
@@ -246,7 +246,7 @@ def test_no_connection_is_left_open_whenever_the_deadline_passes(
         while True:
             transport = Transport()
             if kept:
-                with transport.channel(context, Deadline(20)) as (channel, _):
+                with transport.channel(context, Deadline(60)) as (channel, _):
                     pass
                 channel.used_at -= 60
             try:
