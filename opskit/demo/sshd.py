@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from opskit.errors import OpskitError
 _START_S = 60.0
 _PORTS = 5
 """So many are tried: another process may take one between its choice and its use."""
+_LOWEST, _HIGHEST = 20_000, 30_000
+"""Below what the kernel hands out: nobody gets the port of an sshd that is cut for a while."""
 
 
 class Sshd:
@@ -122,9 +125,11 @@ def _sshd() -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    while True:
+        port = _LOWEST + secrets.randbelow(_HIGHEST - _LOWEST)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def _children(pid: int) -> list[int]:
