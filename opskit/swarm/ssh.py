@@ -123,7 +123,7 @@ class SshMasters:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=2,
+                timeout=10,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired):
