@@ -92,9 +92,11 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
     assert ready.wait(60), "the embedded engine did not start"
-    yield f"unix://{path}"
-    loops[0].call_soon_threadsafe(over.set)
-    thread.join(60)
+    try:
+        yield f"unix://{path}"
+    finally:
+        loops[0].call_soon_threadsafe(over.set)
+        thread.join(60)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -107,6 +107,8 @@ class Daemon:
         """Freeze the daemon: it accepts connections and never answers."""
         assert self._process is not None, "the daemon runs"
         os.kill(self._process.pid, signal.SIGSTOP)
+        # It may answer until all its threads have stopped.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def go_on(self) -> None:
         """Let a frozen daemon go on."""
