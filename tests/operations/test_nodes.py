@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,8 +39,13 @@ def join_as_worker(fleet: DockerdFleet) -> None:
     sh(*inside[1], "route", "add", f"{address}/32", "via", "10.98.0.1")
     token = sh(*manager, "swarm", "join-token", "--quiet", "worker")
     sh(*worker, "swarm", "leave", "--force")
-    sh(*worker, "swarm", "join", "--advertise-addr", "10.98.0.2", "--token", token,
-       f"{address}:2377")  # fmt: skip
+    join = ("swarm", "join", "--advertise-addr", "10.98.0.2", "--token", token, f"{address}:2377")
+    joined = subprocess.run([*worker, *join], check=False, capture_output=True, text=True)
+    # After 20 s docker gives up waiting, and the engine goes on joining.
+    until = time.monotonic() + 60
+    while sh(*worker, "info", "--format", "{{.Swarm.LocalNodeState}}") != "active":
+        assert time.monotonic() < until, joined.stderr
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -53,26 +59,29 @@ def fleet(fresh_fleet: Callable[[int], DockerdFleet]) -> DockerdFleet:
 def stage(fleet: DockerdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     for made in staged(tmp_path, fleet.host("srv1"), monkeypatch):
         made.set_up(Mode=GLOBAL)
+        # A service on every node counts as converged with the tasks that Swarm has made by now.
+        made.eventually(lambda made=made: len({node for node, _ in running(made)}) == 2)
         yield made
 
 
-def test_a_service_on_every_node_is_switched_on_every_node(stage: Stage) -> None:
-    def running() -> set[tuple[str, str]]:
-        ids = {secret.id: secret.spec.name for secret in stage.engine.secrets()}
-        return {
-            (task.node_id, ids[reference.secret_id].removeprefix(stage.stack))
-            for task in stage.engine.tasks(f"{stage.stack}_app")
-            if task.status.state == "running"
-            for reference in (task.spec.container_spec and task.spec.container_spec.secrets) or ()
-        }
+def running(stage: Stage) -> set[tuple[str, str]]:
+    """Give the nodes on which the app runs, and the secrets that it mounts there."""
+    ids = {secret.id: secret.spec.name for secret in stage.engine.secrets()}
+    return {
+        (task.node_id, ids[reference.secret_id].removeprefix(stage.stack))
+        for task in stage.engine.tasks(f"{stage.stack}_app")
+        if task.status.state == "running"
+        for reference in (task.spec.container_spec and task.spec.container_spec.secrets) or ()
+    }
 
+
+def test_a_service_on_every_node_is_switched_on_every_node(stage: Stage) -> None:
     nodes = {node.id for node in stage.engine.nodes()}
     assert len(nodes) == 2
-    stage.eventually(lambda: {node for node, _ in running()} == nodes)
     run = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK).apply()
 
     assert run.status == "done", run.errors
-    assert running() == {(node, name) for node in nodes for name in ("_token_v2", "_key_v1")}
+    assert running(stage) == {(node, name) for node in nodes for name in ("_token_v2", "_key_v1")}
 
 
 def test_a_server_that_is_only_a_worker_is_left_as_it_is(stage: Stage, fleet: DockerdFleet) -> None:
