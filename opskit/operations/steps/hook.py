@@ -110,10 +110,15 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
 
     def _container(self, site: Site) -> str | None:
         """Find a running container that mounts the old version."""
-        tasks = {task.id for task in site.engine.tasks(self.service_id) if self._is_right(task)}
+        nodes = {
+            task.id: task.node_id
+            for task in site.engine.tasks(self.service_id)
+            if self._is_right(task)
+        }
         found = site.engine.containers(self.service_id)
-        mine = [container.id for container in found if container.task_id in tasks]
-        if tasks and not mine:
+        mine = [container.id for container in found if container.task_id in nodes]
+        # One of this node may have ended since Swarm heard of it, and is made anew.
+        if nodes and not mine and site.engine.info().swarm.node_id not in nodes.values():
             raise StepError(
                 f"{self.service} runs on another node of {site.engine.server}'s swarm, whose "
                 "containers cannot be reached from the manager."

@@ -8,11 +8,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import opskit
 from opskit.operations.steps import Probe
 from opskit.secrets.value import Secret
+from opskit.swarm import model
+from opskit.swarm.engine import Engine
 from tests.operations.hooks.stored import OLD, Database
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, QUICK, SERVER, Stage
@@ -64,6 +67,37 @@ def test_a_database_that_is_not_there_yet_is_asked_again(stage: Stage, database:
     run = fleet().plan_rotate([TOKEN], HOOKED).apply()
     assert run.status == "done", run.errors
     assert len(database.ran) == 3
+
+
+def test_a_container_that_has_just_ended_is_waited_for(
+    stage: Stage, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, seen = Engine.containers, list[int]()
+
+    def just_ended(engine: Engine, service: str) -> tuple[model.Container, ...]:
+        found = there(engine, service)
+        seen.append(len(found))
+        return found if len(seen) > 1 else ()
+
+    monkeypatch.setattr(Engine, "containers", just_ended)
+    run = fleet().plan_rotate([TOKEN], HOOKED).apply()
+    assert run.status == "done", run.errors
+    assert seen == [1, 1]
+
+
+def test_a_database_that_moved_to_another_node_is_not_waited_for(
+    stage: Stage, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, there = fleet().plan_rotate([TOKEN], HOOKED), Engine.tasks
+    monkeypatch.setattr(Engine, "containers", lambda *_: ())
+    monkeypatch.setattr(
+        Engine,
+        "tasks",
+        lambda *asked: tuple(msgspec.structs.replace(t, node_id="other") for t in there(*asked)),
+    )
+    run = plan.apply()
+    assert "runs on another node" in run.errors[0]
+    assert database.ran == []
 
 
 def test_an_old_password_that_does_not_come_back_keeps_the_new_version(
