@@ -171,7 +171,7 @@ def test_of_two_operators_at_once_exactly_one_wins(
         assert process.stdin is not None
         process.stdin.write("y\n")
         process.stdin.flush()
-    ended = [(process.communicate(timeout=90), process.returncode) for process in processes]
+    ended = [(process.communicate(timeout=300), process.returncode) for process in processes]
 
     assert sorted(status for _, status in ended) == [0, 1], ended
     ((_, complaint),) = [text for text, status in ended if status == 1]

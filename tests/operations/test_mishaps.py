@@ -112,7 +112,7 @@ def test_ctrl_c_stops_a_run_where_it_can_be_finished(stage: Stage) -> None:
         stage.eventually(lambda: stage.state()["uses"] != before["uses"])
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=90)
 
     assert process.returncode == 1, said
     assert "interrupted" in said

@@ -10,7 +10,6 @@ from typing import Any
 from opskit.demo.fleet import write_contexts
 from opskit.demo.image import IMAGE
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
 from tests.operations.stage import COMPOSE, ENV, SERVER, Stage
 
 _HOST_FOLDERS = ("/usr", "/lib", "/lib64", "/etc/passwd", "/etc/group", "/etc/postgresql-common",
@@ -113,7 +112,7 @@ class Shop(Stage):
         self.run("db", f"set -e; {kind.start}", list(kind.environment))
         self.run("app", "exec sleep 100000", [])
         self.eventually(self.is_converged)
-        self.eventually(lambda: self.logs_in(), 60)
+        self.eventually(lambda: self.logs_in())
 
     def run(self, service: str, script: str, environment: list[str]) -> None:
         """Create one of the services."""
@@ -183,5 +182,5 @@ class Shop(Stage):
         """Remove a volume, and tell whether it is not there any more."""
         path = f"/volumes/{name}"
         context = Context(server=SERVER, host=self.host)
-        reply = self.transport.request(context, "DELETE", path, deadline=Deadline(20))
+        reply = self.transport.request(context, "DELETE", path, deadline=self.deadline())
         return reply.status in (204, 404)
