@@ -44,14 +44,32 @@ def test_no_shell_looks_at_the_arguments() -> None:
 
 
 def test_what_a_program_started_ends_with_it_at_the_deadline(tmp_path: Path) -> None:
-    script = f"sleep 600 & echo $! > {tmp_path}/pid; wait"
+    started, it = tmp_path / "started", tmp_path / "pid"
+    script = f"sleep 600 & echo $! > {it}; touch {started}; wait"
+
+    def when_it_has_started() -> bytes:
+        until = time.monotonic() + 60
+        while not started.exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return b""
+
     with pytest.raises(TimeoutError):
-        run(("sh", "-c", script), seconds=0.5)
-    child = Path("/proc") / (tmp_path / "pid").read_text().strip()
-    until = time.monotonic() + 10
-    while child.exists() and "(sleep) Z" not in (child / "stat").read_text():
+        # It is asked for its input after the deadline was set: that may pass meanwhile.
+        run(("sh", "-c", script), seconds=0.5, stdin=when_it_has_started)
+    child = int(it.read_text())
+    until = time.monotonic() + 60
+    while is_alive(child):
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def is_alive(process: int) -> bool:
+    """Tell whether a process lives; what has ended and whom nobody waits for does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_program_that_closes_its_outputs_and_stays_is_ended_too() -> None:
