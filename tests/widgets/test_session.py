@@ -45,6 +45,7 @@ class Desk:
         self.published += 1
 
     def click(self, type: str, who: Any = ADA, tab: str = "ada-1", **more: Any) -> None:  # noqa: A002
+        """Click; what that starts has begun when this returns, and may have ended."""
         self.session.handle({"type": type, "who": who, "tab": tab, **more}, self.sent.append)
 
     def until(self, phase: str) -> dict[str, Any]:
@@ -93,7 +94,6 @@ def test_a_colleague_rolls_it_back_and_the_journal_names_them(stage: Stage) -> N
     desk.click("apply", digest=desk.planned())
     run = desk.until("ended")["result"]["run"]
     desk.click("rollback", who=BEN, run=run)
-    desk.until("running")
     assert desk.until("ended")["result"]["status"] == "rolled-back"
     assert stage.state() == before
     assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ben (ben)"]
@@ -298,7 +298,7 @@ def test_a_plan_that_takes_something_away_is_confirmed_in_an_approval_too(stage:
 def test_a_selection_that_cannot_be_planned_whole_is_shown_to_choose_from(stage: Stage) -> None:
     rows = [(SERVER, APP, "token"), (SERVER, APP, "no-such-secret")]
     form = forms.rotate(opskit.Fleet.from_abra(), selection=rows)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 80
     while not form.state["error"]:
         assert time.monotonic() < end, form.state
         time.sleep(0.01)
@@ -325,7 +325,6 @@ def test_a_form_reads_the_fleet_again_when_asked(stage: Stage) -> None:
     (before,) = desk.until("choose")["apps"]
     stage.create("token_v0")
     desk.click("back")
-    desk.until("loading")
     (after,) = desk.until("choose")["apps"]
     old = [[secret["old"] for secret in app["secrets"]] for app in (before, after)]
     assert old == [[0, 0], [0, 1]]
@@ -355,7 +354,7 @@ def test_in_words_a_form_names_what_it_did_and_for_whom(stage: Stage) -> None:
         ("choose", {"type": "plan", "rows": [[SERVER, APP, "token"]]}),
         ("planned", {"type": "apply"}),
     ):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 80
         while desk.state["phase"] != phase:
             assert time.monotonic() < end, desk.state
             time.sleep(0.01)
