@@ -178,14 +178,15 @@ class Session:
 
     def _load(self) -> None:
         snapshot = self.fleet.snapshot()
+        read: dict[str, Any] = {}
         if self.kind == "browse":
             self.rows = table(snapshot)
         elif self.kind in WHOLE_APPS:
-            self.state["apps"] = whole_apps(snapshot, self.kind)
+            read["apps"] = whole_apps(snapshot, self.kind)
         else:
-            self.state["apps"] = app_choices(snapshot)
+            read["apps"] = app_choices(snapshot)
             if self.kind == "insert":
-                self.state["alphabets"] = alphabets(self.state["apps"])
+                read["alphabets"] = alphabets(read["apps"])
         caption = snapshot.secrets.caption
         with open_journal() as journal:
             open_run = journal.last_unfinished()
@@ -200,7 +201,7 @@ class Session:
         missing = caption.partition(" · ")[2]
         self._set(
             phase="choose", plan=None, result=None, approvals=[], missing=missing,
-            unfinished=unfinished, loaded=True,
+            unfinished=unfinished, loaded=True, **read,
         )  # fmt: skip
         if self.preselected.get("rows"):
             rows, self.preselected = self.preselected["rows"], {}
