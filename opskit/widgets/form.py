@@ -86,11 +86,13 @@ class Form(Worded):
         with self._timing:
             self._timer, self._told = None, time.monotonic()
         with self._telling:
+            # First: the views that JupyterLab makes anew are to be those with the new buttons, or
+            # a click on what was just shown would be lost.
+            self.tell_words()
             with self.hold_sync():
                 self.rows = self._session.rows
                 self.steps = list(self._session.steps)
                 self.state = self._session.state
-            self.tell_words()
 
     def in_words(self) -> str:
         """Name the form, what it was for, and what came of it or where it works."""
