@@ -59,8 +59,9 @@ def run(path: Path, folder: Path, *parameters: str) -> str:
     cell = nbformat.v4.new_code_cell("\n".join(parameters))
     notebook.cells.insert(tagged[0] + 1, cell)
     NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
-    ).execute()
+        notebook, timeout=300, startup_timeout=180, iopub_timeout=60, coalesce_streams=True,
+        kernel_name="python3", resources={"metadata": {"path": folder}},
+    ).execute()  # fmt: skip
     text = nbformat.writes(notebook)
     assert "Traceback" not in text
     assert MADE_UP not in text

@@ -66,6 +66,13 @@ def test_what_is_no_step_is_not_touched(source: str) -> None:
     assert ast.dump(Guarding().visit(ast.parse(source))) == ast.dump(ast.parse(source))
 
 
+def client(notebook: nbformat.NotebookNode, **more: bool) -> NotebookClient:
+    """Give what runs a notebook: whole texts, however often the kernel sends what it printed."""
+    return NotebookClient(
+        notebook, kernel_name="python3", coalesce_streams=True, iopub_timeout=60, **more
+    )
+
+
 @pytest.mark.slow
 def test_a_notebook_run_anew_leaves_out_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -78,14 +85,13 @@ def test_a_notebook_run_anew_leaves_out_what_is_finished(
         "with rb.step('Rotate'):\n    rb.check('it can be', not os.environ.get('BROKEN'))",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
-    first = NotebookClient(notebook, kernel_name="python3", allow_errors=True)
-    first.execute()
+    client(notebook, allow_errors=True).execute()
     assert notebook.cells[1].outputs[0]["text"].startswith("revoking\n✓ Revoke: done in ")
     assert "A leak" not in notebook.cells[2].outputs[0]["evalue"]
     assert any("did not finish" in line for line in notebook.cells[2].outputs[0]["traceback"])
 
     monkeypatch.delenv("BROKEN")
-    NotebookClient(notebook, kernel_name="python3").execute()
+    client(notebook).execute()
     assert "Goes on with runbook" in notebook.cells[0].outputs[0]["text"]
     assert "Left out; again=True repeats it." in notebook.cells[1].outputs[0]["text"]
     assert "revoking" not in str(notebook.cells[1].outputs)

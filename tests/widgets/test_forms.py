@@ -88,7 +88,9 @@ def test_a_run_without_people_says_what_it_showed_nobody(tmp_path: Path) -> None
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(f"{FIELD}\ndisplay(given)")]
     )
-    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     (output,) = notebook.cells[0].outputs
     for kind in ("text/plain", "text/html"):
         assert "Nothing was given. It takes a value in JupyterLab" in output["data"][kind]
