@@ -14,7 +14,6 @@ import json
 import logging
 import re
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,7 +27,6 @@ from opskit.runbook.parameters import chosen, declared
 from opskit.runbook.source import Notebook, cells, headings, read_notebook, tags
 from opskit.secrets.redact import redact
 
-_BEGINS_S = 0.3
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ADDED = "injected-parameters"
 """The tag of the cell that papermill adds."""
@@ -74,11 +72,12 @@ def execute(
     name = f"{begun:%Y%m%dT%H%M%SZ}-{path.stem}"
     copy = write_new(private_folder(output), name, ".ipynb", json.dumps(clean(notebook)))
     record = _Record(path, notebook, copy)
-    # papermill reads and writes by handlers found by an address's beginning.
+    # papermill reads and writes by handlers found by an address's beginning, runs by an engine.
     address = f"opskit-{uuid.uuid4().hex}://"
     papermill.iorw.papermill_io.register(address, record)
     with tempfile.TemporaryDirectory(prefix="opskit-kernel-") as sockets:
         kernel = Kernel(Path(sockets))
+        papermill.engines.papermill_engines.register(address, kernel.engine(record.may_go_on))
 
         def work() -> None:
             papermill.execute_notebook(
@@ -88,14 +87,12 @@ def execute(
                 kernel_name="python3",
                 language="python",
                 progress_bar=bar,
-                kernel_manager_class=kernel.manager(),
+                engine_name=address,
             )
 
         def stop() -> None:
             record.stopped = True
             on_stop()
-            # A cell that has just begun is on its way to the kernel.
-            time.sleep(_BEGINS_S)
             kernel.interrupt()
 
         try:
@@ -136,6 +133,9 @@ class _Record:
             paths = {"input_path": str(self._path), "output_path": str(self._copy)}
             self._latest["metadata"]["papermill"].update(paths)
         write_private(self._copy, nbformat.writes(nbformat.from_dict(self._latest)) + "\n")
+        self.may_go_on()
+
+    def may_go_on(self) -> None:
         if self.stopped:
             raise _Stopped
 

@@ -1,7 +1,7 @@
 """The kernel that a notebook is run in, and stopping it in order."""
 
-# jupyter_client's types are partial.
-# pyright: reportMissingTypeArgument=false
+# jupyter_client's types are partial, and papermill has none.
+# pyright: reportMissingTypeArgument=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,11 @@ COMMAND = (
 """This interpreter, with masked output and nothing remembered of the input."""
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
+_START_S = 180
+_OUTPUT_S = 60
+"""After a cell has ended; in the client's usual 4 s, a busy machine may not bring the last."""
+_HEARD_S = 10.0
+_BEGINS_S = 0.3
 
 
 class Kernel:
@@ -37,6 +43,47 @@ class Kernel:
     def __init__(self, sockets: Path) -> None:
         self._sockets = sockets
         self._pid: int | None = None
+        self._has_cell = threading.Event()
+        self._has_cell.set()
+
+    def engine(self, may_begin: Callable[[], None]) -> type:
+        """Give what papermill lets carry out a notebook in this kernel.
+
+        Parameters
+        ----------
+        may_begin
+            Called when a cell is to go to the kernel; it may raise.
+        """
+        from papermill.clientwrap import PapermillNotebookClient
+        from papermill.engines import Engine
+        from papermill.log import logger
+
+        kernel = self
+
+        class Client(PapermillNotebookClient):
+            def execute_cell(self, *cell: Any, **more: Any) -> Any:
+                # In this order: who stops it lets nothing begin first, and then looks.
+                kernel._has_cell.clear()
+                try:
+                    may_begin()
+                    return super().execute_cell(*cell, **more)
+                finally:
+                    kernel._has_cell.set()
+
+            def process_message(self, message: Any, *cell: Any) -> Any:
+                if message["msg_type"] == "execute_input":
+                    kernel._has_cell.set()
+                return super().process_message(message, *cell)
+
+        class OwnEngine(Engine):
+            @classmethod
+            def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> Any:
+                return Client(
+                    nb_man, kernel_name=kernel_name, kernel_manager_class=kernel.manager(),
+                    startup_timeout=_START_S, iopub_timeout=_OUTPUT_S, log=logger,
+                ).execute()  # fmt: skip
+
+        return OwnEngine
 
     def manager(self) -> type:
         """Give what starts it, whatever kernels are installed."""
@@ -62,7 +109,13 @@ class Kernel:
         return OwnKernel
 
     def interrupt(self) -> None:
-        """Interrupt the cell that runs; programs it started are left alone."""
+        """Interrupt the cell that runs; programs it started are left alone.
+
+        A cell on its way to the kernel is waited for: a kernel without one ignores interrupts.
+        """
+        self._has_cell.wait(_HEARD_S)
+        # The kernel is about to carry it out.
+        time.sleep(_BEGINS_S)
         self._signal(signal.SIGINT)
 
     def kill(self) -> None:

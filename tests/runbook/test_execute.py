@@ -233,6 +233,37 @@ def test_stopped_it_interrupts_its_cell_and_keeps_how_far_it_came(
     assert not Path(f"/proc/{kernel}").exists()
 
 
+LATE = """
+import os, signal, sys, time
+from jupyter_client.asynchronous import AsyncKernelClient
+from opskit.cli.app import run
+
+send = AsyncKernelClient.execute
+
+def late(self, code, **more):
+    if "sleep" in code:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1.5)
+    return send(self, code, **more)
+
+AsyncKernelClient.execute = late
+sys.exit(run(["run", "late.ipynb"]))
+"""
+
+
+def test_a_cell_on_its_way_to_the_kernel_is_interrupted_when_it_has_come(tmp_path: Path) -> None:
+    write(tmp_path / "late.ipynb", cell("code", "import time\ntime.sleep(300)"))
+    ran = subprocess.run(
+        [sys.executable, "-c", LATE],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+
+    assert ran.returncode == 130
+    assert "opskit: late.ipynb: stopped at cell [1]" in ran.stderr
+    assert "KeyboardInterrupt" in outputs(only_copy(tmp_path))
+
+
 def test_a_cell_that_does_not_mind_is_ended_by_the_second_signal(tmp_path: Path) -> None:
     stubborn = (
         "import pathlib, signal",
