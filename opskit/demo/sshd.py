@@ -115,7 +115,7 @@ def make_key(path: Path) -> None:
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "opskit demo", "-f", str(path)],
         check=True,
-        timeout=20,
+        timeout=60,
     )
 
 
