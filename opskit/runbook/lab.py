@@ -16,6 +16,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from opskit.runbook.kernel import COMMAND
 
 FIRST_PORT = 8888
 START = "00-start-here.ipynb"
+_CLAIMS: list[socket.socket] = []
+"""Kept open; each is a port that is this process's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +93,10 @@ def prepare(folder: Path, state: Path, *, port: int | None = None) -> LabServer:
             raise MissingToolError(
                 f"JupyterLab needs {module}, which is not installed: pip install 'opskit[lab]'"
             )
-    chosen = port or next((one for one in range(FIRST_PORT, FIRST_PORT + 50) if _free(one)), None)
-    if chosen is None or not _free(chosen):
-        raise InputError(f"port {chosen or FIRST_PORT} is taken.", remedy="Name another: --port N")
+    wanted = [port] if port else range(FIRST_PORT, FIRST_PORT + 50)
+    chosen = next((one for one in wanted if _free(one) and _claim(one)), None)
+    if chosen is None:
+        raise InputError(f"port {port or FIRST_PORT} is taken.", remedy="Name another: --port N")
     kept = private_folder(private_folder(state) / "lab")
     argv = [*COMMAND, "--HistoryManager.hist_file=:memory:"]
     kernel = {"argv": argv, "display_name": "Python 3 (opskit)", "language": "python"}
@@ -150,6 +154,24 @@ def _settings(server: LabServer, ystore: Path, *, browser: bool) -> list[str]:
         "ServerApp.allow_root": True,
     }
     return [f"--{name}={value}" for name, value in settings.items()]
+
+
+def _claim(port: int) -> bool:
+    """Take a port for as long as this process lives.
+
+    Jupyter listens on it some seconds later: until then somebody else's server, that starts at the
+    same time, must not choose it too. A name that only Linux has, gone with the process.
+    """
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0opskit-lab-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _CLAIMS.append(claim)
+    return True
 
 
 def _free(port: int) -> bool:

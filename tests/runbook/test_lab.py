@@ -206,6 +206,11 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
             prepare(tmp_path, tmp_path / "state", port=port)
 
 
+def test_two_that_start_at_the_same_moment_choose_two_ports(tmp_path: Path) -> None:
+    first, second = (prepare(tmp_path, tmp_path / "state") for _ in range(2))
+    assert first.port != second.port
+
+
 def test_the_token_of_the_environment_is_used_and_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
