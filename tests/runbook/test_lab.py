@@ -51,13 +51,13 @@ class Server:
             headers={"Authorization": f"token {self.token if token is None else token}"},
             method="GET" if body is None else "PUT" if "session/" in path else "POST",
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
     def socket(self, path: str) -> websocket.WebSocket:
         base = self.address.partition("/lab")[0].replace("http", "ws", 1)
         return websocket.create_connection(
-            base + path, header={"Authorization": f"token {self.token}"}, timeout=30
+            base + path, header={"Authorization": f"token {self.token}"}, timeout=120
         )
 
     def run(self, code: str) -> str:
@@ -107,7 +107,7 @@ def serving(home: Path) -> Generator[Server]:
             time.sleep(0.2)
     yield server
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(120)
     process.stdout.close()
 
 
@@ -186,7 +186,7 @@ def test_documents_are_shared_and_their_history_is_not_in_the_folder(server: Ser
     where = server.run("import os\nprint(os.environ['OPSKIT_STATE_DIR'])").strip()
     stored = Path(where) / "lab"
     open_room = server.socket(f"/api/collaboration/room/{room}?sessionId={session['sessionId']}")
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not list(stored.glob("documents-*/ystore.db")):
         assert time.monotonic() < until
         time.sleep(0.1)
