@@ -10,7 +10,7 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from tests.operations.killing import ALL_ON_REAL_SWARMS, apply_in_a_process, on_real_swarms
+from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
 from tests.operations.stage import Stage, staged
 from tests.operations.test_stacks import NEW, OLD, deploy, pin, specs, two_releases
 
@@ -25,9 +25,13 @@ MOMENTS = {
     "restart": 2 * (2 + 2 * 5 + 2 + 2),
 }
 ALL = [(kind, moment) for kind, last in MOMENTS.items() for moment in range(1, last + 1)]
-# How a pin and a deploy depend on each other matters most while the one is made.
-CLOSE = [("upgrade", moment) for moment in range(10, 21) if moment % 4 != 3]
-CASES = on_real_swarms(ALL, 2, 4) + ([] if ALL_ON_REAL_SWARMS else on_real_swarms(CLOSE, 0, 1))
+CLOSE = [
+    # How a pin and a deploy depend on each other matters most while the one is made,
+    *((("upgrade", moment), WAYS[moment % 2]) for moment in range(10, 21)),
+    # and what deploys again meets networks that are on their way out.
+    *((("undeploy", moment), "rollback") for moment in range(24, 27)),
+]
+CASES = list(dict.fromkeys([*on_real_swarms(ALL, 2, 4), *CLOSE]))
 
 
 @pytest.fixture

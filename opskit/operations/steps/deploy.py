@@ -23,6 +23,10 @@ from opskit.swarm.context import docker_config_dir
 
 _PAUSE_S = 0.5
 _GRACE_S = 5.0
+_LEAVES_S = 60.0
+_HALF_GONE = re.compile(r"network \S+ not found")
+"""Swarm lists a network that was just removed until the last task lets go of it: docker takes it
+for there, and its services are refused."""
 
 
 class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
@@ -71,7 +75,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         if self.mode == "abra":
             command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
             environment = {**os.environ, "ABRA_DIR": self.root}
-            return self._execute(site, command, environment, Path(self.root))
+            return self._insist(site, command, environment, Path(self.root))
         with deployment(Path(self.root), self.server, self.app) as found:
             files = [word for path in found.files for word in ("--compose-file", path)]
             server = site.engine.context.server
@@ -92,7 +96,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 "DOCKER_CONFIG": str(docker_config_dir().absolute()),
             }
             command = [docker, *target, "stack", "deploy", *files, self.stack]
-            detail = self._execute(site, command, environment, Path(found.folder))
+            detail = self._insist(site, command, environment, Path(found.folder))
             return {**detail, "version": found.version, "chaos": found.chaos}
 
     def _check_free(self, found: Deployment, kept: frozenset[str]) -> None:
@@ -105,6 +109,20 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                     f"the compose files of {self.app} use {name} of its .env, which docker needs "
                     "for itself here. Give the variable another name in both."
                 )
+
+    def _insist(
+        self, site: Site, command: list[str], environment: Mapping[str, str], folder: Path
+    ) -> Detail:
+        """Execute it again for as long as a network of the stack is on its way out."""
+        until = time.monotonic() + min(self.timeout, _LEAVES_S)
+        while True:
+            try:
+                return self._execute(site, command, environment, folder)
+            except StepError as error:
+                if time.monotonic() >= until or not _HALF_GONE.search(str(error)):
+                    raise
+            site.keep_lock()
+            site.wait(_PAUSE_S)
 
     def _execute(
         self, site: Site, command: list[str], environment: Mapping[str, str], folder: Path
