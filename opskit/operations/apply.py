@@ -154,27 +154,31 @@ class Runner:
         self, way: Callable[[Work], Outcome], *, leave: frozenset[int] = frozenset()
     ) -> list[Outcome]:
         waiting = [n for n in range(len(self.data.units)) if n not in leave]
-        running: dict[Future[Outcome], int] = {}
+        running: set[Future[Outcome]] = set()
         outcomes: dict[int, Outcome] = {}
         stopped = False
+
+        def work(number: int) -> Outcome:
+            outcomes[number] = way(self._work(number))
+            return outcomes[number]
+
         with ThreadPoolExecutor(self.max_parallel, "opskit-apply") as threads:
             try:
                 while waiting or running:
                     while waiting and len(running) < self.max_parallel and not stopped:
-                        number = waiting.pop(0)
-                        running[threads.submit(way, self._work(number))] = number
+                        running.add(threads.submit(work, waiting.pop(0)))
                     if not running:
                         break
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        outcome = outcomes[running[future]] = future.result()
-                        del running[future]
+                    ended, running = wait(running, return_when=FIRST_COMPLETED)
+                    for outcome in (future.result() for future in ended):
                         failed = outcome.status not in ("done", "rolled-back")
                         undone = way != Work.backward and outcome.status == "rolled-back"
                         stopped = stopped or ((failed or undone) and not self.keep_going)
             except KeyboardInterrupt:
+                # What is begun notes how it ends, wherever this came in between.
                 self.stop.set()
-                outcomes |= {number: future.result() for future, number in running.items()}
+                for future in running:
+                    future.result()
         return [
             outcomes.get(n) or Outcome(unit=n, status="skipped")
             for n in range(len(self.data.units))

@@ -87,7 +87,10 @@ def take(
         held = _config(engine, stack)
         if held is None:
             # Released between the two calls; one more try decides.
-            engine.create_config(lock_name(stack), _DATA, labels)
+            try:
+                engine.create_config(lock_name(stack), _DATA, labels)
+            except AlreadyExistsError:
+                raise _just_taken(engine, stack) from None
             return
         lock = _read(engine.server, held)
         # By the engine's own clock, which wrote when the lock was renewed: the clocks of two
@@ -105,10 +108,7 @@ def take(
                 _remove(engine, held.id)
                 engine.create_config(lock_name(stack), _DATA, labels)
         except (StaleIndexError, NotFoundError, AlreadyExistsError):
-            raise LockHeldError(
-                f"{stack} on {engine.server} was locked by someone else this moment. "
-                "See: opskit locks"
-            ) from None
+            raise _just_taken(engine, stack) from None
 
 
 def release(engine: Engine, stack: str, *, run: str) -> bool:
@@ -130,6 +130,12 @@ def break_lock(engine: Engine, stack: str) -> Lock | None:
 def locks_among(server: str, configs: Iterable[model.StoredObject]) -> list[Lock]:
     """Find the locks among a server's configs."""
     return [_read(server, c) for c in configs if c.spec.name.startswith(PREFIX)]
+
+
+def _just_taken(engine: Engine, stack: str) -> LockHeldError:
+    return LockHeldError(
+        f"{stack} on {engine.server} was locked by someone else this moment. See: opskit locks"
+    )
 
 
 def _remove(engine: Engine, ident: str) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from opskit.errors import JournalError, OpskitError, StepError
+from opskit.errors import JournalError, OpskitError, StalePlanError, StepError
 from opskit.operations import again
 from opskit.operations.journal import Journal
 from opskit.operations.plan import Unit
+from opskit.operations.precheck import what_changed
 from opskit.operations.records import Phase
 from opskit.operations.steps import (
     CannotUndoError,
@@ -106,6 +107,8 @@ class Work:
                 if not isinstance(step, TakeLock | ReleaseLock):
                     site.keep_lock()
                 notes.append(self._step(site, step_number, step, "do"))
+                if isinstance(step, TakeLock) and self._begun() == frozenset({step_number}):
+                    self._check_again(site)
         except (InterruptedStepError, JournalError) as error:
             return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
         except OpskitError as error:
@@ -147,6 +150,11 @@ class Work:
     def hindrance(self) -> str:
         """Say what makes undoing impossible, before anything is undone."""
         return again.hindrance(self.open_site(), self.unit, self._begun())
+
+    def _check_again(self, site: Site) -> None:
+        """Refuse what another operator changed before this run had the stack to itself."""
+        if changed := site.patiently(lambda: what_changed(self.unit, site.engine)):
+            raise StalePlanError(f"the plan no longer fits: {'; '.join(changed)}. Plan again.")
 
     def _begun(self) -> frozenset[int]:
         return self.journal.begun(self.run, self.number)

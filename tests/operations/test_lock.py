@@ -94,6 +94,25 @@ def test_a_lock_that_is_renewed_while_another_asks_stays(
     assert held(stage).run == "first"
 
 
+def test_one_that_a_third_takes_while_another_asks_is_theirs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    find = lock._config
+
+    def late(engine: Engine, stack: str) -> Any:
+        monkeypatch.setattr(lock, "_config", find)
+        lock.release(stage.engine, stage.stack, run="first")
+        found = find(engine, stack)
+        take(stage, "third")
+        return found
+
+    monkeypatch.setattr(lock, "_config", late)
+    with pytest.raises(LockHeldError, match="this moment"):
+        take(stage, "second")
+    assert held(stage).run == "third"
+
+
 def test_renewing_keeps_since_when_it_is_held(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ import opskit
 from opskit.errors import InputError, StalePlanError
 from opskit.operations import lock
 from opskit.operations.options import Options
+from opskit.operations.work import Progressed
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
 from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage
@@ -120,22 +122,47 @@ def test_a_failed_version_may_be_kept_labelled_and_does_not_count_when_pruning(
     assert fleet().plan_prune([TOKEN], keep=1).changes["from"].tolist() == ["v2"]
 
 
-@pytest.mark.parametrize("moved", ["env", "service", "secret"])
-def test_a_plan_the_world_has_left_behind_is_refused_whole(stage: Stage, moved: str) -> None:
-    stage.set_up()
-    plan = fleet().plan_rotate([TOKEN], QUICK)
-    match moved:
+def move(stage: Stage, what: str) -> None:
+    """Change something that a plan for the token relies on."""
+    match what:
         case "env":
             stage.env_file.write_bytes(stage.env_file.read_bytes() + b"\r\nNEW=1")
         case "service":
             stage.touch("worker")
         case _:
             stage.engine.create_secret(f"{stage.stack}_token_v2", b"x", {})
+
+
+@pytest.mark.parametrize("moved", ["env", "service", "secret"])
+def test_a_plan_the_world_has_left_behind_is_refused_whole(stage: Stage, moved: str) -> None:
+    stage.set_up()
+    plan = fleet().plan_rotate([TOKEN], QUICK)
+    move(stage, moved)
     before = stage.state()
     with pytest.raises(StalePlanError, match="nothing was changed"):
         plan.apply()
 
     assert stage.state() == before
+
+
+@pytest.mark.parametrize("moved", ["env", "service", "secret"])
+def test_what_moves_before_the_stack_is_locked_is_seen_and_left_alone(
+    stage: Stage, moved: str
+) -> None:
+    stage.set_up()
+    states: list[dict[str, Any]] = []
+
+    def meanwhile(step: Progressed) -> None:
+        if (step.action, step.phase, step.status) == ("take-lock", "do", "running"):
+            move(stage, moved)
+            states.append(stage.state())
+
+    run = fleet().plan_rotate([TOKEN], QUICK).apply(on_progress=meanwhile)
+
+    assert run.status == "rolled-back"
+    (said,) = run.errors
+    assert "nothing was changed: the plan no longer fits" in said
+    assert [stage.state()] == states
 
 
 def test_a_taken_version_is_passed_over(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from opskit.secrets.value import Secret
 from opskit.swarm import model
 
 _PAUSE_S = 0.5
-_READY_S = 15.0
+_READY_S = 60.0
 """How long a database that runs may take to answer."""
 
 

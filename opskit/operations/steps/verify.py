@@ -17,7 +17,7 @@ from opskit.operations.steps.tasks import about_lost, complaint, has_failed, is_
 from opskit.swarm import model
 
 _POLL_S = 0.25
-_AT_ONCE = timedelta(seconds=5)
+_AT_ONCE = timedelta(seconds=15)
 _BAD_UPDATES = frozenset({"paused", "rollback_started", "rollback_paused", "rollback_completed"})
 _ENOUGH_FAILURES = 3
 
