@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.real import load_sample
-from tests.browser.lab import FLAGS, Lab, Person, somebody
+from tests.browser.lab import FLAGS, LONG, Lab, Person, somebody
 from tests.conftest import _real
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         pytest.skip("chromium is not installed (Debian package chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, timeout=LONG)
         yield browser
         browser.close()
 

@@ -27,6 +27,9 @@ FLAGS = [
     f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1",
 ]  # fmt: skip
 
+LONG = 120_000
+"""Milliseconds that anything may take on a busy machine."""
+
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
     # What a widget's state holds is then in the notebook too.
@@ -103,7 +106,8 @@ class Lab:
         until = time.monotonic() + 160
         while self.process.poll() is None:
             try:
-                urllib.request.urlopen(self.url("api"), timeout=2).close()
+                # With the token, as another server that has the port would answer without one.
+                urllib.request.urlopen(self.url("api/status"), timeout=10).close()
             except OSError:
                 assert time.monotonic() < until, self.log.read_text()[-3000:]
                 time.sleep(0.2)
@@ -116,7 +120,7 @@ class Lab:
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -124,6 +128,17 @@ class Lab:
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """Give an address of it, with its token."""
         return f"http://{host}:{self.port}/{path}?token={self.token}"
+
+    def saved(self, name: str, words: str) -> nbformat.NotebookNode:
+        """Give a notebook as it is saved, once it holds some words."""
+        until = time.monotonic() + LONG / 1000
+        while True:
+            text = (self.folder / name).read_text()
+            # What the server is writing may be met half.
+            if words in text and text.endswith("}\n"):
+                return nbformat.reads(text, 4)
+            assert time.monotonic() < until, text
+            time.sleep(0.1)
 
     def write(self, name: str, *cells: str) -> str:
         """Write a notebook and give its name."""
@@ -148,11 +163,35 @@ class Person:
         # In a workspace of their own, so that no notebook of somebody else is restored.
         space = f"lab/workspaces/{id(self)}{time.monotonic_ns()}/tree/{notebook}"
         self.page.goto(lab.url(space, host))
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=40_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
+        self.page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.context?.isReady")
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self) -> None:
+        """Wait until the notebook's kernel is there and has nothing to do."""
         self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
-            " === 'idle'",
-            timeout=40_000,
+            " === 'idle'"
+        )
+
+    def restart(self) -> None:
+        """Start the notebook's kernel anew."""
+        self.page.evaluate(
+            "async () => { const c = window.jupyterapp.shell.currentWidget.sessionContext;"
+            " await c.session.kernel.restart(); }"
+        )
+        self.wait_for_kernel()
+
+    def is_told(self, words: str) -> None:
+        """Wait until the notebook itself says something.
+
+        JupyterLab makes the views of an output anew as its words change, and a click on a button
+        of an old view is lost: who is to click after that waits for it.
+        """
+        self.page.wait_for_function(
+            "words => JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.toJSON())"
+            ".includes(words)",
+            arg=words,
         )
 
     def run_all(self) -> None:
@@ -186,6 +225,7 @@ def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
     context = browser.new_context(
         viewport={"width": 1280, "height": 950}, color_scheme="dark" if dark else "light"
     )
+    context.set_default_timeout(LONG)
     page = context.new_page()
     person = Person(context=context, page=page)
 

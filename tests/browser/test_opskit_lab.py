@@ -55,14 +55,14 @@ def opskit_lab(tmp_path: Path) -> Iterator[Lab]:
     until = time.monotonic() + 160
     while True:
         try:
-            urllib.request.urlopen(lab.url("api"), timeout=2).close()
+            urllib.request.urlopen(lab.url("api/status"), timeout=10).close()
             break
         except OSError:
             assert time.monotonic() < until, (tmp_path / "log").read_text()[-2000:]
             time.sleep(0.2)
     yield lab
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(120)
     process.stdout.close()
 
 
@@ -75,9 +75,9 @@ def test_what_one_runs_the_other_sees_and_it_survives_a_reload(
     alice.run_all()
     findings = "caption:has-text('findings')"
     for person in (alice, bob):
-        person.page.wait_for_selector(findings, state="attached", timeout=60_000)
+        person.page.wait_for_selector(findings, state="attached", timeout=120_000)
     bob.page.reload()
-    bob.page.wait_for_selector(findings, state="attached", timeout=60_000)
+    bob.page.wait_for_selector(findings, state="attached", timeout=120_000)
 
     expect(bob.page.locator(".jp-Dialog")).to_have_count(0)
     text = (opskit_lab.folder / NOTEBOOK).read_text()
