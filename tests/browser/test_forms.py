@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import pytest
 
 import opskit
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
 
 START = "import opskit, opskit.forms as forms\nfleet = opskit.Fleet.from_abra()"
 APP = "id.coop.example"
-WAIT = 45_000
+WAIT = 120_000
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +40,25 @@ def plan_a_rotation(lab: Lab, name: str, person: Person, cell: str) -> str:
     return notebook
 
 
+def holding(gate: str) -> str:
+    """Let a run wait, with the first service changed, until a file of this name is there."""
+    return f"""
+import pathlib, time
+from opskit.swarm.engine import Engine
+update = Engine.update_service
+def hold(*given, **named):
+    result = update(*given, **named)
+    while not pathlib.Path({gate!r}).exists():
+        time.sleep(0.05)
+    return result
+Engine.update_service = hold
+"""
+
+
 def test_one_rotates_while_another_watches_and_rolls_it_back(
     lab: Lab, alice: Person, bob: Person
 ) -> None:
-    cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    cell = f"{holding('together')}\nforms.rotate(fleet, app={APP!r}, secret='admin_password')"
     notebook = plan_a_rotation(lab, "together", alice, cell)
     before = versions(APP, "admin_password")
     assert "Restarts id.coop.example app." in alice.form.inner_text()
@@ -51,8 +66,11 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     bob.button("Apply").wait_for(timeout=WAIT)
     alice.button("Apply").dblclick()
     bob.form.get_by_text("Running").wait_for(timeout=WAIT)
+    (lab.folder / "together").touch()
     for person in (alice, bob):
+        person.is_told(": done.")
         person.form.get_by_text("Done.").wait_for(timeout=WAIT)
+        person.button("Roll back").wait_for(timeout=WAIT)
     assert alice.form.get_by_role("button", name="Reveal").count() == 1
     assert bob.form.get_by_role("button", name="Reveal").count() == 0
     assert alice.name in bob.form.inner_text()
@@ -60,6 +78,7 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
 
     bob.button("Roll back").click()
     for person in (alice, bob):
+        person.is_told(": rolled-back.")
         person.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
     assert bob.name in alice.form.inner_text()
     assert versions(APP, "admin_password") == before
@@ -69,8 +88,7 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
 
     # What a reader without a kernel sees is what came of it.
     alice.command("docmanager:save")
-    alice.page.wait_for_timeout(1500)
-    saved = nbformat.read(lab.folder / notebook, 4)
+    saved = lab.saved(notebook, f"Run {newest['run']}: rolled-back.")
     (output,) = saved.cells[1].outputs
     assert f"Run {newest['run']}: rolled-back." in output["data"]["text/html"]
 
@@ -78,12 +96,16 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
 def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
     lab: Lab, alice: Person
 ) -> None:
-    cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    cell = f"{holding('reloaded')}\nforms.rotate(fleet, app={APP!r}, secret='admin_password')"
     notebook = plan_a_rotation(lab, "reloaded", alice, cell)
     alice.button("Apply").click()
     alice.form.get_by_text("Running").wait_for(timeout=WAIT)
     alice.context.set_offline(True)
-    alice.page.wait_for_timeout(10_000)
+    (lab.folder / "reloaded").touch()
+    until = time.monotonic() + WAIT / 1000
+    while opskit.Fleet.from_abra().journal().iloc[-1]["status"] != "done":
+        assert time.monotonic() < until
+        alice.page.wait_for_timeout(500)
     alice.context.set_offline(False)
     alice.open(lab, notebook)
     alice.form.get_by_text("Done.").wait_for(timeout=WAIT)
@@ -92,7 +114,7 @@ def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
 def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it(
     lab: Lab, alice: Person
 ) -> None:
-    cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
+    cell = f"{holding('restarted')}\nforms.rotate(fleet, app={APP!r}, secret='admin_password')"
     plan_a_rotation(lab, "restarted", alice, cell)
     before = versions(APP, "admin_password")
     alice.button("Apply").click()
@@ -100,11 +122,8 @@ def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it
     alice.command("notebook:interrupt-kernel")
     alice.page.wait_for_timeout(500)
     assert alice.form.get_by_text("Running").count() == 1
-    alice.page.evaluate(
-        "async () => { const c = window.jupyterapp.shell.currentWidget.sessionContext;"
-        " await c.session.kernel.restart(); }"
-    )
-    alice.page.wait_for_timeout(1000)
+    alice.restart()
+    (lab.folder / "restarted").touch()
     alice.run_all()
     alice.form.get_by_text("did not finish: crashed").wait_for(timeout=WAIT)
     alice.button("Roll back").first.click()
@@ -134,7 +153,7 @@ def test_a_run_that_failed_says_so_and_shows_its_last_step_to_who_comes_later(
     bob.form.get_by_text("no leader").first.wait_for(timeout=WAIT)
     bob.page.wait_for_function(
         "() => { const list = document.querySelector('.opskit-steps');"
-        " return list.scrollTop > 0"
+        " return list && list.scrollTop > 0"
         " && list.scrollTop + list.clientHeight >= list.scrollHeight - 8; }",
         timeout=WAIT,
     )
@@ -155,7 +174,9 @@ def test_two_people_approve_before_a_plan_can_be_applied(
     alice.form.get_by_text("Approved by 1 of 2").wait_for(timeout=WAIT)
     assert alice.button("Apply").is_disabled()
     bob.open(lab, notebook)
+    bob.is_told("Approved by 1 of 2")
     bob.button("Approve").click(timeout=WAIT)
+    alice.is_told("Approved by 2 of 2")
     alice.form.get_by_text("Approved by 2 of 2").wait_for(timeout=WAIT)
     alice.button("Apply").click()
     bob.form.get_by_text("Done.").wait_for(timeout=WAIT)
@@ -183,8 +204,8 @@ def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> N
     alice.run_all()
     alice.form.locator(".opskit-secrets input:not(:disabled)").first.check(timeout=WAIT)
     alice.button("Rotate").click()
-    alice.form.get_by_role("alert").wait_for(timeout=WAIT)
-    assert "TypeError" in alice.form.get_by_role("alert").inner_text()
+    # A busy kernel's silence may be told beside it.
+    alice.form.get_by_role("alert").filter(has_text="TypeError").wait_for(timeout=WAIT)
     assert alice.button("Rotate").is_enabled()
 
 
@@ -192,9 +213,8 @@ def test_a_page_that_is_not_secure_cannot_seal_and_says_what_to_do(lab: Lab, ali
     notebook = lab.write("insecure.ipynb", START, f"forms.insert(fleet, app={APP!r})")
     alice.open(lab, notebook, INSECURE)
     alice.run_all()
-    alert = alice.form.get_by_role("alert")
+    alert = alice.form.get_by_role("alert").filter(has_text="ssh tunnel")
     alert.wait_for(timeout=WAIT)
-    assert "ssh tunnel" in alert.inner_text()
     assert alice.form.get_by_label("Secret value").count() == 0
 
 
@@ -253,10 +273,7 @@ def test_a_form_whose_kernel_was_restarted_says_so(lab: Lab, alice: Person) -> N
     alice.open(lab, lab.write("gone.ipynb", START, "forms.rotate(fleet)"))
     alice.run_all()
     alice.button("Rotate").wait_for(timeout=WAIT)
-    alice.page.evaluate(
-        "async () => { const c = window.jupyterapp.shell.currentWidget.sessionContext;"
-        " await c.session.kernel.restart(); }"
-    )
+    alice.restart()
     alice.form.get_by_text("run this form's cell again").wait_for(timeout=WAIT)
 
 
@@ -266,15 +283,16 @@ def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
     cell = f"forms.rotate(fleet, app={APP!r}, secret='admin_password')"
     notebook = plan_a_rotation(lab, "revealed", alice, cell)
     alice.button("Apply").click()
+    alice.is_told(": done.")
     alice.form.get_by_role("button", name="Reveal").click(timeout=WAIT)
     shown = alice.page.locator(".opskit-revealed input")
     shown.wait_for(timeout=WAIT)
     value = shown.input_value()
     bob.open(lab, notebook)
+    bob.is_told(": done.")
     bob.button("Roll back").click(timeout=WAIT)
+    alice.is_told(": rolled-back.")
     alice.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
-    # JupyterLab makes the views anew a moment later, as the words in the notebook change.
-    alice.page.wait_for_timeout(1500)
     assert shown.input_value() == value
     assert bob.page.locator(".opskit-revealed input").count() == 0
     alice.button("Forget").click()
