@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.runbook.record import Book
@@ -25,7 +26,7 @@ apply = True
 who = "Kim"
 stable = 0.5
 """
-WAIT = 60_000
+WAIT = 120_000
 
 
 def test_two_people_carry_out_an_incident_and_the_report_names_both(
@@ -50,10 +51,12 @@ def test_two_people_carry_out_an_incident_and_the_report_names_both(
     alice.page.get_by_role("button", name="yes", exact=True).click()
     decided = re.compile(f"yes.*{re.escape(alice.name)}")
     bob.page.locator(".opskit-answers li").filter(has_text=decided).wait_for(timeout=WAIT)
+    # The view of the answer, above the button, is made anew.
+    bob.is_told(f"{alice.name}: yes")
     bob.page.get_by_role("button", name="Sign").click()
     signed = alice.page.locator(".opskit-answers li").filter(has_text=bob.name)
     signed.wait_for(timeout=WAIT)
-    assert bob.page.get_by_role("button", name="Sign").count() == 0
+    expect(bob.page.get_by_role("button", name="Sign")).to_have_count(0, timeout=WAIT)
 
     (written,) = (lab.folder / "runs").glob("*.html")
     book = Book.find(written.stem)
