@@ -134,7 +134,7 @@ def test_a_value_given_to_the_form_is_nowhere_else(
     alice.button("Apply").click(timeout=WAIT)
     bob.form.get_by_text("Done.").wait_for(timeout=WAIT)
     alice.command("docmanager:save")
-    alice.page.wait_for_timeout(1500)
+    lab.saved(notebook, ": done.")
 
     assert found(canary, places(lab, sample, alice, bob)) == set()
 
@@ -180,7 +180,7 @@ def test_a_revealed_value_is_in_one_tab_only(
     bob.open(lab, notebook)
     bob.form.get_by_text("Done.").wait_for(timeout=WAIT)
     alice.command("docmanager:save")
-    alice.page.wait_for_timeout(1500)
+    lab.saved(notebook, ": done.")
 
     assert len(canary) == 105
     assert found(canary, places(lab, sample, alice, bob)) == {"page 0"}

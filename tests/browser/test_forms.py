@@ -78,7 +78,7 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
 
     bob.button("Roll back").click()
     for person in (alice, bob):
-        person.is_told(": rolled-back.")
+        person.is_told(": rolled back.")
         person.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
     assert bob.name in alice.form.inner_text()
     assert versions(APP, "admin_password") == before
@@ -88,9 +88,9 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
 
     # What a reader without a kernel sees is what came of it.
     alice.command("docmanager:save")
-    saved = lab.saved(notebook, f"Run {newest['run']}: rolled-back.")
+    saved = lab.saved(notebook, f"Run {newest['run']}: rolled back.")
     (output,) = saved.cells[1].outputs
-    assert f"Run {newest['run']}: rolled-back." in output["data"]["text/html"]
+    assert f"Run {newest['run']}: rolled back." in output["data"]["text/html"]
 
 
 def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
@@ -291,7 +291,7 @@ def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
     bob.open(lab, notebook)
     bob.is_told(": done.")
     bob.button("Roll back").click(timeout=WAIT)
-    alice.is_told(": rolled-back.")
+    alice.is_told(": rolled back.")
     alice.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
     assert shown.input_value() == value
     assert bob.page.locator(".opskit-revealed input").count() == 0

@@ -128,6 +128,7 @@ def test_a_probe_is_asked_again_when_the_answer_is_no_http(stage: Stage) -> None
     stage.set_up()
     answers = [b"not http\r\n\r\n", b"HTTP/1.0 503 starting\r\n\r\n", b"HTTP/1.0 200 fine\r\n\r\n"]
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(120)
 
         def answer() -> None:
             for one in answers:

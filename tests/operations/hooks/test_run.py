@@ -18,7 +18,7 @@ from opskit.swarm import model
 from opskit.swarm.engine import Engine
 from tests.operations.hooks.stored import OLD, Database
 from tests.operations.killing import apply_in_a_process
-from tests.operations.stage import APP, QUICK, SERVER, Stage
+from tests.operations.stage import APP, QUICK, SERVER, Stage, hurry_probes
 from tests.operations.test_crash import rotated
 
 TOKEN = (SERVER, APP, "token")
@@ -36,9 +36,12 @@ def test_the_database_gets_what_the_new_version_holds(stage: Stage, database: Da
     assert len(database.ran) == 1
 
 
-def test_a_change_that_fails_brings_the_old_password_back(stage: Stage, database: Database) -> None:
+def test_a_change_that_fails_brings_the_old_password_back(
+    stage: Stage, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry_probes(monkeypatch)
     before = stage.state()
-    bad = replace(HOOKED, timeout=20, stable=0, probe=Probe(kind="command", target=("false",)))
+    bad = replace(HOOKED, probe=Probe(kind="command", target=("false",)))
     run = fleet().plan_rotate([TOKEN], bad).apply()
     assert (run.status, stage.state()) == ("rolled-back", before), run.errors
     assert [arguments[0] for arguments in database.ran] == ["set", "restore"]
