@@ -342,7 +342,7 @@ def said(form: Form, status: str, run: str) -> str:
     while not (form.state["result"] and form.state["result"]["status"] == status):
         assert time.monotonic() < end, form.state
         time.sleep(0.01)
-    (words,) = re.findall(rf"(.*) Run {run}: {status}. By (.*), 2", repr(form))
+    (words,) = re.findall(rf"(.*) Run {run}: {status.replace('-', ' ')}. By (.*), 2", repr(form))
     return " / ".join(words)
 
 
