@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import opskit
@@ -26,7 +27,7 @@ WRITES = {
 }  # fmt: skip
 WAYS = ("resume", "rollback")
 QUICK = opskit.Options(stable=0, timeout=90)
-HOOKED = opskit.Options(stable=0, timeout=90, hook="redis:app")
+HOOKED = replace(QUICK, hook="redis:app")
 TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
 
 Case = TypeVar("Case")
@@ -35,9 +36,7 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "rotate": lambda fleet: fleet.plan_rotate([TOKEN], QUICK),
     "rotate both": lambda fleet: fleet.plan_rotate([TOKEN, KEY], QUICK),
     "rotate key": lambda fleet: fleet.plan_rotate([KEY], QUICK),
-    "rotate with pass": lambda fleet: fleet.plan_rotate(
-        [KEY], opskit.Options(stable=0, timeout=90, use_pass=True)
-    ),
+    "rotate with pass": lambda fleet: fleet.plan_rotate([KEY], replace(QUICK, use_pass=True)),
     "rotate with a hook": lambda fleet: fleet.plan_rotate([TOKEN], HOOKED),
     "insert with a hook": lambda fleet: fleet.plan_insert(
         APP, "token", Secret("typed by hand"), options=HOOKED
