@@ -45,7 +45,7 @@ from opskit.operations.steps.env import digest, read_unchanged
 from opskit.operations.steps.tasks import about_lost, lost
 from opskit.operations.versions import check_name
 from opskit.secrets.generate import Policy
-from opskit.secrets.passstore import entry_path
+from opskit.secrets.passstore import PassStore, entry_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,13 +187,23 @@ class Assembler:
         return about_lost(lost(tasks, seen.nodes))
 
     def entry(self, target: Target) -> str:
-        """Give where a secret's value lives in the password store."""
-        return entry_path(
+        """Return where a secret's value lives in the password store.
+
+        Raises
+        ------
+        MissingToolError
+            Neither ``pass`` nor ``gopass`` is installed.
+        InputError
+            The store cannot take it: found now rather than in the middle of a run.
+        """
+        path = entry_path(
             self.options.pass_template,
             server=target.app.server,
             app=target.app.name,
             secret=target.declared.name,
         )
+        PassStore().check_ready(path)
+        return path
 
     def _fate(self, one: Renewal) -> str:
         kept = "kept and labelled failed" if self.options.keep_failed else "removed"

@@ -15,6 +15,7 @@ import shutil
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from opskit.errors import InputError, MissingToolError, OpskitError
@@ -36,6 +37,9 @@ _CAUSES = (
     ("tell me who you are", "git does not know your name", "git config --global user.email YOU"),
 )
 """What stands in a program's complaint, what it means, and the command to go on with."""
+
+_GOPASS_VERSION = re.compile(r"gopass v?\d\S* .*\bgo\d")
+"""As gopasspw's ``gopass --version`` begins; https://github.com/gopasspw/gopass."""
 
 
 def entry_path(template: str, *, server: str, app: str, secret: str) -> str:
@@ -90,6 +94,8 @@ class PassStore:
     ------
     MissingToolError
         Neither is installed.
+    InputError
+        The ``gopass`` here is another program of that name.
     """
 
     # Two commits at the same moment would fail on git's lock, and stacks change in parallel.
@@ -102,7 +108,33 @@ class PassStore:
                 f"{self.program} is not installed here. Install it: apt-get install pass"
             )
         self._is_gopass = Path(self.program).name == "gopass"
+        if self._is_gopass and not _is_gopasspw(self.program):
+            raise InputError(
+                f"{shutil.which(self.program)} is another program of that name, which pass and "
+                "gopasspw's gopass do not share a store with.",
+                remedy="Install pass (apt-get install pass), or put gopasspw's gopass before it "
+                "in PATH.",
+            )
         self._meanwhile: Callable[[], None] = lambda: None
+
+    def check_ready(self, path: str) -> None:
+        """Refuse an entry that could not be written for want of a key to encrypt it to.
+
+        Raises
+        ------
+        InputError
+            The store was never initialised for that path.
+        """
+        # gopass mounts stores wherever its own configuration says.
+        if self._is_gopass:
+            return
+        root = store_folder()
+        folders = [root / part for part in Path(_checked(path)).parents]
+        if not any((folder / ".gpg-id").is_file() for folder in folders):
+            raise InputError(
+                f"the password store {root} was never initialised.",
+                remedy="Go on with: pass init YOUR-KEY",
+            )
 
     def attended(self, meanwhile: Callable[[], None]) -> PassStore:
         """Give this store for somebody who has something to do `meanwhile`.
@@ -207,10 +239,25 @@ class PassStore:
 
 
 def _installed() -> str:
-    there = [program for program in ("pass", "gopass") if shutil.which(program)]
-    if "gopass" in there and not (store_folder() / ".gpg-id").is_file():
-        return "gopass"
-    return there[0] if there else "pass"
+    is_pass, is_gopass = (shutil.which(program) is not None for program in ("pass", "gopass"))
+    if not is_gopass or (is_pass and (store_folder() / ".gpg-id").is_file()):
+        return "pass"
+    # Another program of gopass's name must not keep anybody from pass.
+    return "pass" if is_pass and not _is_gopasspw("gopass") else "gopass"
+
+
+def _is_gopasspw(program: str) -> bool:
+    path = shutil.which(program)
+    return path is not None and _GOPASS_VERSION.match(_version_text(path)) is not None
+
+
+@lru_cache
+def _version_text(path: str) -> str:
+    try:
+        ended = run((path, "--version"), seconds=_TIMEOUT_S, environment=_ENVIRONMENT)
+    except (OSError, TimeoutError, OverflowError):
+        return ""
+    return ended.output.decode(errors="replace") if ended.status == 0 else ""
 
 
 def _files(root: Path) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 import opskit
 from opskit.demo.engine.behaviour import FAILS_WITH
+from opskit.errors import InputError
 from opskit.operations.options import Options
 from opskit.operations.work import Progressed
 from opskit.secrets.passstore import PassStore
@@ -80,6 +81,16 @@ def test_a_store_that_fails_before_anything_else_leaves_the_swarm_alone(
     assert run.status in ("rolled-back", "failed")
     assert "pass insert" in run.errors[0]
     assert stage.state() == before
+
+
+def test_a_store_that_cannot_take_the_value_is_refused_at_planning(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    (Path(os.environ["PASSWORD_STORE_DIR"]) / ".gpg-id").unlink()
+
+    with pytest.raises(InputError, match=r"never initialised.*pass init YOUR-KEY"):
+        plan()
 
 
 def test_an_entry_is_never_lost_though_a_later_run_went_back(

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,13 +75,21 @@ def folder(home: Path) -> Path:
     return home / ".password-store"
 
 
+def is_gopasspw() -> bool:
+    """Ask the program itself: Debian's package of that name knows no --version."""
+    if not shutil.which("gopass"):
+        return False
+    said = subprocess.run(["gopass", "--version"], check=False, capture_output=True, text=True)
+    return said.returncode == 0 and " go1" in said.stdout
+
+
 @pytest.fixture(params=["pass", "gopass"])
 def store(request: pytest.FixtureRequest, home: Path) -> PassStore:
     """A store of either program: both must behave alike."""
     if request.param == "pass":
         request.getfixturevalue("folder")
-    elif not shutil.which("gopass"):
-        pytest.skip("gopass is not installed (go install github.com/gopasspw/gopass@latest)")
+    elif not is_gopasspw():
+        pytest.skip("gopasspw's gopass is not installed (Debian's is another program)")
     else:
         command = ["gopass", "init", "--storage", "gitfs", OPEN]
         subprocess.run(command, check=True, capture_output=True)
@@ -264,22 +272,78 @@ def test_a_program_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         PassStore()
 
 
+GOPASSPW = """#!/bin/sh
+echo "gopass 1.15.13 go1.22.5 linux amd64"
+"""
+OTHER_GOPASS = """#!/bin/sh
+case $1 in version) echo "gopass v1.5.0" ;; *) echo "Usage: gopass show" >&2; exit 1 ;; esac
+"""
+"""Debian's package gopass 1.5.0 answers so: it is https://github.com/aviau/gopass."""
+
+
+def programs(folder: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o700)
+
+
 @pytest.mark.parametrize(
     ("there", "initialised", "chosen"),
-    [("pass", False, "pass"), ("pass gopass", True, "pass"),
-     ("pass gopass", False, "gopass"), ("gopass", True, "gopass")],
-)  # fmt: skip
+    [
+        ({"pass": ""}, False, "pass"),
+        ({"pass": "", "gopass": GOPASSPW}, True, "pass"),
+        ({"pass": "", "gopass": GOPASSPW}, False, "gopass"),
+        ({"gopass": GOPASSPW}, True, "gopass"),
+        ({"pass": "", "gopass": OTHER_GOPASS}, True, "pass"),
+        ({"pass": "", "gopass": OTHER_GOPASS}, False, "pass"),
+    ],
+)
 def test_the_program_whose_store_there_is_is_chosen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, initialised: bool, chosen: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    there: dict[str, str],
+    initialised: bool,
+    chosen: str,
 ) -> None:
-    for name in there.split():
-        (tmp_path / name).touch(0o700)
+    programs(tmp_path, **there)
     if initialised:
         (tmp_path / ".gpg-id").touch()
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(shutil, "which", only_in(tmp_path))
     monkeypatch.setenv("PASSWORD_STORE_DIR", str(tmp_path))
 
     assert PassStore().program == chosen
+
+
+def only_in(folder: Path) -> Callable[[str], str | None]:
+    """Look programs up in one folder, whatever this machine has installed."""
+    return lambda name: str(folder / name) if (folder / name).exists() else None
+
+
+def test_another_program_of_gopass_s_name_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs(tmp_path, gopass=OTHER_GOPASS)
+    monkeypatch.setattr(shutil, "which", only_in(tmp_path))
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(tmp_path))
+
+    with pytest.raises(InputError, match=r"another program of that name.*apt-get install pass"):
+        PassStore()
+
+
+def test_a_store_that_was_never_initialised_is_named_before_anything_is_written(
+    home: Path,
+) -> None:
+    if not shutil.which("pass"):
+        pytest.skip("pass is not installed (apt-get install pass)")
+    with pytest.raises(InputError, match=r"never initialised.*pass init"):
+        PassStore("pass").check_ready(ENTRY)
+
+    subprocess.run(["pass", "init", "-p", "hosts/one.example", OPEN], check=True)
+
+    PassStore("pass").check_ready(ENTRY)
+    with pytest.raises(InputError, match="never initialised"):
+        PassStore("pass").check_ready("hosts/two.example/a.example/pw")
 
 
 def test_the_default_path_is_abra_s_and_a_template_may_differ() -> None:
