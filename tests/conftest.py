@@ -24,6 +24,14 @@ from opskit.demo.fleet import DemoFleet
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
+from tests import late
+
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look at failures of a parallel run once more; see `tests.late`."""
+    late.register(config)
+
 
 # A busy machine is no fault of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
