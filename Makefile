@@ -4,17 +4,26 @@ BIN := .venv/bin
 LOCK := .ci/requirements.lock
 # Most tests wait for engines: a few more workers than cores.
 JOBS ?= 3
+CORES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lab check lint unit kill-matrix bench js lock clean
+PYTEST := $(BIN)/python -m pytest
+FAST := not swarm and not browser and not kernel and not nightly
+
+.PHONY: demo test lab check lint fast unit full nightly kill-matrix pythons bench js lock clean
 
 demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secrets and findings.
 	@$(BIN)/opskit demo
 
-lab: .venv/lab  ## Set up JupyterLab and open the notebooks on the embedded fleet.
+lab: .venv/base  ## Set up, and open the notebooks in JupyterLab on the embedded fleet.
 	$(BIN)/opskit lab --demo
 
-test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run all checks.
+fast: .venv/dev  ## While working: no engine, no browser, no kernel.
+	$(PYTEST) -n $(CORES) -m "$(FAST)"
+
+test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run what CI runs.
+
+full: test nightly kill-matrix pythons  ## Everything there is; for the night.
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -23,12 +32,18 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 
 unit: .venv/dev
-	OPSKIT_REQUIRE_ENGINES=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile -m "not nightly"
+
+nightly: .venv/dev packages  ## What takes too long for every change: a clean install, long campaigns.
+	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile -m nightly
 
 kill-matrix: .venv/dev packages  ## Kill runs at every moment on real swarms, and finish them both ways.
-	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(BIN)/python -m pytest -n $(JOBS) -m swarm \
+	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) -m swarm \
 		tests/operations/test_crash.py tests/operations/test_crash_others.py \
 		tests/operations/test_stacks_crash.py
+
+pythons:  ## The fast tests on each supported Python, and with the lowest versions allowed.
+	@.ci/pythons "$(FAST)"
 
 bench: .venv/dev packages  ## Time opskit beside its peers; see benchmarks/README.md.
 	$(BIN)/python benchmarks/run.py
@@ -45,19 +60,15 @@ packages:  ## Real Docker Engine, sshd, pass, Chromium, databases: Debian packag
 	$(PIP) install -q -c $(LOCK) -e .
 	@touch $@
 
-.venv/lab: pyproject.toml $(LOCK) | .venv/python
-	$(PIP) install -q -c $(LOCK) -e '.[lab]'
-	@touch $@ .venv/base
-
 .venv/dev: pyproject.toml $(LOCK) | .venv/python
-	$(PIP) install -q -c $(LOCK) -e '.[lab,dev]'
-	@touch $@ .venv/lab .venv/base
+	$(PIP) install -q -c $(LOCK) -e '.[dev]'
+	@touch $@ .venv/base
 
 js:  ## Make the forms' bundle anew after a change in opskit/widgets/js (needs npm).
 	cd opskit/widgets/js && npm ci --no-audit --no-fund && npm run build
 
-lock:  ## Renew the versions CI installs.
-	uv pip compile --quiet --universal --extra lab --extra dev --no-header --no-annotate -o $(LOCK) pyproject.toml
+lock: .venv/dev  ## Renew the versions CI installs.
+	$(BIN)/uv pip compile --quiet --universal --extra dev --no-header --no-annotate -o $(LOCK) pyproject.toml
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache

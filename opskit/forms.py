@@ -11,16 +11,9 @@ from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.operations.run import Plan
 from opskit.operations.select import Selection, named_in
-
-try:
-    from opskit.widgets.form import Form
-    from opskit.widgets.secret_input import ask
-    from opskit.widgets.secret_input import give as SecretInput  # noqa: N812 (what it gives)
-except ImportError as error:
-    raise ImportError(
-        f"opskit.forms needs {error.name}, which is not installed: pip install 'opskit[lab]'",
-        name=error.name,
-    ) from None
+from opskit.widgets.form import Form
+from opskit.widgets.secret_input import ask
+from opskit.widgets.secret_input import give as SecretInput  # noqa: N812 (what it gives)
 
 __all__ = [
     "SecretInput",

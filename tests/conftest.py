@@ -27,7 +27,6 @@ from opskit.swarm.transport import TRANSPORT
 from tests import late
 
 
-
 def pytest_configure(config: pytest.Config) -> None:
     """Look at failures of a parallel run once more; see `tests.late`."""
     late.register(config)

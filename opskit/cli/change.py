@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from opskit.cli.live import shown_steps
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
 
@@ -341,6 +340,8 @@ def carry_out(
         return
     if not yes and not typer.confirm("Apply this plan?"):
         raise typer.Exit(1)
+    from opskit.cli.live import shown_steps
+
     with shown_steps(len(plan.data.units)) as told:
         run = plan.apply(max_parallel=max_parallel, keep_going=keep_going, on_progress=told)
     tell(run)

@@ -18,7 +18,6 @@ import typer
 
 from opskit.cli.change import App, Commit, Yes, carry_out, open_fleet
 from opskit.errors import InputError, MissingToolError, StalePlanError
-from opskit.settings import state_dir
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
@@ -74,6 +73,8 @@ def _copy(app: str, path: Path, before: bytes, from_: Path | None) -> Generator[
 
 
 def _begun(path: Path, before: bytes, from_: Path | None) -> Path:
+    from opskit.settings import state_dir
+
     kept = state_dir() / "edits"
     try:
         if from_ is not None and from_.absolute().parent.parent == kept and from_.exists():

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from opskit.cli.change import tell
-from opskit.cli.live import shown_steps
 from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption, show
 from opskit.cli.read import narrow as narrowed
 from opskit.errors import InputError
@@ -40,6 +39,7 @@ def journal(
 
 def resume(run: RunArgument = "") -> None:
     """Carry on a run that stopped."""
+    from opskit.cli.live import shown_steps
     from opskit.operations.run import resume as resume_run
 
     with shown_steps(stacks=0) as told:
@@ -49,6 +49,7 @@ def resume(run: RunArgument = "") -> None:
 
 def rollback(run: RunArgument = "") -> None:
     """Undo a run, finished or not."""
+    from opskit.cli.live import shown_steps
     from opskit.operations.run import roll_back
 
     with shown_steps(stacks=0) as told:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from opskit.errors import InputError, MissingToolError
+from opskit.errors import InputError
 from opskit.private import private_folder, write_private
 from opskit.views.frame import View
 from opskit.views.render import cell_text
@@ -147,20 +147,8 @@ class Picture:
 
 
 def altair() -> Any:
-    """Give the drawing library.
-
-    Raises
-    ------
-    MissingToolError
-        It is not installed.
-    """
-    try:
-        import_module("vl_convert")
-        return import_module("altair")
-    except ImportError:
-        raise MissingToolError(
-            "pictures need altair and vl-convert. Install them: pip install 'opskit[lab]'"
-        ) from None
+    """Import the drawing library, which takes a while, when something is drawn."""
+    return import_module("altair")
 
 
 def drawn(

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opskit.errors import MissingToolError, NotebookError
+from opskit.errors import NotebookError
 from opskit.private import private_folder, write_new, write_private
 from opskit.runbook.kernel import Kernel, work_until_stopped
 from opskit.runbook.parameters import chosen, declared
@@ -203,14 +203,10 @@ def _said(error: Exception) -> str:
 
 
 def _papermill() -> tuple[Any, tuple[type[Exception], ...]]:
-    try:
-        import papermill
-        from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
-        from papermill.exceptions import PapermillException
-    except ImportError:
-        raise MissingToolError(
-            "running notebooks needs papermill, which is not installed: pip install 'opskit[lab]'"
-        ) from None
+    import papermill
+    from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillException
+
     # It says once more what is said here, and warns of parameters that it cannot parse.
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     return papermill, (

@@ -10,7 +10,6 @@ of shared documents brief and outside the notebooks' folder, known values masked
 from __future__ import annotations
 
 import getpass
-import importlib.util
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opskit.errors import InputError, MissingToolError
+from opskit.errors import InputError
 from opskit.private import private_folder, write_private
 from opskit.runbook.kernel import COMMAND
 
@@ -85,14 +84,7 @@ def prepare(folder: Path, state: Path, *, port: int | None = None) -> LabServer:
     ------
     InputError
         The port is taken, or the state cannot be written.
-    MissingToolError
-        JupyterLab or jupyter-collaboration is not installed.
     """
-    for module in ("jupyterlab", "jupyter_server_ydoc", "ipykernel"):
-        if importlib.util.find_spec(module) is None:
-            raise MissingToolError(
-                f"JupyterLab needs {module}, which is not installed: pip install 'opskit[lab]'"
-            )
     wanted = [port] if port else range(FIRST_PORT, FIRST_PORT + 50)
     chosen = next((one for one in wanted if _free(one) and _claim(one)), None)
     if chosen is None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from opskit.errors import InputError, MissingToolError
+from opskit.errors import InputError
 from opskit.operations.run import open_journal
 from opskit.private import private_folder, write_private
 from opskit.runbook.asking import digest
@@ -64,12 +64,8 @@ def write_report(path: Path, log: Book, *, still_open: Sequence[str] = ()) -> Pa
 
 @cache
 def _template(suffix: str) -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingToolError(
-            "reports need Jinja. Install it: pip install 'opskit[lab]'"
-        ) from None
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("opskit.runbook"),
         autoescape=suffix == ".html",  # noqa: S701 (Markdown has its own filter)

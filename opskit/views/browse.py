@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from opskit.errors import MissingToolError
 from opskit.views.frame import View
 from opskit.views.render import cell_text
 
@@ -32,18 +31,8 @@ class Browser:
 
         Each call puts about 0.7 MB into the notebook's output, so ask for it where searching
         is worth that.
-
-        Raises
-        ------
-        MissingToolError
-            ``itables`` is not installed.
         """
-        try:
-            itables = import_module("itables")
-        except ImportError:
-            raise MissingToolError(
-                "browse() needs itables. Install it: pip install 'opskit[lab]'"
-            ) from None
+        itables = import_module("itables")
         shown: pd.DataFrame = self._frame
         caption = ""
         if isinstance(shown, View):

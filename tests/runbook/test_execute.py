@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 
 from opskit.demo.fleet import DemoFleet
-from opskit.errors import NotebookError
-from opskit.runbook.execute import clean, execute
+from opskit.runbook.execute import clean
 from opskit.secrets.value import Secret
 from tests.runbook.notebook import cell, write
 
@@ -319,15 +318,6 @@ def test_a_copy_never_takes_the_name_of_another(tmp_path: Path) -> None:
     ]
     assert [one.wait(200) for one in both] == [1, 1]
     assert len(list((tmp_path / "runs").iterdir())) == 2
-
-
-def test_without_papermill_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "papermill", None)
-    with pytest.raises(Exception, match=re.escape("pip install 'opskit[lab]'")) as caught:
-        execute(write(tmp_path / "some.ipynb"))
-    assert not isinstance(caught.value, NotebookError)
 
 
 DIES = """import os, signal, opskit

@@ -14,16 +14,6 @@ from nbclient import NotebookClient
 
 from tests.operations.stage import APP, Stage
 
-WITHOUT = "import sys; sys.modules['anywidget'] = None; import opskit; opskit.forms"
-
-
-def test_without_widgets_they_name_what_to_install() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False
-    )
-    assert done.stderr.endswith("not installed: pip install 'opskit[lab]'\n")
-
-
 FORM = "import opskit, opskit.forms as f; print(repr(f.{call}))"
 FIELD = """
 import opskit.forms as forms
