@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 _CHAR = r"(?:[^\s:@/?#%]|%[0-9A-Fa-f]{2})"
 _HOST = r"(?P<host>\[[^\]\s]+\]|[^\s:@/?#%\[\]]+)(?::(?P<port>\d*))?"
-_SSH = re.compile(rf"ssh://(?:(?P<user>{_CHAR}*)@)?{_HOST}(?P<path>(?:/(?:[/:@]|{_CHAR})*)?)")
+_SSH = re.compile(rf"(?i:ssh)://(?:(?P<user>{_CHAR}*)@)?{_HOST}(?P<path>(?:/(?:[/:@]|{_CHAR})*)?)")
 _TCP = re.compile(rf"(?P<scheme>tcp|https?)://{_HOST}/?")
 _UNIX = re.compile(r"unix://(?P<path>.+)", re.DOTALL)
 _PASSWORD = re.compile(r"(://[^:@/?#]*:)[^/?#]*@")
