@@ -108,8 +108,9 @@ class Connection:
 
     @property
     def has_landed(self) -> bool:
-        """Whether replies came together with the greeting."""
-        return self._landed is not None and bool(self._landed.replies)
+        """Whether something came of the flight that went out with the greeting."""
+        landed = self._landed
+        return landed is not None and bool(landed.replies or landed.error)
 
     def take_landed(self) -> Flight | None:
         """Return what came of the flight that went out with the greeting, the first time only."""

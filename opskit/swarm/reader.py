@@ -51,7 +51,7 @@ def read_at_once(
         replies += found.replies
         if found.error is not None:
             breaks += is_new
-            if breaks > 1 or (is_new and not found.replies):
+            if breaks > 1:
                 return replies, found.error
     return replies, None
 

@@ -244,7 +244,7 @@ def _greeted(dial: Callable[[], Stream], deadline: Deadline, flight: Sequence[st
     try:
         connection.greet(deadline, flight)
         if connection.stream.is_over and not connection.has_landed:
-            # It ended behind the greeting, which holds for the next one too.
+            # It was closed behind the greeting, which holds for the next one too.
             connection.close()
             connection = connection.resumed(dial())
     except BaseException:
