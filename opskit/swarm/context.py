@@ -133,6 +133,18 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
     return Context(server=server, host=endpoint.host, tls=tls)
 
 
+def docker_arguments(server: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the arguments by which the docker CLI reaches the engine of `find_context`.
+
+    Without any it would follow the context that was chosen last with ``docker context use``.
+    """
+    if server != DEFAULT_SERVER:
+        return ["--context", server]
+    if environ.get("DOCKER_HOST"):
+        return []
+    return ["--context", environ.get("DOCKER_CONTEXT") or DEFAULT_SERVER]
+
+
 def _tls_from_folder(folder: Path, *, verify: bool) -> TlsFiles | None:
     files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
     found = {name: str(path) for name, path in files.items() if path.is_file()}

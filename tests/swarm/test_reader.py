@@ -241,7 +241,7 @@ def test_a_trickling_answer_runs_into_the_deadline(serve: Serve, path: str) -> N
 
     served = serve(talk)
     assert "no answer within 0.5 s" in look(served, 0.5).error
-    with pytest.raises(UnreachableError, match="no answer within 0.5 s"):
+    with pytest.raises(UnreachableError, match=r"no answer within 0\.5 s"):
         Engine(Context(server="s", host=served.host), seconds=0.5)._read(path)
     over.set()
 
@@ -318,7 +318,7 @@ def test_a_refusal_leaves_the_connection_in_use_and_shows_no_value(
 
     served = serve(talk)
     engine = Engine(Context(server="s", host=served.host), seconds=60, transport=transport)
-    with pytest.raises(AlreadyExistsError, match="^s: taken$") as refused:
+    with pytest.raises(AlreadyExistsError, match=r"^s: taken$") as refused:
         engine.create_secret("a", b"open sesame", {})
     assert refused.value.__cause__ is None
     assert engine.info().name == INFO["Name"]
