@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import docker
+from docker.errors import DockerException
 from requests import HTTPError, PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from opskit.errors import InputError, RefusedError
+from opskit.swarm.context import docker_config_dir
 from opskit.swarm.refusal import refusal
 from opskit.swarm.stream import Stream
 
@@ -33,12 +36,26 @@ class EngineClient(docker.APIClient):
         Connected to the engine; its deadline bounds whatever the client does.
     api
         The version of the API to speak, as negotiated.
+
+    Raises
+    ------
+    InputError
+        The docker client's own configuration cannot be used.
     """
 
     def __init__(self, stream: Stream, api: str) -> None:
-        super().__init__(base_url=_BASE_URL, version=api, timeout=None)  # type: ignore[arg-type]
+        try:
+            super().__init__(base_url=_BASE_URL, version=api, timeout=None)  # type: ignore[arg-type]
+        except (DockerException, AttributeError, TypeError, ValueError):
+            # It reads the registry logins, whose text must not be shown.
+            raise InputError(
+                "the docker client's configuration is damaged.",
+                path=docker_config_dir() / "config.json",
+                remedy="Mend it, or move it away and log in again: docker login.",
+            ) from None
         # Neither proxies nor a netrc of the environment concern an engine that is connected.
         self.trust_env = False
+        self.adapters.clear()
         self.mount(_BASE_URL, _StreamAdapter(stream))
         self._stream = stream
 
@@ -101,7 +118,18 @@ class _StreamAdapter(HTTPAdapter):
 
     def __init__(self, stream: Stream) -> None:
         super().__init__()
-        self._pool = _Pool(stream)
+        self._stream, self._pool = stream, _Pool(stream)
+
+    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+        reply = super().send(request, *arguments, **options)
+        if reply.is_redirect:
+            raise RefusedError(
+                f"what answers there sends opskit elsewhere (HTTP {reply.status_code}). "
+                "Check the host of its Docker context.",
+                server=self._stream.deadline.server,
+                status=reply.status_code,
+            )
+        return reply
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
         return self._pool

@@ -99,7 +99,16 @@ class Stream:
         # poll, since select fails on descriptors beyond 1,023.
         poller = select.poll()
         poller.register(self.sock, select.POLLIN)
-        return not poller.poll(0)
+        return not poller.poll(0) and not self._has_buffered()
+
+    def _has_buffered(self) -> bool:
+        """Tell whether bytes are left behind the last reply."""
+        # With no time left, the reader gives what it has and cannot ask for more.
+        self.deadline = Deadline(0.0, self.deadline.server)
+        try:
+            return bool(self.reader.peek(1))
+        except UnreachableError:
+            return False
 
     def lost(self, error: Exception) -> UnreachableError:
         """Return the error for a broken exchange, with what the ssh client said if it spoke."""

@@ -11,7 +11,7 @@ import pytest
 
 from opskit.demo.engine.api.call import Edition
 from opskit.demo.engine.state import Swarm
-from opskit.errors import AlreadyExistsError, UnreachableError
+from opskit.errors import AlreadyExistsError, InputError, RefusedError, UnreachableError
 from opskit.swarm.context import Context
 from opskit.swarm.engine import Engine
 from opskit.swarm.observe import Observation, observe
@@ -323,3 +323,51 @@ def test_a_refusal_leaves_the_connection_in_use_and_shows_no_value(
     assert refused.value.__cause__ is None
     assert engine.info().name == INFO["Name"]
     assert len(served.conversations) == 1
+
+
+def test_what_comes_unasked_is_no_answer_to_the_next_request(
+    serve: Serve, transport: Transport
+) -> None:
+    def talk(one: Conversation) -> None:
+        for request in one:
+            unasked = encoded({"Name": "unasked"}) if request.path == "/secrets" else b""
+            one.sock.sendall(encoded(request.answer) + unasked)
+
+    served = serve(talk)
+    engine = Engine(Context(server="s", host=served.host), seconds=60, transport=transport)
+    assert len(engine.secrets()) == 1
+    assert engine.info().name == INFO["Name"]
+
+
+@pytest.mark.parametrize("target", ["/v1.41/info", "http://elsewhere.example/"])
+def test_nothing_is_followed_elsewhere(serve: Serve, transport: Transport, target: str) -> None:
+    def talk(one: Conversation) -> None:
+        for request in one:
+            if request.path == "/_ping":
+                one.reply(b"OK")
+            else:
+                head = f"HTTP/1.1 307 Gone\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+                one.sock.sendall(head.encode())
+
+    served = serve(talk)
+    engine = Engine(Context(server="s", host=served.host), seconds=60, transport=transport)
+    for call in (lambda: engine.remove_secret("s1"), engine.info):
+        with pytest.raises(RefusedError, match="sends opskit elsewhere"):
+            call()
+    assert served.sent("DELETE") == 1
+    assert "not what a Docker Engine sends" in look(served).error
+
+
+@pytest.mark.parametrize("config", ["[]", '{"auths": {"r": {"auth": "%%"}}}', '{"auths": 3}'])
+def test_a_damaged_configuration_of_the_docker_client_is_named(
+    serve: Serve, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str
+) -> None:
+    def talk(one: Conversation) -> None:
+        for request in one:
+            one.reply(request.answer)
+
+    (tmp_path / "config.json").write_text(config)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    engine = Engine(Context(server="s", host=serve(talk).host), seconds=60, transport=transport)
+    with pytest.raises(InputError, match=r"config\.json: .* is damaged"):
+        engine.info()
