@@ -168,3 +168,6 @@ class _Raw(io.RawIOBase):
 class _Reader(io.BufferedReader):
     def close(self) -> None:
         """Stay open: ``http.client`` closes what it has read one reply from."""
+
+    def flush(self) -> None:
+        """Do nothing, also when what is read from is collected before a reply that broke off."""
