@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -323,6 +324,19 @@ def test_a_refusal_leaves_the_connection_in_use_and_shows_no_value(
     assert refused.value.__cause__ is None
     assert engine.info().name == INFO["Name"]
     assert len(served.conversations) == 1
+
+
+def test_many_threads_share_four_connections(serve: Serve, transport: Transport) -> None:
+    def talk(one: Conversation) -> None:
+        for request in one:
+            one.reply(request.answer)
+
+    served = serve(talk)
+    engine = Engine(Context(server="s", host=served.host), seconds=60, transport=transport)
+    with ThreadPoolExecutor(12) as threads:
+        names = list(threads.map(lambda _: engine.info().name, range(48)))
+    assert names == [INFO["Name"]] * 48
+    assert len(served.conversations) <= 4
 
 
 def test_what_comes_unasked_is_no_answer_to_the_next_request(

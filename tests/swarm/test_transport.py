@@ -39,8 +39,10 @@ class Handler(RequestHandler):
         self.set_header("Api-Version", self.api)
         if self.request.path.endswith("/info"):
             self.finish(json.dumps({"Name": self.request.path, "Swarm": {}}))
-        else:
+        elif self.request.path.endswith("/_ping"):
             self.finish("OK")
+        else:
+            self.finish("x" * 1_000_000)
 
 
 @pytest.fixture
