@@ -22,7 +22,7 @@ OLDEST_API = (1, 41)
 NEWEST_API = (1, 52)
 """The newest API whose replies opskit knows; newer engines still answer it."""
 
-_PATIENCE = 3
+_PATIENCE = 1 / 2
 """What part of the time that is left a second reply may take before it is taken for not coming."""
 
 
@@ -178,7 +178,7 @@ class Connection:
     def _goes_on(self, deadline: Deadline) -> bool:
         """Wait for the first byte of a second reply, which some proxies never send."""
         stream = self.stream
-        stream.deadline = Deadline(deadline.remaining() / _PATIENCE, deadline.server)
+        stream.deadline = Deadline(deadline.remaining() * _PATIENCE, deadline.server)
         try:
             stream.reader.peek(1)
         except UnreachableError:

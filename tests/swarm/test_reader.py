@@ -195,9 +195,9 @@ def refuse(one: Conversation) -> None:
 @pytest.mark.parametrize("talk", [swallow, refuse])
 def test_a_proxy_that_takes_one_request_at_a_time_is_asked_so(serve: Serve, talk: Talk) -> None:
     served = serve(talk)
-    assert is_whole(look(served, 6))
+    assert is_whole(look(served, 8))
     before = len(served.conversations)
-    assert is_whole(look(served, 6))
+    assert is_whole(look(served, 8))
     assert len(served.conversations) == before
 
 
