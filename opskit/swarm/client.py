@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import docker
-from docker.errors import DockerException
-from requests import HTTPError, PreparedRequest, RequestException, Response
+from docker.errors import APIError, DockerException
+from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -68,7 +68,7 @@ class EngineClient(docker.APIClient):
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """Make one bare exchange, and return the reply's body unless the engine refuses."""
         reply = self.bare(method, path, body)
-        reply.raise_for_status()
+        self._raise_for_status(reply)  # pyright: ignore[reportAttributeAccessIssue]
         return reply.content
 
     def _get_raw_response_socket(self, response: Response) -> Stream:
@@ -76,7 +76,7 @@ class EngineClient(docker.APIClient):
 
         The SDK would take the socket, and lose what is read of the stream already.
         """
-        response.raise_for_status()
+        self._raise_for_status(response)  # pyright: ignore[reportAttributeAccessIssue]
         return self._stream
 
 
@@ -93,10 +93,9 @@ def translated(stream: Stream) -> Generator[None]:
     """
     try:
         yield
-    except HTTPError as error:
-        # ``docker.errors.APIError`` is one.
+    except APIError as error:
         reply, server = error.response, stream.deadline.server
-        assert reply is not None, "only a reply makes one"
+        assert reply is not None, "the SDK makes it of a reply"
         failure = refusal(reply.status_code, reply.content, server=server)
     except RequestException as error:
         failure = stream.lost(_root(error))
@@ -123,6 +122,7 @@ class _StreamAdapter(HTTPAdapter):
     def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
         reply = super().send(request, *arguments, **options)
         if reply.is_redirect:
+            self._stream.close()
             raise RefusedError(
                 f"what answers there sends opskit elsewhere (HTTP {reply.status_code}). "
                 "Check the host of its Docker context.",
@@ -140,7 +140,7 @@ class _StreamAdapter(HTTPAdapter):
 
 class _Pool(HTTPConnectionPool):
     def __init__(self, stream: Stream) -> None:
-        super().__init__("docker", maxsize=1, block=True)
+        super().__init__("docker")
         self._stream = stream
 
     def _new_conn(self) -> HTTPConnection:  # type: ignore[override]
