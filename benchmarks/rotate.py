@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +23,7 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.operations.run import Run
 from opskit.operations.steps.base import Site
+from opskit.swarm import observe
 from opskit.swarm.transport import TRANSPORT
 
 SERVERS, APPS, ALONE = 8, 5, 10
@@ -88,25 +89,25 @@ class Waiting:
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count what happens inside; for plans of one stack, where waits do not overlap."""
-        request, wait = TRANSPORT.request, Site.wait
+        call, read, wait = TRANSPORT.call, observe.read_at_once, Site.wait
 
-        def timed_request(*args: Any, **named: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return request(*args, **named)
-            finally:
-                self.seconds += time.perf_counter() - started
+        def timed(work: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*args: Any, **named: Any) -> Any:
+                started = time.perf_counter()
+                try:
+                    return work(*args, **named)
+                finally:
+                    self.seconds += time.perf_counter() - started
 
-        def timed_wait(site: Site, seconds: float) -> None:
-            started = time.perf_counter()
-            wait(site, seconds)
-            self.seconds += time.perf_counter() - started
+            return run
 
-        TRANSPORT.request, Site.wait = timed_request, timed_wait  # type: ignore[method-assign]
+        TRANSPORT.call, observe.read_at_once = timed(call), timed(read)  # type: ignore[method-assign]
+        Site.wait = timed(wait)  # type: ignore[method-assign]
         try:
             yield
         finally:
-            TRANSPORT.request, Site.wait = request, wait  # type: ignore[method-assign]
+            TRANSPORT.call, observe.read_at_once = call, read  # type: ignore[method-assign]
+            Site.wait = wait  # type: ignore[method-assign]
 
 
 def main() -> None:

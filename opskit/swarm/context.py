@@ -1,9 +1,11 @@
 """Which engine a server name means: Docker contexts, read as the docker CLI stores them.
 
-A context is a folder ``contexts/meta/<sha256 of its name>/meta.json`` below the Docker
-configuration folder, with TLS material beside it under ``contexts/tls``. A name without a
-context is an error: falling back to the local engine, as the CLI's libraries do, would run
-an operation on the wrong swarm.
+A name without a context is an error: falling back to the local engine, as the CLI's libraries
+do, would run an operation on the wrong swarm. For the same reason it is not ``docker.context``
+that reads here (7.2). Where ``DOCKER_CONFIG`` holds contexts and no ``config.json``, as after
+``docker context create``, it takes those of ``~/.docker``: other engines under the same names.
+And it leaves an engine's certificate unchecked where a context does not say so, and drops a CA
+that comes without a client's certificate.
 """
 
 from __future__ import annotations
@@ -11,20 +13,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
 from opskit.decoding import ready
 from opskit.errors import ContextError
+from opskit.swarm.address import HOW_TO_WRITE_ONE, Address, read_address, without_password
 
 DEFAULT_SERVER = "default"
 """abra's name for the engine of this machine."""
 
 _LOCAL_SOCKET = "unix:///var/run/docker.sock"
-_SCHEMES = ("unix", "tcp", "http", "https", "ssh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +45,26 @@ class Context:
     server: str
     host: str
     tls: TlsFiles | None = None
+    address: Address = field(init=False, repr=False, compare=False)
+    """The parts of `host`."""
 
-    @property
-    def scheme(self) -> str:
-        """The part of `host` before ``://``."""
-        return urlsplit(self.host).scheme
+    def __post_init__(self) -> None:
+        """Take the address apart.
+
+        Raises
+        ------
+        ContextError
+            It is of no kind that opskit reaches.
+        """
+        try:
+            address = read_address(self.host)
+        except ValueError:
+            raise ContextError(
+                f"the Docker host {without_password(self.host)!r} of server {self.server!r} has an "
+                "address opskit cannot reach.",
+                remedy=HOW_TO_WRITE_ONE,
+            ) from None
+        object.__setattr__(self, "address", address)
 
 
 class _Endpoint(msgspec.Struct, rename="pascal"):
@@ -86,7 +102,7 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
     name = server
     if server == DEFAULT_SERVER:
         if host := environ.get("DOCKER_HOST"):
-            return _checked(Context(server=server, host=host, tls=_tls_from_environ(environ)))
+            return Context(server=server, host=host, tls=_tls_from_environ(environ))
         name = environ.get("DOCKER_CONTEXT", "") or DEFAULT_SERVER
         if name == DEFAULT_SERVER:
             return Context(server=server, host=_LOCAL_SOCKET)
@@ -114,22 +130,19 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
             remedy=f"Mend it: docker context update {name} --docker host=ssh://{name}",
         )
     tls = _tls_from_folder(store / "tls" / digest / "docker", verify=not endpoint.skip_tls_verify)
-    return _checked(Context(server=server, host=endpoint.host, tls=tls))
+    return Context(server=server, host=endpoint.host, tls=tls)
 
 
-def _checked(context: Context) -> Context:
-    try:
-        # Also the port is checked only when it is asked for.
-        is_known = context.scheme in _SCHEMES and urlsplit(context.host).port != 0
-    except ValueError:
-        is_known = False
-    if not is_known:
-        raise ContextError(
-            f"the Docker host {context.host!r} of server {context.server!r} has an address "
-            "opskit cannot reach.",
-            remedy="Use ssh://HOST, ssh://USER@HOST:PORT, unix://PATH or tcp://HOST:PORT.",
-        )
-    return context
+def docker_arguments(server: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the arguments by which the docker CLI reaches the engine of `find_context`.
+
+    Without any it would follow the context that was chosen last with ``docker context use``.
+    """
+    if server != DEFAULT_SERVER:
+        return ["--context", server]
+    if environ.get("DOCKER_HOST"):
+        return []
+    return ["--context", environ.get("DOCKER_CONTEXT") or DEFAULT_SERVER]
 
 
 def _tls_from_folder(folder: Path, *, verify: bool) -> TlsFiles | None:

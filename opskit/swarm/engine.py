@@ -1,26 +1,33 @@
 """One engine: typed reads by list endpoints, and the few writes opskit makes."""
 
+# The docker SDK's types leave some of its replies unknown.
+# pyright: reportUnknownVariableType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import base64
 import hashlib
-import http.client
+import io
+import ssl
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
 
-from opskit.decoding import ready
-from opskit.errors import RefusedError
-from opskit.swarm import model
+from opskit.errors import RefusedError, UnreachableError
+from opskit.swarm import lists, model
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
-from opskit.swarm.exec import Ended, ExecRequest, ExecState, converse
-from opskit.swarm.refusal import refusal
+from opskit.swarm.frames import is_framed, read_frames
+from opskit.swarm.lists import Listing, SpecBytes, decoded, with_digest
+from opskit.swarm.stream import Stream
 from opskit.swarm.transport import TRANSPORT, Transport
+
+if TYPE_CHECKING:
+    from opskit.swarm.client import EngineClient
 
 _T = TypeVar("_T")
 
@@ -29,24 +36,22 @@ RawSpec = dict[str, Any]
 
 
 _EXEC_PAUSE_S = 0.05
-
-
-class _Created(msgspec.Struct):
-    id: str = msgspec.field(name="ID")
-
-
-class _Prepared(msgspec.Struct, rename="pascal"):
-    id: str
-
-
-class _SpecBytes(msgspec.Struct, rename="pascal"):
-    spec: msgspec.Raw
-    previous_spec: msgspec.Raw = msgspec.Raw()
+_KEPT_BYTES = 65_536
+"""How much of what a program says is kept."""
 
 
 class _TaskBytes(msgspec.Struct, rename="pascal"):
     id: str = msgspec.field(name="ID")
     spec: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a program ended; what it said is left out where this is shown."""
+
+    code: int
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,63 +100,61 @@ class Engine:
 
     def info(self) -> model.Info:
         """Read the engine's account of itself; answers on workers and outside a swarm too."""
-        return self._get("/info", model.Info)
+        return self._list(lists.INFO)
 
     def nodes(self) -> tuple[model.Node, ...]:
         """Read all nodes of the swarm."""
-        return self._get("/nodes", tuple[model.Node, ...])
+        return self._list(lists.NODES)
 
     def services(self) -> tuple[model.Service, ...]:
         """Read all services with their task counts."""
-        body = self._send("GET", "/services?status=true")
-        services = _decoded(body, tuple[model.Service, ...], self.server)
-        specs = _decoded(body, tuple[_SpecBytes, ...], self.server)
-        return tuple(_digested(*pair) for pair in zip(services, specs, strict=True))
+        return self._list(lists.SERVICES)
 
     def tasks(self, service: str = "") -> tuple[model.Task, ...]:
         """Read all tasks, past ones included; or those of one service."""
-        return self._get("/tasks" + _filters("service", service), tuple[model.Task, ...])
+        return self._list(lists.TASKS, _filters("service", service))
 
     def secrets(self, name: str = "") -> tuple[model.StoredObject, ...]:
         """Read all secrets; or the one with exactly this name."""
-        found = self._get("/secrets" + _filters("name", name), tuple[model.StoredObject, ...])
+        found = self._list(lists.SECRETS, _filters("name", name))
         # The engine's filter matches prefixes.
         return tuple(s for s in found if s.spec.name == name) if name else found
 
     def configs(self, name: str = "") -> tuple[model.StoredObject, ...]:
         """Read all configs without their data; or the one with exactly this name."""
-        found = self._get("/configs" + _filters("name", name), tuple[model.StoredObject, ...])
+        found = self._list(lists.CONFIGS, _filters("name", name))
         return tuple(c for c in found if c.spec.name == name) if name else found
 
     def networks(self) -> tuple[model.Network, ...]:
         """Read the networks this node knows."""
-        return self._get("/networks", tuple[model.Network, ...])
+        return self._list(lists.NETWORKS)
 
     def volumes(self) -> tuple[model.Volume, ...]:
         """Read the volumes of this node."""
-        return self._get("/volumes", model.Volumes).volumes or ()
+        return self._list(lists.VOLUMES)
 
     def containers(self, service: str) -> tuple[model.Container, ...]:
         """Read the running containers of one service (by id) on the node that was asked."""
         path = "/containers/json" + _filters("label", f"{model.SERVICE_LABEL}={service}")
-        return self._get(path, tuple[model.Container, ...])
+        return decoded(self._read(path), tuple[model.Container, ...], self.server)
 
     def raw_service(self, service: str) -> RawService:
         """Read one service to change it: as stored, without the engine's defaults."""
-        body = self._send("GET", f"/services/{quote(service, safe='')}")
-        typed = _decoded(body, model.Service, self.server)
-        stored = _decoded(body, _SpecBytes, self.server)
+        body = self._read(f"/services/{quote(service, safe='')}")
+        typed = decoded(body, model.Service, self.server)
+        stored = decoded(body, SpecBytes, self.server)
         before = bytes(stored.previous_spec).removeprefix(b"null")
         return RawService(
-            service=_digested(typed, stored),
-            spec=_decoded(bytes(stored.spec), RawSpec, self.server),
-            previous=_decoded(before, RawSpec, self.server) if before else None,
+            service=with_digest(typed, stored),
+            spec=decoded(bytes(stored.spec), RawSpec, self.server),
+            previous=decoded(before, RawSpec, self.server) if before else None,
             previous_digest=hashlib.sha256(before).hexdigest() if before else "",
         )
 
     def task_specs(self, service: str) -> dict[str, RawSpec]:
         """Read the whole spec of each task of a service, by task id."""
-        found = self._get("/tasks" + _filters("service", service), tuple[_TaskBytes, ...])
+        body = self._read(lists.TASKS.path + _filters("service", service))
+        found = decoded(body, tuple[_TaskBytes, ...], self.server)
         return {task.id: task.spec for task in found}
 
     def create_secret(self, name: str, data: bytes, labels: Mapping[str, str]) -> str:
@@ -162,32 +165,35 @@ class Engine:
         AlreadyExistsError
             The name is taken; nothing is ever overwritten.
         """
-        return self._create("/secrets/create", name, data, labels)
+        made = self._write(lambda client: client.create_secret(name, data, dict(labels)))
+        return made["ID"]
 
     def label_secret(self, secret: model.StoredObject, labels: Mapping[str, str]) -> None:
         """Replace a secret's labels, the one part of it that can change."""
         spec = {"Name": secret.spec.name, "Labels": dict(labels)}
         index = secret.version.index
-        self._send("POST", f"/secrets/{secret.id}/update?version={index}", spec)
+        self._post(f"/secrets/{secret.id}/update?version={index}", spec)
 
     def remove_secret(self, secret_id: str) -> None:
         """Remove a secret; the engine refuses while a service's current spec names it."""
-        self._send("DELETE", f"/secrets/{quote(secret_id, safe='')}")
+        self._write(lambda client: client.remove_secret(secret_id))
 
     def create_config(self, name: str, data: bytes, labels: Mapping[str, str]) -> str:
         """Create a config and give its id; atomic across all managers."""
-        return self._create("/configs/create", name, data, labels)
+        made = self._write(lambda client: client.create_config(name, data, dict(labels)))
+        return made["ID"]
 
     def label_config(
         self, config: model.StoredObject, data: bytes, labels: Mapping[str, str]
     ) -> None:
         """Replace a config's labels; its data must be sent unchanged."""
-        spec = _spec(config.spec.name, data, labels)
-        self._send("POST", f"/configs/{config.id}/update?version={config.version.index}", spec)
+        coded = base64.b64encode(data).decode("ascii")
+        spec = {"Name": config.spec.name, "Labels": dict(labels), "Data": coded}
+        self._post(f"/configs/{config.id}/update?version={config.version.index}", spec)
 
     def remove_config(self, config_id: str) -> None:
         """Remove a config."""
-        self._send("DELETE", f"/configs/{quote(config_id, safe='')}")
+        self._write(lambda client: client.remove_config(config_id))
 
     def update_service(self, service_id: str, index: int, spec: RawSpec) -> None:
         """Replace a service's whole spec, if its version index is still `index`.
@@ -197,20 +203,25 @@ class Engine:
         StaleIndexError
             The service changed since it was read.
         """
-        self._send("POST", f"/services/{quote(service_id, safe='')}/update?version={index}", spec)
+        # Not through the SDK's own method, which puts defaults in place of what it does not know.
+        self._post(f"/services/{quote(service_id, safe='')}/update?version={index}", spec)
 
-    def service_logs(self, service: str, *, tail: int, since: str = "") -> bytes:
-        """Read what a service's tasks wrote, in frames, each line behind its time."""
+    def service_logs(self, service: str, *, tail: int, since: str = "") -> list[tuple[int, bytes]]:
+        """Read what a service's tasks wrote: pieces with the number of their stream.
+
+        Each line stands behind its time.
+        """
         query = f"stdout=1&stderr=1&timestamps=1&tail={tail}" + (f"&since={since}" if since else "")
-        return self._send("GET", f"/services/{quote(service, safe='')}/logs?{query}")
+        body = self._read(f"/services/{quote(service, safe='')}/logs?{query}")
+        return list(read_frames(io.BufferedReader(io.BytesIO(body))))  # type: ignore[arg-type]
 
     def remove_service(self, service_id: str) -> None:
         """Remove a service; its tasks end afterwards."""
-        self._send("DELETE", f"/services/{quote(service_id, safe='')}")
+        self._write(lambda client: client.remove_service(service_id))
 
     def remove_network(self, network_id: str) -> None:
         """Remove a network; the engine refuses while something is attached."""
-        self._send("DELETE", f"/networks/{quote(network_id, safe='')}")
+        self._write(lambda client: client.remove_network(network_id))
 
     def execute(self, container: str, argv: Sequence[str], stdin: bytes = b"") -> Ended:
         """Run a program in a container of the node that was asked, and wait for its end.
@@ -231,49 +242,44 @@ class Engine:
         EngineError
             There is no such container, or it cannot run the program.
         """
-        deadline = self._deadline or Deadline(self._seconds, self.server)
-        path = f"/containers/{quote(container, safe='')}/exec"
-        body = self._send("POST", path, ExecRequest(cmd=argv))
-        ident = quote(_decoded(body, _Prepared, self.server).id, safe="")
-        with self._transport.channel(self.context, deadline, for_write=True) as (channel, _):
-            reply, stream = channel.upgrade(
-                f"/exec/{ident}/start", b'{"Detach":false,"Tty":false}', deadline
-            )
-            if reply.status >= http.client.BAD_REQUEST:
-                raise refusal(reply.status, reply.body, server=self.server)
-            stdout, stderr = converse(stream, stdin, server=self.server)
-            # It speaks HTTP no more.
-            channel.close()
+        deadline = self._time()
+        made = self._write(
+            lambda client: client.exec_create(container, list(argv), stdin=True), deadline
+        )
+        ident = made["Id"]
+
+        def start(client: EngineClient) -> tuple[bytes, bytes]:
+            stream = cast("Stream", client.exec_start(ident, socket=True))
+            return _converse(stream, stdin, server=self.server)
+
+        stdout, stderr = self._write(start, deadline)
         while True:
-            state = self._get(f"/exec/{ident}/json", ExecState)
-            if not state.running and state.exit_code is not None:
-                return Ended(code=state.exit_code, stdout=stdout, stderr=stderr)
+            state = self._call(lambda client: client.exec_inspect(ident), is_read=True)
+            if not state["Running"] and state["ExitCode"] is not None:
+                return Ended(code=state["ExitCode"], stdout=stdout, stderr=stderr)
             # The output ends a moment before the engine has noted the exit status.
             time.sleep(min(_EXEC_PAUSE_S, deadline.remaining("waiting for the program's end")))
 
-    def _create(self, path: str, name: str, data: bytes, labels: Mapping[str, str]) -> str:
-        body = self._send("POST", path, _spec(name, data, labels))
-        return _decoded(body, _Created, self.server).id
+    def _list(self, listing: Listing[_T], query: str = "") -> _T:
+        return listing.read(self._read(listing.path + query), self.server)
 
-    def _get(self, path: str, kind: type[_T]) -> _T:
-        return _decoded(self._send("GET", path), kind, self.server)
+    def _read(self, path: str) -> bytes:
+        return self._call(lambda client: client.ask("GET", path), is_read=True)
 
-    def _send(self, method: str, path: str, body: object = None) -> bytes:
-        deadline = self._deadline or Deadline(self._seconds, self.server)
-        content = None if body is None else msgspec.json.encode(body)
-        reply = self._transport.request(self.context, method, path, body=content, deadline=deadline)
-        if reply.status >= http.client.BAD_REQUEST:
-            raise refusal(reply.status, reply.body, server=self.server)
-        return reply.body
+    def _post(self, path: str, spec: Mapping[str, Any]) -> None:
+        body = msgspec.json.encode(spec)
+        self._write(lambda client: client.ask("POST", path, body))
 
+    def _write(self, do: Callable[[EngineClient], _T], deadline: Deadline | None = None) -> _T:
+        return self._call(do, deadline, is_read=False)
 
-def _digested(service: model.Service, stored: _SpecBytes) -> model.Service:
-    digest = hashlib.sha256(stored.spec).hexdigest()
-    return msgspec.structs.replace(service, spec_digest=digest)
+    def _call(
+        self, do: Callable[[EngineClient], _T], deadline: Deadline | None = None, *, is_read: bool
+    ) -> _T:
+        return self._transport.call(self.context, do, deadline or self._time(), is_read=is_read)
 
-
-def _spec(name: str, data: bytes, labels: Mapping[str, str]) -> dict[str, object]:
-    return {"Name": name, "Labels": dict(labels), "Data": base64.b64encode(data).decode("ascii")}
+    def _time(self) -> Deadline:
+        return self._deadline or Deadline(self._seconds, self.server)
 
 
 def _filters(key: str, value: str) -> str:
@@ -282,12 +288,43 @@ def _filters(key: str, value: str) -> str:
     return "?filters=" + quote(msgspec.json.encode({key: [value]}).decode())
 
 
-def _decoded(body: bytes, kind: type[_T], server: str) -> _T:
+def _converse(stream: Stream, stdin: bytes, *, server: str) -> tuple[bytes, bytes]:
+    """Give a started program its input, and read what it says to the end.
+
+    The end of the input is told where a connection can end one way only. TLS cannot, so a
+    program must know from its input when it has all of it.
+
+    Returns
+    -------
+    tuple[bytes, bytes]
+        The beginnings of its output and of its error output.
+
+    Raises
+    ------
+    UnreachableError
+        The connection broke off or the time was up; whether the program ended is unknown.
+    RefusedError
+        The engine said why the program cannot be started.
+    """
+    # It speaks HTTP no more.
+    stream.close()
     try:
-        return msgspec.json.decode(body, type=ready(kind))
-    except msgspec.MsgspecError as error:
+        stream.sendall(stdin)
+        if not isinstance(stream.sock, ssl.SSLSocket):
+            stream.end_of_input()
+    except UnreachableError as error:
+        # A program that ends without reading its input is told by its exit status.
+        if not isinstance(error.__cause__, (BrokenPipeError, ConnectionResetError)):
+            raise
+    if not is_framed(stream.reader):
+        # The engine puts its complaint on the bare connection, without a frame.
+        text = b"".join(piece for _, piece in read_frames(stream.reader)).decode(errors="replace")
         raise RefusedError(
-            f"its reply is not what a Docker Engine sends ({error}). "
-            "Is a proxy in between? Check the host of its Docker context.",
+            f"the program in the container could not be started ({' '.join(text.split())}).",
             server=server,
-        ) from error
+        )
+    said = {False: bytearray(), True: bytearray()}
+    for number, piece in read_frames(stream.reader):
+        kept = said[number == 1]
+        kept += piece[: _KEPT_BYTES - len(kept)]
+    return bytes(said[True]), bytes(said[False])

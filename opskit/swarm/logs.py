@@ -1,17 +1,15 @@
-"""What services wrote, taken out of the engine's frames."""
+"""What services wrote, line by line."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from opskit.errors import InputError
 from opskit.swarm.engine import Engine
+from opskit.swarm.frames import STREAMS
 
-_HEADER = struct.Struct(">BxxxL")
-_STREAMS = {1: "stdout", 2: "stderr"}
 _CONTROL = {code: " " for code in range(32) if code != 9} | {127: " "}
 
 
@@ -47,21 +45,8 @@ def read_logs(
         raise InputError(
             f"{since!r} is no time.", remedy="Write it as 2026-11-25 or 2026-11-25T14:30."
         ) from None
-    body = engine.service_logs(service_id, tail=tail, since=moment)
-    return [line for stream, text in _frames(body) for line in _lines(name, stream, text)]
-
-
-def _frames(body: bytes) -> Iterator[tuple[str, bytes]]:
-    at = 0
-    while at < len(body):
-        if len(body) - at < _HEADER.size or body[at] not in _STREAMS:
-            # A task with a terminal has one stream, and no frames.
-            yield "stdout", body[at:]
-            return
-        kind, length = _HEADER.unpack_from(body, at)
-        at += _HEADER.size
-        yield _STREAMS[kind], body[at : at + length]
-        at += length
+    pieces = engine.service_logs(service_id, tail=tail, since=moment)
+    return [line for stream, text in pieces for line in _lines(name, STREAMS.get(stream, ""), text)]
 
 
 def _lines(name: str, stream: str, text: bytes) -> Iterator[LogLine]:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from opskit.errors import NotManagerError, OpskitError, RefusedError
-from opskit.swarm import model, refusal
+from opskit.swarm import lists, model, refusal
+from opskit.swarm.connection import Reply
 from opskit.swarm.context import Context, find_context
 from opskit.swarm.deadline import Deadline
-from opskit.swarm.engine import Engine
+from opskit.swarm.lists import Listing
+from opskit.swarm.reader import read_at_once
+from opskit.swarm.transport import TRANSPORT
 
 _T = TypeVar("_T")
+
+_LISTS: dict[str, Listing[Any]] = {
+    "nodes": lists.NODES,
+    "services": lists.SERVICES,
+    "tasks": lists.TASKS,
+    "secrets": lists.SECRETS,
+    "configs": lists.CONFIGS,
+    "networks": lists.NETWORKS,
+    "volumes": lists.VOLUMES,
+}
+_PATHS = [lists.INFO.path, *(listing.path for listing in _LISTS.values())]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,45 +73,39 @@ def observe_server(server: str, seconds: float = 15.0) -> Observation:
 
 def observe(context: Context, seconds: float = 15.0) -> Observation:
     """Read the server behind a context; see `observe_server`."""
-    now = datetime.now(UTC)
-    engine = Engine(context, deadline=Deadline(seconds, context.server))
+    seen = Observation(server=context.server, host=context.host, taken_at=datetime.now(UTC))
+    deadline = Deadline(seconds, context.server)
+    replies, failure = read_at_once(TRANSPORT, context, _PATHS, deadline)
     try:
-        info = engine.info()
+        if not replies:
+            raise failure or AssertionError("replies or why there are none")
+        info = _read(lists.INFO, replies[0], context)
     except OpskitError as error:
-        return Observation(
-            server=context.server, host=context.host, taken_at=now, error=_sentence(error, context)
-        )
-    seen = Observation(
-        server=context.server, host=context.host, taken_at=now, reachable=True, info=info
-    )
+        return msgspec.structs.replace(seen, error=_sentence(error, context))
+    seen = msgspec.structs.replace(seen, reachable=True, info=info)
     if not info.swarm.control_available:
         return msgspec.structs.replace(seen, error=_why_not_manager(info.swarm))
+    found: dict[str, tuple[Any, ...]] = {}
     unread: dict[str, str] = {}
-
-    def read(name: str, call: Callable[[], tuple[_T, ...]]) -> tuple[_T, ...]:
-        try:
-            return call()
-        except RefusedError as error:
-            unread[name] = _sentence(error, context)
-            return ()
-
     try:
-        return msgspec.structs.replace(
-            seen,
-            manager=True,
-            nodes=read("nodes", engine.nodes),
-            services=read("services", engine.services),
-            tasks=read("tasks", engine.tasks),
-            secrets=read("secrets", engine.secrets),
-            configs=read("configs", engine.configs),
-            networks=read("networks", engine.networks),
-            volumes=read("volumes", engine.volumes),
-            unread=unread,
-        )
+        for (name, listing), reply in zip(_LISTS.items(), replies[1:], strict=False):
+            try:
+                found[name] = _read(listing, reply, context)
+            except RefusedError as error:
+                unread[name] = _sentence(error, context)
+        if failure is not None:
+            raise failure
     except NotManagerError as error:
         return msgspec.structs.replace(seen, error=_sentence(error, context))
     except OpskitError as error:
         return msgspec.structs.replace(seen, reachable=False, error=_sentence(error, context))
+    return msgspec.structs.replace(seen, manager=True, unread=unread, **found)
+
+
+def _read(listing: Listing[_T], reply: Reply, context: Context) -> _T:
+    if reply.status >= 400:
+        raise refusal.refusal(reply.status, reply.body, server=context.server)
+    return listing.read(reply.body, context.server)
 
 
 def _why_not_manager(swarm: model.SwarmInfo) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import shlex
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from opskit.errors import MissingToolError, UnreachableError
 from opskit.swarm.connect import out_of_files
@@ -65,11 +65,18 @@ _DROPPED = (
 
 
 def ssh_target(context: Context) -> list[str]:
-    """Give the ssh arguments that name the server: ``[-p PORT] [-l USER] HOST``."""
-    url = urlsplit(context.host)
-    port = ["-p", str(url.port)] if url.port else []
-    user = ["-l", url.username] if url.username else []
-    return [*port, *user, "--", url.hostname or ""]
+    """Return the ssh arguments that name the server: ``[-p PORT] [-l USER] -- HOST``."""
+    address = context.address
+    port = ["-p", str(address.port)] if address.port else []
+    user = ["-l", address.user] if address.user else []
+    return [*port, *user, "--", address.host]
+
+
+def dial_stdio(context: Context) -> str:
+    """Return what the shell over there is to run: a pipe to the engine, at its socket if named."""
+    path = context.address.path
+    host = f"--host {shlex.quote(f'unix://{path}')} " if path else ""
+    return f"docker {host}system dial-stdio"
 
 
 class SshMasters:
@@ -179,7 +186,7 @@ def _command(context: Context, masters: SshMasters, seconds: int) -> list[str]:
         f"ConnectTimeout={seconds}",
         "-T",
         *ssh_target(context),
-        "docker system dial-stdio",
+        dial_stdio(context),
     ]
 
 
@@ -201,13 +208,13 @@ def _start(command: list[str], connected: int, stderr: IO[bytes]) -> subprocess.
 
 def explain(said: str, context: Context) -> str:
     """Turn what ssh wrote to stderr into one sentence with the next step."""
+    address = context.address
     target = [word for word in ssh_target(context) if word != "--"]
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    url = urlsplit(context.host)
     words = {
-        "ssh": " ".join(["ssh", *target]),
+        "ssh": shlex.join(["ssh", *target]),
         "last": lines[-1].rstrip(".") if lines else "",
-        "known_as": f"'[{url.hostname}]:{url.port}'" if url.port else url.hostname,
+        "known_as": f"'[{address.host}]:{address.port}'" if address.port else address.host,
     }
     for sign, sentence in _EXPLANATIONS:
         if sign in said:

@@ -14,6 +14,7 @@ from opskit.swarm.deadline import Deadline
 
 _LAST_WORDS_S = 10.0
 """An ssh client that closed its side is about to end; what it said decides on another try."""
+_BUFFER_BYTES = 65_536
 
 
 class _Buffer(Protocol):
@@ -25,6 +26,9 @@ class _Buffer(Protocol):
 class Stream:
     """A socket with a movable deadline.
 
+    It can stand for the socket of ``http.client`` and urllib3: they read one reply after the
+    other from the one `reader`, so that nothing is lost of replies that came together.
+
     Parameters
     ----------
     sock
@@ -35,6 +39,11 @@ class Stream:
         The ssh client behind the socket, when there is one, and its messages.
     explain
         Turns those messages into a sentence for the operator.
+
+    Attributes
+    ----------
+    is_over
+        Whether no further exchange may be made: the other side said so, or something broke.
     """
 
     def __init__(
@@ -46,36 +55,64 @@ class Stream:
         stderr: IO[bytes] | None = None,
         explain: Callable[[str], str] = str,
     ) -> None:
-        self.sock, self.deadline = sock, deadline
+        self.sock, self.deadline, self.is_over = sock, deadline, False
+        self.reader: io.BufferedReader = _Reader(_Raw(self), _BUFFER_BYTES)
         self._process, self._stderr, self._explain = process, stderr, explain
 
     def sendall(self, data: bytes) -> None:
-        """Send everything before the deadline."""
-        self.sock.settimeout(self.deadline.remaining("sending"))
-        self.sock.sendall(data)
+        """Send everything before the deadline.
 
-    def recv(self, size: int) -> bytes:
-        """Receive up to `size` bytes; empty at the end of the stream."""
-        self.sock.settimeout(self.deadline.remaining("reading"))
-        return self.sock.recv(size)
+        Raises
+        ------
+        UnreachableError
+            The connection broke off, or the time was up.
+        """
+        try:
+            self.sock.settimeout(self.deadline.remaining("sending"))
+            self.sock.sendall(data)
+        except OSError as error:
+            raise self.lost(error) from error
 
-    def reader(self, buffering: int = 65536) -> io.BufferedReader:
-        """Give a buffered reader over the stream."""
-        return io.BufferedReader(_Reader(self), buffering)
+    def makefile(self, *_: object) -> io.BufferedReader:
+        """Return the reader, as ``http.client`` asks for it before each reply."""
+        return self.reader
+
+    def settimeout(self, _: float | None) -> None:
+        """Ignore what urllib3 thinks of time: the deadline decides."""
+
+    def close(self) -> None:
+        """Note that an exchange was the last, which is when ``http.client`` closes a socket.
+
+        What the ssh client said can still be read; see `end`.
+        """
+        self.is_over = True
 
     def end_of_input(self) -> None:
         """Tell the other side that nothing more will be sent."""
-        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self.lost(error) from error
 
     def is_quiet(self) -> bool:
         """Tell whether an idle stream is still open: nothing to read, not even its end."""
         # poll, since select fails on descriptors beyond 1,023.
         poller = select.poll()
         poller.register(self.sock, select.POLLIN)
-        return not poller.poll(0)
+        return not poller.poll(0) and not self._has_buffered()
 
-    def lost(self, error: Exception | None) -> UnreachableError:
-        """Make the error for a broken exchange, with what the ssh client said if it spoke."""
+    def _has_buffered(self) -> bool:
+        """Tell whether bytes are left behind the last reply."""
+        # With no time left, the reader gives what it has and cannot ask for more.
+        self.deadline = Deadline(0.0, self.deadline.server)
+        try:
+            return bool(self.reader.peek(1))
+        except UnreachableError:
+            return False
+
+    def lost(self, error: Exception) -> UnreachableError:
+        """Return the error for a broken exchange, with what the ssh client said if it spoke."""
+        self.is_over = True
         if isinstance(error, UnreachableError):
             return error
         if isinstance(error, TimeoutError):
@@ -94,8 +131,9 @@ class Stream:
         self._stderr.seek(0)
         return self._stderr.read(65536).decode(errors="replace").strip()
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Close the socket and end the ssh client behind it."""
+        self.is_over = True
         self.sock.close()
         if self._process is not None:
             if self._process.poll() is None:
@@ -111,7 +149,7 @@ class Stream:
             self._stderr = None
 
 
-class _Reader(io.RawIOBase):
+class _Raw(io.RawIOBase):
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
@@ -120,5 +158,16 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: _Buffer, /) -> int:
         stream = self._stream
-        stream.sock.settimeout(stream.deadline.remaining("reading"))
-        return stream.sock.recv_into(buffer)
+        try:
+            stream.sock.settimeout(stream.deadline.remaining("reading"))
+            return stream.sock.recv_into(buffer)
+        except OSError as error:
+            raise stream.lost(error) from error
+
+
+class _Reader(io.BufferedReader):
+    def close(self) -> None:
+        """Stay open: ``http.client`` closes what it has read one reply from."""
+
+    def flush(self) -> None:
+        """Do nothing, also when what is read from is collected before a reply that broke off."""

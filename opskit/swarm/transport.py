@@ -6,41 +6,85 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
-from opskit.errors import RefusedError, UnreachableError
-from opskit.swarm.channel import Channel, Response
+from opskit.errors import EngineError, RefusedError, UnreachableError
 from opskit.swarm.connect import connect
+from opskit.swarm.connection import Connection, Reply
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
 from opskit.swarm.ssh import SshMasters, open_ssh, pause_before_retry, was_dropped
+from opskit.swarm.stream import Stream
 
-_CHANNELS_PER_SERVER = 4
+if TYPE_CHECKING:
+    from opskit.swarm.client import EngineClient
+
+_T = TypeVar("_T")
+
+_CONNECTIONS_PER_SERVER = 4
 _DROPPED_TRIES = 4
 _STALE_AFTER_S = 5.0
-"""A channel idle for longer is tried with ``_ping`` before a write is entrusted to it."""
+"""A connection idle for longer is tried with ``_ping`` before a write is entrusted to it."""
 
 
 class _Pool:
     def __init__(self) -> None:
-        self.idle: list[Channel] = []
+        self.idle: list[Connection] = []
         self.closed = False
         self.lock = threading.Lock()
         self.opening = threading.Lock()
-        self.places = threading.BoundedSemaphore(_CHANNELS_PER_SERVER)
+        self.places = threading.BoundedSemaphore(_CONNECTIONS_PER_SERVER)
 
 
 class Transport:
     """Every connection of this process, by server address.
 
     Safe for many threads; after a fork the child starts with none.
+
+    Attributes
+    ----------
+    one_at_a_time
+        Engines behind something that answers no second request before the first is answered.
     """
 
     def __init__(self) -> None:
+        self.one_at_a_time: set[Context] = set()
         self._pools: dict[Context, _Pool] = {}
         self._lock = threading.Lock()
         self._masters = SshMasters()
+
+    def call(
+        self,
+        context: Context,
+        do: Callable[[EngineClient], _T],
+        deadline: Deadline,
+        *,
+        is_read: bool,
+    ) -> _T:
+        """Make an exchange through the docker SDK, over a kept or new connection.
+
+        A read that finds its kept connection dead is sent once more over a new one. A write
+        is never sent twice.
+
+        Raises
+        ------
+        UnreachableError
+            No answer; of a write, nothing is known.
+        EngineError
+            The engine refused.
+        """
+        fresh = True
+        try:
+            with self.connection(context, deadline, for_write=not is_read) as (connection, fresh):
+                return connection.call(do, deadline)
+        except UnreachableError:
+            if not is_read or fresh:
+                raise
+            deadline.remaining()
+        with self.connection(context, deadline, fresh=True) as (connection, _):
+            return connection.call(do, deadline)
 
     def request(
         self,
@@ -50,53 +94,60 @@ class Transport:
         *,
         body: bytes | None = None,
         deadline: Deadline,
-    ) -> Response:
-        """Make one exchange over a kept or new connection.
-
-        A read that finds its kept connection dead is sent once more over a new one. A write
-        is never sent twice.
-        """
-        is_read = method in ("GET", "HEAD")
-        with self.channel(context, deadline, for_write=not is_read) as (channel, fresh):
-            try:
-                return channel.request(method, path, body, deadline)
-            except UnreachableError:
-                if not is_read or fresh:
-                    raise
-                deadline.remaining()
-        with self.channel(context, deadline, fresh=True) as (channel, _):
-            return channel.request(method, path, body, deadline)
+    ) -> Reply:
+        """Make one bare exchange, whatever the status of its reply; see `call`."""
+        reply = self.call(
+            context,
+            lambda client: client.bare(method, path, body),
+            deadline,
+            is_read=method in ("GET", "HEAD"),
+        )
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Reply(status=reply.status_code, headers=headers, body=reply.content)
 
     @contextmanager
-    def channel(
+    def connection(
         self,
         context: Context,
         deadline: Deadline,
         *,
         for_write: bool = False,
         fresh: bool = False,
-    ) -> Generator[tuple[Channel, bool]]:
+        flight: Sequence[str] = (),
+    ) -> Generator[tuple[Connection, bool]]:
         """Lend a connection to one engine, and tell whether it is a new one.
 
-        It goes back to the pool, unless the block raises or the pool was closed meanwhile.
+        It goes back to the pool, unless it broke, the block raises anything but an engine's
+        refusal, or the pool was closed meanwhile.
+
+        Parameters
+        ----------
+        context
+            The engine.
+        deadline
+            When a connection must be there.
+        for_write
+            Whether a kept connection must have proved itself lately.
+        fresh
+            Whether it must be a new one.
+        flight
+            What a new one asks together with its greeting; see `Connection.greet`.
         """
         pool = self._pool(context)
         if not pool.places.acquire(timeout=deadline.remaining("waiting for a free connection")):
             raise deadline.passed("waiting for a free connection")
         try:
             kept = None if fresh else self._kept(pool, for_write=for_write, deadline=deadline)
-            channel = kept or self._open(context, pool, deadline)
+            connection = kept or self._open(context, pool, deadline, flight)
             try:
-                yield channel, kept is None
-            except BaseException:
-                channel.close()
+                yield connection, kept is None
+            except EngineError:
+                _give_back(pool, connection)
                 raise
-            with pool.lock:
-                is_back = not pool.closed
-                if is_back:
-                    pool.idle.append(channel)
-            if not is_back:
-                channel.close()
+            except BaseException:
+                connection.close()
+                raise
+            _give_back(pool, connection)
         finally:
             pool.places.release()
 
@@ -115,7 +166,7 @@ class Transport:
             pool = self._pools.pop(context, None)
         if pool is not None:
             _empty(pool)
-        if context.scheme == "ssh":
+        if context.address.scheme == "ssh":
             self._masters.stop(context)
 
     def forget(self) -> None:
@@ -128,32 +179,38 @@ class Transport:
         with self._lock:
             return self._pools.setdefault(context, _Pool())
 
-    def _kept(self, pool: _Pool, *, for_write: bool, deadline: Deadline) -> Channel | None:
+    def _kept(self, pool: _Pool, *, for_write: bool, deadline: Deadline) -> Connection | None:
         while True:
             with pool.lock:
                 if not pool.idle:
                     return None
-                channel = pool.idle.pop()
+                connection = pool.idle.pop()
             try:
-                usable = channel.is_usable() and (not for_write or _answers(channel, deadline))
+                usable = connection.is_usable() and (
+                    not for_write or _answers(connection, deadline)
+                )
             except BaseException:
-                channel.close()
+                connection.close()
                 raise
             if usable:
-                return channel
-            channel.close()
+                return connection
+            connection.close()
 
-    def _open(self, context: Context, pool: _Pool, deadline: Deadline) -> Channel:
-        if context.scheme != "ssh":
-            return _greeted(Channel(connect(context, deadline)), deadline)
+    def _open(
+        self, context: Context, pool: _Pool, deadline: Deadline, flight: Sequence[str]
+    ) -> Connection:
+        if context.address.scheme != "ssh":
+            return _greeted(lambda: connect(context, deadline), deadline, flight)
         # One at a time, so that the first becomes the master and the others share it.
         if not pool.opening.acquire(timeout=deadline.remaining("waiting for ssh")):
             raise deadline.passed("waiting for ssh")
         try:
             for tries_left in reversed(range(_DROPPED_TRIES)):
                 try:
-                    # Whatever fails here failed before any request of ours was sent.
-                    return _greeted(Channel(open_ssh(context, deadline, self._masters)), deadline)
+                    # Whatever fails here failed before any write of ours was sent.
+                    return _greeted(
+                        lambda: open_ssh(context, deadline, self._masters), deadline, flight
+                    )
                 except UnreachableError as error:
                     if not tries_left or not was_dropped(error):
                         if _is_deadline(deadline):
@@ -165,21 +222,35 @@ class Transport:
             pool.opening.release()
 
 
+def _give_back(pool: _Pool, connection: Connection) -> None:
+    with pool.lock:
+        is_back = not pool.closed and not connection.stream.is_over
+        if is_back:
+            pool.idle.append(connection)
+    if not is_back:
+        connection.close()
+
+
 def _empty(pool: _Pool) -> None:
     with pool.lock:
         pool.closed = True
         idle, pool.idle = pool.idle, []
-    for channel in idle:
-        channel.close()
+    for connection in idle:
+        connection.close()
 
 
-def _greeted(channel: Channel, deadline: Deadline) -> Channel:
+def _greeted(dial: Callable[[], Stream], deadline: Deadline, flight: Sequence[str]) -> Connection:
+    connection = Connection(dial())
     try:
-        channel.greet(deadline)
+        connection.greet(deadline, flight)
+        if connection.stream.is_over and not connection.has_landed:
+            # It was closed behind the greeting, which holds for the next one too.
+            connection.close()
+            connection = connection.resumed(dial())
     except BaseException:
-        channel.close()
+        connection.close()
         raise
-    return channel
+    return connection
 
 
 def _is_deadline(deadline: Deadline) -> bool:
@@ -190,15 +261,15 @@ def _is_deadline(deadline: Deadline) -> bool:
     return False
 
 
-def _answers(channel: Channel, deadline: Deadline) -> bool:
-    if time.monotonic() - channel.used_at < _STALE_AFTER_S:
+def _answers(connection: Connection, deadline: Deadline) -> bool:
+    if time.monotonic() - connection.used_at < _STALE_AFTER_S:
         return True
     probe = Deadline(min(_STALE_AFTER_S, deadline.remaining()), deadline.server)
     try:
-        channel.greet(probe)
+        connection.greet(probe)
     except (UnreachableError, RefusedError):
         return False
-    return True
+    return not connection.stream.is_over
 
 
 TRANSPORT = Transport()

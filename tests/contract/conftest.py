@@ -12,10 +12,11 @@ import pytest
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.image import IMAGE
+from opskit.swarm.connection import Reply
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
-from opskit.swarm.transport import Response, Transport
+from opskit.swarm.transport import Transport
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class Bench:
         """The adapter opskit itself uses."""
         return Engine(self.context, seconds=60, transport=self.transport)
 
-    def raw(self, method: str, path: str, body: bytes | None = None) -> Response:
+    def raw(self, method: str, path: str, body: bytes | None = None) -> Reply:
         """Make one bare exchange."""
         return self.transport.request(
             self.context, method, path, body=body, deadline=Deadline(60, "test")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from opskit.demo.fleet import write_contexts
 from opskit.errors import ContextError
-from opskit.swarm.context import find_context
+from opskit.swarm.context import docker_arguments, find_context
 
 
 @pytest.fixture
@@ -84,3 +87,84 @@ def test_tls_material_of_the_context_is_found(environ: dict[str, str], tmp_path:
 
     assert tls is not None
     assert (tls.ca, tls.cert, tls.verify) == (str(folder / "ca.pem"), "", True)
+
+
+def by_docker(config: Path, *arguments: str, **more: str) -> str:
+    """Ask the docker CLI, which looks into the same folder."""
+    foreign = {"DOCKER_HOST", "DOCKER_CONTEXT"}
+    environ = {key: value for key, value in os.environ.items() if key not in foreign}
+    done = subprocess.run(
+        ["docker", *arguments],
+        env={**environ, "DOCKER_CONFIG": str(config), **more},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.swarm
+@pytest.mark.parametrize("settled", [False, True])
+def test_contexts_are_found_where_docker_made_them(tmp_path: Path, *, settled: bool) -> None:
+    # docker context create writes no config.json, without which the SDK would look in ~/.docker.
+    if settled:
+        (tmp_path / "config.json").write_text("{}")
+    by_docker(tmp_path, "context", "create", "two.example", "--docker", "host=tcp://127.0.0.1:9")
+
+    found = find_context("two.example", {"DOCKER_CONFIG": str(tmp_path)})
+    assert (found.host, found.tls) == ("tcp://127.0.0.1:9", None)
+
+
+@pytest.mark.swarm
+@pytest.mark.parametrize("said", [{}, {"SkipTLSVerify": False}, {"SkipTLSVerify": True}])
+@pytest.mark.parametrize("files", [["ca"], ["ca", "cert", "key"], []])
+def test_certificates_are_checked_where_docker_checks_them(
+    tmp_path: Path, said: dict[str, bool], files: list[str]
+) -> None:
+    digest = hashlib.sha256(b"tls.example").hexdigest()
+    store, folder = tmp_path / "contexts" / "meta" / digest, tmp_path / "contexts/tls" / digest
+    store.mkdir(parents=True)
+    endpoint = {"Host": "tcp://127.0.0.1:9", **said}
+    meta = {"Name": "tls.example", "Metadata": {}, "Endpoints": {"docker": endpoint}}
+    (store / "meta.json").write_text(json.dumps(meta))
+    (folder / "docker").mkdir(parents=True)
+    for name in files:
+        (folder / "docker" / f"{name}.pem").write_text("x")
+    (inspected,) = json.loads(by_docker(tmp_path, "context", "inspect", "tls.example"))
+
+    tls = find_context("tls.example", {"DOCKER_CONFIG": str(tmp_path)}).tls
+    listed = inspected["TLSMaterial"].get("docker") or []
+    found = [getattr(tls, name) for name in ("ca", "cert", "key")] if tls else []
+    assert {Path(path).name for path in found if path} == set(listed)
+    if tls is not None:
+        assert tls.verify is not inspected["Endpoints"]["docker"]["SkipTLSVerify"]
+
+
+@pytest.mark.swarm
+@pytest.mark.parametrize("more", [{}, {"DOCKER_CONTEXT": "one.example"}])
+@pytest.mark.parametrize("server", ["default", "one.example"])
+def test_docker_is_led_to_the_engine_that_opskit_reaches(
+    tmp_path: Path, server: str, more: dict[str, str]
+) -> None:
+    write_contexts(tmp_path, {"one.example": "unix:///one.sock", "chosen": "unix:///chosen.sock"})
+    (tmp_path / "config.json").write_text('{"currentContext": "chosen"}')
+    environ = {"DOCKER_CONFIG": str(tmp_path), **more}
+    arguments = docker_arguments(server, environ)
+
+    name = by_docker(tmp_path, *arguments, "context", "show", **more)
+    host = json.loads(by_docker(tmp_path, "context", "inspect", name, **more))[0]
+    assert host["Endpoints"]["docker"]["Host"] == find_context(server, environ).host
+
+
+@pytest.mark.swarm
+def test_docker_follows_a_host_of_the_environment_as_opskit_does(tmp_path: Path) -> None:
+    write_contexts(tmp_path, {"chosen": "unix:///chosen.sock"})
+    (tmp_path / "config.json").write_text('{"currentContext": "chosen"}')
+    environ = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": "unix:///elsewhere.sock"}
+
+    arguments = docker_arguments("default", environ)
+    shown = by_docker(
+        tmp_path, *arguments, "context", "inspect", DOCKER_HOST=environ["DOCKER_HOST"]
+    )
+    host = json.loads(shown)[0]["Endpoints"]["docker"]["Host"]
+    assert host == find_context("default", environ).host == environ["DOCKER_HOST"]

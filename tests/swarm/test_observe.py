@@ -27,7 +27,7 @@ Serve = Callable[[bytes], str]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Listen on a unix socket and answer every connection with the same bytes."""
+    """Listen on a unix socket and answer every request with the same bytes."""
     stop = threading.Event()
     listeners: list[socket.socket] = []
 
@@ -44,9 +44,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             with connection:
                 while not stop.is_set():
                     with contextlib.suppress(OSError):
-                        if not connection.recv(65536):
+                        if not (asked := connection.recv(65536)):
                             return
-                        connection.sendall(answer)
+                        connection.sendall(answer * asked.count(b"\r\n\r\n"))
 
         def run() -> None:
             while not stop.is_set():
@@ -278,8 +278,8 @@ def test_a_kept_connection_that_died_is_replaced_for_a_read(
     use(demo_fleet)
     engine = Engine(find_context("coop.example"))
     engine.info()
-    with TRANSPORT.channel(engine.context, Deadline(60)) as (channel, _):
-        channel.stream.sock.shutdown(socket.SHUT_RDWR)
+    with TRANSPORT.connection(engine.context, Deadline(60)) as (connection, _):
+        connection.stream.sock.shutdown(socket.SHUT_RDWR)
 
     assert engine.info().name == "coop"
 

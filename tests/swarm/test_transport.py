@@ -22,6 +22,7 @@ from tornado.web import Application, RequestHandler
 from opskit.errors import UnreachableError
 from opskit.swarm.context import Context, TlsFiles
 from opskit.swarm.deadline import Deadline
+from opskit.swarm.engine import Engine
 from opskit.swarm.observe import observe
 from opskit.swarm.transport import TRANSPORT, Transport
 
@@ -38,8 +39,10 @@ class Handler(RequestHandler):
         self.set_header("Api-Version", self.api)
         if self.request.path.endswith("/info"):
             self.finish(json.dumps({"Name": self.request.path, "Swarm": {}}))
-        else:
+        elif self.request.path.endswith("/_ping"):
             self.finish("OK")
+        else:
+            self.finish("x" * 1_000_000)
 
 
 @pytest.fixture
@@ -102,6 +105,8 @@ def server_tls(folder: Path) -> ssl.SSLContext:
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.pem"))
     made.load_cert_chain(folder / "server.pem", folder / "server.key")
     made.verify_mode = ssl.CERT_REQUIRED
+    # An engine, too, takes certificates as Docker's guide makes them.
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return made
 
 
@@ -143,8 +148,17 @@ def test_tls_files_that_cannot_be_used_are_named(serve: Serve, certificates: Pat
     ("offered", "used"), [("1.41", "1.41"), ("1.44", "1.44"), ("1.52", "1.52"), ("1.60", "1.52")]
 )
 def test_the_api_version_is_negotiated(serve: Serve, offered: str, used: str) -> None:
-    seen = observe(Context(server="s", host=f"tcp://127.0.0.1:{serve(api=offered)}"), 60)
-    assert seen.info.name == f"/v{used}/info"
+    context = Context(server="s", host=f"tcp://127.0.0.1:{serve(api=offered)}")
+
+    # Before it is known, an engine answers in its newest.
+    assert observe(context, 60).info.name in {"/info", f"/v{used}/info"}
+    assert observe(context, 60).info.name == f"/v{used}/info"
+    assert Engine(context).info().name == f"/v{used}/info"
+
+
+def test_an_engine_newer_than_opskit_is_asked_in_a_version_opskit_knows(serve: Serve) -> None:
+    context = Context(server="s", host=f"tcp://127.0.0.1:{serve(api='1.60')}")
+    assert observe(context, 60).info.name == "/v1.52/info"
 
 
 def test_an_sshd_that_never_says_a_word_runs_into_the_deadline() -> None:
@@ -209,13 +223,13 @@ def test_a_connection_that_is_lent_out_when_all_are_closed_is_closed_when_it_is_
 ) -> None:
     context = Context(server="s", host=f"tcp://127.0.0.1:{serve()}")
     transport = Transport()
-    with transport.channel(context, Deadline(60)) as (channel, _):
+    with transport.connection(context, Deadline(60)) as (connection, _):
         if end == "drop":
             transport.drop(context)
         else:
             transport.close()
-        assert channel.request("GET", "/info", None, Deadline(60)).status == 200
-    assert channel.stream.sock.fileno() == -1
+        assert connection.ask(["/info"], Deadline(60)).replies[0].status == 200
+    assert connection.stream.sock.fileno() == -1
 
 
 class Passing(Deadline):
@@ -246,9 +260,9 @@ def test_no_connection_is_left_open_whenever_the_deadline_passes(
         while True:
             transport = Transport()
             if kept:
-                with transport.channel(context, Deadline(60)) as (channel, _):
+                with transport.connection(context, Deadline(60)) as (connection, _):
                     pass
-                channel.used_at -= 60
+                connection.used_at -= 60
             try:
                 transport.request(context, method, "/info", deadline=Passing(passed + 1))
             except UnreachableError:

@@ -7,9 +7,12 @@ import contextlib
 import re
 import struct
 from dataclasses import dataclass, field
+from typing import cast
+from weakref import WeakSet
 
 import msgspec
 from tornado import web
+from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 
 from opskit.demo.engine.api import find_route
@@ -32,7 +35,7 @@ class Site:
     swarm
         Its state.
     latency
-        Seconds before each answer.
+        Seconds before each answer; those to requests that came together pass together.
     edition
         Which Docker Engine it passes for.
     execute
@@ -45,6 +48,8 @@ class Site:
     execute: Execute = shell_words
     faults: Faults = field(default_factory=Faults)
     execs: ExecTable = field(init=False)
+    delayed: WeakSet[IOStream] = field(default_factory=WeakSet[IOStream])
+    """Connections whose next request came with one that was delayed."""
 
     def __post_init__(self) -> None:
         self.execs = ExecTable(self.swarm, self.execute)
@@ -103,7 +108,7 @@ class EngineHandler(web.RequestHandler):
         """Answer, whatever the method."""
         fault = self.site.faults.take(self.request.method or "", self.request.path)
         effect = fault.effect if fault else ""
-        delay = self.site.latency + (fault.seconds if fault else 0.0)
+        delay = self._latency() + (fault.seconds if fault else 0.0)
         if delay:
             await asyncio.sleep(delay)
         if effect == "drop-before":
@@ -119,6 +124,18 @@ class EngineHandler(web.RequestHandler):
             await self._hand_over(reply.stream)
         else:
             await self._send(reply)
+
+    def _latency(self) -> float:
+        """Tell how long this request is on its way; not again, if it came with the one before."""
+        if not self.site.latency:
+            return 0.0
+        stream, delayed = cast("HTTP1Connection", self.request.connection).stream, self.site.delayed
+        assert stream is not None, "the request came over it"
+        latency = 0.0 if stream in delayed else self.site.latency
+        # Tornado has read what came together, and takes it up one by one.
+        has_more = stream._read_buffer_size > 0  # pyright: ignore[reportPrivateUsage]
+        (delayed.add if has_more else delayed.discard)(stream)
+        return latency
 
     def _answer(self) -> Reply:
         request = self.request

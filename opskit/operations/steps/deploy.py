@@ -13,13 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from opskit.abra.conventions import DEFAULT_SERVER
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.labels import LOCATORS, TAKEN
 from opskit.errors import MissingToolError, StepError
 from opskit.operations.steps.base import Detail, Site, Step
 from opskit.secrets.redact import redact
-from opskit.swarm.context import docker_config_dir
+from opskit.swarm.context import docker_arguments, docker_config_dir
 
 _PAUSE_S = 0.5
 _GRACE_S = 5.0
@@ -78,8 +77,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             return self._insist(site, command, environment, Path(self.root))
         with deployment(Path(self.root), self.server, self.app) as found:
             files = [word for path in found.files for word in ("--compose-file", path)]
-            server = site.engine.context.server
-            target = ["--context", server] if server != DEFAULT_SERVER else []
+            target = docker_arguments(site.engine.context.server)
             kept = TAKEN - LOCATORS if target else TAKEN
             self._check_free(found, kept)
             # Found before, as the app's own environment may name another PATH.

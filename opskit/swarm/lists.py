@@ -1,0 +1,87 @@
+"""The lists by which a swarm is read: where each is asked for, and what its reply says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from opskit.decoding import ready
+from opskit.errors import RefusedError
+from opskit.swarm import model
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[_T]):
+    """One list of an engine.
+
+    Parameters
+    ----------
+    path
+        Where it is asked for.
+    read
+        Decodes the body of a reply; told the server's name for its errors.
+    """
+
+    path: str
+    read: Callable[[bytes, str], _T]
+
+
+class SpecBytes(msgspec.Struct, rename="pascal"):
+    """A service's specs, byte for byte as the engine stores them."""
+
+    spec: msgspec.Raw
+    previous_spec: msgspec.Raw = msgspec.Raw()
+
+
+def decoded(body: bytes, kind: type[_T], server: str) -> _T:
+    """Decode a reply.
+
+    Raises
+    ------
+    RefusedError
+        It is not what an engine sends.
+    """
+    try:
+        return msgspec.json.decode(body, type=ready(kind))
+    except msgspec.MsgspecError as error:
+        raise RefusedError(
+            f"its reply is not what a Docker Engine sends ({error}). "
+            "Is a proxy in between? Check the host of its Docker context.",
+            server=server,
+        ) from error
+
+
+def with_digest(service: model.Service, stored: SpecBytes) -> model.Service:
+    """Return a service that knows the digest of its stored spec."""
+    digest = hashlib.sha256(stored.spec).hexdigest()
+    return msgspec.structs.replace(service, spec_digest=digest)
+
+
+def _of(kind: type[_T]) -> Callable[[bytes, str], _T]:
+    return lambda body, server: decoded(body, kind, server)
+
+
+def _services(body: bytes, server: str) -> tuple[model.Service, ...]:
+    services = decoded(body, tuple[model.Service, ...], server)
+    specs = decoded(body, tuple[SpecBytes, ...], server)
+    return tuple(with_digest(*pair) for pair in zip(services, specs, strict=True))
+
+
+def _volumes(body: bytes, server: str) -> tuple[model.Volume, ...]:
+    return decoded(body, model.Volumes, server).volumes or ()
+
+
+INFO = Listing("/info", _of(model.Info))
+NODES = Listing("/nodes", _of(tuple[model.Node, ...]))
+SERVICES = Listing("/services?status=true", _services)
+TASKS = Listing("/tasks", _of(tuple[model.Task, ...]))
+SECRETS = Listing("/secrets", _of(tuple[model.StoredObject, ...]))
+CONFIGS = Listing("/configs", _of(tuple[model.StoredObject, ...]))
+NETWORKS = Listing("/networks", _of(tuple[model.Network, ...]))
+VOLUMES = Listing("/volumes", _volumes)
