@@ -35,7 +35,7 @@ _INERT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
 _INERT_CONFIG = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "safe.bareRepository=explicit")
-_SECONDS = 60.0
+SECONDS = 60.0
 _CLONE_SECONDS = 600.0
 _ENDING_SECONDS = 5.0
 _HASH = re.compile(r"[0-9a-f]{4,64}")
@@ -77,7 +77,7 @@ def run_git(
     *arguments: str,
     environment: Mapping[str, str],
     given: bytes = b"",
-    seconds: float = _SECONDS,
+    seconds: float,
     apart: bool = False,
 ) -> Ended:
     """Run git in a folder and return how it ended.
@@ -235,7 +235,7 @@ class Repository:
         Raises
         ------
         InputError
-            One is larger than a file of a recipe can be.
+            One is larger than a file of a recipe can be, or is not in this clone.
         """
         known = {name: _KNOWN.get((self.folder, commit, name)) for name in names}
         asked = {
@@ -251,9 +251,23 @@ class Repository:
                 raise too_large(self.folder / name)
             if found is not None:
                 there[name] = found.object
+        self._check_lacking(commit, [_plain(name) for name in asked if name not in there])
         for name, content in zip(there, self.blobs(there.values()), strict=True):
             known[name] = _remember((self.folder, commit, name), content)
         return {name: content for name, content in known.items() if content is not None}
+
+    def _check_lacking(self, commit: str, names: list[str]) -> None:
+        """Refuse to take a file that a partial clone has not fetched for one that is not there."""
+        if not names:
+            return
+        listed = answered(self.folder, "ls-tree", "-z", "--full-tree", commit, "--", *names)
+        for line in decode(listed.output).split("\0"):
+            if line.startswith("100"):
+                raise InputError(
+                    f"this clone lacks {line.partition(chr(9))[2]} of commit {commit[:SHORT]}.",
+                    path=self.folder,
+                    remedy=f"Fetch all of it: git -C {self.folder} fetch --refetch --no-filter",
+                )
 
     def blobs(self, objects: Iterable[str]) -> list[bytes]:
         """Return the contents of files by their objects' names.
@@ -288,7 +302,9 @@ def open_repository(folder: Path) -> Repository | None:
     """
     if not exists(folder / ".git"):
         return None
-    inert = _without_filters(folder)
+    listed = ask(folder, "config", "--list", "-z", "--show-scope")
+    if "not a git repository" in listed.complaint:
+        return None
     status = ask(
         folder,
         "status",
@@ -299,7 +315,7 @@ def open_repository(folder: Path) -> Repository | None:
         "--ignore-submodules=dirty",
         "--no-renames",
         "--no-ahead-behind",
-        config=inert,
+        config=_without_filters(folder, listed),
     )
     if "not a git repository" in status.complaint:
         return None
@@ -316,12 +332,11 @@ def open_repository(folder: Path) -> Repository | None:
     return Repository(folder=folder, checkout=checkout, tags=tags)
 
 
-def _without_filters(folder: Path) -> list[str]:
+def _without_filters(folder: Path, listed: Ended) -> list[str]:
     """Return the settings that turn off each filter which the repository's configuration has.
 
     git would run them to compare a file whose times are other than those it knows.
     """
-    listed = ask(folder, "config", "--list", "-z", "--show-scope")
     if listed.status:
         raise _damaged(folder, listed.reason)
     fields = decode(listed.output).split("\0")
@@ -365,7 +380,7 @@ def ask(folder: Path, *arguments: str, config: Iterable[str] = (), given: bytes 
     settings = [word for setting in (*_INERT_CONFIG, *config) for word in ("-c", setting)]
     command = (*settings, f"--work-tree={folder}", *arguments)
     try:
-        ended = run_git(folder, *command, environment=environment, given=given)
+        ended = run_git(folder, *command, environment=environment, given=given, seconds=SECONDS)
     except TimeoutError as error:
         raise InputError(str(error), path=folder) from None
     if ended.status and "dubious ownership" in ended.complaint:

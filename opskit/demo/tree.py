@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from opskit.abra.git import run_git
+from opskit.abra.git import SECONDS, run_git
 from opskit.demo.sample import APPS, CHECKOUTS, EDITED, NOT_FETCHED, SERVERS, SampleApp
 from opskit.errors import StepError
 
@@ -100,7 +100,7 @@ def _make_checkout(folder: Path) -> None:
 
 
 def _git(folder: Path, *command: str) -> str:
-    ended = run_git(folder, *command, environment=_GIT_ENVIRONMENT)
+    ended = run_git(folder, *command, environment=_GIT_ENVIRONMENT, seconds=SECONDS)
     if ended.status:
         raise StepError(f"git could not {command[0]} {folder}: {ended.reason}")
     return ended.text
