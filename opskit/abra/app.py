@@ -8,7 +8,7 @@ from opskit.abra.compose import Compose
 from opskit.abra.conventions import (
     app_name,
     compose_files,
-    is_chaos,
+    pinned_version,
     recipe_line,
     recipe_of,
     stack_name,
@@ -41,8 +41,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
     named, pinned = recipe_of(env.values)
     name = app_name(path.name)
     stack = printable(stack_name(name, env.values))
-    version = "" if is_chaos(env.values) else pinned
-    recipe = recipes.find(named, version) if named else None
+    recipe = recipes.find(named, pinned_version(env.values)) if named else None
     files = compose_files(env.values)
     enabled = recipe.enabled(files) if recipe else None
     compose = enabled.compose if enabled else Compose()
@@ -127,6 +126,8 @@ def _env_problems(env: EnvFile, named: str, enabled: Enabled | None) -> list[Pro
 def _version_problems(env: EnvFile, recipe: Recipe | None) -> list[Problem]:
     if recipe is None or not recipe.unknown:
         return []
+    if recipe.problem:
+        return [recipe.problem]
     return [
         Problem(
             path=printable(str(env.path)),
@@ -139,8 +140,8 @@ def _version_problems(env: EnvFile, recipe: Recipe | None) -> list[Problem]:
 
 
 def _revision(recipe: Recipe, compose: Compose, given: Given) -> str:
-    """Give the checked-out revision; without a checkout the version its labels claim."""
-    if recipe.checkout:
-        return recipe.checkout
+    """Return the revision that is read; without a checkout the version its labels claim."""
+    if recipe.revision:
+        return recipe.revision
     found = claimed(compose, given.stack, given.variables)
     return printable(found.get("version") or found.get("app.version") or "")

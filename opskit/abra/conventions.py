@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from opskit.abra.revision import CHAOS_MARK
-
 ENV_SUFFIX = ".env"
+CHAOS_MARK = "+U"
+"""abra's mark for a checkout with changes of its own."""
+
 DEFAULT_SERVER = "default"
 """abra's name for the engine of this machine; ``servers/*.env`` of old layouts belong to it."""
 
@@ -70,6 +71,11 @@ def recipe_key(values: Mapping[str, str]) -> str:
 def is_chaos(values: Mapping[str, str]) -> bool:
     """Tell whether the pinned version bears abra's mark for changes that no commit holds."""
     return (values.get("RECIPE") or values.get("TYPE") or "").strip().endswith(CHAOS_MARK)
+
+
+def pinned_version(values: Mapping[str, str]) -> str:
+    """Return the version to read a recipe at; empty for the working tree, as with abra's mark."""
+    return "" if is_chaos(values) else recipe_of(values)[1]
 
 
 def recipe_line(lines: Mapping[str, int]) -> int | None:

@@ -13,7 +13,7 @@ from opskit.abra.compose import Compose
 from opskit.abra.conventions import (
     AUTO_UPDATE,
     compose_files,
-    is_chaos,
+    pinned_version,
     recipe_key,
     recipe_line,
     recipe_of,
@@ -21,12 +21,11 @@ from opskit.abra.conventions import (
 )
 from opskit.abra.declare import Declarations, Given
 from opskit.abra.env import EnvFile, read_env
-from opskit.abra.git import find_commit, tree_of
 from opskit.abra.labels import TAKEN, beside, claimed, label, overlay
 from opskit.abra.layout import env_path
 from opskit.abra.naming import take_apart
 from opskit.abra.recipe import Recipe, Recipes
-from opskit.abra.revision import Checkout, checkout
+from opskit.abra.versiontree import version_tree
 from opskit.errors import InputError
 
 
@@ -80,12 +79,12 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """A recipe's files; `version` is empty for those of the working tree."""
+    """A recipe and where its files lie; `version` is empty for those of the working tree."""
 
     name: str
     recipe: Recipe
+    folder: Path
     version: str
-    there: Checkout | None
 
 
 @contextmanager
@@ -125,7 +124,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
     compose = _compose(env, recipe, files)
     environment = variables(env, stack, recipe)
     own = claimed(compose, stack, environment)
-    there = source.there
+    there = recipe.there
     version = source.version or (there.tag if there and not there.changed else "")
     labels = {label(stack, "recipe"): source.name}
     labels[label(stack, "chaos")] = "false" if version else "true"
@@ -144,8 +143,8 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         recipe=source.name,
         version=version or (there.short if there else own.get("version", "")),
         chaos=not version,
-        folder=str(recipe.folder),
-        compose_files=tuple(str(recipe.folder / name) for name in files),
+        folder=str(source.folder),
+        compose_files=tuple(str(source.folder / name) for name in files),
         overlay=str(made / "labels.json") if added else "",
         environment={
             **environment,
@@ -197,7 +196,7 @@ def _needed(
 @contextmanager
 def _source(root: Path, env: EnvFile, stack: str) -> Generator[_Source, None, None]:
     name, pinned = recipe_of(env.values)
-    recipe = Recipes(root).find(name)
+    recipe = Recipes(root).find(name, pinned_version(env.values))
     if recipe is None:
         raise InputError(
             f"the recipe {name or '(none)'} is not in {root / 'recipes'}.",
@@ -205,34 +204,32 @@ def _source(root: Path, env: EnvFile, stack: str) -> Generator[_Source, None, No
             line=recipe_line(env.lines),
             remedy=f"Fetch it: abra recipe fetch {name or '<recipe>'}",
         )
-    there = checkout(recipe.folder)
-    if not pinned:
-        yield _Source(name=name, recipe=recipe, version="", there=there)
-    elif there is None:
+    if recipe.fault:
+        raise recipe.fault
+    if recipe.unknown:
+        raise InputError(
+            f"the recipe {name} has no version {pinned}.",
+            path=env.path,
+            line=recipe_line(env.lines),
+            remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or pin another version.",
+        )
+    if recipe.commit and recipe.repository:
+        with version_tree(recipe.repository, recipe.commit) as tree:
+            yield _Source(name=name, recipe=recipe, folder=tree, version=pinned)
+        return
+    there = recipe.there
+    if pinned and there is None:
         _check_claim(env, stack, recipe, pinned)
-        yield _Source(name=name, recipe=recipe, version=pinned, there=None)
-    elif is_chaos(env.values):
-        if not there.commit.startswith(pinned):
-            raise InputError(
-                f"the pinned version {pinned} of {name} has changes that no commit holds, and "
-                f"{there.short} is checked out.",
-                path=env.path,
-                line=recipe_line(env.lines),
-                remedy="Pin a released version, or none to deploy what is checked out.",
-            )
-        yield _Source(name=name, recipe=recipe, version="", there=there)
-    else:
-        commit = find_commit(recipe.folder, pinned)
-        if not commit:
-            raise InputError(
-                f"the recipe {name} has no version {pinned}.",
-                path=env.path,
-                line=recipe_line(env.lines),
-                remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or pin another version.",
-            )
-        with tree_of(recipe.folder, commit) as tree:
-            copied = Recipe(tree, shown=recipe.folder)
-            yield _Source(name=name, recipe=copied, version=pinned, there=there)
+    elif pinned and there and not there.commit.startswith(pinned):
+        raise InputError(
+            f"the pinned version {pinned} of {name} has changes that no commit holds, and "
+            f"{there.short} is checked out.",
+            path=env.path,
+            line=recipe_line(env.lines),
+            remedy="Pin a released version, or none to deploy what is checked out.",
+        )
+    version = pinned if there is None else ""
+    yield _Source(name=name, recipe=recipe, folder=recipe.folder, version=version)
 
 
 def _check_claim(env: EnvFile, stack: str, recipe: Recipe, pinned: str) -> None:

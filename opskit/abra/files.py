@@ -32,14 +32,19 @@ def read_bytes(path: Path) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise InputError("this is no regular file.", path=path, remedy="Remove it.")
             if status.st_size > SIZE_LIMIT:
-                raise InputError(
-                    f"the file is larger than {SIZE_LIMIT // 1024 // 1024} MiB.",
-                    path=path,
-                    remedy="Keep only text here that abra reads.",
-                )
+                raise too_large(path)
             return stream.read()
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def too_large(path: Path) -> InputError:
+    """Say that a file is larger than any of its kind."""
+    return InputError(
+        f"the file is larger than {SIZE_LIMIT // 1024 // 1024} MiB.",
+        path=path,
+        remedy="Keep only text here that abra reads.",
+    )
 
 
 def unreadable(path: Path, error: OSError) -> InputError:

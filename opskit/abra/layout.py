@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opskit.abra.app import read_app
-from opskit.abra.conventions import DEFAULT_SERVER, is_app_file
+from opskit.abra.conventions import (
+    DEFAULT_SERVER,
+    compose_files,
+    is_app_file,
+    pinned_version,
+    recipe_of,
+)
+from opskit.abra.env import EnvFile, read_env
 from opskit.abra.files import as_problem, is_folder, printable, unreadable
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer, Problem
 from opskit.abra.recipe import Recipes
@@ -95,12 +102,16 @@ class _Tree:
         servers: dict[str, DeclaredServer] = {}
         folder = self._root / "servers"
         entries = self._entries(folder)
-        for entry in entries:
-            if is_folder(entry):
-                name = printable(entry.name)
-                apps = self._apps(entry.name, self._entries(entry))
-                servers[name] = DeclaredServer(name=name, folder=printable(str(entry)), apps=apps)
-        loose = self._apps(DEFAULT_SERVER, entries)
+        by_folder = {
+            entry: _env_files(self._entries(entry)) for entry in entries if is_folder(entry)
+        }
+        loose_files = _env_files(entries)
+        self._read_recipes([*loose_files, *(env for envs in by_folder.values() for env in envs)])
+        for entry, envs in by_folder.items():
+            name = printable(entry.name)
+            apps = self._apps(entry.name, envs)
+            servers[name] = DeclaredServer(name=name, folder=printable(str(entry)), apps=apps)
+        loose = self._apps(DEFAULT_SERVER, loose_files)
         if loose:
             found = servers.get(DEFAULT_SERVER)
             servers[DEFAULT_SERVER] = DeclaredServer(
@@ -119,17 +130,25 @@ class _Tree:
         names = {app.recipe for server in servers.values() for app in server.apps}
         found = {name: self._recipes.find(name) for name in sorted(names) if name}
         return {
-            printable(name): releases(self._root, name, recipe.folder)
+            printable(name): releases(self._root, name, recipe.tags)
             for name, recipe in found.items()
             if recipe is not None
         }
 
-    def _apps(self, server: str, entries: list[Path]) -> tuple[DeclaredApp, ...]:
-        return tuple(
-            read_app(self._recipes, server, entry)
-            for entry in entries
-            if is_app_file(entry.name) and not is_folder(entry)
+    def _read_recipes(self, envs: list[EnvFile]) -> None:
+        named = {recipe_of(env.values)[0] for env in envs} - {""}
+        self._recipes.read(
+            (recipe_of(env.values)[0], pinned_version(env.values), compose_files(env.values))
+            for env in envs
+            if recipe_of(env.values)[0]
         )
+        found = (self._recipes.find(name) for name in sorted(named))
+        problems = (recipe.problem for recipe in found if recipe is not None)
+        # One that concerns every recipe is told once.
+        self._problems += dict.fromkeys(problem for problem in problems if problem)
+
+    def _apps(self, server: str, envs: list[EnvFile]) -> tuple[DeclaredApp, ...]:
+        return tuple(read_app(self._recipes, server, env.path, env) for env in envs)
 
     def _entries(self, folder: Path) -> list[Path]:
         """Give what a folder holds, in order; what points nowhere and is no app is a problem."""
@@ -143,3 +162,9 @@ class _Tree:
                 missing = unreadable(path, FileNotFoundError())
                 self._problems.append(as_problem(missing, path))
         return found
+
+
+def _env_files(entries: list[Path]) -> list[EnvFile]:
+    return [
+        read_env(entry) for entry in entries if is_app_file(entry.name) and not is_folder(entry)
+    ]

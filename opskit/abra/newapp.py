@@ -10,14 +10,11 @@ from opskit.abra.conventions import ENV_SUFFIX, recipe_folders, stack_name
 from opskit.abra.edit import has_line, set_name
 from opskit.abra.env import parse_env
 from opskit.abra.files import read_bytes
-from opskit.abra.git import clone, file_of, find_commit
+from opskit.abra.git import clone
 from opskit.abra.layout import check_root
-from opskit.abra.recipe import Recipe, Recipes
+from opskit.abra.recipe import SAMPLE, Recipe, Recipes
 from opskit.abra.releases import in_order
-from opskit.abra.revision import tag_names
 from opskit.errors import InputError
-
-SAMPLE = ".env.sample"
 
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]*[A-Za-z0-9])*")
 _LONGEST_FILE_NAME = 255
@@ -58,9 +55,12 @@ def new_app(root: Path, server: str, domain: str, recipe: str, version: str | No
     """
     check_root(root)
     path = env_place(root, server, domain)
-    found = find_recipe(root, recipe)
-    pinned = _latest(found) if version is None else version
-    content = _sample(found, recipe, pinned)
+    recipes = Recipes(root)
+    found = _find(recipes, root, recipe)
+    if found.fault and version != "":
+        raise found.fault
+    pinned = next(reversed(in_order(found.tags)), "") if version is None else version
+    content = _sample(_find(recipes, root, recipe, pinned), recipe, pinned)
     # The name that recipes use for the domain to come.
     content = content.replace(f"{recipe}.example.com".encode(), domain.encode())
     if has_line(content, "DOMAIN") and parse_env(content, path).values.get("DOMAIN") != domain:
@@ -90,23 +90,6 @@ def env_place(root: Path, server: str, domain: str) -> Path:
     return root / "servers" / server / f"{domain}{ENV_SUFFIX}"
 
 
-def find_recipe(root: Path, name: str) -> Recipe:
-    """Find a recipe on disk.
-
-    Raises
-    ------
-    InputError
-        It is not there.
-    """
-    found = Recipes(root).find(name)
-    if found is None:
-        raise InputError(
-            f"the recipe {name} is not in {root / 'recipes'}.",
-            remedy=f"Fetch it: opskit app new {name} … --fetch, without --dry-run",
-        )
-    return found
-
-
 def fetch_recipe(root: Path, name: str, address: str) -> bool:
     """Clone a recipe that is not on disk; false when it is there.
 
@@ -132,20 +115,25 @@ def fetch_recipe(root: Path, name: str, address: str) -> bool:
     return True
 
 
-def _latest(recipe: Recipe) -> str:
-    return next(reversed(in_order(tag_names(recipe.folder))), "")
+def _find(recipes: Recipes, root: Path, name: str, version: str = "") -> Recipe:
+    found = recipes.find(name, version)
+    if found is None:
+        raise InputError(
+            f"the recipe {name} is not in {root / 'recipes'}.",
+            remedy=f"Fetch it: opskit app new {name} … --fetch, without --dry-run",
+        )
+    return found
 
 
 def _sample(recipe: Recipe, name: str, version: str) -> bytes:
     if not version:
         return read_bytes(recipe.folder / SAMPLE)
-    commit = find_commit(recipe.folder, version) if recipe.checkout else ""
-    if not commit:
+    if not recipe.commit:
         raise InputError(
             f"the recipe {name} has no version {version}.",
             remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or name another version.",
         )
-    content = file_of(recipe.folder, commit, SAMPLE)
+    content = recipe.find(SAMPLE)
     if content is None:
         raise InputError(f"version {version} of {name} has no {SAMPLE}.", path=recipe.folder)
     return content

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from opskit.abra.compose import Compose, merge, parse_compose
 from opskit.abra.conventions import exported, recipe_folders
 from opskit.abra.env import sample_modifiers
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
+from opskit.abra.git import SHORT, Repository, open_repository
 from opskit.abra.model import Problem
-from opskit.abra.pinned import committed, pinned_commit
-from opskit.abra.revision import SHORT, checkout
-from opskit.errors import InputError
+from opskit.errors import InputError, MissingToolError, OpskitError
 
+SAMPLE = ".env.sample"
+_SCRIPT = "abra.sh"
+_READ_ANYWAY = (SAMPLE, _SCRIPT)
 _REMEDY = "Mend the recipe, or check out a version that deploys."
 
 
@@ -33,34 +38,70 @@ class Enabled:
 
 
 class Recipe:
-    """A recipe's folder as it is on disk, or as a commit has it; what was read once is kept.
+    """A recipe as its folder has it, or as a commit does; what was read once is kept.
 
     Parameters
     ----------
     folder
         Below ``recipes/``.
+    repository
+        What git says about the folder, or why it says nothing.
     version
-        The version that an app pins. Its files are read when it is a version of the checkout;
-        otherwise it is kept as `unknown`, and the working tree is read.
-    shown
-        The folder that problems name, when the files of `folder` are a copy of another revision.
+        The version that an app pins. Its files are read when the checkout has it; otherwise it is
+        kept as `unknown`, and the working tree is read.
     """
 
-    def __init__(self, folder: Path, version: str = "", shown: Path | None = None) -> None:
-        self.folder, self._shown = folder, shown or folder
-        found = checkout(folder)
-        commit = pinned_commit(folder, version) if version and found else ""
-        self.unknown = version if version and found and not commit else ""
-        same = found is not None and found.commit == commit and not found.changed
-        self._commit = "" if same else commit
-        self.checkout = str(found or "")
-        if self._commit:
-            self.checkout = f"{version} ({commit[:SHORT]})"
-        self.exports: Mapping[str, str] = exported(decode(self._quietly("abra.sh")))
-        self.modifiers: Mapping[str, Mapping[str, str]] = sample_modifiers(
-            self._quietly(".env.sample")
-        )
+    def __init__(
+        self, folder: Path, repository: Repository | OpskitError | None, version: str = ""
+    ) -> None:
+        self.folder = folder
+        self.fault = repository if isinstance(repository, OpskitError) else None
+        self.repository = repository if isinstance(repository, Repository) else None
+        self.there = self.repository.checkout if self.repository else None
+        self.commit = self._commit(version)
+        self.unknown = version if (self.there or self.fault) and not self.commit else ""
+        self.revision = self._revision(version)
         self._enabled: dict[tuple[str, ...], Enabled] = {}
+        self._committed: dict[str, bytes | None] = {}
+
+    def _commit(self, version: str) -> str:
+        if not version or self.repository is None or self.there is None:
+            return ""
+        try:
+            return self.repository.commit_of(version)
+        except InputError as error:
+            self.fault = error
+            return ""
+
+    def _revision(self, version: str) -> str:
+        """Return what is read, such as ``1.2.0+3.4.1 (0a1b2c3d)``; empty without a checkout."""
+        there = self.there
+        if self.commit and (there is None or there.changed or there.commit != self.commit):
+            return f"{version} ({self.commit[:SHORT]})"
+        return str(there or "")
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why git says nothing about the folder, if it does not."""
+        if isinstance(self.fault, InputError):
+            return as_problem(self.fault, self.folder)
+        recipes = printable(str(self.folder.parent))
+        return self.fault and Problem(path=recipes, line=0, what=str(self.fault), remedy="")
+
+    @property
+    def tags(self) -> Collection[str]:
+        """Its tags; none when it is no checkout."""
+        return self.repository.tags if self.repository else ()
+
+    @cached_property
+    def exports(self) -> Mapping[str, str]:
+        """What its ``abra.sh`` exports."""
+        return exported(decode(self._quietly(_SCRIPT)))
+
+    @cached_property
+    def modifiers(self) -> Mapping[str, Mapping[str, str]]:
+        """What its sample says of secrets, by variable."""
+        return sample_modifiers(self._quietly(SAMPLE))
 
     def enabled(self, names: tuple[str, ...]) -> Enabled:
         """Give the compose files of these names, merged in that order."""
@@ -74,10 +115,12 @@ class Recipe:
         absent: list[str] = []
         unreadable: list[str] = []
         problems: list[Problem] = []
+        with suppress(InputError):  # told of the file it is about, below
+            self._fetch((*names, *_READ_ANYWAY))
         for name in names:
-            path = self._shown / name
+            path = self.folder / name
             try:
-                content = self._find(name)
+                content = self.find(name)
             except InputError as error:
                 unreadable.append(name)
                 problems.append(as_problem(error, path))
@@ -100,15 +143,34 @@ class Recipe:
             problems=tuple(problems),
         )
 
-    def _find(self, name: str) -> bytes | None:
-        if self._commit:
-            return committed(self.folder, self._commit, name)
+    def find(self, name: str) -> bytes | None:
+        """Return a file of the recipe; ``None`` when there is none of that name.
+
+        What the pinned version lacks may still be there as a file that git ignores.
+
+        Raises
+        ------
+        InputError
+            It cannot be read.
+        """
         path = self.folder / name
+        if self.commit and self.repository:
+            self._fetch((name,))
+            found = self._committed[name]
+            if found is not None or not (exists(path) and self.repository.is_ignored(name)):
+                return found
         return read_bytes(path) if exists(path) else None
+
+    def _fetch(self, names: Iterable[str]) -> None:
+        """Read files of the commit, all at once."""
+        wanted = [name for name in names if name not in self._committed]
+        if wanted and self.commit and self.repository:
+            found = self.repository.files(self.commit, wanted)
+            self._committed.update({name: found.get(name) for name in wanted})
 
     def _quietly(self, name: str) -> bytes:
         try:
-            return self._find(name) or b""
+            return self.find(name) or b""
         except InputError:
             return b""
 
@@ -119,6 +181,7 @@ class Recipes:
     def __init__(self, root: Path) -> None:
         self._folder = root / "recipes"
         self._known: dict[tuple[str, str], Recipe | None] = {}
+        self._repositories: dict[Path, Repository | OpskitError | None] = {}
 
     def find(self, name: str, version: str = "") -> Recipe | None:
         """Find a recipe, at a pinned version if there is one; ``None`` when it is not on disk."""
@@ -126,5 +189,29 @@ class Recipes:
         if key not in self._known:
             folders = (self._folder / folder for folder in recipe_folders(name))
             found = next((folder for folder in folders if is_folder(folder)), None)
-            self._known[key] = None if found is None else Recipe(found, version)
+            self._known[key] = found and Recipe(found, self._repository(found), version)
         return self._known[key]
+
+    def read(self, wanted: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
+        """Read recipes at once that will be asked for: name, version and compose files of each."""
+        by_name: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
+        for name, version, files in wanted:
+            by_name.setdefault(name, set()).add((version, files))
+
+        def read_one(name: str) -> None:
+            for version, files in by_name[name]:
+                recipe = self.find(name, version)
+                if recipe is not None:
+                    recipe.enabled(files)
+
+        # git takes some milliseconds for each question, which the others need not wait for.
+        with ThreadPoolExecutor(thread_name_prefix="opskit-git") as threads:
+            list(threads.map(read_one, by_name))
+
+    def _repository(self, folder: Path) -> Repository | OpskitError | None:
+        if folder not in self._repositories:
+            try:
+                self._repositories[folder] = open_repository(folder)
+            except (InputError, MissingToolError) as error:
+                self._repositories[folder] = error
+        return self._repositories[folder]

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.files import exists, read_bytes
-from opskit.abra.revision import tag_names
 from opskit.decoding import ready
 from opskit.errors import InputError
 
@@ -52,9 +51,9 @@ def newer(releases: Iterable[str], than: str) -> list[str] | None:
     return [one for one in in_order(releases) if (key := order(one)) is not None and key > floor]
 
 
-def releases(root: Path, recipe: str, folder: Path) -> tuple[str, ...]:
+def releases(root: Path, recipe: str, tags: Iterable[str]) -> tuple[str, ...]:
     """List a recipe's releases, the oldest first, from its tags and from the catalogue."""
-    return in_order(tag_names(folder) | _catalogue(root).get(recipe, frozenset()))
+    return in_order({*tags, *_catalogue(root).get(recipe, ())})
 
 
 def _catalogue(root: Path) -> dict[str, frozenset[str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from opskit.abra.git import SECONDS, run_git
 from opskit.demo.sample import APPS, CHECKOUTS, EDITED, NOT_FETCHED, SERVERS, SampleApp
+from opskit.errors import StepError
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -99,12 +100,7 @@ def _make_checkout(folder: Path) -> None:
 
 
 def _git(folder: Path, *command: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *command],
-        env=_GIT_ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    ended = run_git(folder, *command, environment=_GIT_ENVIRONMENT, seconds=SECONDS)
+    if ended.status:
+        raise StepError(f"git could not {command[0]} {folder}: {ended.reason}")
+    return ended.text

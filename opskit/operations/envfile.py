@@ -11,14 +11,14 @@ import errno
 import hashlib
 import os
 import secrets
-import signal
 import stat
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from opskit.abra.files import printable
+from opskit.abra.git import Ended, operators_environment, run_git
 from opskit.errors import InputError, MissingToolError, StalePlanError, StepError
 from opskit.operations.pathlock import path_lock
 
@@ -28,8 +28,6 @@ _ACL = "system.posix_acl_access"
 _GIT_DEADLINE_S = 60.0
 _INDEX_PATIENCE_S = 5.0
 _INDEX_PAUSE_S = 0.2
-_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
-"""Variables that a git hook sets for what it runs, and that would lead to another checkout."""
 
 
 def replace_env(path: Path, *, expected_sha256: str, content: bytes) -> str:
@@ -242,49 +240,39 @@ def commit_env(path: Path, message: str) -> str | None:
         if not status or status.startswith("??"):
             return None
         _git(target, "commit", "--quiet", "--only", "-m", message, "--", target.name)
-        return _git(target, "rev-parse", "HEAD").strip()
+        return _git(target, "rev-parse", "HEAD")
 
 
 def _git(target: Path, *arguments: str) -> str:
     until = time.monotonic() + _INDEX_PATIENCE_S
     while True:
-        status, output, errors = _run_git(target, arguments)
-        if status == 0:
-            return output
+        ended = _run_git(target, arguments)
+        if ended.status == 0:
+            return ended.text
         # An editor's git takes the index for moments; a lock that stays is for the operator.
-        if "index.lock" not in errors or time.monotonic() >= until:
-            words = " ".join((errors or output).split())
+        if "index.lock" not in ended.complaint or time.monotonic() >= until:
+            words = printable(" ".join((ended.complaint or ended.text).split()))
             raise StepError(f"git could not {arguments[0]} {target}: {words[:500]}")
         time.sleep(_INDEX_PAUSE_S)
 
 
-def _run_git(target: Path, arguments: Sequence[str]) -> tuple[int, str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
-    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+def _run_git(target: Path, arguments: Sequence[str]) -> Ended:
     try:
-        process = subprocess.Popen(
-            ["git", "--literal-pathspecs", "-C", target.parent, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            text=True,
-            errors="replace",
-            # A session of its own: Ctrl-C lets a commit end, the deadline ends its hooks too.
-            start_new_session=True,
+        return run_git(
+            target.parent,
+            *arguments,
+            environment=operators_environment(),
+            seconds=_GIT_DEADLINE_S,
+            # Ctrl-C lets a commit end, the deadline ends its hooks too.
+            apart=True,
         )
-    except FileNotFoundError as error:
+    except MissingToolError as error:
         raise MissingToolError(
             f"{target} is in a git checkout, and git is not installed: install it, or leave "
             "--commit out."
         ) from error
-    try:
-        output, errors = process.communicate(timeout=_GIT_DEADLINE_S)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    except TimeoutError as error:
         raise StepError(
             f"git {arguments[0]} of {target} did not end within {_GIT_DEADLINE_S:g} s, perhaps "
             "for a hook or a signing key; see git log for whether it was made."
         ) from error
-    return process.returncode, output, errors

@@ -309,3 +309,171 @@ def test_a_checkout_that_another_user_owns_is_named_with_git_s_remedy(
     with pytest.raises(InputError, match=r"another user owns it.*safe\.directory"):
         ready(root).__enter__()
     assert read(root).problems != ()
+
+
+# -- what a version's folder holds ------------------------------------------------------------
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Return the files below a folder, without git's, links followed."""
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".git" not in path.parts
+    }
+
+
+def test_files_are_as_committed_whatever_attributes_say(root: Path) -> None:
+    recipe = Releases(root / "recipes" / "shop")
+    compose = "services: {app: {image: x}}\n"
+    recipe.release(
+        OLD,
+        {"compose.yml": compose, ".gitattributes": "*.yml text eol=crlf\n", "run.sh": "exit\n"},
+    )
+    (recipe.folder / "run.sh").chmod(0o755)
+    (recipe.folder / "link.yml").symlink_to("compose.yml")
+    recipe.release(NEW, {})
+    declare(root, f"TYPE=shop:{NEW}\nCOMPOSE_FILE=link.yml\n")
+    with ready(root) as found:
+        folder = Path(found.folder)
+        assert (folder / "compose.yml").read_bytes() == compose.encode()
+        assert os.access(folder / "run.sh", os.X_OK)
+        assert not os.access(folder / "compose.yml", os.X_OK)
+        assert (folder / "link.yml").readlink() == Path("compose.yml")
+        assert image(found) == "x"
+
+
+def test_local_files_are_there_as_after_a_checkout_of_the_version(
+    root: Path, tmp_path: Path
+) -> None:
+    recipe = Releases(root / "recipes" / "tls")
+    compose = "services: {app: {image: x}}\n"
+    recipe.release(
+        OLD, {"compose.yml": compose, ".gitignore": "local/\n*.local.yml\n", "mine.txt": "old\n"}
+    )
+    recipe.git("rm", "-q", "mine.txt")
+    recipe.release(NEW, {"later.txt": "new\n"})
+    for name in ("local/ca.pem", "local/deep/key.pem", "notes/untracked.txt", "mine.txt"):
+        (recipe.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (recipe.folder / name).write_text(f"local {name}\n")
+    (recipe.folder / "compose.local.yml").write_text("services: {local: {image: y}}\n")
+    (tmp_path / "elsewhere").write_text("not the recipe's\n")
+    (recipe.folder / "local" / "outside").symlink_to(tmp_path / "elsewhere")
+    (recipe.folder / "local" / "inside").symlink_to("ca.pem")
+    declare(root, f"TYPE=tls:{OLD}\nCOMPOSE_FILE=compose.yml:compose.local.yml\n")
+    before = recipe.state()
+
+    with ready(root) as found:
+        there = files_of(Path(found.folder))
+        assert found.services == ("app", "local")
+    assert recipe.state() == before
+    assert read(root).problems == ()
+
+    assert there == {
+        ".gitignore": "local/\n*.local.yml\n",
+        "compose.local.yml": "services: {local: {image: y}}\n",
+        "compose.yml": compose,
+        "local/ca.pem": "local local/ca.pem\n",
+        "local/deep/key.pem": "local local/deep/key.pem\n",
+        "local/inside": "local local/ca.pem\n",
+        "mine.txt": "old\n",
+        "notes/untracked.txt": "local notes/untracked.txt\n",
+    }
+    recipe.git("checkout", "-q", "--force", OLD)
+    assert files_of(recipe.folder) == {**there, "local/outside": "not the recipe's\n"}
+
+
+def test_docker_finds_an_ignored_file_that_a_pinned_version_names(root: Path) -> None:
+    recipe = Releases(root / "recipes" / "shop")
+    compose = (
+        'version: "3.8"\nservices: {app: {image: x, configs: [ca]}}\n'
+        "configs: {ca: {name: ca_v1, file: ./local/ca.pem}}\n"
+    )
+    recipe.release(OLD, {"compose.yml": compose, ".gitignore": "local/\n"})
+    (recipe.folder / "local").mkdir()
+    (recipe.folder / "local" / "ca.pem").write_text("mine\n")
+    declare(root, f"TYPE=shop:{OLD}\n")
+    with ready(root) as found:
+        done = docker_stack_config([Path(file) for file in found.files], found.environment)
+        assert done.returncode == 0, done.stderr
+        merged: Any = YAML(typ="safe", pure=True).load(done.stdout)
+        assert Path(merged["configs"]["ca"]["file"]).read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../x", "conf/../../x", "up/../etc/x", "/", ".."]
+)
+def test_a_link_that_leads_out_of_the_version_is_refused(root: Path, target: str) -> None:
+    recipe = Releases(root / "recipes" / "shop")
+    recipe.release(OLD, {"compose.yml": "services: {}\n", "conf/web.conf": "x\n"})
+    (recipe.folder / "conf" / "up").symlink_to("..")
+    (recipe.folder / "up").symlink_to(".")
+    (recipe.folder / "conf" / "link").symlink_to(target if target[0] == "/" else f"../{target}")
+    recipe.release(NEW, {})
+    declare(root, f"TYPE=shop:{NEW}\n")
+    with pytest.raises(InputError, match=r"has a link that leads out of it, conf/link"):
+        ready(root).__enter__()
+    declare(root, f"TYPE=shop:{OLD}\n")
+    with ready(root) as found:
+        assert "conf/web.conf" in files_of(Path(found.folder))
+
+
+@pytest.mark.parametrize("name", ["..", ".git", "."])
+def test_a_tree_that_git_would_not_make_is_refused(root: Path, name: str, tmp_path: Path) -> None:
+    recipe = Releases(root / "recipes" / "shop")
+    recipe.release(OLD, {"compose.yml": "services: {}\n"})
+    blob = bytes.fromhex(recipe.git("rev-parse", "HEAD:compose.yml"))
+    inner = b"100644 x\0" + blob
+    (tmp_path / "inner").write_bytes(inner)
+    tree = recipe.git("hash-object", "-w", "-t", "tree", "--literally", str(tmp_path / "inner"))
+    outer = f"40000 {name}\0".encode() + bytes.fromhex(tree)
+    (tmp_path / "outer").write_bytes(outer)
+    made = recipe.git("hash-object", "-w", "-t", "tree", "--literally", str(tmp_path / "outer"))
+    recipe.git("tag", NEW, recipe.git("commit-tree", made, "-m", "evil"))
+    declare(root, f"TYPE=shop:{NEW}\n")
+    with pytest.raises(InputError, match="has a file called"):
+        ready(root).__enter__()
+
+
+def test_a_link_with_a_folder_of_its_name_writes_nothing_outside(
+    root: Path, tmp_path: Path
+) -> None:
+    recipe = Releases(root / "recipes" / "shop")
+    recipe.release(OLD, {"compose.yml": "services: {}\n", "d/x": "x\n"})
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    target = tmp_path / "target"
+    target.write_text(str(outside))
+    link = bytes.fromhex(recipe.git("hash-object", "-w", str(target)))
+    folder = bytes.fromhex(recipe.git("rev-parse", "HEAD:d"))
+    (tmp_path / "tree").write_bytes(b"120000 d\0" + link + b"40000 d\0" + folder)
+    made = recipe.git("hash-object", "-w", "-t", "tree", "--literally", str(tmp_path / "tree"))
+    recipe.git("tag", NEW, recipe.git("commit-tree", made, "-m", "evil"))
+    declare(root, f"TYPE=shop:{NEW}\n")
+    with pytest.raises(InputError):
+        ready(root).__enter__()
+    assert list(outside.iterdir()) == []
+
+
+def test_a_submodule_is_an_empty_folder(root: Path) -> None:
+    recipe = Releases(root / "recipes" / "shop")
+    recipe.release(OLD, {"compose.yml": "services: {app: {image: x}}\n"})
+    recipe.git("-c", "protocol.file.allow=always", "submodule", "add", str(recipe.folder), "sub")
+    recipe.release(NEW, {})
+    declare(root, f"TYPE=shop:{NEW}\n")
+    with ready(root) as found:
+        assert list(Path(found.folder, "sub").iterdir()) == []
+
+
+def test_recipes_that_git_will_not_read_are_told_once_each(
+    root: Path, recipe: Releases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (recipe.folder / ".git" / "index").write_bytes(b"DIRC")
+    for app in ("a", "b"):
+        (root / "servers" / "coop.example" / f"{app}.example.env").write_text("TYPE=shop\n")
+    declared = read_tree(root)
+    assert [problem.path for problem in declared.problems] == [str(recipe.folder)]
+    assert declared.problems[0].what.startswith("git cannot read this checkout: fatal:")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (problem,) = read_tree(root).problems
+    assert problem.what == "git is not installed here. Install it: recipes are read with it."
