@@ -24,6 +24,7 @@ from opskit.demo.fleet import DemoFleet
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
+from tests.waiting import LIMIT
 
 # A busy machine is no fault of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -91,12 +92,12 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    assert ready.wait(60), "the embedded engine did not start"
+    assert ready.wait(LIMIT), "the embedded engine did not start"
     try:
         yield f"unix://{path}"
     finally:
         loops[0].call_soon_threadsafe(over.set)
-        thread.join(60)
+        thread.join(LIMIT)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -15,6 +15,7 @@ from nbclient.exceptions import CellExecutionError
 
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.real import load_sample
+from tests.waiting import LIMIT
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -59,7 +60,7 @@ def run(path: Path, folder: Path, *parameters: str) -> str:
     cell = nbformat.v4.new_code_cell("\n".join(parameters))
     notebook.cells.insert(tagged[0] + 1, cell)
     NotebookClient(
-        notebook, timeout=300, startup_timeout=180, iopub_timeout=60, coalesce_streams=True,
+        notebook, timeout=LIMIT, startup_timeout=LIMIT, iopub_timeout=LIMIT, coalesce_streams=True,
         kernel_name="python3", resources={"metadata": {"path": folder}},
     ).execute()  # fmt: skip
     text = nbformat.writes(notebook)

@@ -37,12 +37,13 @@ from opskit.operations.run import give_up, open_journal
 from opskit.secrets.value import Secret
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, BAD, SERVER, Stage, staged
+from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.slow
 
 SECRETS = ("token", "key")
 SERVICES = ("app", "worker")
-QUICK = opskit.Options(stable=0, timeout=90)
+QUICK = opskit.Options(stable=0, timeout=LIMIT)
 VERSION = re.compile(rb"(SECRET_\w+_VERSION='?)v\d+")
 some_secrets = st.sets(st.sampled_from(SECRETS), min_size=1).map(sorted)
 ends = st.sampled_from(["resume", "rollback"])
@@ -231,7 +232,7 @@ class Story(RuleBasedStateMachine):
         )
         used = {name for uses in state["uses"].values() for name, *_ in uses}
         assert used == {f"{stack}_{name}_{version}" for name, version in self.declared.items()}
-        self.stage.eventually(self.stage.is_converged)
+        self.stage.wait_until_converged()
 
     @invariant()
     def only_versions_changed_in_the_file(self) -> None:

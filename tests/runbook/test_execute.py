@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from opskit.errors import NotebookError
 from opskit.runbook.execute import clean, execute
 from opskit.secrets.value import Secret
 from tests.runbook.notebook import cell, write
+from tests.waiting import LIMIT, eventually, linger
 
 REPOSITORY = Path(__file__).parents[2]
 CANARY = "c4nary-value-of-a-cell"
@@ -42,7 +42,7 @@ def opskit(
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=LIMIT,
     )
 
 
@@ -202,11 +202,10 @@ def long_cell(folder: Path, *more: str) -> Generator[tuple[subprocess.Popen[str]
         text=True,
     )
     try:
-        until = time.monotonic() + 120
-        while not (kernel := re.search(r"kernel (\d+)", so_far(folder))):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield process, int(kernel[1])
+        told = re.compile(r"kernel (\d+)")
+        printed = eventually(lambda: so_far(folder), "the kernel's number", told.search)
+        (kernel,) = told.findall(printed)
+        yield process, int(kernel)
     finally:
         process.kill()
         process.communicate()
@@ -217,14 +216,18 @@ def so_far(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("wait", [0.0, 1.0], ids=["at once", "later"])
+@pytest.mark.parametrize("begun", [False, True], ids=["at once", "later"])
 def test_stopped_it_interrupts_its_cell_and_keeps_how_far_it_came(
-    tmp_path: Path, number: signal.Signals, wait: float
+    tmp_path: Path, number: signal.Signals, begun: bool
 ) -> None:
-    with long_cell(tmp_path) as (process, kernel):
-        time.sleep(wait)
+    with long_cell(tmp_path, "import pathlib", "pathlib.Path('begun').touch()") as (
+        process,
+        kernel,
+    ):
+        if begun:
+            eventually((tmp_path / "begun").exists, "the long cell to have begun")
         process.send_signal(number)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=LIMIT)
 
     assert process.returncode == 130
     assert said.startswith("opskit: interrupting the cell and waiting for it to end; once more")
@@ -257,7 +260,7 @@ def test_a_cell_on_its_way_to_the_kernel_is_interrupted_when_it_has_come(tmp_pat
     ran = subprocess.run(
         [sys.executable, "-c", LATE],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
-        capture_output=True, text=True, check=False, timeout=200,
+        capture_output=True, text=True, check=False, timeout=LIMIT,
     )  # fmt: skip
 
     assert ran.returncode == 130
@@ -272,18 +275,15 @@ def test_a_cell_that_does_not_mind_is_ended_by_the_second_signal(tmp_path: Path)
         "pathlib.Path('deaf').touch()",
     )
     with long_cell(tmp_path, *stubborn) as (process, kernel):
-        until = time.monotonic() + 120
-        while not (tmp_path / "deaf").exists():
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        eventually((tmp_path / "deaf").exists, "the cell to mind no signal")
         process.send_signal(signal.SIGTERM)
         # It has heard the first: of two at once it would see one.
         assert process.stderr is not None
         assert process.stderr.readline().startswith("opskit: interrupting the cell and waiting")
-        time.sleep(2)
+        linger(1)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=LIMIT)
 
     assert process.returncode == 130
     assert 'stopped at cell [2], under "Wait" (executed copy: ' in said
@@ -317,7 +317,7 @@ def test_a_copy_never_takes_the_name_of_another(tmp_path: Path) -> None:
         subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
         for _ in range(2)
     ]
-    assert [one.wait(200) for one in both] == [1, 1]
+    assert [one.wait(LIMIT) for one in both] == [1, 1]
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 

@@ -26,6 +26,7 @@ import websocket
 
 from opskit.errors import InputError
 from opskit.runbook.lab import prepare
+from tests.waiting import LIMIT, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "00-start-here.ipynb"
@@ -51,13 +52,21 @@ class Server:
             headers={"Authorization": f"token {self.token if token is None else token}"},
             method="GET" if body is None else "PUT" if "session/" in path else "POST",
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
             return json.load(answer)
+
+    def complaint(self) -> str:
+        """Give its log when it does not answer, else nothing."""
+        try:
+            self.ask("/api/status")
+        except OSError:
+            return (self.home / "log").read_text() or "an empty log"
+        return ""
 
     def socket(self, path: str) -> websocket.WebSocket:
         base = self.address.partition("/lab")[0].replace("http", "ws", 1)
         return websocket.create_connection(
-            base + path, header={"Authorization": f"token {self.token}"}, timeout=120
+            base + path, header={"Authorization": f"token {self.token}"}, timeout=LIMIT
         )
 
     def run(self, code: str) -> str:
@@ -97,17 +106,10 @@ def serving(home: Path) -> Generator[Server]:
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(4)]
     server = Server(home=home, address=said[1].removeprefix("Open "), said=said, process=process)
-    until = time.monotonic() + 160
-    while True:
-        try:
-            server.ask("/api/status")
-            break
-        except OSError:
-            assert time.monotonic() < until, (home / "log").read_text()[-2000:]
-            time.sleep(0.2)
+    eventually(server.complaint, "the lab's server to answer", lambda complaint: not complaint)
     yield server
     process.send_signal(signal.SIGTERM)
-    process.wait(120)
+    process.wait(LIMIT)
     process.stdout.close()
 
 
@@ -189,10 +191,7 @@ def test_documents_are_shared_and_their_history_is_not_in_the_folder(server: Ser
     where = server.run("import os\nprint(os.environ['OPSKIT_STATE_DIR'])").strip()
     stored = Path(where) / "lab"
     open_room = server.socket(f"/api/collaboration/room/{room}?sessionId={session['sessionId']}")
-    until = time.monotonic() + 60
-    while not list(stored.glob("documents-*/ystore.db")):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    eventually(lambda: list(stored.glob("documents-*/ystore.db")), "the documents' history")
     open_room.close()
 
     assert stat.S_IMODE(stored.stat().st_mode) == 0o700

@@ -13,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.operations.stage import APP, Stage
+from tests.waiting import LIMIT
 
 WITHOUT = "import sys; sys.modules['anywidget'] = None; import opskit; opskit.forms"
 
@@ -89,7 +90,7 @@ def test_a_run_without_people_says_what_it_showed_nobody(tmp_path: Path) -> None
         cells=[nbformat.v4.new_code_cell(f"{FIELD}\ndisplay(given)")]
     )
     NotebookClient(
-        notebook, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, iopub_timeout=LIMIT, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     (output,) = notebook.cells[0].outputs
     for kind in ("text/plain", "text/html"):
