@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opskit.errors import InputError, MissingToolError
+from opskit.lean import without_grammars
 from opskit.private import private_folder, write_private
 from opskit.views.frame import View
 from opskit.views.render import cell_text
@@ -156,7 +157,8 @@ def altair() -> Any:
     """
     try:
         import_module("vl_convert")
-        return import_module("altair")
+        with without_grammars():
+            return import_module("altair")
     except ImportError:
         raise MissingToolError(
             "pictures need altair and vl-convert. Install them: pip install 'opskit[lab]'"
