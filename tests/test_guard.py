@@ -13,7 +13,7 @@ from jupyter_client.manager import KernelManager
 
 from tests.waiting import LIMIT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 
 CANARY = "c4nary-in-the-kernel"
 SETUP = f"""

@@ -13,7 +13,7 @@ from opskit.secrets.spellings import spellings
 from tests.browser.lab import Lab, Person
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.kernel, pytest.mark.slow]
 
 START = "import opskit, opskit.forms as forms\nfleet = opskit.Fleet.from_abra()"
 APP = "traefik.coop.example"

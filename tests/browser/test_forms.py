@@ -13,7 +13,7 @@ from opskit.secrets.generate import Policy
 from tests.browser.lab import INSECURE, Lab, Person
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.kernel, pytest.mark.slow]
 
 START = "import opskit, opskit.forms as forms\nfleet = opskit.Fleet.from_abra()"
 APP = "id.coop.example"

@@ -20,7 +20,7 @@ from tests.waiting import LIMIT, eventually
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "00-start-here.ipynb"
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.kernel]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from opskit.runbook.record import Book
 from opskit.runbook.report import write_report
 from tests.browser.lab import Lab, Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.kernel, pytest.mark.slow]
 
 SHIPPED = Path(__file__).parents[2] / "notebooks" / "04-incident-leaked-secret.ipynb"
 PARAMETERS = """demo = False

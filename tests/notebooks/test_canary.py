@@ -49,6 +49,7 @@ def left_behind(*folders: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 @pytest.mark.parametrize(
     ("name", "more"), [("02-rotate-one-secret", []), ("03-bulk-rotation", ["-p", "go_on=yes"])]
 )

@@ -76,6 +76,7 @@ def test_cells_hold_no_logic(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     text = run(path, tmp_path)
 
@@ -84,6 +85,7 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_carries_its_plan_out_on_the_demo_fleet(changing: Path, tmp_path: Path) -> None:
     text = run(changing, tmp_path, "apply = True", "go_on = 'yes'", QUICK, "who = 'kim@coop.example'")
 
@@ -91,6 +93,7 @@ def test_it_carries_its_plan_out_on_the_demo_fleet(changing: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 @pytest.mark.swarm
 def test_it_carries_its_plan_out_on_real_swarms(
     changing: Path, real: DockerdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -104,6 +107,7 @@ def test_it_carries_its_plan_out_on_real_swarms(
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_a_scheduled_audit_fails_after_keeping_what_it_saw(tmp_path: Path) -> None:
     notebook = FOLDER / "11-scheduled-audit.ipynb"
     with pytest.raises(CellExecutionError, match="of severity high or worse"):
@@ -119,6 +123,7 @@ def test_a_scheduled_audit_fails_after_keeping_what_it_saw(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_a_scheduled_audit_that_is_content_ends_well(tmp_path: Path) -> None:
     run(FOLDER / "11-scheduled-audit.ipynb", tmp_path)
 
@@ -126,6 +131,7 @@ def test_a_scheduled_audit_that_is_content_ends_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_a_new_app_stops_before_its_secrets_when_the_answer_is_no(tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError, match="'Its .env is filled in' failed. When it is, begin anew"):
         run(FOLDER / "06-new-app.ipynb", tmp_path, "apply = True", "go_on = 'no'")

@@ -75,6 +75,7 @@ def client(notebook: nbformat.NotebookNode, **more: bool) -> NotebookClient:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_a_notebook_run_anew_leaves_out_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from opskit.cli.app import run
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import NotebookError
 from opskit.runbook.execute import clean, execute
@@ -27,6 +28,7 @@ REPOSITORY = Path(__file__).parents[2]
 CANARY = "c4nary-value-of-a-cell"
 
 pytestmark = pytest.mark.slow
+kernel = pytest.mark.kernel
 
 
 def opskit(
@@ -56,6 +58,7 @@ def only_copy(folder: Path) -> Path:
     return copy
 
 
+@kernel
 def test_the_executed_copy_is_private_and_complete_and_the_source_stays(tmp_path: Path) -> None:
     source = write(
         tmp_path / "hello {x}.ipynb",
@@ -77,6 +80,7 @@ def test_the_executed_copy_is_private_and_complete_and_the_source_stays(tmp_path
     assert sorted(path.name for path in copy.parent.iterdir()) == [copy.name]
 
 
+@kernel
 def test_a_failing_cell_is_named_with_its_heading_and_the_copy_kept(tmp_path: Path) -> None:
     write(
         tmp_path / "bad.ipynb",
@@ -100,6 +104,7 @@ def test_a_failing_cell_is_named_with_its_heading_and_the_copy_kept(tmp_path: Pa
     assert "never reached" not in outputs(copy)
 
 
+@kernel
 def test_a_dead_kernel_is_told_like_a_failed_cell(tmp_path: Path) -> None:
     write(
         tmp_path / "dies.ipynb",
@@ -114,7 +119,10 @@ def test_a_dead_kernel_is_told_like_a_failed_cell(tmp_path: Path) -> None:
     assert len(list((tmp_path / "elsewhere" / "kept").iterdir())) == 1
 
 
-def test_bad_input_is_status_2_and_leaves_no_copy(tmp_path: Path) -> None:
+def test_bad_input_is_status_2_and_leaves_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     write(tmp_path / "some.ipynb", cell("code", "keep = 1", "parameters"))
     (tmp_path / "none.ipynb").write_text("{}")
     (tmp_path / "file").touch()
@@ -126,13 +134,14 @@ def test_bad_input_is_status_2_and_leaves_no_copy(tmp_path: Path) -> None:
         (["some.ipynb", "-p", "password=x"], "looks like a secret"),
         (["some.ipynb", "--output", "file/runs"], "cannot be written"),
     ):
-        ran = opskit(tmp_path, "run", *arguments)
-        assert ran.returncode == 2
-        assert said in ran.stderr
-        assert len(ran.stderr.splitlines()) == 1
+        assert run(["run", *arguments]) == 2
+        complaint = capsys.readouterr().err
+        assert said in complaint
+        assert len(complaint.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 
 
+@kernel
 def test_values_are_masked_and_typed_input_is_not_kept(tmp_path: Path) -> None:
     write(
         tmp_path / "careless.ipynb",
@@ -152,6 +161,7 @@ def test_values_are_masked_and_typed_input_is_not_kept(tmp_path: Path) -> None:
     assert "typed-in-a-field" not in text
 
 
+@kernel
 def test_nothing_of_the_input_is_remembered(tmp_path: Path) -> None:
     write(
         tmp_path / "history.ipynb",
@@ -164,6 +174,7 @@ def test_nothing_of_the_input_is_remembered(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("history.sqlite")) == []
 
 
+@kernel
 def test_what_was_begun_and_not_finished_is_told(tmp_path: Path, demo_fleet: DemoFleet) -> None:
     state = {**demo_fleet.env, "OPSKIT_STATE_DIR": str(tmp_path / "state")}
     write(
@@ -215,8 +226,16 @@ def so_far(folder: Path) -> str:
     return "".join(map(outputs, folder.glob("runs/*.ipynb")))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("begun", [False, True], ids=["at once", "later"])
+@kernel
+@pytest.mark.parametrize(
+    ("number", "begun"),
+    [
+        pytest.param(signal.SIGINT, False, id="Ctrl-C at once"),
+        pytest.param(signal.SIGTERM, True, id="SIGTERM later"),
+        pytest.param(signal.SIGTERM, False, id="SIGTERM at once", marks=pytest.mark.nightly),
+        pytest.param(signal.SIGINT, True, id="Ctrl-C later", marks=pytest.mark.nightly),
+    ],
+)
 def test_stopped_it_interrupts_its_cell_and_keeps_how_far_it_came(
     tmp_path: Path, number: signal.Signals, begun: bool
 ) -> None:
@@ -255,6 +274,7 @@ sys.exit(run(["run", "late.ipynb"]))
 """
 
 
+@kernel
 def test_a_cell_on_its_way_to_the_kernel_is_interrupted_when_it_has_come(tmp_path: Path) -> None:
     write(tmp_path / "late.ipynb", cell("code", "import time\ntime.sleep(300)"))
     ran = subprocess.run(
@@ -268,6 +288,7 @@ def test_a_cell_on_its_way_to_the_kernel_is_interrupted_when_it_has_come(tmp_pat
     assert "KeyboardInterrupt" in outputs(only_copy(tmp_path))
 
 
+@kernel
 def test_a_cell_that_does_not_mind_is_ended_by_the_second_signal(tmp_path: Path) -> None:
     stubborn = (
         "import pathlib, signal",
@@ -308,6 +329,7 @@ def test_known_values_are_masked_in_the_parent_too() -> None:
     del held
 
 
+@kernel
 def test_a_copy_never_takes_the_name_of_another(tmp_path: Path) -> None:
     # In one process, as a person with two terminals meets within one second.
     path = write(tmp_path / "same.ipynb", cell("code", "raise SystemExit(3)"))
@@ -339,6 +361,7 @@ with rb.step("Copy it"):
 """
 
 
+@kernel
 def test_a_kernel_that_dies_in_a_step_is_told_with_the_step_and_how_to_go_on(
     tmp_path: Path,
 ) -> None:

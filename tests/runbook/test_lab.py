@@ -120,6 +120,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_ends_quietly_also_when_nobody_has_come(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         pass
@@ -131,6 +132,7 @@ def test_it_ends_quietly_also_when_nobody_has_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_serves_the_notebooks_to_whoever_has_the_token(server: Server) -> None:
     listed = {one["name"] for one in server.ask("/api/contents")["content"]}
 
@@ -142,6 +144,7 @@ def test_it_serves_the_notebooks_to_whoever_has_the_token(server: Server) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_says_how_to_share_it_and_keeps_the_token_from_the_process_list(server: Server) -> None:
     assert server.said[0] == "12 notebooks in work (12 new)"
     assert server.said[2].startswith("From another machine: ssh -N -L ")
@@ -153,6 +156,7 @@ def test_it_says_how_to_share_it_and_keeps_the_token_from_the_process_list(serve
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_listens_on_this_machine_only(server: Server) -> None:
     port = urlsplit(server.address).port
     addresses = set[str]()
@@ -168,6 +172,7 @@ def test_it_listens_on_this_machine_only(server: Server) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_its_kernels_mask_values_remember_no_input_and_see_the_demo_fleet(server: Server) -> None:
     printed = server.run(
         "import opskit\n"
@@ -183,6 +188,7 @@ def test_its_kernels_mask_values_remember_no_input_and_see_the_demo_fleet(server
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_documents_are_shared_and_their_history_is_not_in_the_folder(server: Server) -> None:
     session = server.ask(
         f"/api/collaboration/session/{NOTEBOOK}", {"format": "json", "type": "notebook"}

@@ -85,6 +85,7 @@ def test_without_a_terminal_a_field_refuses_in_a_sentence() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_a_run_without_people_says_what_it_showed_nobody(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(f"{FIELD}\ndisplay(given)")]
