@@ -27,7 +27,7 @@ unit: .venv/dev
 
 kill-matrix: .venv/dev packages  ## Kill runs at every moment on real swarms, and finish them both ways.
 	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(BIN)/python -m pytest -n $(JOBS) -m swarm \
-		tests/operations/test_crash.py tests/operations/test_crash_others.py \
+		tests/operations/test_crash.py tests/operations/test_crash_others.py tests/operations/test_crash_pass.py \
 		tests/operations/test_stacks_crash.py
 
 bench: .venv/dev packages  ## Time opskit beside its peers; see benchmarks/README.md.

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,25 @@ from tests.waiting import LIMIT
 # A busy machine is no fault of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+_WEIGHTS = {"browser": 100, "swarm": 30, "kernel": 30, "slow": 3}
+"""About how many quick tests a test with a marker is worth."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the heaviest files where several workers share them, so that none is left over.
+
+    Needs ``--no-loadscope-reorder``: else pytest-xdist begins with the files of most tests.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    weights = Counter[Path]()
+    for item in items:
+        weights[item.path] += max(
+            [1, *(_WEIGHTS.get(mark.name, 1) for mark in item.iter_markers())]
+        )
+    items.sort(key=lambda item: weights[item.path], reverse=True)
 
 
 def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:

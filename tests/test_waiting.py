@@ -62,6 +62,6 @@ def test_what_is_seen_at_last_is_returned() -> None:
 def test_what_never_comes_is_named_with_what_was_there_instead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(waiting, "LIMIT", 0.0)
+    monkeypatch.setattr(waiting, "LIMIT", 0)
     with pytest.raises(AssertionError, match="in vain for five; last seen: 4"):
         eventually(lambda: 4, "five", lambda number: number == 5)

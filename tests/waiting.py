@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-LIMIT = 300.0
+LIMIT = 300
 """Seconds that anything may take: far more than it does, so that only what never comes fails."""
 
 _PAUSE = 0.02
@@ -54,4 +54,4 @@ def linger(seconds: float) -> None:
 
 
 def _failure(what: str, seen: object) -> str:
-    return f"waited {LIMIT:.0f} s in vain for {what}; last seen: {str(seen)[-3000:]}"
+    return f"waited {LIMIT} s in vain for {what}; last seen: {str(seen)[-3000:]}"

@@ -266,10 +266,23 @@ def tell(host: str, *, stories: int, chapters: int) -> None:
     )
 
 
-def test_any_story_ends_well_on_the_embedded_engine(embedded_host: str) -> None:
-    tell(embedded_host, stories=12, chapters=10)
+LONG = pytest.mark.nightly
+
+
+@pytest.mark.parametrize(
+    ("stories", "chapters"), [(5, 8), pytest.param(12, 10, marks=LONG)], ids=["few", "many"]
+)
+def test_any_story_ends_well_on_the_embedded_engine(
+    embedded_host: str, stories: int, chapters: int
+) -> None:
+    tell(embedded_host, stories=stories, chapters=chapters)
 
 
 @pytest.mark.swarm
-def test_any_story_ends_well_on_a_real_swarm(real_fleet: DockerdFleet) -> None:
-    tell(real_fleet.host("srv1"), stories=2, chapters=6)
+@pytest.mark.parametrize(
+    ("stories", "chapters"), [(1, 5), pytest.param(3, 8, marks=LONG)], ids=["few", "many"]
+)
+def test_any_story_ends_well_on_a_real_swarm(
+    real_fleet: DockerdFleet, stories: int, chapters: int
+) -> None:
+    tell(real_fleet.host("srv1"), stories=stories, chapters=chapters)
