@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
 from tests import late
+from tests.waiting import LIMIT
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,6 +37,25 @@ def pytest_configure(config: pytest.Config) -> None:
 # A busy machine is no fault of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+_WEIGHTS = {"browser": 100, "swarm": 30, "kernel": 30, "slow": 3}
+"""About how many quick tests a test with a marker is worth."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the heaviest files where several workers share them, so that none is left over.
+
+    Needs ``--no-loadscope-reorder``: else pytest-xdist begins with the files of most tests.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    weights = Counter[Path]()
+    for item in items:
+        weights[item.path] += max(
+            [1, *(_WEIGHTS.get(mark.name, 1) for mark in item.iter_markers())]
+        )
+    items.sort(key=lambda item: weights[item.path], reverse=True)
 
 
 def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:
@@ -98,12 +119,12 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    assert ready.wait(60), "the embedded engine did not start"
+    assert ready.wait(LIMIT), "the embedded engine did not start"
     try:
         yield f"unix://{path}"
     finally:
         loops[0].call_soon_threadsafe(over.set)
-        thread.join(60)
+        thread.join(LIMIT)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
-pytestmark = pytest.mark.slow
+from tests.waiting import LIMIT
+
+pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 
 CANARY = "c4nary-in-the-kernel"
 SETUP = f"""
@@ -32,8 +34,8 @@ def kernel() -> Iterator[Any]:
         manager.start_kernel()
         client = manager.client()
         client.start_channels()
-        client.wait_for_ready(timeout=120)
-        client.execute_interactive(SETUP, timeout=120, output_hook=lambda _: None)
+        client.wait_for_ready(timeout=LIMIT)
+        client.execute_interactive(SETUP, timeout=LIMIT, output_hook=lambda _: None)
         yield client
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -43,7 +45,7 @@ def shown(kernel: Any, code: str) -> str:
     """Give everything that any client sees of a cell, but the code itself."""
     seen: list[Any] = []
     reply = kernel.execute_interactive(
-        code, timeout=120, output_hook=lambda message: seen.append(message["content"])
+        code, timeout=LIMIT, output_hook=lambda message: seen.append(message["content"])
     )
     return repr([one for one in seen if "code" not in one]) + repr(reply["content"])
 

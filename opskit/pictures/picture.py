@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opskit.errors import InputError
+from opskit.lean import without_grammars
 from opskit.private import private_folder, write_private
 from opskit.views.frame import View
 from opskit.views.render import cell_text
@@ -148,7 +149,8 @@ class Picture:
 
 def altair() -> Any:
     """Import the drawing library, which takes a while, when something is drawn."""
-    return import_module("altair")
+    with without_grammars():
+        return import_module("altair")
 
 
 def drawn(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from opskit.errors import NotebookError
+from opskit.lean import without_grammars
 from opskit.private import private_folder, write_new, write_private
 from opskit.runbook.kernel import Kernel, work_until_stopped
 from opskit.runbook.parameters import chosen, declared
@@ -203,7 +204,8 @@ def _said(error: Exception) -> str:
 
 
 def _papermill() -> tuple[Any, tuple[type[Exception], ...]]:
-    import papermill
+    with without_grammars():
+        import papermill
     from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillException
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opskit.errors import InputError
+from opskit.lean import without_grammars
 from opskit.private import private_folder, write_private
 from opskit.runbook.kernel import COMMAND
 
@@ -106,7 +107,8 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
 
     In this process, as the arguments of a child, the token among them, are everybody's to read.
     """
-    from jupyterlab.labapp import LabApp
+    with without_grammars():
+        from jupyterlab.labapp import LabApp
 
     documents = private_folder(server.state / f"documents-{server.port}")
     forgotten = documents / "ystore.db"

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.real import load_sample
-from tests.browser.lab import FLAGS, LONG, Lab, Person, somebody
+from tests.browser.lab import FLAGS, Lab, Person, somebody
 from tests.conftest import _real
+from tests.waiting import LIMIT
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,10 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         pytest.skip("chromium is not installed (Debian package chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, timeout=LONG)
+        browser = playwright.chromium.launch(
+            executable_path=program, args=FLAGS, timeout=LIMIT * 1000
+        )
+        expect.set_options(timeout=LIMIT * 1000)
         yield browser
         browser.close()
 

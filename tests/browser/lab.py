@@ -18,6 +18,8 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
+from tests.waiting import LIMIT, eventually
+
 INSECURE = "opskit-insecure.example"
 """A name whose pages the browser does not trust: neither https:// nor localhost."""
 
@@ -26,9 +28,6 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1",
 ]  # fmt: skip
-
-LONG = 120_000
-"""Milliseconds that anything may take on a busy machine."""
 
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
@@ -68,9 +67,9 @@ class Lab:
         """Start it and wait until it answers."""
         self.state.mkdir(parents=True, exist_ok=True)
         # Another process may take a port between its choice and its use.
-        assert any(self._answers() for _ in range(5)), self.log.read_text()[-3000:]
+        assert any(self._starts() for _ in range(5)), self.log.read_text()[-3000:]
 
-    def _answers(self) -> bool:
+    def _starts(self) -> bool:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -96,34 +95,30 @@ class Lab:
             path.write_text(json.dumps(value))
         places["JUPYTERLAB_SETTINGS_DIR"] = str(self.state / "settings")
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterlab", *settings],
                 env={**os.environ, **self.environment, **places},
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + 160
-        while self.process.poll() is None:
-            try:
-                # With the token, as another server that has the port would answer without one.
-                urllib.request.urlopen(self.url("api/status"), timeout=10).close()
-            except OSError:
-                assert time.monotonic() < until, self.log.read_text()[-3000:]
-                time.sleep(0.2)
-            else:
-                return True
-        return False
+        eventually(lambda: process.poll() is not None or self.answers(), f"JupyterLab ({self.log})")
+        return process.poll() is None
+
+    def answers(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            # With the token, as another server that has the port would answer without one.
+            urllib.request.urlopen(self.url("api/status"), timeout=LIMIT).close()
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Stop it and its kernels."""
         if self.process is not None:
             self.process.terminate()
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            self.process.wait(LIMIT)
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """Give an address of it, with its token."""
@@ -131,14 +126,13 @@ class Lab:
 
     def saved(self, name: str, words: str) -> nbformat.NotebookNode:
         """Give a notebook as it is saved, once it holds some words."""
-        until = time.monotonic() + LONG / 1000
-        while True:
-            text = (self.folder / name).read_text()
+        text = eventually(
+            (self.folder / name).read_text,
+            f"{words!r} in {name}",
             # What the server is writing may be met half.
-            if words in text and text.endswith("}\n"):
-                return nbformat.reads(text, 4)
-            assert time.monotonic() < until, text
-            time.sleep(0.1)
+            lambda text: words in text and text.endswith("}\n"),
+        )
+        return nbformat.reads(text, 4)
 
     def write(self, name: str, *cells: str) -> str:
         """Write a notebook and give its name."""
@@ -179,6 +173,14 @@ class Person:
         self.page.evaluate(
             "async () => { const c = window.jupyterapp.shell.currentWidget.sessionContext;"
             " await c.session.kernel.restart(); }"
+        )
+        self.wait_for_kernel()
+
+    def interrupt(self) -> None:
+        """Interrupt the notebook's kernel."""
+        self.page.evaluate(
+            "async () => { const c = window.jupyterapp.shell.currentWidget.sessionContext;"
+            " await c.session.kernel.interrupt(); }"
         )
         self.wait_for_kernel()
 
@@ -225,7 +227,7 @@ def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
     context = browser.new_context(
         viewport={"width": 1280, "height": 950}, color_scheme="dark" if dark else "light"
     )
-    context.set_default_timeout(LONG)
+    context.set_default_timeout(LIMIT * 1000)
     page = context.new_page()
     person = Person(context=context, page=page)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import pytest
 from opskit.demo.dockerd import DockerdFleet
 from opskit.secrets.spellings import spellings
 from tests.browser.lab import Lab, Person
+from tests.waiting import eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.kernel, pytest.mark.slow]
 
 START = "import opskit, opskit.forms as forms\nfleet = opskit.Fleet.from_abra()"
 APP = "traefik.coop.example"
-WAIT = 120_000
 
 
 def processes() -> Iterator[bytes]:
@@ -125,14 +124,14 @@ def test_a_value_given_to_the_form_is_nowhere_else(
     notebook = lab.write(f"canary-{how}.ipynb", START, cell)
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Insert").wait_for(timeout=WAIT)
+    alice.button("Insert").wait_for()
     bob.open(lab, notebook)
-    bob.button("Insert").wait_for(timeout=WAIT)
+    bob.button("Insert").wait_for()
     canary = give(alice, canary, how)
     assert found(canary, {"page 0": iter([values(alice)])}) or how == "dropped"
     alice.button("Insert").click()
-    alice.button("Apply").click(timeout=WAIT)
-    bob.form.get_by_text("Done.").wait_for(timeout=WAIT)
+    alice.button("Apply").click()
+    bob.form.get_by_text("Done.").wait_for()
     alice.command("docmanager:save")
     lab.saved(notebook, ": done.")
 
@@ -151,14 +150,14 @@ def test_a_field_of_a_cell_hands_its_value_to_the_kernel_only(
     )
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Hand over").wait_for(timeout=WAIT)
+    alice.button("Hand over").wait_for()
     bob.open(lab, notebook)
-    bob.button("Hand over").wait_for(timeout=WAIT)
+    bob.button("Hand over").wait_for()
     give(alice, canary, "typed")
     alice.button("Hand over").click()
-    bob.form.get_by_text(f"received from {alice.name}").wait_for(timeout=WAIT)
+    bob.form.get_by_text(f"received from {alice.name}").wait_for()
     alice.command("docmanager:save")
-    alice.page.wait_for_timeout(1500)
+    lab.saved(notebook, f"received from {alice.name}")
 
     assert found(canary, places(lab, sample, alice, bob)) == set()
 
@@ -170,15 +169,15 @@ def test_a_revealed_value_is_in_one_tab_only(
     notebook = lab.write("canary-revealed.ipynb", START, cell)
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Rotate").click(timeout=WAIT)
-    alice.button("Apply").click(timeout=WAIT)
+    alice.button("Rotate").click()
+    alice.button("Apply").click()
     alice.is_told(": done.")
-    alice.form.get_by_role("button", name="Reveal").click(timeout=WAIT)
+    alice.form.get_by_role("button", name="Reveal").click()
     shown = alice.form.locator(".opskit-revealed input")
-    shown.wait_for(timeout=WAIT)
+    shown.wait_for()
     canary = shown.input_value()
     bob.open(lab, notebook)
-    bob.form.get_by_text("Done.").wait_for(timeout=WAIT)
+    bob.form.get_by_text("Done.").wait_for()
     alice.command("docmanager:save")
     lab.saved(notebook, ": done.")
 
@@ -196,14 +195,13 @@ def test_the_control_a_password_widget_is_found(
     alice.open(lab, notebook)
     alice.run_all()
     field = alice.page.locator(".jp-OutputArea input[type=password]")
-    field.wait_for(timeout=WAIT)
+    field.wait_for()
     bob.open(lab, notebook)
-    bob.page.locator(".jp-OutputArea input[type=password]").wait_for(timeout=WAIT)
+    bob.page.locator(".jp-OutputArea input[type=password]").wait_for()
     field.press_sequentially(canary)
 
-    until = time.monotonic() + WAIT / 1000
-    while not {"websocket 0", "websocket 1", "page 1"} <= found(
-        canary, places(lab, sample, alice, bob)
-    ):
-        assert time.monotonic() < until
-        alice.page.wait_for_timeout(500)
+    eventually(
+        lambda: found(canary, places(lab, sample, alice, bob)),
+        "the value to be with everybody",
+        {"websocket 0", "websocket 1", "page 1"}.issubset,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.secrets.generate import Policy
 from tests.browser.lab import INSECURE, Lab, Person
+from tests.waiting import eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.kernel, pytest.mark.slow]
 
 START = "import opskit, opskit.forms as forms\nfleet = opskit.Fleet.from_abra()"
 APP = "id.coop.example"
-WAIT = 120_000
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +34,8 @@ def plan_a_rotation(lab: Lab, name: str, person: Person, cell: str) -> str:
     notebook = lab.write(f"{name}.ipynb", START, cell)
     person.open(lab, notebook)
     person.run_all()
-    person.button("Rotate").click(timeout=WAIT)
-    person.button("Apply").wait_for(timeout=WAIT)
+    person.button("Rotate").click()
+    person.button("Apply").wait_for()
     return notebook
 
 
@@ -63,14 +62,14 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     before = versions(APP, "admin_password")
     assert "Restarts id.coop.example app." in alice.form.inner_text()
     bob.open(lab, notebook)
-    bob.button("Apply").wait_for(timeout=WAIT)
+    bob.button("Apply").wait_for()
     alice.button("Apply").dblclick()
-    bob.form.get_by_text("Running").wait_for(timeout=WAIT)
+    bob.form.get_by_text("Running").wait_for()
     (lab.folder / "together").touch()
     for person in (alice, bob):
         person.is_told(": done.")
-        person.form.get_by_text("Done.").wait_for(timeout=WAIT)
-        person.button("Roll back").wait_for(timeout=WAIT)
+        person.form.get_by_text("Done.").wait_for()
+        person.button("Roll back").wait_for()
     assert alice.form.get_by_role("button", name="Reveal").count() == 1
     assert bob.form.get_by_role("button", name="Reveal").count() == 0
     assert alice.name in bob.form.inner_text()
@@ -79,7 +78,7 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     bob.button("Roll back").click()
     for person in (alice, bob):
         person.is_told(": rolled back.")
-        person.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
+        person.form.get_by_text("everything is as it was").wait_for()
     assert bob.name in alice.form.inner_text()
     assert versions(APP, "admin_password") == before
     newest = opskit.Fleet.from_abra().journal().iloc[-1]
@@ -99,16 +98,17 @@ def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
     cell = f"{holding('reloaded')}\nforms.rotate(fleet, app={APP!r}, secret='admin_password')"
     notebook = plan_a_rotation(lab, "reloaded", alice, cell)
     alice.button("Apply").click()
-    alice.form.get_by_text("Running").wait_for(timeout=WAIT)
+    alice.form.get_by_text("Running").wait_for()
     alice.context.set_offline(True)
     (lab.folder / "reloaded").touch()
-    until = time.monotonic() + WAIT / 1000
-    while opskit.Fleet.from_abra().journal().iloc[-1]["status"] != "done":
-        assert time.monotonic() < until
-        alice.page.wait_for_timeout(500)
+    eventually(
+        lambda: opskit.Fleet.from_abra().journal().iloc[-1]["status"],
+        "the run to be done",
+        lambda status: status == "done",
+    )
     alice.context.set_offline(False)
     alice.open(lab, notebook)
-    alice.form.get_by_text("Done.").wait_for(timeout=WAIT)
+    alice.form.get_by_text("Done.").wait_for()
 
 
 def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it(
@@ -118,16 +118,15 @@ def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it
     plan_a_rotation(lab, "restarted", alice, cell)
     before = versions(APP, "admin_password")
     alice.button("Apply").click()
-    alice.form.get_by_text("switch-service").wait_for(timeout=WAIT)
-    alice.command("notebook:interrupt-kernel")
-    alice.page.wait_for_timeout(500)
+    alice.form.get_by_text("switch-service").wait_for()
+    alice.interrupt()
     assert alice.form.get_by_text("Running").count() == 1
     alice.restart()
     (lab.folder / "restarted").touch()
     alice.run_all()
-    alice.form.get_by_text("did not finish: crashed").wait_for(timeout=WAIT)
+    alice.form.get_by_text("did not finish: crashed").wait_for()
     alice.button("Roll back").first.click()
-    alice.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
+    alice.form.get_by_text("everything is as it was").wait_for()
     assert versions(APP, "admin_password") == before
 
 
@@ -148,14 +147,13 @@ def test_a_run_that_failed_says_so_and_shows_its_last_step_to_who_comes_later(
     cell = f"{REFUSING}\nforms.rotate(fleet, app={APP!r}, secret='admin_password')"
     notebook = plan_a_rotation(lab, "refused", alice, cell)
     alice.button("Apply").click()
-    alice.form.get_by_text("Failed, and rolled back: everything is as").wait_for(timeout=WAIT)
+    alice.form.get_by_text("Failed, and rolled back: everything is as").wait_for()
     bob.open(lab, notebook)
-    bob.form.get_by_text("no leader").first.wait_for(timeout=WAIT)
+    bob.form.get_by_text("no leader").first.wait_for()
     bob.page.wait_for_function(
         "() => { const list = document.querySelector('.opskit-steps');"
         " return list && list.scrollTop > 0"
-        " && list.scrollTop + list.clientHeight >= list.scrollHeight - 8; }",
-        timeout=WAIT,
+        " && list.scrollTop + list.clientHeight >= list.scrollHeight - 8; }"
     )
 
 
@@ -170,27 +168,27 @@ def test_two_people_approve_before_a_plan_can_be_applied(
     )
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Approve").click(timeout=WAIT)
-    alice.form.get_by_text("Approved by 1 of 2").wait_for(timeout=WAIT)
+    alice.button("Approve").click()
+    alice.form.get_by_text("Approved by 1 of 2").wait_for()
     assert alice.button("Apply").is_disabled()
     bob.open(lab, notebook)
     bob.is_told("Approved by 1 of 2")
-    bob.button("Approve").click(timeout=WAIT)
+    bob.button("Approve").click()
     alice.is_told("Approved by 2 of 2")
-    alice.form.get_by_text("Approved by 2 of 2").wait_for(timeout=WAIT)
+    alice.form.get_by_text("Approved by 2 of 2").wait_for()
     alice.button("Apply").click()
-    bob.form.get_by_text("Done.").wait_for(timeout=WAIT)
+    bob.form.get_by_text("Done.").wait_for()
 
 
 def test_rows_are_searched_selected_and_rotated_in_the_table(lab: Lab, alice: Person) -> None:
     notebook = lab.write("browsed.ipynb", START, "forms.browse(fleet)")
     alice.open(lab, notebook)
     alice.run_all()
-    alice.form.get_by_label("Search").fill("id.coop.example admin", timeout=WAIT)
+    alice.form.get_by_label("Search").fill("id.coop.example admin")
     alice.form.get_by_label("State", exact=True).select_option("current")
     alice.form.get_by_label("Select all rows shown").check()
     alice.button("Rotate selected…").click()
-    alice.button("Apply").wait_for(timeout=WAIT)
+    alice.button("Apply").wait_for()
     assert "admin_password" in alice.form.inner_text()
 
 
@@ -202,10 +200,10 @@ def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> N
     )
     alice.open(lab, notebook)
     alice.run_all()
-    alice.form.locator(".opskit-secrets input:not(:disabled)").first.check(timeout=WAIT)
+    alice.form.locator(".opskit-secrets input:not(:disabled)").first.check()
     alice.button("Rotate").click()
     # A busy kernel's silence may be told beside it.
-    alice.form.get_by_role("alert").filter(has_text="TypeError").wait_for(timeout=WAIT)
+    alice.form.get_by_role("alert").filter(has_text="TypeError").wait_for()
     assert alice.button("Rotate").is_enabled()
 
 
@@ -214,7 +212,7 @@ def test_a_page_that_is_not_secure_cannot_seal_and_says_what_to_do(lab: Lab, ali
     alice.open(lab, notebook, INSECURE)
     alice.run_all()
     alert = alice.form.get_by_role("alert").filter(has_text="ssh tunnel")
-    alert.wait_for(timeout=WAIT)
+    alert.wait_for()
     assert alice.form.get_by_label("Secret value").count() == 0
 
 
@@ -225,19 +223,19 @@ def test_an_app_is_taken_down_and_deployed_again(lab: Lab, alice: Person, bob: P
     )
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Take down").click(timeout=WAIT)
-    alice.form.get_by_text("its volumes and secrets stay").wait_for(timeout=WAIT)
+    alice.button("Take down").click()
+    alice.form.get_by_text("its volumes and secrets stay").wait_for()
     assert alice.button("Apply").is_disabled()
     alice.form.get_by_label(f"Type {app} to confirm").fill(app)
     alice.button("Apply").click()
-    alice.form.get_by_text("Done.").wait_for(timeout=WAIT)
+    alice.form.get_by_text("Done.").wait_for()
 
     bob.open(lab, notebook)
     second = bob.page.locator(".opskit-form").nth(1)
-    second.get_by_label("Search apps").fill(app, timeout=WAIT)
+    second.get_by_label("Search apps").fill(app)
     second.get_by_role("button", name="Deploy", exact=True).click()
-    second.get_by_role("button", name="Apply", exact=True).click(timeout=WAIT)
-    second.get_by_text("Done.").wait_for(timeout=2 * WAIT)
+    second.get_by_role("button", name="Apply", exact=True).click()
+    second.get_by_text("Done.").wait_for()
     apps = opskit.Fleet.from_abra().snapshot().apps.query("app == @app")
     assert apps["running"].tolist() == apps["desired"].tolist() == [2]
 
@@ -246,7 +244,7 @@ def test_two_forms_on_a_page_keep_their_labels_and_choices_apart(lab: Lab, alice
     cell = f"forms.insert(fleet, app={APP!r}, secret='admin_password')"
     alice.open(lab, lab.write("two.ipynb", START, cell, cell, "forms.insert(fleet, app='no.such')"))
     alice.run_all()
-    alice.page.get_by_text("There is no app no.such here.").wait_for(timeout=WAIT)
+    alice.page.get_by_text("There is no app no.such here.").wait_for()
     for number in range(2):
         form = alice.page.locator(".opskit-form").nth(number)
         form.get_by_label("Search apps").fill(APP)
@@ -258,7 +256,7 @@ def test_two_forms_on_a_page_keep_their_labels_and_choices_apart(lab: Lab, alice
 def test_lines_are_neither_shown_nor_joined(lab: Lab, alice: Person) -> None:
     alice.open(lab, lab.write("lines.ipynb", START, f"forms.insert(fleet, app={APP!r})"))
     alice.run_all()
-    alice.form.get_by_label("Several lines").check(timeout=WAIT)
+    alice.form.get_by_label("Several lines").check()
     area = alice.form.get_by_role("textbox", name="Secret value")
     area.fill("one\ntwo")
     hidden = "area => getComputedStyle(area).webkitTextSecurity"
@@ -272,9 +270,9 @@ def test_lines_are_neither_shown_nor_joined(lab: Lab, alice: Person) -> None:
 def test_a_form_whose_kernel_was_restarted_says_so(lab: Lab, alice: Person) -> None:
     alice.open(lab, lab.write("gone.ipynb", START, "forms.rotate(fleet)"))
     alice.run_all()
-    alice.button("Rotate").wait_for(timeout=WAIT)
+    alice.button("Rotate").wait_for()
     alice.restart()
-    alice.form.get_by_text("run this form's cell again").wait_for(timeout=WAIT)
+    alice.form.get_by_text("run this form's cell again").wait_for()
 
 
 def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
@@ -284,15 +282,15 @@ def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
     notebook = plan_a_rotation(lab, "revealed", alice, cell)
     alice.button("Apply").click()
     alice.is_told(": done.")
-    alice.form.get_by_role("button", name="Reveal").click(timeout=WAIT)
+    alice.form.get_by_role("button", name="Reveal").click()
     shown = alice.page.locator(".opskit-revealed input")
-    shown.wait_for(timeout=WAIT)
+    shown.wait_for()
     value = shown.input_value()
     bob.open(lab, notebook)
     bob.is_told(": done.")
-    bob.button("Roll back").click(timeout=WAIT)
+    bob.button("Roll back").click()
     alice.is_told(": rolled back.")
-    alice.form.get_by_text("everything is as it was").wait_for(timeout=WAIT)
+    alice.form.get_by_text("everything is as it was").wait_for()
     assert shown.input_value() == value
     assert bob.page.locator(".opskit-revealed input").count() == 0
     alice.button("Forget").click()
@@ -307,11 +305,11 @@ def test_what_is_being_typed_stays_when_a_colleague_clicks(
     alice.open(lab, notebook)
     alice.run_all()
     field = alice.form.get_by_role("textbox", name="Secret value")
-    field.fill("half a val", timeout=WAIT)
+    field.fill("half a val")
     bob.open(lab, notebook)
     alice.button("Insert").evaluate("button => { button.dataset.before = ''; }")
-    bob.button("Read again").click(timeout=WAIT)
-    alice.form.locator(".opskit-primary:not([data-before])").wait_for(timeout=WAIT)
+    bob.button("Read again").click()
+    alice.form.locator(".opskit-primary:not([data-before])").wait_for()
     assert field.input_value() == "half a val"
     assert bob.form.get_by_role("textbox", name="Secret value").input_value() == ""
 
@@ -322,7 +320,7 @@ def test_a_value_made_here_is_as_the_recipe_wants_it(lab: Lab, alice: Person) ->
     cell = f"forms.insert(fleet, app={wanted['app']!r}, secret={wanted['secret']!r})"
     alice.open(lab, lab.write("made.ipynb", START, cell))
     alice.run_all()
-    alice.button("Make one here").click(timeout=WAIT)
+    alice.button("Make one here").click()
     value = alice.form.get_by_role("textbox", name="Secret value").input_value()
     policy = Policy(length=int(wanted["length"]), charset=wanted["charset"])
     assert len(value) == policy.length
@@ -335,6 +333,6 @@ def test_services_that_an_undeployed_app_loses_are_not_said_to_restart(
     cell = f"forms.undeploy(fleet, app={APP!r})"
     alice.open(lab, lab.write("down.ipynb", START, cell))
     alice.run_all()
-    alice.button("Take down").click(timeout=WAIT)
-    alice.form.get_by_role("columnheader", name="Removes").wait_for(timeout=WAIT)
+    alice.button("Take down").click()
+    alice.form.get_by_role("columnheader", name="Removes").wait_for()
     assert alice.form.get_by_role("columnheader", name="Restarts").count() == 0

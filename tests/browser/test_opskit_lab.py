@@ -8,8 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +15,12 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.lab import Lab, Person
+from tests.waiting import LIMIT, eventually
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "00-start-here.ipynb"
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.kernel]
 
 
 @pytest.fixture
@@ -52,17 +51,10 @@ def opskit_lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(
         folder=tmp_path / "work", state=tmp_path, environment={}, port=int(found[1]), token=found[2]
     )
-    until = time.monotonic() + 160
-    while True:
-        try:
-            urllib.request.urlopen(lab.url("api/status"), timeout=10).close()
-            break
-        except OSError:
-            assert time.monotonic() < until, (tmp_path / "log").read_text()[-2000:]
-            time.sleep(0.2)
+    eventually(lab.answers, "the lab's server to answer")
     yield lab
     process.send_signal(signal.SIGTERM)
-    process.wait(120)
+    process.wait(LIMIT)
     process.stdout.close()
 
 
@@ -75,9 +67,9 @@ def test_what_one_runs_the_other_sees_and_it_survives_a_reload(
     alice.run_all()
     findings = "caption:has-text('findings')"
     for person in (alice, bob):
-        person.page.wait_for_selector(findings, state="attached", timeout=120_000)
+        person.page.wait_for_selector(findings, state="attached")
     bob.page.reload()
-    bob.page.wait_for_selector(findings, state="attached", timeout=120_000)
+    bob.page.wait_for_selector(findings, state="attached")
 
     expect(bob.page.locator(".jp-Dialog")).to_have_count(0)
     text = (opskit_lab.folder / NOTEBOOK).read_text()

@@ -15,7 +15,7 @@ from opskit.runbook.record import Book
 from opskit.runbook.report import write_report
 from tests.browser.lab import Lab, Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.kernel, pytest.mark.slow]
 
 SHIPPED = Path(__file__).parents[2] / "notebooks" / "04-incident-leaked-secret.ipynb"
 PARAMETERS = """demo = False
@@ -26,7 +26,6 @@ apply = True
 who = "Kim"
 stable = 0.5
 """
-WAIT = 120_000
 
 
 def test_two_people_carry_out_an_incident_and_the_report_names_both(
@@ -44,19 +43,19 @@ def test_two_people_carry_out_an_incident_and_the_report_names_both(
     (lab.folder / "incident.ipynb").write_text(json.dumps(notebook))
     alice.open(lab, "incident.ipynb")
     alice.run_all()
-    alice.page.get_by_role("button", name="Sign").wait_for(timeout=WAIT)
+    alice.page.get_by_role("button", name="Sign").wait_for()
     bob.open(lab, "incident.ipynb")
-    bob.page.get_by_role("button", name="Sign").wait_for(timeout=WAIT)
+    bob.page.get_by_role("button", name="Sign").wait_for()
 
     alice.page.get_by_role("button", name="yes", exact=True).click()
     decided = re.compile(f"yes.*{re.escape(alice.name)}")
-    bob.page.locator(".opskit-answers li").filter(has_text=decided).wait_for(timeout=WAIT)
+    bob.page.locator(".opskit-answers li").filter(has_text=decided).wait_for()
     # The view of the answer, above the button, is made anew.
     bob.is_told(f"{alice.name}: yes")
     bob.page.get_by_role("button", name="Sign").click()
     signed = alice.page.locator(".opskit-answers li").filter(has_text=bob.name)
-    signed.wait_for(timeout=WAIT)
-    expect(bob.page.get_by_role("button", name="Sign")).to_have_count(0, timeout=WAIT)
+    signed.wait_for()
+    expect(bob.page.get_by_role("button", name="Sign")).to_have_count(0)
 
     (written,) = (lab.folder / "runs").glob("*.html")
     book = Book.find(written.stem)

@@ -16,6 +16,7 @@ from opskit.demo.fleet import DemoFleet
 from opskit.secrets.value import Secret
 from tests.operations.stage import APP, Stage, staged
 from tests.operations.test_stacks import NEW, OLD, two_releases
+from tests.waiting import eventually
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Capture = pytest.CaptureFixture[str]
@@ -58,7 +59,7 @@ def test_an_app_from_deploy_to_undeploy(stage: Stage, capsys: Capture) -> None:
         f"{stage.stack}_app", f"{stage.stack}_worker"
     ]  # fmt: skip
 
-    stage.eventually(lambda: listed(capsys, "app", "logs", APP, "app"))
+    eventually(lambda: listed(capsys, "app", "logs", APP, "app"), "a line of the app's log")
     (line,) = listed(capsys, "app", "logs", APP)
     assert (line["service"], line["stream"]) == ("app", "stdout")
     assert line["line"] == f"release {OLD} for {APP}"

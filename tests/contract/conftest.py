@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
 from opskit.swarm.transport import Transport
+from tests.waiting import LIMIT
 
 
 @dataclass(slots=True)
@@ -30,12 +30,12 @@ class Bench:
     @property
     def engine(self) -> Engine:
         """The adapter opskit itself uses."""
-        return Engine(self.context, seconds=60, transport=self.transport)
+        return Engine(self.context, seconds=LIMIT, transport=self.transport)
 
     def raw(self, method: str, path: str, body: bytes | None = None) -> Reply:
         """Make one bare exchange."""
         return self.transport.request(
-            self.context, method, path, body=body, deadline=Deadline(60, "test")
+            self.context, method, path, body=body, deadline=Deadline(LIMIT, "test")
         )
 
     def name(self, short: str) -> str:
@@ -67,14 +67,6 @@ class Bench:
             "UpdateConfig": {"Parallelism": 1, "Monitor": 500_000_000},
         }
         return spec | more
-
-    def eventually(self, done: Callable[[], Any], seconds: float = 80.0) -> Any:
-        """Wait until something is so."""
-        until = time.monotonic() + seconds
-        while not (found := done()):
-            assert time.monotonic() < until, "it did not come about in time"
-            time.sleep(0.05)
-        return found
 
 
 @pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])

@@ -7,13 +7,13 @@ import http.client
 import json
 import re
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
 
 from opskit.demo.image import IMAGE
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,7 @@ class Talk:
 
     def until(self, path: str, ready: Callable[[Any], Any]) -> Any:
         """Ask off the record until a reply is as wanted, and give it."""
-        end = time.monotonic() + 60
-        while not ready(reply := self.ask("GET", path)[1]):
-            assert time.monotonic() < end, f"{path} did not become so in time: {reply}"
-            time.sleep(0.05)
-        return reply
+        return eventually(lambda: self.ask("GET", path)[1], f"{path} to be as wanted", ready)
 
     def secret(self, short: str) -> str:
         """Create a secret off the record and give its id."""

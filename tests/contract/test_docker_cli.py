@@ -6,14 +6,14 @@ import os
 import secrets
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.image import IMAGE
+from tests.waiting import LIMIT, eventually
 
 if shutil.which("docker") is None:
     pytest.skip("the docker command line (Debian: docker.io) is missing", allow_module_level=True)
@@ -50,7 +50,7 @@ class Docker:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LIMIT,
             check=False,
             env={**os.environ, "DOCKER_CONFIG": str(self.folder)},
         )
@@ -84,19 +84,14 @@ class Docker:
             "--no-resolve-image",
         )  # fmt: skip
         self("service", "create", "-d", *more, "--name", name, *options, IMAGE, *command.split())
-        self.until(lambda: self.replicas(name) in ("1/1", "2/2"))
+        eventually(
+            lambda: self.replicas(name), f"all tasks of {name}", lambda seen: seen in ("1/1", "2/2")
+        )
         return name
 
     def replicas(self, name: str) -> str:
         """Give running and wanted tasks."""
         return self("service", "ls", "-f", f"name={name}", "--format", "{{.Replicas}}")
-
-    def until(self, done: Callable[[], bool]) -> None:
-        """Wait until something is so."""
-        end = time.monotonic() + 90
-        while not done():
-            assert time.monotonic() < end, "it did not come about in time"
-            time.sleep(0.1)
 
 
 @pytest.fixture(params=["embedded", pytest.param("dockerd", marks=pytest.mark.swarm)])

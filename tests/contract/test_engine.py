@@ -14,6 +14,7 @@ from opskit.errors import (
     StaleIndexError,
 )
 from tests.contract.conftest import Bench
+from tests.waiting import eventually
 
 
 def test_ping_names_the_api_version(bench: Bench) -> None:
@@ -139,7 +140,7 @@ def test_a_service_converges_and_counts_its_tasks(bench: Bench) -> None:
         status = service.service_status
         return status is not None and status.running_tasks == status.desired_tasks == 2
 
-    bench.eventually(converged)
+    eventually(converged, "every service to have its tasks")
     (service,) = [s for s in bench.engine.services() if s.spec.name == bench.name("app")]
     assert {task.slot for task in bench.engine.tasks(service.id)} == {1, 2}
     assert service.update_status is None
@@ -150,12 +151,12 @@ def test_an_update_rolls_over_and_keeps_the_previous_spec(bench: Bench) -> None:
     for name in (old, new):
         bench.engine.create_secret(name, b"x", {})
     bench.raw("POST", "/services/create", json.dumps(bench.service("app", old)).encode())
-    bench.eventually(lambda: _running(bench, old))
+    eventually(lambda: _running(bench, old), "a task on the old secret")
     raw = bench.engine.raw_service(bench.name("app"))
     spec = bench.service("app", new)
     bench.engine.update_service(raw.service.id, raw.service.version.index, spec)
 
-    bench.eventually(lambda: _state(bench) == "completed")
+    eventually(lambda: _state(bench), "the update to complete", lambda state: state == "completed")
     service = bench.engine.raw_service(bench.name("app")).service
     assert service.previous_spec is not None
     before = service.previous_spec.task_template.container_spec
@@ -193,12 +194,16 @@ def test_a_failing_update_pauses_or_rolls_back(bench: Bench, action: str, state:
     update = {"Parallelism": 1, "Monitor": 30_000_000_000, "FailureAction": action}
     spec = bench.service("app", UpdateConfig=update)
     bench.raw("POST", "/services/create", json.dumps(spec).encode())
-    bench.eventually(lambda: any(t.status.state == "running" for t in _tasks(bench)))
+    eventually(
+        lambda: [task.status.state for task in _tasks(bench)],
+        "a task to run",
+        lambda states: "running" in states,
+    )
     raw = bench.engine.raw_service(bench.name("app"))
     broken = bench.service("app", UpdateConfig=update, container={"Args": ["false"]})
     bench.engine.update_service(raw.service.id, raw.service.version.index, broken)
 
-    bench.eventually(lambda: _state(bench) == state)
+    eventually(lambda: _state(bench), f"the update to be {state}", lambda seen: seen == state)
     assert any(task.status.state == "failed" for task in _tasks(bench))
 
 

@@ -15,6 +15,7 @@ from opskit.swarm.engine import Engine
 from opskit.swarm.model import Container
 from opskit.swarm.transport import Transport
 from tests.contract.conftest import Bench, clean
+from tests.waiting import eventually
 
 ANY_BYTE = bytes(range(256)) * 300
 
@@ -29,7 +30,7 @@ def started(bench: Bench) -> Container:
     bench.engine.create_secret(bench.name("pw"), b"open sesame", {})
     body = json.dumps(bench.service("db", bench.name("pw"))).encode()
     ident = json.loads(bench.raw("POST", "/services/create", body).body)["ID"]
-    (found,) = bench.eventually(lambda: bench.engine.containers(ident))
+    (found,) = eventually(lambda: bench.engine.containers(ident), "a container of the service")
     assert found.task_id in {task.id for task in bench.engine.tasks(ident)}
     return found
 

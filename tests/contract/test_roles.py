@@ -14,6 +14,7 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.engine import Role, Swarm
 from opskit.demo.engine.serve import serve
 from tests.contract.talk import Said, Talk, compared
+from tests.waiting import LIMIT
 
 PATHS = ("/secrets", "/configs", "/services", "/tasks", "/nodes", "/swarm", "/secrets/none")
 
@@ -31,11 +32,11 @@ def outsiders(tmp_path: Path) -> Iterator[Callable[[Role], str]]:
         servers.append(server)
         return server.host
 
-    yield lambda role: asyncio.run_coroutine_threadsafe(start(role), loop).result(60)
+    yield lambda role: asyncio.run_coroutine_threadsafe(start(role), loop).result(LIMIT)
     for server in servers:
-        asyncio.run_coroutine_threadsafe(server.close(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(LIMIT)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(60)
+    thread.join(LIMIT)
     loop.close()
 
 
@@ -63,7 +64,7 @@ def test_outside_a_swarm_and_locked_both_engines_refuse_alike(
 
     def docker(*arguments: str) -> None:
         command = ["docker", "-H", fleet.host("srv1"), "swarm", *arguments]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=LIMIT)
 
     docker("update", "--autolock=true")
     fleet.restart("srv1")

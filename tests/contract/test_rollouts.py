@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from opskit.demo.dockerd import DockerdFleet
 from tests.contract.talk import Talk, filters
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
@@ -115,7 +115,7 @@ def run(talk: Talk, short: str, update: Update) -> Json:
     restart = {"RestartPolicy": update.restart}
     talk.ask("POST", "/services/create", talk.spec(short, before, task=restart, **more))
     wanted = update.mode.get("Replicated", {}).get("Replicas", 1)
-    _wait(lambda: len(_running(talk, short)) == wanted)
+    eventually(lambda: _running(talk, short), f"{wanted} running", lambda seen: len(seen) == wanted)
     after = talk.spec(short, update.after, task=update.task | restart, **more)
     talk.update(path, after)
     if update.uses_secret:
@@ -123,17 +123,25 @@ def run(talk: Talk, short: str, update: Update) -> Json:
         while talk.ask("DELETE", f"/secrets/{secret}")[0] != 204:
             talk.update(path, after)
     if update.until:
-        _wait(lambda: any(update.until in text for text in _errors(talk, short)))
+        eventually(
+            lambda: _errors(talk, short), update.until, lambda seen: update.until in "".join(seen)
+        )
     else:
-        _wait(lambda: _service(talk, short).get("UpdateStatus", {}).get("State") in _ENDED)
+        eventually(
+            lambda: _service(talk, short).get("UpdateStatus", {}).get("State"),
+            "the update to end",
+            _ENDED.__contains__,
+        )
     service = _service(talk, short)
     status = service["UpdateStatus"]
     arguments = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"]
     if "completed" in status["State"] and arguments != _CRASH["Args"] and not update.races:
-        _wait(lambda: len(_running(talk, short)) == wanted)
+        eventually(
+            lambda: _running(talk, short), f"{wanted} running", lambda seen: len(seen) == wanted
+        )
     if arguments == _CRASH["Args"]:
         # On a busy machine the rollout may end before the task does.
-        _wait(lambda: _errors(talk, short))
+        eventually(lambda: _errors(talk, short), "an error")
     told = {
         "state": status["State"],
         "message": _anonymous(status["Message"]),
@@ -201,10 +209,3 @@ def _errors(talk: Talk, short: str) -> list[str]:
 
 def _anonymous(text: str) -> str:
     return re.sub(r"\b[0-9a-z]{25}\b", "<id>", text)
-
-
-def _wait(done: Callable[[], Any]) -> None:
-    until = time.monotonic() + 150
-    while not done():
-        assert time.monotonic() < until, "it did not come about in time"
-        time.sleep(0.1)

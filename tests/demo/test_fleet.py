@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,15 +25,13 @@ from opskit.demo.run import run_demo
 from opskit.demo.sshd import Sshd
 from opskit.demo.swarms import anchor
 from opskit.errors import InputError, OpskitError
+from tests.waiting import LIMIT, eventually
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 
 
 def gone(path: Path) -> bool:
-    until = time.monotonic() + 60
-    while path.exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    return not path.exists()
+    return eventually(lambda: not path.exists(), f"{path} to be gone")
 
 
 def test_a_stopped_fleet_leaves_nothing_behind() -> None:
@@ -87,7 +84,7 @@ def test_a_fleet_ends_with_the_process_that_started_it(how: int) -> None:
     root = Path(process.stdout.readline().strip())
     assert root.is_dir()
     process.send_signal(how)
-    process.wait(60)
+    process.wait(LIMIT)
     process.stdout.close()
 
     assert gone(root)
@@ -199,7 +196,7 @@ RUN = (
 def test_a_demo_told_to_end_takes_its_fleet_along(how: int) -> None:
     with demo_process() as (process, root):
         process.send_signal(how)
-        assert process.wait(60) == 128 + how
+        assert process.wait(LIMIT) == 128 + how
     assert gone(root)
 
 
@@ -210,7 +207,7 @@ def test_ctrl_c_is_for_the_command() -> None:
         assert process.stdin is not None
         process.stdin.write("the command goes on\n")
         process.stdin.flush()
-        assert process.wait(60) == 3
+        assert process.wait(LIMIT) == 3
     assert gone(root)
 
 

@@ -26,6 +26,7 @@ from opskit.demo.tree import write_abra
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
 from opskit.swarm.transport import TRANSPORT
+from tests.waiting import LIMIT
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Json = dict[str, Any]
@@ -166,7 +167,7 @@ def test_specs_are_those_docker_stack_deploy_writes(
         subprocess.run(command, check=True, capture_output=True, text=True, **more)
 
     def listed(path: str) -> list[Json]:
-        reply = TRANSPORT.request(context, "GET", path, deadline=Deadline(60))
+        reply = TRANSPORT.request(context, "GET", path, deadline=Deadline(LIMIT))
         return json.loads(reply.body)
 
     docker("network", "create", "--driver", "overlay", "--attachable", "proxy")

@@ -20,6 +20,7 @@ from opskit.errors import InputError
 from opskit.secrets.passstore import PassStore
 from tests.abra.releases import Releases
 from tests.operations.stage import QUICK
+from tests.waiting import LIMIT
 
 MODULE = "coopcloud.tech/abra/cmd/abra@latest"
 
@@ -160,7 +161,7 @@ def test_abra_deploys_the_version_that_opskit_rotated_to(
     fleet: opskit.Fleet, password_store: PassStore
 ) -> None:
     fleet.plan_new("made", server=SERVER, domain=MADE).apply().raise_for_status()
-    options = opskit.Options(stable=0.2, timeout=180, use_pass=True)
+    options = opskit.Options(stable=0.2, timeout=LIMIT, use_pass=True)
     fleet.plan_generate(MADE, None, options).apply().raise_for_status()
     fleet.plan_deploy(MADE, QUICK).apply().raise_for_status()
     (status,) = [

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.swarm.transport import TRANSPORT
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.swarm
 
@@ -93,18 +93,15 @@ class ByHand:
 
     def take_down(self) -> None:
         """Remove the stack: docker refuses to remove its network until its tasks are to end."""
-        eventually(lambda: self.try_docker("stack", "rm", STACK).returncode == 0)
+        eventually(
+            lambda: self.try_docker("stack", "rm", STACK),
+            "the stack to be removed",
+            lambda done: done.returncode == 0,
+        )
 
     def tasks(self) -> set[str]:
         """Give the ids of the tasks that run."""
         return set(self.docker("stack", "ps", "-q", "-f", "desired-state=running", STACK).split())
-
-
-def eventually(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
-    while not done():
-        assert time.monotonic() < until, "it did not come about in time"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -129,7 +126,7 @@ def hand(
     (made.root / "recipes" / "notes" / "compose.yml").write_text(COMPOSE)
     made.docker("secret", "create", f"{STACK}_token_v1", "-", text="typed by hand")
     made.deploy()
-    eventually(made.is_running)
+    eventually(made.is_running, "both services to run")
     yield made
     made.take_down()
     names = made.docker("secret", "ls", "-q", "-f", f"name={STACK}").split()

@@ -18,6 +18,7 @@ from opskit.demo.sample import UNREACHABLE
 from opskit.demo.swarms import sample_swarms
 from tests.conftest import embedded
 from tests.secrets.canary import encodings, leaks
+from tests.waiting import LIMIT
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -48,6 +49,7 @@ def left_behind(*folders: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 @pytest.mark.parametrize(
     ("name", "more"), [("02-rotate-one-secret", []), ("03-bulk-rotation", ["-p", "go_on=yes"])]
 )
@@ -67,7 +69,7 @@ def test_no_value_is_in_the_executed_copy_the_journal_or_anything_else(
             cwd=tmp_path,
             env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
             | environment(root),
-            capture_output=True, text=True, check=False, timeout=200,
+            capture_output=True, text=True, check=False, timeout=LIMIT,
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     after = values(swarms)

@@ -16,6 +16,7 @@ from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.swarm.engine import Engine
 from tests.operations.stage import APP, SERVER
+from tests.waiting import LIMIT
 
 WRITES = {
     Journal: ("begin", "intent", "outcome", "finish"),
@@ -26,7 +27,7 @@ WRITES = {
     PassStore: ("store", "remove"),
 }  # fmt: skip
 WAYS = ("resume", "rollback")
-QUICK = opskit.Options(stable=0, timeout=90)
+QUICK = opskit.Options(stable=0, timeout=LIMIT)
 HOOKED = replace(QUICK, hook="redis:app")
 TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
 
@@ -89,7 +90,7 @@ def apply_in_a_process(environ: Mapping[str, str], kind: str, moment: int) -> bo
     """
     process = _PROCESSES.Process(target=_apply, args=({**os.environ, **environ}, kind, moment))
     process.start()
-    process.join(400)
+    process.join(LIMIT)
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
     return process.exitcode != 0
 

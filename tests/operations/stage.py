@@ -6,7 +6,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from opskit.secrets.generate import Policy
 from opskit.swarm.context import Context
 from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
+from opskit.swarm.model import Service
 from opskit.swarm.transport import TRANSPORT, Transport
+from tests.waiting import LIMIT, eventually
 
 SERVER = "one.example"
 APP = "shop.example"
@@ -42,7 +44,7 @@ secrets:
   key: {external: true, name: "${STACK_NAME}_key_${SECRET_KEY_VERSION}"}
 """
 # Only the waiting for steadiness is quick: a busy machine may take a minute over a service.
-QUICK = opskit.Options(stable=0.2, timeout=90)
+QUICK = opskit.Options(stable=0.2, timeout=LIMIT)
 BAD = Policy(generator="command", command=("printf", "a-bad-value-for-tests"))
 
 
@@ -69,7 +71,7 @@ class Stage:
     def engine(self) -> Engine:
         """The engine, for looking."""
         context = Context(server=SERVER, host=self.host)
-        return Engine(context, seconds=60, transport=self.transport)
+        return Engine(context, seconds=LIMIT, transport=self.transport)
 
     def set_up(self, **more: Any) -> None:
         """Write the files, create the secrets, deploy the services and wait for them."""
@@ -77,7 +79,7 @@ class Stage:
         self.create("token_v1", "key_v1")
         self.deploy("app", ["token", "key"], **more)
         self.deploy("worker", ["token"])
-        self.eventually(self.is_converged)
+        self.wait_until_converged()
 
     def create(self, *names: str) -> None:
         """Create secrets of the stack with good values."""
@@ -144,7 +146,7 @@ class Stage:
     @staticmethod
     def deadline() -> Deadline:
         """Give the deadline of one request."""
-        return Deadline(60)
+        return Deadline(LIMIT)
 
     def touch(self, service: str) -> None:
         """Change a service as a colleague might."""
@@ -162,16 +164,14 @@ class Stage:
 
     def is_converged(self) -> bool:
         """Tell whether every service has its tasks."""
-        return all(
-            s.service_status is not None
-            and s.service_status.running_tasks == s.service_status.desired_tasks
-            for s in self.engine.services()
-            if s.spec.name.startswith(self.stack)
-        )
+        return all(map(has_its_tasks, self.services()))
+
+    def services(self) -> list[Service]:
+        """Give the stack's services."""
+        return [s for s in self.engine.services() if s.spec.name.startswith(self.stack)]
 
     def state(self) -> dict[str, Any]:
         """Give everything that should be the same after the same story."""
-        services = [s for s in self.engine.services() if s.spec.name.startswith(self.stack)]
         return {
             "env": self.env_file.read_bytes(),
             "secrets": sorted(
@@ -182,34 +182,40 @@ class Stage:
                     (r.secret_name, r.file.name, r.file.uid, r.file.gid, r.file.mode)
                     for r in s.spec.task_template.container_spec.secrets
                 )
-                for s in services
+                for s in self.services()
             },
             "locks": [c.spec.name for c in self.engine.configs() if self.stack in c.spec.name],
         }
 
-    def eventually(self, done: Callable[[], Any], seconds: float = 90.0) -> None:
-        """Wait until something is so."""
-        until = time.monotonic() + seconds
-        while not done():
-            assert time.monotonic() < until, "it did not come about in time"
-            time.sleep(0.05)
+    def wait_until_converged(self) -> None:
+        """Wait until every service has its tasks."""
+        eventually(
+            lambda: [service for service in self.services() if not has_its_tasks(service)],
+            "every service to have its tasks",
+            lambda lacking: not lacking,
+        )
 
     def clean(self) -> None:
         """Remove what the test left in the engine."""
-        for service in self.engine.services():
-            if service.spec.name.startswith(self.stack):
-                self.transport.request(
-                    Context(server=SERVER, host=self.host),
-                    "DELETE",
-                    f"/services/{service.id}",
-                    deadline=self.deadline(),
-                )
+        for service in self.services():
+            self.transport.request(
+                Context(server=SERVER, host=self.host),
+                "DELETE",
+                f"/services/{service.id}",
+                deadline=self.deadline(),
+            )
         for secret in self.engine.secrets():
             if secret.spec.name.startswith(self.stack):
                 self.engine.remove_secret(secret.id)
         for config in self.engine.configs():
             if self.stack in config.spec.name:
                 self.engine.remove_config(config.id)
+
+
+def has_its_tasks(service: Service) -> bool:
+    """Tell whether as many of a service's tasks run as are wanted."""
+    status = service.service_status
+    return status is not None and status.running_tasks == status.desired_tasks
 
 
 def hurry_probes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, LockHeldError
 from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,7 @@ def finish(stage: Stage, moment: int, how: str) -> None:
     else:
         ended = fleet.rollback()
         assert (ended.status, stage.state()) == ("rolled-back", before), ended.errors
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -171,7 +172,7 @@ def test_of_two_operators_at_once_exactly_one_wins(
         assert process.stdin is not None
         process.stdin.write("y\n")
         process.stdin.flush()
-    ended = [(process.communicate(timeout=300), process.returncode) for process in processes]
+    ended = [(process.communicate(timeout=LIMIT), process.returncode) for process in processes]
 
     assert sorted(status for _, status in ended) == [0, 1], ended
     ((_, complaint),) = [text for text, status in ended if status == 1]

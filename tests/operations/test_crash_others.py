@@ -11,7 +11,6 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from opskit.secrets.passstore import PassStore
 from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
 from tests.operations.stage import Stage, staged
 
@@ -129,48 +128,3 @@ def test_a_killed_operation_is_finished_on_a_real_swarm(
 def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None:
     prepare(stage, kind)
     assert not apply_in_a_process(stage.env, kind, MOMENTS[kind] + 1)
-
-
-# As a rotation of one service, and two more steps with three writes to the store.
-WITH_PASS = 2 * (2 + 2 * 9 + 4 + 3)
-
-
-def test_the_moments_of_a_rotation_with_the_store_are_the_whole_run(
-    stage: Stage, password_store: PassStore
-) -> None:
-    prepare(stage, "rotate with pass")
-    assert not apply_in_a_process(stage.env, "rotate with pass", WITH_PASS + 1)
-
-
-def finish_with_pass(stage: Stage, store: PassStore, moment: int, how: str) -> None:
-    prepare(stage, "rotate with pass")
-    before = stage.state()
-    assert apply_in_a_process(stage.env, "rotate with pass", moment)
-    fleet = opskit.Fleet.from_abra()
-    if fleet.journal()["status"].tolist() != ["crashed"]:
-        return
-    ended = fleet.resume() if how == "resume" else fleet.rollback()
-    now = stage.state()
-    entries = [path for path in store.entries() if "key" in path]
-    if ended.status == "done":
-        assert now["secrets"] == sorted([*before["secrets"], f"{stage.stack}_key_v2"])
-        assert [path for path in entries if path.endswith("/key")], entries
-    else:
-        assert (ended.status, now, entries) == ("rolled-back", before, []), ended.errors
-    assert not [path for path in entries if path.endswith(".next")]
-
-
-@BOTH_WAYS
-@pytest.mark.parametrize("moment", range(1, WITH_PASS + 1))
-def test_a_killed_rotation_leaves_swarm_and_password_store_in_step(
-    stage: Stage, password_store: PassStore, moment: int, how: str
-) -> None:
-    finish_with_pass(stage, password_store, moment, how)
-
-
-@pytest.mark.swarm
-@pytest.mark.parametrize(("moment", "how"), on_real_swarms(range(1, WITH_PASS + 1), 10, 7))
-def test_a_real_swarm_and_the_password_store_stay_in_step(
-    real_stage: Stage, password_store: PassStore, moment: int, how: str
-) -> None:
-    finish_with_pass(real_stage, password_store, moment, how)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from opskit.operations.steps import deploy as deploying
 from opskit.swarm.context import Context
 from opskit.swarm.engine import Engine
 from tests.operations.stage import APP, SERVER
+from tests.waiting import eventually
 
 ABRA = """#!/bin/sh
 sleep 1000 &
@@ -54,14 +54,14 @@ def site(keep_lock: Callable[[], None], stop: threading.Event | None = None) -> 
 def has_ended(root: Path) -> bool:
     """Whether what abra began is dead soon: a kill is taken up when the kernel runs its target."""
     status = Path("/proc") / (root / "started").read_text().strip() / "stat"
-    for _ in range(300):
+
+    def state() -> str:
         try:
-            if status.read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
+            return status.read_text().rpartition(")")[2].split()[0]
         except OSError:
-            return True
-        time.sleep(0.1)
-    return False
+            return "gone"
+
+    return bool(eventually(state, f"{status} to be of the dead", {"Z", "X", "gone"}.__contains__))
 
 
 def test_a_lock_that_is_lost_meanwhile_ends_the_deploy(slow: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from opskit.errors import MissingToolError, StepError
 from opskit.operations import envfile
 from opskit.operations.envfile import commit_env
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -257,14 +258,16 @@ def has_no_writer(pipe: Path) -> bool:
     """Whether no writer is left soon: a kill is taken up when the kernel runs its target."""
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        for _ in range(300):
-            try:
-                return os.read(reading, 1) == b""
-            except BlockingIOError:
-                time.sleep(0.1)
-        return False
+        return eventually(lambda: is_at_its_end(reading), f"{pipe} to have no writer")
     finally:
         os.close(reading)
+
+
+def is_at_its_end(reading: int) -> bool:
+    try:
+        return os.read(reading, 1) == b""
+    except BlockingIOError:
+        return False
 
 
 def test_a_checkout_without_git_installed_says_what_to_do(

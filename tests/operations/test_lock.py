@@ -11,6 +11,7 @@ from opskit.errors import LockHeldError
 from opskit.operations import lock
 from opskit.swarm.engine import Engine
 from tests.operations.stage import SERVER, Stage
+from tests.waiting import eventually
 
 
 def take(stage: Stage, run: str) -> None:
@@ -118,7 +119,8 @@ def test_renewing_keeps_since_when_it_is_held(
 ) -> None:
     take(stage, "first")
     before = held(stage)
-    stage.eventually(lambda: datetime.now(UTC) >= before.taken_at + timedelta(seconds=1.1))
+    later = before.taken_at + timedelta(seconds=1.1)
+    eventually(lambda: datetime.now(UTC), f"the clock to show {later}", lambda now: now >= later)
     take(stage, "first")
     after = held(stage)
     assert after.taken_at == before.taken_at

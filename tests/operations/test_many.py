@@ -14,6 +14,7 @@ import opskit
 from opskit.demo.fleet import DemoFleet
 from opskit.operations.work import Progressed
 from opskit.swarm.transport import TRANSPORT
+from tests.waiting import LIMIT
 
 CHOSEN = [
     ("mutual.example", "matrix.mutual.example", "macaroon"),
@@ -54,7 +55,7 @@ def test_a_run_stopped_between_two_stacks_is_unfinished_though_no_step_was_cut_s
     def press_ctrl_c_at_the_last_step(step: Progressed) -> None:
         if (step.unit, step.action, step.status) == (0, "release-lock", "running"):
             os.kill(os.getpid(), signal.SIGINT)
-            assert interrupted.wait(60)
+            assert interrupted.wait(LIMIT)
 
     run = plan.apply(max_parallel=1, on_progress=press_ctrl_c_at_the_last_step)
 

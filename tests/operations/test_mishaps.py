@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +15,7 @@ from opskit.operations.work import Progressed
 from opskit.swarm.engine import Engine
 from tests.operations.conftest import Disk
 from tests.operations.stage import APP, QUICK, SERVER, Stage
+from tests.waiting import LIMIT, eventually
 
 TOKEN = (SERVER, APP, "token")
 
@@ -109,10 +109,9 @@ def test_ctrl_c_stops_a_run_where_it_can_be_finished(stage: Stage) -> None:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:  # fmt: skip
-        stage.eventually(lambda: stage.state()["uses"] != before["uses"])
-        time.sleep(0.5)
+        eventually(lambda: stage.state()["uses"], "a switch", lambda uses: uses != before["uses"])
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=90)
+        said, _ = process.communicate(timeout=LIMIT)
 
     assert process.returncode == 1, said
     assert "interrupted" in said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,11 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.operations.work import Progressed
 from tests.operations.stage import APP, SERVER, Stage, staged
+from tests.waiting import LIMIT, linger
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
-OPTIONS = opskit.Options(stable=1, timeout=120)
+OPTIONS = opskit.Options(stable=1, timeout=LIMIT)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_connection_cut_in_the_middle(
 
     def cut_for_a_second() -> None:
         ssh_fleet.cut("srv1")
-        time.sleep(1)
+        linger(1)
         ssh_fleet.mend("srv1")
 
     with when(action, cut_for_a_second) as watch:
@@ -79,7 +79,7 @@ def test_a_connection_cut_in_the_middle(
     else:
         assert run.status == "rolled-back", run.errors
         assert after == before
-    over_ssh.eventually(over_ssh.is_converged)
+    over_ssh.wait_until_converged()
 
 
 def test_an_engine_restarted_in_the_middle_of_a_rollout(

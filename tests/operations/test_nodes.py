@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, NotManagerError
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
@@ -42,10 +43,11 @@ def join_as_worker(fleet: DockerdFleet) -> None:
     join = ("swarm", "join", "--advertise-addr", "10.98.0.2", "--token", token, f"{address}:2377")
     joined = subprocess.run([*worker, *join], check=False, capture_output=True, text=True)
     # After 20 s docker gives up waiting, and the engine goes on joining.
-    until = time.monotonic() + 60
-    while sh(*worker, "info", "--format", "{{.Swarm.LocalNodeState}}") != "active":
-        assert time.monotonic() < until, joined.stderr
-        time.sleep(0.1)
+    eventually(
+        lambda: sh(*worker, "info", "--format", "{{.Swarm.LocalNodeState}}"),
+        f"the worker to be active ({joined.stderr})",
+        lambda state: state == "active",
+    )
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def stage(fleet: DockerdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for made in staged(tmp_path, fleet.host("srv1"), monkeypatch):
         made.set_up(Mode=GLOBAL)
         # A service on every node counts as converged with the tasks that Swarm has made by now.
-        made.eventually(lambda made=made: len({node for node, _ in running(made)}) == 2)
+        eventually(partial(running, made), "tasks on two nodes", lambda seen: len(dict(seen)) == 2)
         yield made
 
 
@@ -110,7 +112,7 @@ def test_a_dead_node_keeps_nobody_from_rotating_and_its_tasks_count_as_users(
         )
 
     fleet.daemons["srv2"].pause()
-    stage.eventually(is_given_up, seconds=240)
+    eventually(is_given_up, "Swarm to give up the task on the dead node")
     opened = opskit.Fleet.from_abra()
     plan = opened.plan_rotate([TOKEN], QUICK)
     assert f"node {name} is down" in plan.to_json()

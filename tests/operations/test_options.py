@@ -18,6 +18,7 @@ from opskit.errors import InputError, MissingToolError
 from opskit.operations.options import Options
 from opskit.operations.steps import Probe
 from tests.operations.stage import APP, QUICK, SERVER, Stage, hurry_probes, staged
+from tests.waiting import eventually
 
 TOKEN = (SERVER, APP, "token")
 REAL = """
@@ -178,13 +179,12 @@ def test_what_nothing_uses_is_removed_for_good(stage: Stage) -> None:
         # Twice, so that no previous spec needs the secrets either.
         stage.put(service, raw.spec)
         stage.put(service, raw.spec)
-    stage.eventually(stage.is_converged)
-    stage.eventually(
-        lambda: not any(
-            row.used_by for row in opskit.Fleet.from_abra().snapshot().secrets.records()
-            if row.stack == stage.stack
-        )
-    )  # fmt: skip
+    stage.wait_until_converged()
+    eventually(
+        lambda: opskit.Fleet.from_abra().snapshot().secrets.query("stack == @stage.stack"),
+        "no use of the stack's secrets",
+        lambda secrets: not any(secrets["used_by"]),
+    )
     fleet = opskit.Fleet.from_abra()
     run = fleet.plan_remove([TOKEN]).apply()
     assert run.status == "done", run.errors
@@ -207,7 +207,7 @@ def test_docker_stack_deploy_switches_and_its_undoing_deploys_again(real_stage: 
     (stage.root / "abra" / "recipes" / "shop" / "compose.yml").write_text(REAL)
     fleet = opskit.Fleet.from_abra()
     assert fleet.plan_deploy(APP).apply().status == "done"
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
     before = stage.state()
     run = rotate(replace(QUICK, deploy="stack"))
 

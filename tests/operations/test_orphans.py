@@ -9,6 +9,7 @@ from opskit.errors import InputError
 from opskit.operations import lock
 from opskit.views.frame import View
 from tests.operations.stage import APP, QUICK, SERVER, Stage
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_the_lock_of_the_app_keeps_them_too(stage: Stage) -> None:
 
 def test_what_a_service_needs_stays_and_the_plan_says_so(stage: Stage) -> None:
     stage.deploy("odd", ["other"])
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
     plan = fleet().plan_remove(orphans(stage))
     assert f"{stage.stack}_other_v1" not in {s.subject() for u in plan.data.units for s in u.steps}
     said = f"stays: {stage.stack}_other_v1 on {SERVER} is needed by {stage.stack}_odd"
@@ -71,8 +72,8 @@ def test_what_a_service_needs_stays_and_the_plan_says_so(stage: Stage) -> None:
     raw = stage.engine.raw_service(f"{stage.stack}_odd")
     raw.spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = []
     stage.put("odd", raw.spec)
-    stage.eventually(stage.is_converged)
-    stage.eventually(lambda: orphans(stage)["used_by"].str.len().sum() == 0)
+    stage.wait_until_converged()
+    eventually(lambda: orphans(stage)["used_by"], "no use", lambda used: used.str.len().sum() == 0)
     with pytest.raises(InputError, match="its previous spec"):
         fleet().plan_remove(orphans(stage).query("version == 'v1' and secret == 'other'"))
 
@@ -111,9 +112,11 @@ def test_a_declared_secret_that_a_previous_spec_needs_is_not_removed(stage: Stag
         raw = stage.engine.raw_service(f"{stage.stack}_{service}")
         raw.spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = []
         stage.put(service, raw.spec)
-    stage.eventually(stage.is_converged)
-    stage.eventually(
-        lambda: fleet().snapshot().secrets.query("declared")["used_by"].str.len().sum() == 0
+    stage.wait_until_converged()
+    eventually(
+        lambda: fleet().snapshot().secrets.query("declared")["used_by"],
+        "no use",
+        lambda used: used.str.len().sum() == 0,
     )
     with pytest.raises(InputError, match="its previous spec"):
         fleet().plan_remove([(SERVER, APP, "token")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from opskit.operations.steps import Probe
 from opskit.operations.work import Progressed
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, QUICK, SERVER, Stage, hurry_probes
+from tests.waiting import eventually
 
 TOKEN, KEY = (SERVER, APP, "token"), (SERVER, APP, "key")
 pytestmark = pytest.mark.slow
@@ -146,7 +148,7 @@ def test_a_generated_secret_that_services_use_by_now_stays(stage: Stage) -> None
     fleet.plan_remove([TOKEN]).apply().raise_for_status()
     run = fleet.plan_generate(APP, None, QUICK).apply().raise_for_status()
     stage.deploy("app", ["token"])
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
     is_refused_whole(stage, run.id, f"token_v1 is used by {stage.stack}_app")
 
 
@@ -155,7 +157,7 @@ def test_services_deployed_anew_are_not_switched_back(stage: Stage) -> None:
     spec = stage.engine.raw_service(f"{stage.stack}_worker").spec
     take_down(stage, "worker")
     stage.post("/services/create", spec)
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
     is_refused_whole(stage, run.id, "worker on one.example was removed and deployed anew")
 
 
@@ -174,11 +176,14 @@ def take_down(stage: Stage, *services: str) -> None:
     for name in services:
         service = stage.engine.raw_service(f"{stage.stack}_{name}").service.id
         stage.engine.remove_service(service)
-        stage.eventually(lambda ident=service: not stage.engine.containers(ident))
-        # Swarm hears of it a little later.
-        stage.eventually(
-            lambda ident=service: all(t.service_id != ident for t in stage.engine.tasks())
-        )
+        eventually(partial(is_forgotten, stage, service), f"{name}'s containers and tasks to go")
+
+
+def is_forgotten(stage: Stage, service: str) -> bool:
+    """Tell whether no container is left, and Swarm, a little later, has heard of it."""
+    return not stage.engine.containers(service) and all(
+        task.service_id != service for task in stage.engine.tasks()
+    )
 
 
 def test_a_run_whose_lock_another_took_over_stops_before_its_next_step(

@@ -83,7 +83,7 @@ def test_a_finished_rotation_can_be_rolled_back(stage: Stage) -> None:
 
     assert back.status == "rolled-back", back.errors
     assert stage.state() == before
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
 
 
 def test_a_version_that_does_not_work_is_undone_and_said(stage: Stage) -> None:
@@ -95,7 +95,7 @@ def test_a_version_that_does_not_work_is_undone_and_said(stage: Stage) -> None:
     assert stage.state() == before
     assert any(stage.stack in error for error in run.errors)
     assert not any("bad-value" in error for error in run.errors)
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
 
 
 def test_a_failed_version_may_be_kept_labelled_and_does_not_count_when_pruning(
@@ -115,7 +115,7 @@ def test_a_failed_version_may_be_kept_labelled_and_does_not_count_when_pruning(
     (kept,) = stage.engine.secrets(f"{stage.stack}_token_v2")
     assert "opskit.failed" in (kept.spec.labels or {})
 
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
     again = fleet().plan_rotate([TOKEN], QUICK)
     assert again.changes["to"].tolist() == ["v3"]
     assert again.apply().status == "done"

@@ -28,7 +28,7 @@ def add_guest(stage: Stage, stack: str) -> None:
     """Deploy a service of another stack, or of none, that uses the token too."""
     labels = {"com.docker.stack.namespace": stack} if stack else {}
     stage.deploy("guest", ["token"], Labels=labels)
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
 
 
 @pytest.mark.parametrize("mode", ["services", "stack"])

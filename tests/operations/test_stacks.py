@@ -16,6 +16,7 @@ from opskit.errors import InputError, StalePlanError, StepError
 from opskit.operations.work import Progressed
 from tests.abra.releases import Releases
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.swarm
 
@@ -160,7 +161,11 @@ def test_the_pinned_version_runs_with_its_configs_and_the_views_name_it(
     row = app_row()
     assert (row["deployed"], row["deployed_version"], row["chaos"]) == (True, OLD, False)
     assert row["running"] == row["desired"] == 2
-    stage.eventually(lambda: said(stage.host, f"{stage.stack}_app") == f"release {OLD} for {APP}\n")
+    eventually(
+        lambda: said(stage.host, f"{stage.stack}_app"),
+        "the app to say its release",
+        lambda text: text == f"release {OLD} for {APP}\n",
+    )
     assert recipe.state() == before
     assert any(folder.name.startswith("opskit-recipe-") for folder in folders)
     assert not any(folder.exists() for folder in folders)

@@ -104,7 +104,7 @@ def test_a_killed_operation_is_finished_or_taken_back(
         pinned = pinned.replace(OLD.encode(), NEW.encode())
     assert stage.env_file.read_bytes() == pinned
     assert [c for c in stage.engine.configs() if "opskit_lock" in c.spec.name] == []
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
 
 
 @pytest.mark.parametrize("kind", MOMENTS)

@@ -37,12 +37,13 @@ from opskit.operations.run import give_up, open_journal
 from opskit.secrets.value import Secret
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, BAD, SERVER, Stage, staged
+from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.slow
 
 SECRETS = ("token", "key")
 SERVICES = ("app", "worker")
-QUICK = opskit.Options(stable=0, timeout=90)
+QUICK = opskit.Options(stable=0, timeout=LIMIT)
 VERSION = re.compile(rb"(SECRET_\w+_VERSION='?)v\d+")
 some_secrets = st.sets(st.sampled_from(SECRETS), min_size=1).map(sorted)
 ends = st.sampled_from(["resume", "rollback"])
@@ -231,7 +232,7 @@ class Story(RuleBasedStateMachine):
         )
         used = {name for uses in state["uses"].values() for name, *_ in uses}
         assert used == {f"{stack}_{name}_{version}" for name, version in self.declared.items()}
-        self.stage.eventually(self.stage.is_converged)
+        self.stage.wait_until_converged()
 
     @invariant()
     def only_versions_changed_in_the_file(self) -> None:
@@ -265,10 +266,23 @@ def tell(host: str, *, stories: int, chapters: int) -> None:
     )
 
 
-def test_any_story_ends_well_on_the_embedded_engine(embedded_host: str) -> None:
-    tell(embedded_host, stories=12, chapters=10)
+LONG = pytest.mark.nightly
+
+
+@pytest.mark.parametrize(
+    ("stories", "chapters"), [(5, 8), pytest.param(12, 10, marks=LONG)], ids=["few", "many"]
+)
+def test_any_story_ends_well_on_the_embedded_engine(
+    embedded_host: str, stories: int, chapters: int
+) -> None:
+    tell(embedded_host, stories=stories, chapters=chapters)
 
 
 @pytest.mark.swarm
-def test_any_story_ends_well_on_a_real_swarm(real_fleet: DockerdFleet) -> None:
-    tell(real_fleet.host("srv1"), stories=2, chapters=6)
+@pytest.mark.parametrize(
+    ("stories", "chapters"), [(1, 5), pytest.param(3, 8, marks=LONG)], ids=["few", "many"]
+)
+def test_any_story_ends_well_on_a_real_swarm(
+    real_fleet: DockerdFleet, stories: int, chapters: int
+) -> None:
+    tell(real_fleet.host("srv1"), stories=stories, chapters=chapters)

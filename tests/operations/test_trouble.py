@@ -19,6 +19,7 @@ from opskit.operations.steps import Probe
 from opskit.operations.work import Progressed
 from opskit.secrets.value import MAX_BYTES, Secret
 from tests.operations.stage import APP, BAD, QUICK, SERVER, Stage, staged
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
@@ -52,7 +53,7 @@ def amend(stage: Stage, change: Callable[[Spec], None]) -> None:
     # Always new tasks: an update that needs none gets no status, and one not begun has none yet.
     raw.spec["TaskTemplate"]["ForceUpdate"] = 1
     stage.put("app", raw.spec)
-    stage.eventually(lambda: is_settled(stage))
+    eventually(lambda: is_settled(stage), "the app to run as changed")
 
 
 def is_settled(stage: Stage) -> bool:
@@ -117,7 +118,7 @@ def test_what_does_not_converge_goes_back_and_says_why(
     assert stage.state() == before
     (error,) = run.errors
     assert any(part in error for part in says.split("|")), error
-    stage.eventually(stage.is_converged)
+    stage.wait_until_converged()
 
 
 def test_a_global_service_that_fits_no_node_has_nothing_to_wait_for(stage: Stage) -> None:
@@ -125,7 +126,7 @@ def test_a_global_service_that_fits_no_node_has_nothing_to_wait_for(stage: Stage
     raw = stage.engine.raw_service(f"{stage.stack}_app")
     raw.spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.disk == fast"]}
     stage.put("app", raw.spec)
-    stage.eventually(lambda: not stage.engine.containers(raw.service.id))
+    eventually(lambda: not stage.engine.containers(raw.service.id), "its containers to be gone")
     run = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK).apply()
     assert run.status == "done", run.errors
     run = opskit.Fleet.from_abra().plan_restart(APP, None, QUICK).apply()
@@ -239,7 +240,7 @@ def test_a_swarm_that_is_locked_between_plan_and_apply_is_left_as_it_is(
         opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK)
     command = ["docker", "--host", stage.host, "swarm", "unlock"]
     subprocess.run(command, input=key, text=True, check=True, capture_output=True)
-    stage.eventually(lambda: can_be_asked(stage))
+    eventually(lambda: can_be_asked(stage), "the unlocked swarm to run its services")
     assert stage.state() == before
     assert next(stages, None) is None
 

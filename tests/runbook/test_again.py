@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 from opskit.runbook.again import Guarding
+from tests.waiting import LIMIT
 
 
 class Thing:
@@ -69,11 +70,12 @@ def test_what_is_no_step_is_not_touched(source: str) -> None:
 def client(notebook: nbformat.NotebookNode, **more: bool) -> NotebookClient:
     """Give what runs a notebook: whole texts, however often the kernel sends what it printed."""
     return NotebookClient(
-        notebook, kernel_name="python3", coalesce_streams=True, iopub_timeout=60, **more
+        notebook, kernel_name="python3", coalesce_streams=True, iopub_timeout=LIMIT, **more
     )
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_a_notebook_run_anew_leaves_out_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from opskit.runbook.record import _HELD
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.waiting import LIMIT
 
 ADA = Person(username="ada", name="Ada")
 BEN = Person(username="ben", name="Ben")
@@ -239,7 +240,7 @@ def test_runs_of_a_step_belong_to_it(
         rb = opskit.Runbook("A leak")
         with rb.step("Rotate"):
             plan = opskit.Fleet.from_abra().plan_rotate(
-                [(SERVER, APP, "token")], opskit.Options(stable=0, timeout=30)
+                [(SERVER, APP, "token")], opskit.Options(stable=0, timeout=LIMIT)
             )
             rb.keep(plan)
             run = plan.apply()

@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +16,18 @@ from typing import Any
 
 import pytest
 
+from opskit.cli.app import run
 from opskit.demo.fleet import DemoFleet
 from opskit.runbook.execute import clean
 from opskit.secrets.value import Secret
 from tests.runbook.notebook import cell, write
+from tests.waiting import LIMIT, eventually, linger
 
 REPOSITORY = Path(__file__).parents[2]
 CANARY = "c4nary-value-of-a-cell"
 
 pytestmark = pytest.mark.slow
+kernel = pytest.mark.kernel
 
 
 def opskit(
@@ -41,7 +43,7 @@ def opskit(
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=LIMIT,
     )
 
 
@@ -55,6 +57,7 @@ def only_copy(folder: Path) -> Path:
     return copy
 
 
+@kernel
 def test_the_executed_copy_is_private_and_complete_and_the_source_stays(tmp_path: Path) -> None:
     source = write(
         tmp_path / "hello {x}.ipynb",
@@ -76,6 +79,7 @@ def test_the_executed_copy_is_private_and_complete_and_the_source_stays(tmp_path
     assert sorted(path.name for path in copy.parent.iterdir()) == [copy.name]
 
 
+@kernel
 def test_a_failing_cell_is_named_with_its_heading_and_the_copy_kept(tmp_path: Path) -> None:
     write(
         tmp_path / "bad.ipynb",
@@ -99,6 +103,7 @@ def test_a_failing_cell_is_named_with_its_heading_and_the_copy_kept(tmp_path: Pa
     assert "never reached" not in outputs(copy)
 
 
+@kernel
 def test_a_dead_kernel_is_told_like_a_failed_cell(tmp_path: Path) -> None:
     write(
         tmp_path / "dies.ipynb",
@@ -113,7 +118,10 @@ def test_a_dead_kernel_is_told_like_a_failed_cell(tmp_path: Path) -> None:
     assert len(list((tmp_path / "elsewhere" / "kept").iterdir())) == 1
 
 
-def test_bad_input_is_status_2_and_leaves_no_copy(tmp_path: Path) -> None:
+def test_bad_input_is_status_2_and_leaves_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     write(tmp_path / "some.ipynb", cell("code", "keep = 1", "parameters"))
     (tmp_path / "none.ipynb").write_text("{}")
     (tmp_path / "file").touch()
@@ -125,13 +133,14 @@ def test_bad_input_is_status_2_and_leaves_no_copy(tmp_path: Path) -> None:
         (["some.ipynb", "-p", "password=x"], "looks like a secret"),
         (["some.ipynb", "--output", "file/runs"], "cannot be written"),
     ):
-        ran = opskit(tmp_path, "run", *arguments)
-        assert ran.returncode == 2
-        assert said in ran.stderr
-        assert len(ran.stderr.splitlines()) == 1
+        assert run(["run", *arguments]) == 2
+        complaint = capsys.readouterr().err
+        assert said in complaint
+        assert len(complaint.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 
 
+@kernel
 def test_values_are_masked_and_typed_input_is_not_kept(tmp_path: Path) -> None:
     write(
         tmp_path / "careless.ipynb",
@@ -151,6 +160,7 @@ def test_values_are_masked_and_typed_input_is_not_kept(tmp_path: Path) -> None:
     assert "typed-in-a-field" not in text
 
 
+@kernel
 def test_nothing_of_the_input_is_remembered(tmp_path: Path) -> None:
     write(
         tmp_path / "history.ipynb",
@@ -163,6 +173,7 @@ def test_nothing_of_the_input_is_remembered(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("history.sqlite")) == []
 
 
+@kernel
 def test_what_was_begun_and_not_finished_is_told(tmp_path: Path, demo_fleet: DemoFleet) -> None:
     state = {**demo_fleet.env, "OPSKIT_STATE_DIR": str(tmp_path / "state")}
     write(
@@ -201,11 +212,10 @@ def long_cell(folder: Path, *more: str) -> Generator[tuple[subprocess.Popen[str]
         text=True,
     )
     try:
-        until = time.monotonic() + 120
-        while not (kernel := re.search(r"kernel (\d+)", so_far(folder))):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield process, int(kernel[1])
+        told = re.compile(r"kernel (\d+)")
+        printed = eventually(lambda: so_far(folder), "the kernel's number", told.search)
+        (kernel,) = told.findall(printed)
+        yield process, int(kernel)
     finally:
         process.kill()
         process.communicate()
@@ -215,15 +225,27 @@ def so_far(folder: Path) -> str:
     return "".join(map(outputs, folder.glob("runs/*.ipynb")))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("wait", [0.0, 1.0], ids=["at once", "later"])
+@kernel
+@pytest.mark.parametrize(
+    ("number", "begun"),
+    [
+        pytest.param(signal.SIGINT, False, id="Ctrl-C at once"),
+        pytest.param(signal.SIGTERM, True, id="SIGTERM later"),
+        pytest.param(signal.SIGTERM, False, id="SIGTERM at once", marks=pytest.mark.nightly),
+        pytest.param(signal.SIGINT, True, id="Ctrl-C later", marks=pytest.mark.nightly),
+    ],
+)
 def test_stopped_it_interrupts_its_cell_and_keeps_how_far_it_came(
-    tmp_path: Path, number: signal.Signals, wait: float
+    tmp_path: Path, number: signal.Signals, begun: bool
 ) -> None:
-    with long_cell(tmp_path) as (process, kernel):
-        time.sleep(wait)
+    with long_cell(tmp_path, "import pathlib", "pathlib.Path('begun').touch()") as (
+        process,
+        kernel,
+    ):
+        if begun:
+            eventually((tmp_path / "begun").exists, "the long cell to have begun")
         process.send_signal(number)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=LIMIT)
 
     assert process.returncode == 130
     assert said.startswith("opskit: interrupting the cell and waiting for it to end; once more")
@@ -251,12 +273,13 @@ sys.exit(run(["run", "late.ipynb"]))
 """
 
 
+@kernel
 def test_a_cell_on_its_way_to_the_kernel_is_interrupted_when_it_has_come(tmp_path: Path) -> None:
     write(tmp_path / "late.ipynb", cell("code", "import time\ntime.sleep(300)"))
     ran = subprocess.run(
         [sys.executable, "-c", LATE],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
-        capture_output=True, text=True, check=False, timeout=200,
+        capture_output=True, text=True, check=False, timeout=LIMIT,
     )  # fmt: skip
 
     assert ran.returncode == 130
@@ -264,6 +287,7 @@ def test_a_cell_on_its_way_to_the_kernel_is_interrupted_when_it_has_come(tmp_pat
     assert "KeyboardInterrupt" in outputs(only_copy(tmp_path))
 
 
+@kernel
 def test_a_cell_that_does_not_mind_is_ended_by_the_second_signal(tmp_path: Path) -> None:
     stubborn = (
         "import pathlib, signal",
@@ -271,18 +295,15 @@ def test_a_cell_that_does_not_mind_is_ended_by_the_second_signal(tmp_path: Path)
         "pathlib.Path('deaf').touch()",
     )
     with long_cell(tmp_path, *stubborn) as (process, kernel):
-        until = time.monotonic() + 120
-        while not (tmp_path / "deaf").exists():
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        eventually((tmp_path / "deaf").exists, "the cell to mind no signal")
         process.send_signal(signal.SIGTERM)
         # It has heard the first: of two at once it would see one.
         assert process.stderr is not None
         assert process.stderr.readline().startswith("opskit: interrupting the cell and waiting")
-        time.sleep(2)
+        linger(1)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=LIMIT)
 
     assert process.returncode == 130
     assert 'stopped at cell [2], under "Wait" (executed copy: ' in said
@@ -307,6 +328,7 @@ def test_known_values_are_masked_in_the_parent_too() -> None:
     del held
 
 
+@kernel
 def test_a_copy_never_takes_the_name_of_another(tmp_path: Path) -> None:
     # In one process, as a person with two terminals meets within one second.
     path = write(tmp_path / "same.ipynb", cell("code", "raise SystemExit(3)"))
@@ -316,7 +338,7 @@ def test_a_copy_never_takes_the_name_of_another(tmp_path: Path) -> None:
         subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
         for _ in range(2)
     ]
-    assert [one.wait(200) for one in both] == [1, 1]
+    assert [one.wait(LIMIT) for one in both] == [1, 1]
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
@@ -329,6 +351,7 @@ with rb.step("Copy it"):
 """
 
 
+@kernel
 def test_a_kernel_that_dies_in_a_step_is_told_with_the_step_and_how_to_go_on(
     tmp_path: Path,
 ) -> None:

@@ -26,6 +26,7 @@ import websocket
 
 from opskit.errors import InputError
 from opskit.runbook.lab import prepare
+from tests.waiting import LIMIT, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "00-start-here.ipynb"
@@ -51,13 +52,21 @@ class Server:
             headers={"Authorization": f"token {self.token if token is None else token}"},
             method="GET" if body is None else "PUT" if "session/" in path else "POST",
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
             return json.load(answer)
+
+    def complaint(self) -> str:
+        """Give its log when it does not answer, else nothing."""
+        try:
+            self.ask("/api/status")
+        except OSError:
+            return (self.home / "log").read_text() or "an empty log"
+        return ""
 
     def socket(self, path: str) -> websocket.WebSocket:
         base = self.address.partition("/lab")[0].replace("http", "ws", 1)
         return websocket.create_connection(
-            base + path, header={"Authorization": f"token {self.token}"}, timeout=120
+            base + path, header={"Authorization": f"token {self.token}"}, timeout=LIMIT
         )
 
     def run(self, code: str) -> str:
@@ -97,17 +106,10 @@ def serving(home: Path) -> Generator[Server]:
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(4)]
     server = Server(home=home, address=said[1].removeprefix("Open "), said=said, process=process)
-    until = time.monotonic() + 160
-    while True:
-        try:
-            server.ask("/api/status")
-            break
-        except OSError:
-            assert time.monotonic() < until, (home / "log").read_text()[-2000:]
-            time.sleep(0.2)
+    eventually(server.complaint, "the lab's server to answer", lambda complaint: not complaint)
     yield server
     process.send_signal(signal.SIGTERM)
-    process.wait(120)
+    process.wait(LIMIT)
     process.stdout.close()
 
 
@@ -118,6 +120,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_ends_quietly_also_when_nobody_has_come(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         pass
@@ -129,6 +132,7 @@ def test_it_ends_quietly_also_when_nobody_has_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_serves_the_notebooks_to_whoever_has_the_token(server: Server) -> None:
     listed = {one["name"] for one in server.ask("/api/contents")["content"]}
 
@@ -140,6 +144,7 @@ def test_it_serves_the_notebooks_to_whoever_has_the_token(server: Server) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_says_how_to_share_it_and_keeps_the_token_from_the_process_list(server: Server) -> None:
     assert server.said[0] == "12 notebooks in work (12 new)"
     assert server.said[2].startswith("From another machine: ssh -N -L ")
@@ -151,6 +156,7 @@ def test_it_says_how_to_share_it_and_keeps_the_token_from_the_process_list(serve
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_it_listens_on_this_machine_only(server: Server) -> None:
     port = urlsplit(server.address).port
     addresses = set[str]()
@@ -166,6 +172,7 @@ def test_it_listens_on_this_machine_only(server: Server) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_its_kernels_mask_values_remember_no_input_and_see_the_demo_fleet(server: Server) -> None:
     printed = server.run(
         "import opskit\n"
@@ -181,6 +188,7 @@ def test_its_kernels_mask_values_remember_no_input_and_see_the_demo_fleet(server
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_documents_are_shared_and_their_history_is_not_in_the_folder(server: Server) -> None:
     session = server.ask(
         f"/api/collaboration/session/{NOTEBOOK}", {"format": "json", "type": "notebook"}
@@ -189,10 +197,7 @@ def test_documents_are_shared_and_their_history_is_not_in_the_folder(server: Ser
     where = server.run("import os\nprint(os.environ['OPSKIT_STATE_DIR'])").strip()
     stored = Path(where) / "lab"
     open_room = server.socket(f"/api/collaboration/room/{room}?sessionId={session['sessionId']}")
-    until = time.monotonic() + 60
-    while not list(stored.glob("documents-*/ystore.db")):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    eventually(lambda: list(stored.glob("documents-*/ystore.db")), "the documents' history")
     open_room.close()
 
     assert stat.S_IMODE(stored.stat().st_mode) == 0o700

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,28 +51,33 @@ def test_it_has_the_structure_of_the_house_and_its_title(
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 @pytest.mark.parametrize("apply", [False, True], ids=["looking only", "applying"])
 def test_it_runs_as_it_is_and_writes_its_report(
-    tmp_path: Path, demo: DemoFleet, apply: bool
+    tmp_path: Path,
+    demo: DemoFleet,
+    use: Callable[[DemoFleet], Path],
+    apply: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     # On a fleet that outlives the kernel, so that its journal can be read.
-    environment = {
-        **os.environ, **demo.env, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path),
-    }  # fmt: skip
-    said: list[str] = []
-    for arguments in (
-        ["new-runbook", "try-me"],
-        ["run", "try-me.ipynb", "-p", f"apply={apply}", "-p", "stable=0.2", "-p", "who=kim"],
-        ["journal", "--format", "json"],
-    ):
-        ran = subprocess.run(
-            [sys.executable, "-m", "opskit", *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
-        said.append(ran.stdout)
+    use(demo)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert run(["new-runbook", "try-me"]) == 0
+    parameters = (f"apply={apply}", "stable=0.2", "who=kim")
+    ran = subprocess.run(
+        [sys.executable, "-m", "opskit", "run", "try-me.ipynb",
+         *(word for given in parameters for word in ("-p", given))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    capsys.readouterr()
+    assert run(["journal", "--format", "json"]) == 0
 
-    assert [one["status"] for one in json.loads(said[-1])] == ["done"] * apply
+    assert [one["status"] for one in json.loads(capsys.readouterr().out)] == ["done"] * apply
     report = (tmp_path / "runs" / "try-me.html").read_text()
     assert ("Apply the plan" in report) is apply
     assert "Every service of the app runs" in report

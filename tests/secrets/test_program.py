@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from opskit.secrets.program import run
 from tests.secrets.canary import CANARY, leaks, tracebacks
+from tests.waiting import eventually
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -48,20 +48,14 @@ def test_what_a_program_started_ends_with_it_at_the_deadline(tmp_path: Path) -> 
     script = f"sleep 600 & echo $! > {it}; touch {started}; wait"
 
     def when_it_has_started() -> bytes:
-        until = time.monotonic() + 60
-        while not started.exists():
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        eventually(started.exists, "the program to have started its own")
         return b""
 
     with pytest.raises(TimeoutError):
         # It is asked for its input after the deadline was set: that may pass meanwhile.
         run(("sh", "-c", script), seconds=0.5, stdin=when_it_has_started)
     child = int(it.read_text())
-    until = time.monotonic() + 60
-    while is_alive(child):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    eventually(lambda: not is_alive(child), "what the program started to end")
 
 
 def is_alive(process: int) -> bool:

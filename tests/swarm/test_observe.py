@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -113,11 +112,9 @@ def test_an_unknown_context_is_said_and_never_the_local_engine(
 
 
 def test_a_server_that_accepts_and_is_silent_runs_into_the_deadline(serve: Serve) -> None:
-    started = time.monotonic()
     seen = observe(at(serve(b"")), 0.3)
 
     assert "no answer within 0.3 s" in seen.error
-    assert time.monotonic() - started < 30
 
 
 def test_an_answer_that_never_ends_runs_into_the_deadline(serve: Serve) -> None:

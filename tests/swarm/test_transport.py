@@ -25,6 +25,7 @@ from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
 from opskit.swarm.observe import observe
 from opskit.swarm.transport import TRANSPORT, Transport
+from tests.waiting import LIMIT
 
 Serve = Callable[..., int]
 
@@ -69,14 +70,14 @@ def serve() -> Iterator[Serve]:
 
         thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
         thread.start()
-        assert ready.wait(60)
+        assert ready.wait(LIMIT)
         return found[0]
 
     yield start
     TRANSPORT.close()
     for loop, over, thread in overs:
         loop.call_soon_threadsafe(over.set)
-        thread.join(60)
+        thread.join(LIMIT)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 
 import opskit
 from tests.operations.stage import Stage, staged
+from tests.waiting import LIMIT
 
-QUICK = opskit.Options(stable=0, timeout=30)
+QUICK = opskit.Options(stable=0, timeout=LIMIT)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.operations.stage import APP, Stage
+from tests.waiting import LIMIT
 
 FORM = "import opskit, opskit.forms as f; print(repr(f.{call}))"
 FIELD = """
@@ -74,12 +75,13 @@ def test_without_a_terminal_a_field_refuses_in_a_sentence() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.kernel
 def test_a_run_without_people_says_what_it_showed_nobody(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(f"{FIELD}\ndisplay(given)")]
     )
     NotebookClient(
-        notebook, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, iopub_timeout=LIMIT, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     (output,) = notebook.cells[0].outputs
     for kind in ("text/plain", "text/html"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +26,15 @@ from opskit.widgets.session import SEALER, Session
 from tests.abra.releases import Releases
 from tests.operations.stage import APP, SERVER, Stage
 from tests.operations.test_stacks import NEW, OLD, files
+from tests.waiting import eventually
 from tests.widgets.conftest import QUICK
 
 ADA = {"username": "ada", "name": "Ada", "initials": "A", "color": "#123456"}
 BEN = {"username": "ben", "name": "Ben"}
+
+
+def until(look: Callable[[], dict[str, Any]], phase: str) -> dict[str, Any]:
+    return eventually(look, f"the phase {phase}", lambda state: state["phase"] == phase)
 
 
 class Desk:
@@ -49,11 +54,7 @@ class Desk:
         self.session.handle({"type": type, "who": who, "tab": tab, **more}, self.sent.append)
 
     def until(self, phase: str) -> dict[str, Any]:
-        end = time.monotonic() + 80
-        while self.session.state["phase"] != phase:
-            assert time.monotonic() < end, self.session.state
-            time.sleep(0.01)
-        return self.session.state
+        return until(lambda: self.session.state, phase)
 
     def planned(self, kind: str = "token") -> str:
         self.until("choose")
@@ -199,10 +200,7 @@ def test_nonsense_from_a_browser_is_an_error_in_the_form(stage: Stage, rows: Any
     desk = Desk("rotate")
     desk.until("choose")
     desk.click("plan", rows=rows)
-    end = time.monotonic() + 80
-    while not desk.session.state["error"]:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    eventually(lambda: desk.session.state, "an error", lambda state: state["error"])
     assert desk.until("choose")["plan"] is None
 
 
@@ -298,10 +296,7 @@ def test_a_plan_that_takes_something_away_is_confirmed_in_an_approval_too(stage:
 def test_a_selection_that_cannot_be_planned_whole_is_shown_to_choose_from(stage: Stage) -> None:
     rows = [(SERVER, APP, "token"), (SERVER, APP, "no-such-secret")]
     form = forms.rotate(opskit.Fleet.from_abra(), selection=rows)
-    end = time.monotonic() + 80
-    while not form.state["error"]:
-        assert time.monotonic() < end, form.state
-        time.sleep(0.01)
+    eventually(lambda: form.state, "an error", lambda state: state["error"])
     assert "no-such-secret" in form.state["error"]
     assert form.state["phase"] == "choose"
     assert form.state["preset"] == [list(row) for row in rows]
@@ -338,10 +333,11 @@ def test_a_tab_that_asks_whether_somebody_listens_is_answered(stage: Stage) -> N
 
 
 def said(form: Form, status: str, run: str) -> str:
-    end = time.monotonic() + 80
-    while not (form.state["result"] and form.state["result"]["status"] == status):
-        assert time.monotonic() < end, form.state
-        time.sleep(0.01)
+    eventually(
+        lambda: form.state["result"],
+        f"the result {status}",
+        lambda result: result and result["status"] == status,
+    )
     (words,) = re.findall(rf"(.*) Run {run}: {status.replace('-', ' ')}. By (.*), 2", repr(form))
     return " / ".join(words)
 
@@ -354,10 +350,7 @@ def test_in_words_a_form_names_what_it_did_and_for_whom(stage: Stage) -> None:
         ("choose", {"type": "plan", "rows": [[SERVER, APP, "token"]]}),
         ("planned", {"type": "apply"}),
     ):
-        end = time.monotonic() + 80
-        while desk.state["phase"] != phase:
-            assert time.monotonic() < end, desk.state
-            time.sleep(0.01)
+        until(lambda: desk.state, phase)
         digest = desk.state["plan"] and desk.state["plan"]["digest"]
         desk.handle({"digest": digest, "who": ADA, "tab": "ada-1", **click}, lambda _: None)
     done = said(form, "done", ".*")

@@ -15,6 +15,7 @@ from opskit.demo.engine.behaviour import FAILS_WITH
 from opskit.demo.engine.life import Pace
 from opskit.demo.engine.rollout import Orchestrator
 from opskit.demo.engine.services import Service
+from tests.waiting import eventually_async
 
 FAST = Pace(start=0.003, stop=0.001, scale=0.001)
 
@@ -26,6 +27,17 @@ def spec(replicas: int = 1, *, args: str = "sleep", **more: Any) -> dict[str, An
     return {"Name": "web", "TaskTemplate": template, "Mode": mode, **more}
 
 
+async def until(done: Callable[[], Any]) -> None:
+    await eventually_async(done, "the swarm to come so far")
+
+
+async def settled(swarm: Swarm) -> None:
+    """Wait until the orchestrator does nothing more, and only waits for its tasks' ends."""
+    orchestrator = swarm.services.listener
+    assert isinstance(orchestrator, Orchestrator)
+    await until(lambda: not orchestrator._background)
+
+
 @asynccontextmanager
 async def running(swarm: Swarm) -> AsyncIterator[Service]:
     """Run a swarm that has one service."""
@@ -33,12 +45,6 @@ async def running(swarm: Swarm) -> AsyncIterator[Service]:
     (service,) = swarm.services
     yield service
     await orchestrator.close()
-
-
-async def until(done: Callable[[], Any]) -> None:
-    async with asyncio.timeout(60):
-        while not done():
-            await asyncio.sleep(0.001)
 
 
 def states(swarm: Swarm, service: Service) -> list[str]:
@@ -93,6 +99,7 @@ def test_the_same_update_again_at_any_moment_still_converges() -> None:
             swarm.add_service(spec())
             async with running(swarm) as service:
                 update(swarm, spec(args="other"))
+                # A moment of the engine's own quick time.
                 await asyncio.sleep(moment * 0.0005)
                 update(swarm, spec(args="other"))
                 await until(
@@ -110,9 +117,9 @@ def test_a_service_removed_in_the_middle_leaves_nothing() -> None:
         swarm.add_service(spec(3))
         async with running(swarm) as service:
             update(swarm, spec(3, args="other"))
-            await asyncio.sleep(0.002)
+            await until(lambda: "shutdown" in states(swarm, service))
             swarm.services.remove("web")
-            await asyncio.sleep(0.02)
+            await settled(swarm)
             assert len(swarm.services.tasks) == 0
             assert swarm.services.get(service.id) is None
 
@@ -159,7 +166,7 @@ def test_a_restart_policy_has_its_limits(policy: dict[str, Any], tasks: int) -> 
         swarm.add_service(spec(args="false", task={"RestartPolicy": policy}), converged=False)
         async with running(swarm) as service:
             await until(lambda: states(swarm, service).count("failed") == tasks)
-            await asyncio.sleep(0.02)
+            await settled(swarm)
             assert states(swarm, service) == ["failed"] * tasks
 
     asyncio.run(go())
@@ -172,7 +179,7 @@ def test_what_ends_well_is_not_restarted_on_failure_only() -> None:
         swarm.add_service(spec(args="true", task=policy), converged=False)
         async with running(swarm) as service:
             await until(lambda: states(swarm, service) == ["complete"])
-            await asyncio.sleep(0.02)
+            await settled(swarm)
             assert states(swarm, service) == ["complete"]
 
     asyncio.run(go())
@@ -243,10 +250,16 @@ def test_a_start_first_update_keeps_the_old_task_until_the_new_one_runs() -> Non
         swarm.add_service(body)
         async with running(swarm) as service:
             lowest = 1
-            update(swarm, body | {"TaskTemplate": spec(args="other")["TaskTemplate"]})
-            while service.update_status is None or service.update_status.state != "completed":
+
+            def is_over() -> bool:
+                nonlocal lowest
                 lowest = min(lowest, states(swarm, service).count("running"))
-                await asyncio.sleep(0.0005)
+                return service.update_status is not None and (
+                    service.update_status.state == "completed"
+                )
+
+            update(swarm, body | {"TaskTemplate": spec(args="other")["TaskTemplate"]})
+            await until(is_over)
             assert lowest == 1
             assert args(service) == "other"
 
@@ -261,7 +274,7 @@ def test_a_place_wanted_again_while_it_is_vacated_is_kept() -> None:
             update(swarm, spec(0))
             update(swarm, spec(2))
             await until(lambda: states(swarm, service).count("running") == 2)
-            await asyncio.sleep(0.02)
+            await settled(swarm)
             await until(lambda: states(swarm, service).count("running") == 2)
             assert {t.slot for t in swarm.services.tasks_of(service.id)} == {1, 2}
 

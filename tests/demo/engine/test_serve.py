@@ -19,6 +19,7 @@ from opskit.demo.engine.execs import Command, Outcome
 from opskit.demo.engine.faults import Fault
 from opskit.demo.engine.serve import Server
 from tests.contract.talk import Talk
+from tests.waiting import LIMIT
 
 Start = Callable[..., Server]
 
@@ -32,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     servers: list[Server] = []
 
     def run(work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, loop).result(LIMIT)
 
     def begin(swarm: Swarm | None = None, **more: Any) -> Server:
         async def make() -> Server:
@@ -46,7 +47,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run(server.close())
         assert not server.path.exists()
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(60)
+    thread.join(LIMIT)
     loop.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from opskit.demo.fleet import write_contexts
 from opskit.demo.image import IMAGE
 from opskit.swarm.context import Context
 from tests.operations.stage import COMPOSE, ENV, SERVER, Stage
+from tests.waiting import eventually
 
 _HOST_FOLDERS = ("/usr", "/lib", "/lib64", "/etc/passwd", "/etc/group", "/etc/postgresql-common",
                  "/etc/alternatives", "/etc/ld.so.cache")  # fmt: skip
@@ -111,8 +113,8 @@ class Shop(Stage):
             self.engine.create_secret(f"{self.stack}_{name}_v1", value.encode(), {})
         self.run("db", f"set -e; {kind.start}", list(kind.environment))
         self.run("app", "exec sleep 100000", [])
-        self.eventually(self.is_converged)
-        self.eventually(lambda: self.logs_in())
+        self.wait_until_converged()
+        self.wait_until_the_app_logs_in()
 
     def run(self, service: str, script: str, environment: list[str]) -> None:
         """Create one of the services."""
@@ -168,6 +170,10 @@ class Shop(Stage):
         stdin = b"" if password is None else password.encode() + b"\n"
         return self.inside("app", f"{read}; host=127.0.0.1; {self.kind.login}", stdin)[0] == 0
 
+    def wait_until_the_app_logs_in(self) -> None:
+        """Wait until the app may log in with what is in its file."""
+        eventually(self.logs_in, "the app to log in to its database")
+
     def logs(self) -> bytes:
         """Give everything that the database wrote down."""
         return self.inside("db", "cat /data/log /data/err /data/binlog* 2>/dev/null")[1]
@@ -176,7 +182,8 @@ class Shop(Stage):
         """Remove the volumes too, once the tasks are gone."""
         self.clean()
         for service in ("db", "app"):
-            self.eventually(lambda name=f"{self.stack}_{service}": self.remove_volume(name))
+            name = f"{self.stack}_{service}"
+            eventually(partial(self.remove_volume, name), f"volume {name} to be free")
 
     def remove_volume(self, name: str) -> bool:
         """Remove a volume, and tell whether it is not there any more."""

@@ -99,12 +99,12 @@ def test_the_app_logs_in_with_the_new_password_and_nobody_with_the_old(shop: Sho
     doomed = replace(hooked, probe=Probe(kind="command", target=("false",)))
     failed = hurried(fleet.plan_rotate([(SERVER, APP, "token")], doomed)).apply()
     assert failed.status == "rolled-back", failed.errors
-    shop.eventually(lambda: shop.logs_in())
+    shop.wait_until_the_app_logs_in()
     assert shop.logs_in(OLD)
 
     given = fleet.plan_insert(APP, "token", Secret(NEW), options=hooked).apply()
     assert given.status == "done", given.errors
-    shop.eventually(lambda: shop.logs_in())
+    shop.wait_until_the_app_logs_in()
     assert shop.logs_in(NEW)
     assert not shop.logs_in(OLD)
     assert NEW.encode() not in shop.logs()

@@ -18,6 +18,7 @@ from opskit.operations.plan import PlanData
 from opskit.operations.steps import RunHook
 from tests.operations.hooks.stored import Database
 from tests.operations.stage import APP, QUICK, SERVER, Stage
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,10 @@ def test_the_database_is_the_service_that_runs_such_an_image(stage: Stage) -> No
     raw = stage.engine.raw_service(f"{stage.stack}_worker")
     raw.spec["TaskTemplate"]["ContainerSpec"]["Image"] = "registry:5000/lib/postgres:16@sha256:0"
     stage.put("worker", raw.spec)
-    stage.eventually(lambda: running_on(stage, "worker", "registry:5000"))
+    eventually(
+        lambda: running_on(stage, "worker", "registry:5000"),
+        "the worker to run on the mirror's image",
+    )
     (hook,) = planned("token", hook="postgres")
     assert hook.service == f"{stage.stack}_worker"
 
@@ -133,7 +137,7 @@ def test_a_database_that_does_not_run_cannot_be_told(stage: Stage) -> None:
     raw = stage.engine.raw_service(f"{stage.stack}_app")
     raw.spec["Mode"]["Replicated"]["Replicas"] = 0
     stage.put("app", raw.spec)
-    stage.eventually(lambda: not running_on(stage, "app"))
+    eventually(lambda: not running_on(stage, "app"), "the app to run no more")
     with pytest.raises(InputError, match="does not run"):
         planned("token", hook="redis:app")
 

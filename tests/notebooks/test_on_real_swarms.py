@@ -1,0 +1,45 @@
+"""Every shipped notebook that changes something does so on real swarms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opskit.demo.dockerd import DockerdFleet, why_not
+from opskit.demo.real import load_sample
+from tests.notebooks.shipped import CHANGING, QUICK, run
+
+
+@pytest.fixture(params=CHANGING, ids=lambda path: path.stem)
+def changing(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[DockerdFleet]:
+    """The sample's first three servers on real engines."""
+    reason = why_not()
+    if reason is not None:
+        if os.environ.get("OPSKIT_REQUIRE_ENGINES"):
+            pytest.fail(f"OPSKIT_REQUIRE_ENGINES is set, but {reason}")
+        pytest.skip(reason)
+    with DockerdFleet(3) as fleet:
+        load_sample(fleet)
+        yield fleet
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+@pytest.mark.swarm
+def test_it_carries_its_plan_out_on_real_swarms(
+    changing: Path, real: DockerdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (real.env | {"PASSWORD_STORE_DIR": str(tmp_path / "none")}).items():
+        monkeypatch.setenv(name, value)
+
+    text = run(changing, tmp_path, "demo = False", "apply = True", "go_on = 'yes'", QUICK)
+
+    assert "servers missing" not in text

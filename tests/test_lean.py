@@ -1,0 +1,29 @@
+"""What opskit imports from others brings only what is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import sys
+{what}
+assert "jsonschema" in sys.modules
+assert "rfc3987_syntax" not in sys.modules
+from importlib.util import find_spec
+find_spec("rfc3987_syntax")
+"""
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "from opskit.pictures.picture import altair; altair()",
+        "from opskit.runbook.execute import _papermill; _papermill()",
+    ],
+    ids=["pictures", "runbooks"],
+)
+def test_no_parser_is_made_that_nothing_here_asks(what: str) -> None:
+    subprocess.run([sys.executable, "-c", CODE.format(what=what)], check=True)
