@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from opskit.arguments import check_text
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.operations.assemble import Assembler, Renewal, prefix
@@ -14,7 +15,7 @@ from opskit.operations.hooks.choose import choose_hook
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.removal import RemovalPlanner
-from opskit.operations.select import Chosen, Selection, Target
+from opskit.operations.select import Chosen, Names, Selection, Target
 from opskit.operations.stacks import StackPlanner
 from opskit.operations.versions import check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
@@ -72,7 +73,7 @@ class Planner:
         _refuse_shared(grouped)
         return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
 
-    def generate(self, app: str, secrets: list[str] | None = None) -> PlanData:
+    def generate(self, app: str, secrets: Names | None = None) -> PlanData:
         """Plan the declared versions that are not in the swarm yet.
 
         Parameters
@@ -82,14 +83,15 @@ class Planner:
         secrets
             These secrets; ``None`` for all that are absent and may be generated.
         """
+        named = None if secrets is None else [one for *_, one in self.chosen.named(app, secrets)]
         found = self.chosen.app(app)
         self.chosen.server(found.server)
         targets = [self.chosen.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]
-        if secrets is None:
+        if named is None:
             wanted = [t for t in absent if t.declared.generate and t.declared.version]
         else:
-            wanted = [self.chosen.target(found, name) for name in secrets]
+            wanted = [self.chosen.target(found, name) for name in named]
             for target in wanted:
                 if target.in_force.stored is not None:
                     raise InputError(
@@ -157,6 +159,7 @@ class Planner:
         version
             At exactly this version; by default the declared one, or the next free one.
         """
+        check_text("version", version, "Name one, such as v2.", empty=True)
         found = self.chosen.app(app)
         seen = self.chosen.server(found.server)
         target = self.chosen.target(found, secret)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, assert_never
 
 import pandas as pd
 
@@ -78,8 +78,14 @@ def _suits(row: Any, kind: Kind) -> bool:
             return True
         case "upgrade":
             return bool(_later(row))
-        case _:
+        case "undeploy" | "restart":
             return bool(row.deployed)
+        case (
+            "browse" | "rotate" | "generate" | "insert" | "remove" | "prune" | "approve"
+        ):  # fmt: skip
+            raise AssertionError(f"a form to {kind} chooses secrets")
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def _later(row: Any) -> list[str]:
