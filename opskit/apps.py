@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from opskit.abra.files import read_bytes
 from opskit.abra.model import DeclaredApp
 from opskit.abra.newapp import fetch_recipe
 from opskit.arguments import check_count, check_flag, check_kind, check_text, given, names_in
-from opskit.errors import InputError
+from opskit.errors import InputError, OpskitError
 from opskit.facts import Facts
 from opskit.join import stack_of
 from opskit.operations.config import plan_config, problems_of
@@ -49,6 +51,14 @@ _CONTENT = "Give the whole new text as bytes."
 
 class Apps(Reading):
     """The part of a `Fleet` that is about whole apps."""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        bundle = {"text/plain": repr(self)}
+        # A folder that is gone by now is no reason to show an error for the object.
+        with suppress(OpskitError):
+            head = f"<p>{html.escape(repr(self))}</p>"
+            bundle["text/html"] = head + self.apps()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+        return bundle
 
     def apps(self, *, status: bool = False) -> View:
         """List the apps; with `status` what runs of each and which later releases there are.

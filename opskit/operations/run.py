@@ -24,12 +24,13 @@ from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import journal_path, read_settings
-from opskit.views.frame import View
+from opskit.views.frame import About, Columns, View
 
+_OUTCOME = {"status": "string", "what": "string"}
 _RUN = "Give the id of a run, or its beginning: see fleet.journal()."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Run:
     """One execution of a plan, ended.
 
@@ -43,6 +44,24 @@ class Run:
     stacks: Mapping[str, int] = field(default_factory=dict[str, int])
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        stacks = ", ".join(f"{number} {status}" for status, number in sorted(self.stacks.items()))
+        return f"<Run {self.id}: {self.status}{f', stacks: {stacks}' if stacks else ''}>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._outcome()._repr_html_()}  # pyright: ignore[reportPrivateUsage]
+
+    def _outcome(self) -> View:
+        """List how the stacks ended, what went wrong and what is worth knowing."""
+        columns = Columns(_OUTCOME)
+        for status, number in sorted(self.stacks.items()):
+            columns.add(status, _counted(number, "stack"))
+        for error in self.errors:
+            columns.add("error", redact(error))
+        for note in self.notes:
+            columns.add("note", redact(note))
+        return columns.view(About(noun="lines", remark=f"run {self.id}: {self.status}"))
 
     @property
     def steps(self) -> View:
@@ -67,7 +86,7 @@ class Run:
         raise OpskitError(f"run {self.id} ended {self.status}. {went_wrong} {remedy}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plan:
     """What will happen, and nothing has yet.
 
@@ -88,7 +107,7 @@ class Plan:
 
     data: PlanData
     root: Path
-    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret], repr=False)
+    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
     use_pass: bool = False
 
     @classmethod
@@ -137,6 +156,15 @@ class Plan:
 
     def __bool__(self) -> bool:
         return bool(self.data.units)
+
+    def __repr__(self) -> str:
+        changes = sum(len(unit.changes) for unit in self.data.units)
+        servers = len({unit.server for unit in self.data.units})
+        counted = (
+            f"{_counted(changes, 'change')} of {_counted(len(self.data.units), 'stack')} on "
+            f"{_counted(servers, 'server')}"
+        )
+        return f"<Plan to {self.data.kind}: {counted}, {self.digest[:12]}>"
 
     @property
     def digest(self) -> str:
@@ -206,6 +234,10 @@ class Plan:
                 **settings,
             )
             return _ended(runner, runner.start())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
 def resume(

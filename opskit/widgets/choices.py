@@ -13,7 +13,7 @@ import pandas as pd
 
 from opskit.secrets.generate import Policy
 from opskit.snapshot import Snapshot
-from opskit.widgets.planning import Kind
+from opskit.widgets.planning import WholeApp
 
 COLUMNS = ("server", "app", "recipe", "secret", "version", "state", "age_days")
 
@@ -55,7 +55,7 @@ def alphabets(apps: list[dict[str, Any]]) -> dict[str, str]:
     return {charset: Policy(charset=charset).alphabet() for charset in sorted(declared | {""})}
 
 
-def whole_apps(snapshot: Snapshot, kind: Kind) -> list[dict[str, Any]]:
+def whole_apps(snapshot: Snapshot, kind: WholeApp) -> list[dict[str, Any]]:
     """List the apps of servers that answered and that a form can do something with."""
     view = snapshot.apps
     rows = sorted(view.records(view["deployed"].notna()), key=lambda row: (row.server, row.app))
@@ -72,7 +72,7 @@ def whole_apps(snapshot: Snapshot, kind: Kind) -> list[dict[str, Any]]:
     ]
 
 
-def _suits(row: Any, kind: Kind) -> bool:
+def _suits(row: Any, kind: WholeApp) -> bool:
     match kind:
         case "deploy":
             return True
@@ -80,10 +80,6 @@ def _suits(row: Any, kind: Kind) -> bool:
             return bool(_later(row))
         case "undeploy" | "restart":
             return bool(row.deployed)
-        case (
-            "browse" | "rotate" | "generate" | "insert" | "remove" | "prune" | "approve"
-        ):  # fmt: skip
-            raise AssertionError(f"a form to {kind} chooses secrets")
         case _ as unknown:
             assert_never(unknown)
 
