@@ -219,6 +219,7 @@ class Apps(Reading):
         With `version` that one is pinned in the ``.env`` first, and the old one again if the
         deploy fails.
         """
+        check_text("version", version, "Name one, such as 1.2.0+2.1.", empty=True)
         return self._plan_app(app, options, snapshot, lambda planner: planner.deploy(app, version))
 
     def plan_upgrade(
@@ -242,6 +243,8 @@ class Apps(Reading):
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan new tasks for all or some services of an app, with the specs they have."""
+        if services is not None:
+            names_in("services", services)
         return self._plan_app(
             app, options, snapshot, lambda planner: planner.restart(app, services)
         )

@@ -168,8 +168,13 @@ class Fleet(Apps):
         InputError
             One of them exists, or there is nothing to generate.
         """
-        return self._plan_app(
-            app, options, snapshot, lambda planner: planner.generate(app, secrets)
+        check_text("app", app, SAY_APP)
+        wanted = Request.of(app, secrets, options)
+        return self._plan(
+            wanted.options,
+            snapshot,
+            lambda planner: planner.generate(wanted.app, wanted.secrets),
+            wanted.servers,
         )
 
     def plan_insert(
@@ -200,7 +205,9 @@ class Fleet(Apps):
         InputError
             The version exists, or the value is no `Secret`.
         """
+        check_text("secret", secret, "Name one that the app declares.")
         check_kind("value", value, Secret, "Give opskit.Secret(…), which shows nowhere.")
+        check_text("version", version, "Name one, such as v2.", empty=True)
         plan = self._plan_app(
             app, options, snapshot, lambda planner: planner.insert(app, secret, version)
         )
@@ -352,7 +359,7 @@ class Fleet(Apps):
             raise InputError("secrets are named, and no app.", remedy=SAY_APP)
         kept = read_settings().keep if keep is None else keep
         return self._plan(
-            options,
+            wanted.options if wanted else options,
             snapshot,
             lambda planner: planner.prune(
                 wanted and wanted.rows(planner.chosen), keep=kept, may_be_empty=may_be_empty

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from opskit.arguments import check_text
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.operations.assemble import Assembler, Renewal, prefix
@@ -15,7 +14,7 @@ from opskit.operations.hooks.choose import choose_hook
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.removal import RemovalPlanner
-from opskit.operations.select import Chosen, Names, Selection, Target
+from opskit.operations.select import Chosen, Selection, Target
 from opskit.operations.stacks import StackPlanner
 from opskit.operations.versions import check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
@@ -73,7 +72,7 @@ class Planner:
         _refuse_shared(grouped)
         return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
 
-    def generate(self, app: str, secrets: Names | None = None) -> PlanData:
+    def generate(self, app: str, secrets: Sequence[str] | None = None) -> PlanData:
         """Plan the declared versions that are not in the swarm yet.
 
         Parameters
@@ -159,7 +158,6 @@ class Planner:
         version
             At exactly this version; by default the declared one, or the next free one.
         """
-        check_text("version", version, "Name one, such as v2.", empty=True)
         found = self.chosen.app(app)
         seen = self.chosen.server(found.server)
         target = self.chosen.target(found, secret)

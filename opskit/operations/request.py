@@ -20,7 +20,7 @@ class Request:
     """An app with the names of some of its secrets, or else a table; and how it is to be done."""
 
     app: str = ""
-    secrets: Names | None = None
+    secrets: tuple[str, ...] | None = None
     table: Selection = ()
     options: Options | None = None
 
@@ -56,7 +56,10 @@ class Request:
         check_text("app", selection, SAY_APP)
         if secrets is None and name_them:
             raise InputError(f"no secret of {selection} is named.", remedy=SAY_APP)
-        if secrets is not None and not isinstance(secrets, str):
+        if isinstance(secrets, str):
+            check_text("secret", secrets, "Name one that the app declares.")
+            secrets = [secrets]
+        if secrets is not None:
             secrets = names_in("secrets", secrets)
         return cls(app=selection, secrets=secrets, options=options)
 

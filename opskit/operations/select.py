@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
-from opskit.arguments import check_text, given, names_in
+from opskit.arguments import check_text, given
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import SecretRow, secret_rows
@@ -126,7 +126,7 @@ class Chosen:
         )
         return Target(app=app, declared=declared, versions=versions)
 
-    def named(self, app: str, secrets: Names | None = None) -> list[tuple[str, str, str]]:
+    def named(self, app: str, secrets: Sequence[str] | None = None) -> list[tuple[str, str, str]]:
         """Return the (server, app, secret) of some or all secrets that an app declares.
 
         Raises
@@ -135,14 +135,17 @@ class Chosen:
             There is no such app or secret, or several apps are called so.
         """
         found = self.app(app)
-        if isinstance(secrets, str):
-            secrets = [secrets]
         declared = [secret.name for secret in found.secrets]
-        names = declared if secrets is None else names_in("secrets", secrets)
+        names = declared if secrets is None else list(secrets)
+        if not declared:
+            raise InputError(
+                f"{found.name} declares no secrets.",
+                remedy=f"See what it is made of: opskit app config {found.name}",
+            )
         if not names:
             raise InputError(
                 f"no secret of {found.name} is named.",
-                remedy=f"It declares: {', '.join(declared) or 'none'}.",
+                remedy=f"It declares: {', '.join(declared)}.",
             )
         return [(found.server, found.name, self.target(found, name).declared.name)
                 for name in names]  # fmt: skip

@@ -10,7 +10,6 @@ from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.labels import APP_SERVICE, label
 from opskit.abra.model import DeclaredApp
 from opskit.abra.releases import newer
-from opskit.arguments import check_text, names_in
 from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of
 from opskit.operations.assemble import Assembler, unit
@@ -54,7 +53,6 @@ class StackPlanner:
 
         With `version` that one is pinned in the ``.env`` first.
         """
-        check_text("version", version, "Name one, such as 1.2.0+2.1.", empty=True)
         options = self.assembler.options
         app = self.assembler.chosen.app(name)
         self._check_alone(app)
@@ -162,7 +160,7 @@ class StackPlanner:
         """
         app = self.assembler.chosen.app(name)
         there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
-        wanted = names_in("services", services) if services is not None else sorted(there)
+        wanted = sorted(there) if services is None else services
         if not wanted:
             raise InputError(
                 f"no service of {app.name} is named.",
