@@ -155,8 +155,8 @@ class Work:
         """Refuse what another operator changed before this run had the stack to itself."""
         if changed := site.patiently(lambda: what_changed(self.unit, site.engine)):
             raise StalePlanError(
-                f"the plan no longer fits: {'; '.join(changed)}. Plan again; with snapshot=, over "
-                "a new one."
+                f"the plan no longer fits: {'; '.join(changed)}. Read the servers "
+                "again and plan again."
             )
 
     def _begun(self) -> frozenset[int]:
