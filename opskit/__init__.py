@@ -10,24 +10,33 @@ from typing import TYPE_CHECKING
 from opskit.errors import OpskitError
 
 if TYPE_CHECKING:
-    from opskit import forms
+    from opskit import forms, guard, pictures
     from opskit.fleet import Fleet
     from opskit.operations.options import Options
     from opskit.operations.run import Plan, Run
+    from opskit.operations.steps.probe import Probe
     from opskit.runbook.book import Runbook
+    from opskit.secrets.generate import Policy
     from opskit.secrets.value import Secret
     from opskit.snapshot import Snapshot
+
+    __version__: str
 
 __all__ = [
     "Fleet",
     "OpskitError",
     "Options",
     "Plan",
+    "Policy",
+    "Probe",
     "Run",
     "Runbook",
     "Secret",
     "Snapshot",
+    "__version__",
     "forms",
+    "guard",
+    "pictures",
 ]
 
 # Loaded when first used: pandas takes half a second, and `opskit --help` needs none of it.
@@ -35,6 +44,8 @@ _HOMES = {
     "Fleet": "opskit.fleet",
     "Options": "opskit.operations.options",
     "Plan": "opskit.operations.run",
+    "Policy": "opskit.secrets.generate",
+    "Probe": "opskit.operations.steps.probe",
     "Run": "opskit.operations.run",
     "Runbook": "opskit.runbook.book",
     "Secret": "opskit.secrets.value",
@@ -49,6 +60,11 @@ _MODULES = frozenset({"forms", "guard", "pictures"})
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        # Loaded here, as everything is: it takes longer than the rest of this file.
+        from importlib.metadata import version
+
+        return version("opskit")
     if name not in _HOMES:
         raise AttributeError(f"module 'opskit' has no attribute {name!r}")
     home = import_module(_HOMES[name])

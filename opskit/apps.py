@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 from opskit.abra.files import read_bytes
 from opskit.abra.model import DeclaredApp
 from opskit.abra.newapp import fetch_recipe
-from opskit.errors import InputError
+from opskit.arguments import check_count, check_flag, check_kind, check_text, given, names_in
+from opskit.errors import InputError, OpskitError
 from opskit.facts import Facts
 from opskit.join import stack_of
 from opskit.operations.config import plan_config, problems_of
@@ -25,6 +28,7 @@ from opskit.reading import Reading
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
+from opskit.snapshot import Snapshot
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 from opskit.swarm.logs import LogLine, read_logs
@@ -41,15 +45,27 @@ LISTED = ("server", "recipe", "app", "recipe_version")
 STATUS = (*LISTED, "deployed", "running", "desired", "deployed_version", "chaos", "chaos_version",
           "upgrades")  # fmt: skip
 
+_RECIPE = "Name one, such as wordpress."
+_CONTENT = "Give the whole new text as bytes."
+
 
 class Apps(Reading):
     """The part of a `Fleet` that is about whole apps."""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        bundle = {"text/plain": repr(self)}
+        # A folder that is gone by now is no reason to show an error for the object.
+        with suppress(OpskitError):
+            head = f"<p>{html.escape(repr(self))}</p>"
+            bundle["text/html"] = head + self.apps()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+        return bundle
 
     def apps(self, *, status: bool = False) -> View:
         """List the apps; with `status` what runs of each and which later releases there are.
 
         Without it no server is asked.
         """
+        check_flag("status", status)
         if status:
             return self.snapshot().apps.pick(STATUS)
         columns = Columns(dict.fromkeys(LISTED, "string"))
@@ -60,6 +76,7 @@ class Apps(Reading):
 
     def ps(self, app: str, *, past: bool = False) -> View:
         """List an app's tasks; with `past` also those that are to run no more."""
+        check_flag("past", past)
         found = self.app(app)
         tasks = type(self)(self.root, servers=[found.server], deadline=self.deadline)
         view = tasks.snapshot().tasks
@@ -93,10 +110,13 @@ class Apps(Reading):
         InputError
             The app is not deployed, or has no such service.
         """
+        check_count("tail", tail, least=1)
+        check_text("since", since, "Give a time as the time column has it.", empty=True)
+        wanted = None if services is None else names_in("services", services)
         found = app if isinstance(app, DeclaredApp) else self.app(app)
         engine = Engine(find_context(found.server), seconds=self.deadline)
         lines: list[LogLine] = []
-        for name, ident in self._services(found, engine, services).items():
+        for name, ident in self._services(found, engine, wanted).items():
             lines += read_logs(engine, ident, name, tail=tail, since=since)
         columns = Columns(LOGS)
         for line in sorted(lines, key=lambda line: line.time):
@@ -116,6 +136,7 @@ class Apps(Reading):
 
     def fetch_recipe(self, recipe: str) -> bool:
         """Clone a recipe that is not on disk; false when it is there and nothing was done."""
+        check_text("recipe", recipe, _RECIPE)
         return fetch_recipe(self.root, recipe, read_settings().recipe_url)
 
     def plan_new(
@@ -137,13 +158,19 @@ class Apps(Reading):
         InputError
             The app exists, or server, domain, recipe or version will not do.
         """
+        check_text("recipe", recipe, _RECIPE)
+        check_text("server", server, "Name a folder below servers/.")
+        check_text("domain", domain, "Give a domain, such as wiki.coop.example.")
+        if version is not None:
+            check_text("version", version, "Name one, such as 1.2.0+2.1.", empty=True)
         data = plan_new(
             self.declared(), self.root, server=server, domain=domain, recipe=recipe, version=version
         )
-        return Plan(data=data)
+        return Plan(data=data, root=self.root)
 
     def check_config(self, app: str, content: bytes) -> list[InputError]:
         """List what an edited ``.env`` would have wrong that the app's has not now."""
+        check_kind("content", content, bytes, _CONTENT)
         found = self.app(app)
         return [
             InputError(one.what, path=Path(one.path), line=one.line, remedy=one.remedy)
@@ -167,6 +194,8 @@ class Apps(Reading):
         InputError
             The text has a fault the file has not now, or is the same.
         """
+        check_kind("content", content, bytes, _CONTENT)
+        check_flag("commit", commit)
         found = self.app(app)
         data = plan_config(self.root, found, content, commit=commit)
         texts = {
@@ -175,32 +204,53 @@ class Apps(Reading):
         }
         # Not part of the data: either may hold what nobody else should read.
         values = {key: Secret(text) for key, text in texts.items() if text.strip()}
-        return Plan(data=data, values=values)
+        return Plan(data=data, values=values, root=self.root)
 
-    def plan_deploy(self, app: str, options: Options | None = None, *, version: str = "") -> Plan:
+    def plan_deploy(
+        self,
+        app: str,
+        options: Options | None = None,
+        *,
+        version: str = "",
+        snapshot: Snapshot | None = None,
+    ) -> Plan:
         """Plan to deploy an app as its files declare it, with ``docker stack deploy`` or abra.
 
         With `version` that one is pinned in the ``.env`` first, and the old one again if the
         deploy fails.
         """
-        return self._plan(options, lambda planner: planner.deploy(app, version))
+        check_text("version", version, "Name one, such as 1.2.0+2.1.", empty=True)
+        return self._plan_app(app, options, snapshot, lambda planner: planner.deploy(app, version))
 
-    def plan_upgrade(self, app: str, options: Options | None = None) -> Plan:
+    def plan_upgrade(
+        self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
+    ) -> Plan:
         """Plan to pin and deploy the latest release of an app's recipe that is known here."""
-        return self._plan(options, lambda planner: planner.upgrade(app))
+        return self._plan_app(app, options, snapshot, lambda planner: planner.upgrade(app))
 
-    def plan_undeploy(self, app: str, options: Options | None = None) -> Plan:
+    def plan_undeploy(
+        self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
+    ) -> Plan:
         """Plan to take an app down; its volumes and secrets stay."""
-        return self._plan(options, lambda planner: planner.undeploy(app))
+        return self._plan_app(app, options, snapshot, lambda planner: planner.undeploy(app))
 
     def plan_restart(
-        self, app: str, services: list[str] | None = None, options: Options | None = None
+        self,
+        app: str,
+        services: list[str] | None = None,
+        options: Options | None = None,
+        *,
+        snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan new tasks for all or some services of an app, with the specs they have."""
-        return self._plan(options, lambda planner: planner.restart(app, services))
+        if services is not None:
+            names_in("services", services)
+        return self._plan_app(
+            app, options, snapshot, lambda planner: planner.restart(app, services)
+        )
 
     def _services(
-        self, app: DeclaredApp, engine: Engine, wanted: list[str] | None
+        self, app: DeclaredApp, engine: Engine, wanted: Sequence[str] | None
     ) -> dict[str, str]:
         there = {
             service.spec.name.removeprefix(f"{app.stack}_"): service.id
@@ -220,8 +270,44 @@ class Apps(Reading):
                 )
         return {name: there[name] for name in wanted or sorted(there)}
 
-    def _plan(self, options: Options | None, make: Callable[[Planner], PlanData]) -> Plan:
+    def _plan_app(
+        self,
+        app: str,
+        options: Options | None,
+        snapshot: Snapshot | None,
+        make: Callable[[Planner], PlanData],
+    ) -> Plan:
+        """Plan over the one server that an app is on."""
+        return self._plan(options, snapshot, make, lambda chosen: {chosen.app(app).server})
+
+    def _plan(
+        self,
+        options: Options | None,
+        snapshot: Snapshot | None,
+        make: Callable[[Planner], PlanData],
+        where: Callable[[Chosen], Collection[str]] | None,
+    ) -> Plan:
+        """Plan over a snapshot, or else over a look at the servers that `where` names, or all."""
+        if options is not None:
+            check_kind("options", options, Options, "Give opskit.Options(…).")
         chosen = replace(options or Options(), root=self.root)
-        # A plan is exact only over a look taken now.
-        planner = Planner(self.snapshot().facts, chosen)
-        return Plan(data=make(planner), use_pass=chosen.use_pass)
+        if snapshot is not None:
+            facts = self._facts_of(snapshot)
+        else:
+            facts = self._look(where and (lambda declared: where(Chosen(declared))))
+        return Plan(data=make(Planner(facts, chosen)), use_pass=chosen.use_pass, root=self.root)
+
+    def _facts_of(self, snapshot: object) -> Facts:
+        take = "Give what fleet.snapshot() gave, or leave it out to read what is needed."
+        if not isinstance(snapshot, Snapshot):
+            raise InputError(f"snapshot is {given(snapshot)}.", remedy=take)
+        if snapshot.facts.saved:
+            raise InputError(
+                "the snapshot was read from a file, and a plan needs one that was taken now.",
+                remedy=take,
+            )
+        if Path(snapshot.facts.declared.root).resolve() != self.root.resolve():
+            raise InputError(
+                f"the snapshot is of another fleet, {snapshot.facts.declared.root}.", remedy=take
+            )
+        return snapshot.facts

@@ -43,12 +43,20 @@ class Facts:
         Servers, apps and secrets as abra's files declare them.
     observed
         One observation per server that was asked.
+    saved
+        Whether they were read from a file, which lacks what a plan compares with.
     """
 
     def __init__(
-        self, *, taken_at: datetime, declared: Declared, observed: tuple[Observation, ...]
+        self,
+        *,
+        taken_at: datetime,
+        declared: Declared,
+        observed: tuple[Observation, ...],
+        saved: bool = False,
     ) -> None:
         self.taken_at, self.declared, self.observed = taken_at, declared, observed
+        self.saved = saved
 
     @cached_property
     def seen(self) -> dict[str, Observation]:
@@ -141,7 +149,9 @@ def load_facts(path: Path) -> Facts:
         raise InputError(
             f"this snapshot is damaged ({error}).", path=path, remedy=_SAVE_AGAIN
         ) from error
-    return Facts(taken_at=saved.taken_at, declared=saved.declared, observed=saved.observed)
+    return Facts(
+        taken_at=saved.taken_at, declared=saved.declared, observed=saved.observed, saved=True
+    )
 
 
 # Only a plan needs them, and it is made over a look of its own: a password that stands in a `.env`

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from typing import overload
 
 from opskit.apps import Apps
+from opskit.arguments import check_flag, check_kind, check_text
 from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
-from opskit.facts import Facts
-from opskit.operations.lock import locks_among
+from opskit.errors import InputError, OpskitError
+from opskit.operations.lock import Lock, locks_among
 from opskit.operations.options import Options
-from opskit.operations.plan import is_creation
+from opskit.operations.plan import PlanData, is_creation
 from opskit.operations.planner import Planner
+from opskit.operations.request import SAY_APP, Request
 from opskit.operations.run import Plan, Run, open_journal, resume, roll_back
-from opskit.operations.select import Chosen, Selection
-from opskit.reading import entry_paths
-from opskit.secrets.passstore import PassStore, entry_path, listed, store_folder
+from opskit.operations.select import Names, Selection
+from opskit.operations.work import Progressed, say_nothing
+from opskit.reading import READERS, entry_paths
+from opskit.secrets.passstore import PassStore, listed, store_folder
 from opskit.secrets.recipients import openable
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
-from opskit.views.frame import Columns, View, about
+from opskit.swarm.context import find_context
+from opskit.swarm.engine import Engine
+from opskit.views.frame import About, Columns, View
 
 LOCKS = {
     "server": "string",
@@ -34,6 +40,8 @@ LOCKS = {
     "expires_at": "time",
     "expired": "bool",
 }
+
+_TAKE = "Give what fleet.snapshot() gave."
 
 
 class Fleet(Apps):
@@ -56,6 +64,7 @@ class Fleet(Apps):
 
         Entries outside the part of the store where opskit's path template leads are left alone.
         """
+        check_kind("snap", snap, Snapshot, _TAKE)
         ours = read_settings().pass_template.partition("{")[0]
         entries = frozenset(path for path in listed() if path.startswith(ours))
         return compare_store(snap, entries, entry_paths())
@@ -70,6 +79,8 @@ class Fleet(Apps):
         snap
             The snapshot whose secrets to consider.
         """
+        check_text("person", person, "Name an address or a key id.")
+        check_kind("snap", snap, Snapshot, _TAKE)
         entries = openable(listed(), store_folder(), person)
         readable = in_store(snap.facts, entries, entry_paths())
         with open_journal() as journal:
@@ -78,42 +89,93 @@ class Fleet(Apps):
 
     # -- changes: each plans and changes nothing; Plan.apply does -----------------------------
 
-    def secrets_of(self, app: str, secrets: list[str] | None) -> list[tuple[str, str, str]]:
-        """Give (server, app, secret) for some or all declared secrets of an app.
+    @overload
+    def plan_rotate(
+        self,
+        selection: Selection,
+        options: Options | None = None,
+        /,
+        *,
+        snapshot: Snapshot | None = None,
+    ) -> Plan: ...
 
-        Raises
-        ------
-        InputError
-            There is no such app or secret, or several apps are called so.
-        """
-        chosen = Chosen(Facts(taken_at=datetime.now(UTC), declared=self.declared(), observed=()))
-        found = chosen.app(app)
-        names = secrets or [secret.name for secret in found.secrets]
-        return [(found.server, found.name, chosen.target(found, name).declared.name)
-                for name in names]  # fmt: skip
+    @overload
+    def plan_rotate(
+        self,
+        selection: Selection | str,
+        secrets: Names | None = None,
+        options: Options | None = None,
+        *,
+        snapshot: Snapshot | None = None,
+    ) -> Plan: ...
 
-    def plan_rotate(self, selection: Selection, options: Options | None = None) -> Plan:
+    def plan_rotate(
+        self,
+        selection: Selection | str,
+        secrets: Names | Options | None = None,
+        options: Options | None = None,
+        *,
+        snapshot: Snapshot | None = None,
+    ) -> Plan:
         """Plan a new, generated version for each selected secret.
 
         Parameters
         ----------
         selection
-            Rows of a secrets view, or (server, app, secret) triples.
+            An app's name, or ``server/app``; or rows of a secrets view, or
+            (server, app, secret) triples.
+        secrets
+            Which of the app's: one name or several.
         options
-            How it is to be done.
+            How it is to be done; after a selection it may come second.
+        snapshot
+            What to plan over; else the servers that are concerned are read now, and no others.
 
         Raises
         ------
         InputError
             Something selected cannot be rotated; names it and says what to do.
         """
-        return self._plan(options, lambda planner: planner.rotate(selection))
+        wanted = Request.of(selection, secrets, options, name_them=True)
+        return self._plan(
+            wanted.options,
+            snapshot,
+            lambda planner: planner.rotate(wanted.rows(planner.chosen)),
+            wanted.servers,
+        )
 
     def plan_generate(
-        self, app: str, secrets: list[str] | None = None, options: Options | None = None
+        self,
+        app: str,
+        secrets: Names | None = None,
+        options: Options | None = None,
+        *,
+        snapshot: Snapshot | None = None,
     ) -> Plan:
-        """Plan an app's declared versions that are not in the swarm yet."""
-        return self._plan(options, lambda planner: planner.generate(app, secrets))
+        """Plan an app's declared versions that are not in the swarm yet.
+
+        Parameters
+        ----------
+        app
+            The app's name, or ``server/app``.
+        secrets
+            One name or several; by default all that are absent and may be generated.
+        options, snapshot
+            See `plan_rotate`.
+
+        Raises
+        ------
+        InputError
+            One of them exists, or there is nothing to generate.
+        """
+        check_text("app", app, SAY_APP)
+        wanted = Request.of(app, secrets, options)
+        return self._plan(
+            wanted.options,
+            snapshot,
+            lambda planner: planner.generate(wanted.app, wanted.secrets),
+            wanted.servers,
+        )
 
     def plan_insert(
         self,
@@ -123,99 +185,186 @@ class Fleet(Apps):
         *,
         version: str = "",
         options: Options | None = None,
+        snapshot: Snapshot | None = None,
     ) -> Plan:
-        """Plan to store a given value, at the declared version if absent, else at a new one."""
-        plan = self._plan(options, lambda planner: planner.insert(app, secret, version))
+        """Plan to store a given value, at the declared version if absent, else at a new one.
+
+        Parameters
+        ----------
+        app, secret
+            Which.
+        value
+            Made with ``opskit.Secret``, so that it shows nowhere.
+        version
+            At exactly this version.
+        options, snapshot
+            See `plan_rotate`.
+
+        Raises
+        ------
+        InputError
+            The version exists, or the value is no `Secret`.
+        """
+        check_text("secret", secret, "Name one that the app declares.")
+        check_kind("value", value, Secret, "Give opskit.Secret(…), which shows nowhere.")
+        check_text("version", version, "Name one, such as v2.", empty=True)
+        plan = self._plan_app(
+            app, options, snapshot, lambda planner: planner.insert(app, secret, version)
+        )
         names = [s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)]
         return replace(plan, values=dict.fromkeys(names, value))
 
     def plan_restore(
-        self, selection: Selection, *, from_pass: bool = True, options: Options | None = None
+        self,
+        selection: Selection | str,
+        secrets: Names | None = None,
+        *,
+        from_pass: bool = True,
+        options: Options | None = None,
+        snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan the selected secrets' declared versions that are not in the swarm.
 
         Parameters
         ----------
-        selection
-            Rows of a secrets view, or (server, app, secret) triples.
+        selection, secrets
+            See `plan_rotate`; all of an app's when none is named.
         from_pass
             Take values from the password store, which is opened for them now, and generate only
             those that have no entry; else generate all.
+        options, snapshot
+            See `plan_rotate`.
 
         Raises
         ------
         InputError
             A value has no entry and may not be generated, or nothing selected is absent.
         """
-        chosen = options or Options()
-        facts = self.snapshot().facts
+        check_flag("from_pass", from_pass)
+        wanted = Request.of(selection, secrets, options)
         entries = listed() if from_pass else frozenset[str]()
-        paths = {
-            one.declared.swarm_name: entry_path(
-                chosen.pass_template, server=one.app.server, app=one.app.name,
-                secret=one.declared.name,
-            )
-            for one in Chosen(facts).targets(selection)
-            if one.in_force.stored is None
-        }  # fmt: skip
-        given = {name: path for name, path in paths.items() if path in entries}
-        planner = Planner(facts, replace(chosen, root=self.root))
-        data = planner.restore(selection, frozenset(given))
+        given: dict[str, str] = {}
+
+        def restore(planner: Planner) -> PlanData:
+            rows = wanted.rows(planner.chosen)
+            for one in planner.chosen.targets(rows):
+                if one.in_force.stored is None:
+                    entry = planner.assembler.entry(one)
+                    if entry in entries:
+                        given[one.declared.swarm_name] = entry
+            return planner.restore(rows, frozenset(given))
+
+        plan = self._plan(wanted.options, snapshot, restore, wanted.servers)
         store = PassStore() if given else None
         values = {name: store.read(path) for name, path in given.items()} if store else {}
-        return Plan(data=data, values=values, use_pass=chosen.use_pass)
+        return replace(plan, values=values)
 
+    @overload
     def plan_remove(
         self,
         selection: Selection,
         options: Options | None = None,
+        /,
         *,
         may_be_empty: bool = False,
+        snapshot: Snapshot | None = None,
+    ) -> Plan: ...
+
+    @overload
+    def plan_remove(
+        self,
+        selection: Selection | str,
+        secrets: Names | None = None,
+        options: Options | None = None,
+        *,
+        may_be_empty: bool = False,
+        snapshot: Snapshot | None = None,
+    ) -> Plan: ...
+
+    def plan_remove(
+        self,
+        selection: Selection | str,
+        secrets: Names | Options | None = None,
+        options: Options | None = None,
+        *,
+        may_be_empty: bool = False,
+        snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan to remove secrets that nothing uses; there is no way back.
 
         Parameters
         ----------
-        selection
-            (server, app, secret) triples or rows of a secrets view: every version of these is
-            removed. Of rows whose state is ``orphan`` exactly these are, and those somebody still
-            needs stay, as the plan says.
+        selection, secrets
+            See `plan_rotate`: every version of these is removed. Of rows whose state is
+            ``orphan`` exactly these are, and those somebody still needs stay, as the plan says.
         options
-            How it is to be done.
+            How it is to be done; after a selection it may come second.
         may_be_empty
             When nothing can go, give a plan of nothing that says why, and is false.
+        snapshot
+            What to plan over; else the servers that are concerned are read now. For orphans
+            that is every server: another one of the same swarm may declare them.
 
         Raises
         ------
         InputError
             What an app declares is in use, or all that was selected stays; says why.
         """
+        check_flag("may_be_empty", may_be_empty)
+        wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
-            options, lambda planner: planner.remove(selection, may_be_empty=may_be_empty)
+            wanted.options,
+            snapshot,
+            lambda planner: planner.remove(wanted.rows(planner.chosen), may_be_empty=may_be_empty),
+            None if wanted.has_orphans() else wanted.servers,
         )
 
     def plan_prune(
         self,
-        selection: Selection | None = None,
+        selection: Selection | str | None = None,
+        secrets: Names | None = None,
         *,
         keep: int | None = None,
         options: Options | None = None,
         may_be_empty: bool = False,
+        snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan to remove superseded versions, keeping the newest `keep` of each secret.
 
         By default as many are kept as the settings say. What a previous spec or a live task
         needs stays, as the plan says; with `may_be_empty` also where that is all of them.
 
+        Parameters
+        ----------
+        selection, secrets
+            See `plan_rotate`; everything when left out, all of an app's when none is named.
+        keep
+            So many superseded versions of each stay.
+        options
+            How it is to be done.
+        may_be_empty
+            When nothing can go, give a plan of nothing that says why, and is false.
+        snapshot
+            What to plan over; else every server is read now: that nobody declares a version is
+            known only when all were asked.
+
         Raises
         ------
         InputError
             All of them stay; says why, and when they can go.
         """
+        check_flag("may_be_empty", may_be_empty)
+        wanted = None if selection is None else Request.of(selection, secrets, options)
+        if selection is None and secrets is not None:
+            raise InputError("secrets are named, and no app.", remedy=SAY_APP)
         kept = read_settings().keep if keep is None else keep
         return self._plan(
-            options,
-            lambda planner: planner.prune(selection, keep=kept, may_be_empty=may_be_empty),
+            wanted.options if wanted else options,
+            snapshot,
+            lambda planner: planner.prune(
+                wanted and wanted.rows(planner.chosen), keep=kept, may_be_empty=may_be_empty
+            ),
+            None,
         )
 
     def journal(self) -> View:
@@ -224,27 +373,80 @@ class Fleet(Apps):
             return journal.runs_frame()
 
     def locks(self) -> View:
-        """List who works on which stack, on every server."""
-        facts = self.snapshot().facts
-        columns = Columns(LOCKS)
-        for seen in facts.observed:
-            for one in locks_among(seen.server, seen.configs):
-                columns.add(
-                    one.server, one.stack, one.identity or None, f"{one.owner}@{one.host}",
-                    one.run, one.taken_at, one.expires_at, one.is_expired,
-                )  # fmt: skip
-        return columns.view(about(facts, "locks"))
+        """List who works on which stack, on every server; of each only its locks are read."""
+        names = [server.name for server in self.declared().servers]
+        columns, missing = Columns(LOCKS), dict[str, str]()
+        with ThreadPoolExecutor(min(READERS, len(names)) or 1, "opskit-locks") as threads:
+            for name, found in zip(names, threads.map(self._locks_on, names), strict=True):
+                if isinstance(found, OpskitError):
+                    missing[name] = str(found).removeprefix(f"{name}: ")
+                    continue
+                for one in found:
+                    columns.add(
+                        one.server, one.stack, one.identity or None, f"{one.owner}@{one.host}",
+                        one.run, one.taken_at, one.expires_at, one.is_expired,
+                    )  # fmt: skip
+        return columns.view(About(noun="locks", servers=len(names), missing=missing))
 
-    def resume(self, run: str = "", **settings: Any) -> Run:
+    def _locks_on(self, server: str) -> list[Lock] | OpskitError:
+        try:
+            engine = Engine(find_context(server), seconds=self.deadline)
+            return locks_among(server, engine.configs())
+        except OpskitError as error:
+            return error
+
+    def resume(
+        self,
+        run: str = "",
+        *,
+        max_parallel: int | None = None,
+        keep_going: bool = False,
+        identity: str = "",
+        on_progress: Callable[[Progressed], None] = say_nothing,
+    ) -> Run:
         """Carry on a run that stopped; the last unfinished one when none is named.
 
-        `settings` are those of `Plan.apply`: ``identity``, ``on_progress`` and the like.
-        """
-        return resume(run, **settings)
+        Parameters
+        ----------
+        run
+            Its id, or the beginning of it.
+        max_parallel, keep_going, identity, on_progress
+            See `Plan.apply`.
 
-    def rollback(self, run: str = "", **settings: Any) -> Run:
+        Raises
+        ------
+        InputError
+            There is no such run, or none that stopped.
+        """
+        return resume(
+            run, max_parallel=max_parallel, keep_going=keep_going, identity=identity,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    def rollback(
+        self,
+        run: str = "",
+        *,
+        max_parallel: int | None = None,
+        keep_going: bool = False,
+        identity: str = "",
+        on_progress: Callable[[Progressed], None] = say_nothing,
+    ) -> Run:
         """Undo a run, finished or not; the last unfinished one when none is named.
 
-        `settings` are those of `Plan.apply`: ``identity``, ``on_progress`` and the like.
+        Parameters
+        ----------
+        run
+            Its id, or the beginning of it.
+        max_parallel, keep_going, identity, on_progress
+            See `Plan.apply`.
+
+        Raises
+        ------
+        InputError
+            There is no such run, or none that stopped.
         """
-        return roll_back(run, **settings)
+        return roll_back(
+            run, max_parallel=max_parallel, keep_going=keep_going, identity=identity,
+            on_progress=on_progress,
+        )  # fmt: skip

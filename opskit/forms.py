@@ -7,11 +7,15 @@ do the same in Python or with the ``opskit`` command; `SecretInput` asks in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from opskit.arguments import check_count, check_kind, check_text
 from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.operations.run import Plan
 from opskit.operations.select import Selection, named_in
 from opskit.widgets.form import Form
+from opskit.widgets.planning import Kind
 from opskit.widgets.secret_input import ask
 from opskit.widgets.secret_input import give as SecretInput  # noqa: N812 (what it gives)
 
@@ -34,7 +38,7 @@ __all__ = [
 
 def browse(fleet: Fleet) -> Form:
     """Search, sort and filter all secrets; rotate those you select."""
-    return Form(fleet=fleet, kind="browse")
+    return _form(fleet, "browse")
 
 
 def rotate(
@@ -59,49 +63,47 @@ def rotate(
         The selection is empty or no rows of a secrets view.
     """
     rows = _triples(selection) if selection is not None else ()
-    return Form(
-        fleet=fleet, kind="rotate", preselected={"app": app, "secret": secret, "rows": rows}
-    )
+    return _form(fleet, "rotate", app=app, secret=secret, rows=rows)
 
 
 def generate(fleet: Fleet, *, app: str = "", secret: str = "") -> Form:
     """Create declared versions that are not in the swarm yet."""
-    return Form(fleet=fleet, kind="generate", preselected={"app": app, "secret": secret})
+    return _form(fleet, "generate", app=app, secret=secret)
 
 
 def insert(fleet: Fleet, *, app: str = "", secret: str = "") -> Form:
     """Store a value that somebody has; it is sealed in the browser."""
-    return Form(fleet=fleet, kind="insert", preselected={"app": app, "secret": secret})
+    return _form(fleet, "insert", app=app, secret=secret)
 
 
 def remove(fleet: Fleet, *, app: str = "", secret: str = "") -> Form:
     """Remove secrets that nothing uses; there is no way back."""
-    return Form(fleet=fleet, kind="remove", preselected={"app": app, "secret": secret})
+    return _form(fleet, "remove", app=app, secret=secret)
 
 
 def prune(fleet: Fleet, *, app: str = "") -> Form:
     """Remove superseded versions, keeping the newest ones; there is no way back."""
-    return Form(fleet=fleet, kind="prune", preselected={"app": app, "secret": ""})
+    return _form(fleet, "prune", app=app)
 
 
 def deploy(fleet: Fleet, *, app: str = "") -> Form:
     """Deploy an app as its files declare it; what fails is put back."""
-    return Form(fleet=fleet, kind="deploy", preselected={"app": app})
+    return _form(fleet, "deploy", app=app)
 
 
 def upgrade(fleet: Fleet, *, app: str = "") -> Form:
     """Pin and deploy the latest release that is known here; what fails is put back."""
-    return Form(fleet=fleet, kind="upgrade", preselected={"app": app})
+    return _form(fleet, "upgrade", app=app)
 
 
 def undeploy(fleet: Fleet, *, app: str = "") -> Form:
     """Take an app down; its volumes and secrets stay."""
-    return Form(fleet=fleet, kind="undeploy", preselected={"app": app})
+    return _form(fleet, "undeploy", app=app)
 
 
 def restart(fleet: Fleet, *, app: str = "") -> Form:
     """Give every service of an app new tasks."""
-    return Form(fleet=fleet, kind="restart", preselected={"app": app})
+    return _form(fleet, "restart", app=app)
 
 
 def approve(plan: Plan, *, needed: int = 2) -> Form:
@@ -113,11 +115,26 @@ def approve(plan: Plan, *, needed: int = 2) -> Form:
     Raises
     ------
     InputError
-        Fewer than one approval makes no sense.
+        Fewer than one approval makes no sense, or it is no plan.
     """
-    if needed < 1:
-        raise InputError(f"{needed} approvals make no sense.", remedy="Ask for 1 or more.")
-    return Form(fleet=Fleet.from_abra(), kind="approve", plan=plan, needed=needed)
+    check_kind("plan", plan, Plan, "Give what fleet.plan_…(…) gave.")
+    check_count("needed", needed, least=1)
+    return Form(fleet=Fleet(plan.root), kind="approve", plan=plan, needed=needed)
+
+
+def _form(
+    fleet: Fleet,
+    kind: Kind,
+    *,
+    app: str = "",
+    secret: str = "",
+    rows: Sequence[tuple[str, str, str]] = (),
+) -> Form:
+    check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
+    check_text("app", app, "Name one, as it stands in fleet.apps().", empty=True)
+    check_text("secret", secret, "Name one that the app declares.", empty=True)
+    preselected = {"app": app, "secret": secret, "rows": rows}
+    return Form(fleet=fleet, kind=kind, preselected=preselected)
 
 
 def _triples(selection: Selection) -> list[tuple[str, str, str]]:

@@ -136,20 +136,24 @@ def masked(data: Any) -> Any:
             return data
 
 
-_GUARDS: dict[int, Guard] = {}
+_PLACE = "_opskit_guard"
+"""Where a shell holds its guard: an id would be another shell's once this one is gone."""
 
 
 def load_ipython_extension(shell: Shell) -> None:
     """Mask this shell's output; for ``%load_ext opskit``."""
-    if id(shell) not in _GUARDS:
-        _GUARDS[id(shell)] = Guard(shell)
-        _GUARDS[id(shell)].put_on()
+    if getattr(shell, _PLACE, None) is None:
+        guard = Guard(shell)
+        guard.put_on()
+        setattr(shell, _PLACE, guard)
 
 
 def unload_ipython_extension(shell: Shell) -> None:
     """Mask no more; for ``%unload_ext opskit``."""
-    if guard := _GUARDS.pop(id(shell), None):
+    guard: Guard | None = getattr(shell, _PLACE, None)
+    if guard is not None:
         guard.take_off()
+        setattr(shell, _PLACE, None)
 
 
 def history_off() -> None:

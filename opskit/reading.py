@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import msgspec
 
 from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared
+from opskit.arguments import check_flag, check_function, check_kind, check_number, names_in, path_in
 from opskit.audit.stored import in_store
 from opskit.errors import InputError
 from opskit.facts import Facts
@@ -21,7 +22,7 @@ from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
 from opskit.swarm.observe import Observation, observe_server
 
-_READERS = 32
+READERS = 32
 """Servers read at once by default; each waits for the network most of the time."""
 
 
@@ -36,21 +37,29 @@ class Reading:
         Only these servers; all when ``None``.
     deadline
         Seconds for each server, whatever hangs; by default what the settings say.
+
+    Raises
+    ------
+    InputError
+        One of them is not what it must be.
     """
 
     def __init__(
         self,
-        root: Path,
+        root: str | Path,
         *,
         servers: Iterable[str] | None = None,
         deadline: float | None = None,
     ) -> None:
-        self.root = root
+        if deadline is not None:
+            check_number("deadline", deadline, above=0)
+        self.root = path_in("root", root)
         self.deadline = read_settings().deadline if deadline is None else deadline
-        self._only = None if servers is None else frozenset(servers)
+        self._only = None if servers is None else frozenset(names_in("servers", servers))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.root}>"
+        only = "" if self._only is None else f", only {', '.join(sorted(self._only)) or 'none'}"
+        return f"<{type(self).__name__} {self.root}{only}>"
 
     @classmethod
     def from_abra(
@@ -67,9 +76,7 @@ class Reading:
         InputError
             The folder has no ``servers/``, or `servers` names one it does not know.
         """
-        fleet = cls(
-            default_root() if root is None else Path(root), servers=servers, deadline=deadline
-        )
+        fleet = cls(default_root() if root is None else root, servers=servers, deadline=deadline)
         fleet.declared()
         return fleet
 
@@ -112,17 +119,40 @@ class Reading:
         Snapshot
             A server that cannot be read is a row saying why, never an exception.
         """
+        if executor is not None:
+            check_kind(
+                "executor", executor, Executor, "Give one of concurrent.futures, or of its kind."
+            )
+        if progress is not None:
+            check_function("progress.advance", getattr(progress, "advance", None))
+        check_flag("with_pass", with_pass)
+        facts = self._look(None, executor=executor, progress=progress)
+        in_pass = in_store(facts, listed(), entry_paths()) if with_pass else None
+        return Snapshot(facts, in_pass)
+
+    def _look(
+        self,
+        where: Callable[[Facts], Collection[str]] | None,
+        *,
+        executor: Executor | None = None,
+        progress: Progress | None = None,
+    ) -> Facts:
+        """Read what all files declare, and of the servers those that `where` names; else all.
+
+        `where` is given what is declared, and may refuse before any server is asked.
+        """
         taken_at = datetime.now(UTC)
         declared = self.declared()
         names = [server.name for server in declared.servers]
+        if where is not None:
+            wanted = where(Facts(taken_at=taken_at, declared=declared, observed=()))
+            names = [name for name in names if name in wanted]
         if executor is None:
-            with ThreadPoolExecutor(min(_READERS, len(names)) or 1, "opskit-read") as threads:
+            with ThreadPoolExecutor(min(READERS, len(names)) or 1, "opskit-read") as threads:
                 observed = self._read(names, threads, progress)
         else:
             observed = self._read(names, executor, progress)
-        facts = Facts(taken_at=taken_at, declared=declared, observed=observed)
-        in_pass = in_store(facts, listed(), entry_paths()) if with_pass else None
-        return Snapshot(facts, in_pass)
+        return Facts(taken_at=taken_at, declared=declared, observed=observed)
 
     def _read(
         self, names: list[str], executor: Executor, progress: Progress | None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Self
 
+from opskit.arguments import check_kind, check_text, path_in
 from opskit.audit.exposure import uses_of
 from opskit.audit.gate import fail_on
 from opskit.audit.registry import audit_view
@@ -34,12 +36,18 @@ class Snapshot(Views):
             f"{facts.taken_at:%Y-%m-%d %H:%M} UTC>"
         )
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        head = f"<p>{html.escape(repr(self))}</p>"
+        return {"text/plain": repr(self), "text/html": head + self.servers._repr_html_()}  # pyright: ignore[reportPrivateUsage]
+
     def audit(self) -> View:
         """Run every check; one row per finding (see `opskit.audit`)."""
         return audit_view(self)
 
     def uses_of(self, app: str, secret: str) -> View:
         """List a secret's versions, who uses them, and which other apps share them."""
+        check_text("app", app, "Name one, as it stands in snap.apps.")
+        check_text("secret", secret, "Name one, as it stands in snap.secrets.")
         return uses_of(self, app, secret)
 
     def fail_on(self, severity: str) -> None:
@@ -50,6 +58,7 @@ class Snapshot(Views):
         FindingsError
             There are such findings.
         """
+        check_text("severity", severity, "Name one, such as high.", empty=True)
         fail_on(self.audit(), severity)
 
     def save(self, path: str | Path) -> None:
@@ -57,18 +66,20 @@ class Snapshot(Views):
 
         The file's folder is made when it is missing, for its owner alone.
         """
-        save_facts(self.facts, Path(path))
+        save_facts(self.facts, path_in("path", path))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a snapshot file."""
-        return cls(load_facts(Path(path)))
+        return cls(load_facts(path_in("path", path)))
 
     @classmethod
     def load_all(cls, folder: str | Path) -> list[Self]:
         """Read the ``*.opskit`` files of a folder, the oldest first; none when it is not there."""
-        return sorted(map(cls.load, Path(folder).glob("*.opskit")), key=lambda s: s.facts.taken_at)
+        files = path_in("folder", folder).glob("*.opskit")
+        return sorted(map(cls.load, files), key=lambda s: s.facts.taken_at)
 
     def diff(self, earlier: Snapshot) -> View:
         """List what changed since an earlier snapshot."""
+        check_kind("earlier", earlier, Snapshot, "Give a snapshot, such as Snapshot.load(…).")
         return diff_view(self.facts, earlier.facts)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jupyter_client.manager import KernelManager
 
+import opskit
+from opskit.guard import load_ipython_extension, unload_ipython_extension
 from tests.waiting import LIMIT
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernel]
@@ -109,3 +114,39 @@ def test_an_error_of_opskit_is_its_message_and_not_opskits_source(kernel: Any) -
     assert "Run it again for " in text
     assert CANARY not in text
     assert "Traceback" not in text
+
+
+class Shell:
+    """As much of IPython's shell as is guarded."""
+
+    def __init__(self) -> None:
+        self.published: list[Any] = []
+        self.display_pub = SimpleNamespace(publish=self.published.append)
+        self.displayhook = SimpleNamespace(write_format_data=print)
+        self.events = SimpleNamespace(register=print, unregister=print)
+        self._showtraceback = print
+
+
+def test_a_guard_goes_with_its_shell_and_each_shell_has_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    value = opskit.Secret(CANARY)
+    for _ in range(3):
+        # A new one may well get the place in memory, and so the id, of the one before.
+        shell = Shell()
+        load_ipython_extension(shell)
+        load_ipython_extension(shell)
+        shell.display_pub.publish({"text/plain": value.reveal().decode()})
+        assert CANARY not in str(shell.published)
+        gone = weakref.ref(shell)
+        del shell
+        gc.collect()
+        assert gone() is None
+    shell = Shell()
+    load_ipython_extension(shell)
+    unload_ipython_extension(shell)
+    unload_ipython_extension(shell)
+    shell.display_pub.publish(CANARY)
+    assert shell.published == [CANARY]

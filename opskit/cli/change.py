@@ -95,7 +95,7 @@ def generate(
     yes: Yes = False,
 ) -> None:
     """Create declared versions that are not in the swarm yet."""
-    _choose(secrets, all_)
+    _check_choice(secrets, all_)
     options = make_options(
         length=length, charset=charset, generator=generator, command=command, use_pass=use_pass
     )
@@ -172,15 +172,14 @@ def rotate_app(
     yes: Yes = False,
 ) -> None:
     """Give secrets of one app a new, generated version."""
-    _choose(secrets, all_)
     fleet = open_fleet()
-    triples = fleet.secrets_of(app, secrets or None)
+    names = _chosen(fleet, app, secrets, all_)
     options = make_options(
         length=length, charset=charset, generator=generator, command=command, deploy=deploy,
         timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    carry_out(fleet.plan_rotate(triples, options), dry_run=dry_run, yes=yes)
+    carry_out(fleet.plan_rotate(app, names, options), dry_run=dry_run, yes=yes)
 
 
 def rotate(
@@ -202,13 +201,16 @@ def rotate(
     yes: Yes = False,
 ) -> None:
     """Rotate every secret a query selects, stacks in parallel."""
-    fleet = open_fleet()
-    selected = narrow(fleet.snapshot().secrets, where, server)
+    fleet = open_fleet(server)
+    # Elsewhere nothing can be rotated.
+    with_apps = [one.name for one in fleet.declared().servers if one.apps]
+    snap = open_fleet(with_apps).snapshot()
+    selected = narrow(snap.secrets, where, server)
     options = make_options(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    plan = fleet.plan_rotate(selected, options)
+    plan = fleet.plan_rotate(selected, options, snapshot=snap)
     carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)
 
 
@@ -235,19 +237,15 @@ def remove(
         )
     fleet = open_fleet()
     if orphans:
-        view = fleet.snapshot().secrets
-        carry_out(
-            fleet.plan_remove(narrow(view.keep(view["state"] == "orphan"), where, server)),
-            dry_run=dry_run,
-            yes=yes,
-        )
+        snap = fleet.snapshot()
+        found = snap.secrets.keep(snap.secrets["state"] == "orphan")
+        plan = fleet.plan_remove(narrow(found, where, server), snapshot=snap)
+        carry_out(plan, dry_run=dry_run, yes=yes)
         return
     if where or server:
         raise InputError("--where and --server choose among orphans.", remedy="Add --orphans.")
-    _choose(secrets, all_)
-    plan = fleet.plan_remove(
-        fleet.secrets_of(app, secrets or None), make_options(use_pass=use_pass)
-    )
+    names = _chosen(fleet, app, secrets, all_)
+    plan = fleet.plan_remove(app, names, make_options(use_pass=use_pass))
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 
@@ -258,9 +256,7 @@ def prune(
     yes: Yes = False,
 ) -> None:
     """Remove superseded versions, keeping the newest one back; there is no way back."""
-    fleet = open_fleet()
-    selection = fleet.secrets_of(app, None) if app else None
-    carry_out(fleet.plan_prune(selection, keep=keep), dry_run=dry_run, yes=yes)
+    carry_out(open_fleet().plan_prune(app or None, keep=keep), dry_run=dry_run, yes=yes)
 
 
 def tell(run: Run, *, wanted: str = "done") -> None:
@@ -277,11 +273,11 @@ def tell(run: Run, *, wanted: str = "done") -> None:
         raise typer.Exit(1)
 
 
-def open_fleet() -> Fleet:
-    """Give the fleet of this operator's abra folder."""
+def open_fleet(servers: list[str] | None = None) -> Fleet:
+    """Return the fleet of this operator's abra folder, or some servers of it."""
     from opskit.fleet import Fleet
 
-    return Fleet.from_abra()
+    return Fleet.from_abra(servers=servers)
 
 
 def make_options(
@@ -318,7 +314,12 @@ def _words(command: str) -> tuple[str, ...]:
         ) from None
 
 
-def _choose(secrets: list[str] | None, all_: bool) -> None:
+def _chosen(fleet: Fleet, app: str, secrets: list[str] | None, all_: bool) -> list[str]:
+    _check_choice(secrets, all_)
+    return secrets or [secret.name for secret in fleet.app(app).secrets]
+
+
+def _check_choice(secrets: list[str] | None, all_: bool) -> None:
     if bool(secrets) == all_:
         raise InputError(
             "say which secrets: some names, or --all.", remedy="See them: opskit secrets"

@@ -6,7 +6,7 @@ import ast
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, assert_never, cast
 
 import typer
 
@@ -211,5 +211,7 @@ def show(view: View, form: Format) -> None:
             print(view.to_json(orient="records", date_format="iso", date_unit="s", indent=2))
         case Format.csv:
             print(view.flat().to_csv(index=False), end="")
+        case _ as unknown:
+            assert_never(unknown)
     if form is not Format.table and "missing" in view.caption:
         print(f"opskit: {view.caption}", file=sys.stderr)

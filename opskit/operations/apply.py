@@ -85,7 +85,8 @@ class Runner:
         if changed:
             raise StalePlanError(
                 "the plan no longer fits and nothing was changed: "
-                f"{'; '.join(changed[:5])}. Plan again."
+                f"{'; '.join(changed[:5])}. Read the servers "
+                "again and plan again."
             )
         self.journal.begin(
             run=self.run,

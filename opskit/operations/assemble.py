@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
@@ -103,14 +103,15 @@ class Assembler:
         forward: list[AnyStep] = []
         match self.options.deploy:
             case "services":
-                back, forward = [], list(switches)
-            case "stack" | "abra" as mode if switches:
-                back, forward = (
-                    [self.deploy_step(app, mode, back=True)],
-                    [self.deploy_step(app, mode)],
-                )
-            case _:
+                forward = list(switches)
+            case "stack" | "abra" as mode:
+                if switches:
+                    back = [self.deploy_step(app, mode, back=True)]
+                    forward = [self.deploy_step(app, mode)]
+            case "none":
                 watched = ()
+            case _ as unknown:
+                assert_never(unknown)
         settle: list[AnyStep] = [ConvergeBack(watched=watched, timeout=timeout)] if watched else []
         verify = Verify(
             watched=watched,

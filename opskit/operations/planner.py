@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -72,7 +72,7 @@ class Planner:
         _refuse_shared(grouped)
         return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
 
-    def generate(self, app: str, secrets: list[str] | None = None) -> PlanData:
+    def generate(self, app: str, secrets: Sequence[str] | None = None) -> PlanData:
         """Plan the declared versions that are not in the swarm yet.
 
         Parameters
@@ -82,14 +82,15 @@ class Planner:
         secrets
             These secrets; ``None`` for all that are absent and may be generated.
         """
+        named = None if secrets is None else [one for *_, one in self.chosen.named(app, secrets)]
         found = self.chosen.app(app)
         self.chosen.server(found.server)
         targets = [self.chosen.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]
-        if secrets is None:
+        if named is None:
             wanted = [t for t in absent if t.declared.generate and t.declared.version]
         else:
-            wanted = [self.chosen.target(found, name) for name in secrets]
+            wanted = [self.chosen.target(found, name) for name in named]
             for target in wanted:
                 if target.in_force.stored is not None:
                     raise InputError(

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_never
 
 from opskit.errors import NotFoundError
 from opskit.join import stack_of
 from opskit.operations.plan import Unit
 from opskit.operations.steps import (
+    CommitEnv,
+    ConvergeBack,
     CreateEnv,
     CreateSecret,
     Declare,
+    Deploy,
     Pin,
+    PromotePassword,
     PutBack,
+    RecommitEnv,
+    ReleaseLock,
+    RemovePassword,
     RemoveSecret,
+    ReplaceEnv,
     RestartService,
+    RunHook,
+    StagePassword,
     SwitchService,
+    TakeLock,
+    Undeploy,
+    Verify,
+    VerifyStack,
 )
 from opskit.operations.steps.env import digest
 from opskit.swarm.engine import Engine
@@ -34,20 +49,29 @@ def what_changed(unit: Unit, engine: Engine) -> list[str]:
     names = {s.spec.name: s.id for s in engine.secrets()} if about_secrets else {}
     for step in unit.steps:
         match step:
-            case CreateSecret() if step.swarm_name in names:
-                changed.append(f"{step.swarm_name} exists on {unit.server} by now")
-            case RemoveSecret() if names.get(step.swarm_name) != step.secret_id:
-                changed.append(f"{step.swarm_name} is gone from {unit.server} or was made anew")
+            case CreateSecret():
+                if step.swarm_name in names:
+                    changed.append(f"{step.swarm_name} exists on {unit.server} by now")
+            case RemoveSecret():
+                if names.get(step.swarm_name) != step.secret_id:
+                    changed.append(f"{step.swarm_name} is gone from {unit.server} or was made anew")
             case Declare() | Pin():
                 changed += _file_changed(step)
             case SwitchService() | RestartService():
                 changed += _service_changed(step, unit, engine)
-            case CreateEnv() if Path(step.path).exists():
-                changed.append(f"{step.path} exists by now")
+            case CreateEnv():
+                if Path(step.path).exists():
+                    changed.append(f"{step.path} exists by now")
             case PutBack():
                 changed += _stack_changed(step, unit, engine)
-            case _:
-                pass
+            case (
+                CommitEnv() | ConvergeBack() | Deploy() | PromotePassword() | RecommitEnv()
+                | ReleaseLock() | RemovePassword() | ReplaceEnv() | RunHook() | StagePassword()
+                | TakeLock() | Undeploy() | Verify() | VerifyStack()
+            ):  # fmt: skip
+                pass  # These look for themselves when their turn comes.
+            case _ as unknown:
+                assert_never(unknown)
     return changed
 
 

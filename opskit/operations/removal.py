@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from opskit.arguments import check_count
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import SecretRow, Uses, uses
@@ -118,6 +119,7 @@ class RemovalPlanner:
         InputError
             All of them stay; the text says why, and when they can go.
         """
+        check_count("keep", keep, least=0)
         chosen = self.assembler.chosen
         wanted = None
         if selection is not None:

@@ -8,24 +8,29 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
+from opskit.arguments import check_count, check_flag, check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.operations.apply import Runner
 from opskit.operations.journal import Journal, new_run_id
 from opskit.operations.plan import PlanData, Unit, changes_view, load_plan, steps_view
 from opskit.operations.steps import TakeLock
-from opskit.operations.work import Outcome, Progressed
+from opskit.operations.work import Outcome, Progressed, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import journal_path, read_settings
-from opskit.views.frame import View
+from opskit.views.frame import About, Columns, View
+
+_OUTCOME = {"status": "string", "what": "string"}
+_RUN = "Give the id of a run, or its beginning: see fleet.journal()."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Run:
     """One execution of a plan, ended.
 
@@ -39,6 +44,24 @@ class Run:
     stacks: Mapping[str, int] = field(default_factory=dict[str, int])
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        stacks = ", ".join(f"{number} {status}" for status, number in sorted(self.stacks.items()))
+        return f"<Run {self.id}: {self.status}{f', stacks: {stacks}' if stacks else ''}>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._outcome()._repr_html_()}  # pyright: ignore[reportPrivateUsage]
+
+    def _outcome(self) -> View:
+        """List how the stacks ended, what went wrong and what is worth knowing."""
+        columns = Columns(_OUTCOME)
+        for status, number in sorted(self.stacks.items()):
+            columns.add(status, _counted(number, "stack"))
+        for error in self.errors:
+            columns.add("error", redact(error))
+        for note in self.notes:
+            columns.add("note", redact(note))
+        return columns.view(About(noun="lines", remark=f"run {self.id}: {self.status}"))
 
     @property
     def steps(self) -> View:
@@ -63,16 +86,28 @@ class Run:
         raise OpskitError(f"run {self.id} ended {self.status}. {went_wrong} {remedy}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plan:
     """What will happen, and nothing has yet.
 
     Show it, print its `calls`, or `apply` it. Values an operator gave live beside the data,
     never in it. A plan of nothing is false.
+
+    Parameters
+    ----------
+    data
+        The changes and the steps.
+    root
+        abra's folder of the fleet it was made for.
+    values
+        What an operator gave, by swarm name.
+    use_pass
+        Whether the password store is changed too.
     """
 
     data: PlanData
-    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret], repr=False)
+    root: Path
+    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
     use_pass: bool = False
 
     @classmethod
@@ -82,11 +117,22 @@ class Plan:
         Raises
         ------
         InputError
-            There are none, or two of them change the same stack: apply those one after another.
+            There are none, they are of several fleets, or two of them change the same stack:
+            apply those one after another.
         """
+        remedy = "Give a list of plans."
+        check_kind("plans", plans, Iterable, remedy)
         parts = list(plans)
+        for part in parts:
+            check_kind("one of the plans", part, Plan, remedy)
         if not parts:
             raise InputError("there is no plan to join.", remedy="Nothing needs to be done.")
+        roots = sorted({str(part.root) for part in parts})
+        if len(roots) > 1:
+            raise InputError(
+                f"the plans are of several fleets: {', '.join(roots)}.",
+                remedy="Apply those of each by themselves.",
+            )
         units = [unit for part in parts for unit in part.data.units]
         for (server, stack), number in Counter((one.server, one.stack) for one in units).items():
             if number > 1:
@@ -103,12 +149,22 @@ class Plan:
                 units=tuple(units),
                 stays=tuple(one for part in parts for one in part.data.stays),
             ),
+            root=parts[0].root,
             values={name: value for part in parts for name, value in part.values.items()},
             use_pass=any(part.use_pass for part in parts),
         )
 
     def __bool__(self) -> bool:
         return bool(self.data.units)
+
+    def __repr__(self) -> str:
+        changes = sum(len(unit.changes) for unit in self.data.units)
+        servers = len({unit.server for unit in self.data.units})
+        counted = (
+            f"{_counted(changes, 'change')} of {_counted(len(self.data.units), 'stack')} on "
+            f"{_counted(servers, 'server')}"
+        )
+        return f"<Plan to {self.data.kind}: {counted}, {self.digest[:12]}>"
 
     @property
     def digest(self) -> str:
@@ -138,7 +194,7 @@ class Plan:
         max_parallel: int | None = None,
         keep_going: bool = False,
         identity: str = "",
-        on_progress: Callable[[Progressed], None] = lambda _: None,
+        on_progress: Callable[[Progressed], None] = say_nothing,
         on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None,
     ) -> Run:
         """Carry the plan out.
@@ -162,31 +218,50 @@ class Plan:
             The world moved since the plan was made; nothing was changed.
         JournalError
             The journal cannot be written; nothing was changed.
+        InputError
+            One of the arguments is not what it must be.
         """
+        check_function("on_made", on_made)
+        settings = _checked(max_parallel, keep_going, identity, on_progress)
         with open_journal() as journal:
             runner = Runner(
                 data=self.data,
                 journal=journal,
                 run=new_run_id(),
                 values=self.values,
-                identity=identity,
                 store=PassStore() if self.use_pass else None,
-                max_parallel=max_parallel or read_settings().max_parallel,
-                keep_going=keep_going,
-                on_progress=on_progress,
                 on_made=on_made,
+                **settings,
             )
             return _ended(runner, runner.start())
 
 
-def resume(run: str = "", **settings: Any) -> Run:
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"
+
+
+def resume(
+    run: str = "",
+    *,
+    max_parallel: int | None = None,
+    keep_going: bool = False,
+    identity: str = "",
+    on_progress: Callable[[Progressed], None] = say_nothing,
+) -> Run:
     """Carry on a run that stopped; the last unfinished one when none is named."""
-    return _again(run, Runner.resume, settings)
+    return _again(run, Runner.resume, _checked(max_parallel, keep_going, identity, on_progress))
 
 
-def roll_back(run: str = "", **settings: Any) -> Run:
+def roll_back(
+    run: str = "",
+    *,
+    max_parallel: int | None = None,
+    keep_going: bool = False,
+    identity: str = "",
+    on_progress: Callable[[Progressed], None] = say_nothing,
+) -> Run:
     """Undo a run, finished or not; the last unfinished one when none is named."""
-    return _again(run, Runner.roll_back, settings)
+    return _again(run, Runner.roll_back, _checked(max_parallel, keep_going, identity, on_progress))
 
 
 def give_up(run: str, identity: str = "") -> None:
@@ -199,6 +274,7 @@ def give_up(run: str, identity: str = "") -> None:
     LockHeldError
         A live process works on it.
     """
+    check_text("run", run, _RUN)
     with open_journal() as journal:
         record = journal.run(run)
         if record.status not in ("crashed", "interrupted", "failed", "running"):
@@ -218,7 +294,26 @@ def open_journal() -> Journal:
     return Journal(journal_path(), redact=redact)
 
 
+def _checked(
+    max_parallel: object, keep_going: object, identity: object, on_progress: object
+) -> dict[str, Any]:
+    """Return what a runner is told, or refuse what it could not use."""
+    if max_parallel is None:
+        max_parallel = read_settings().max_parallel
+    check_count("max_parallel", max_parallel, least=1)
+    check_flag("keep_going", keep_going)
+    check_text("identity", identity, "Name the person.", empty=True)
+    check_function("on_progress", on_progress)
+    return {
+        "max_parallel": max_parallel,
+        "keep_going": keep_going,
+        "identity": identity,
+        "on_progress": on_progress,
+    }
+
+
 def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> Run:
+    check_text("run", run, _RUN, empty=True)
     with open_journal() as journal:
         record = journal.run(run) if run else journal.last_unfinished()
         if record is None:
@@ -231,7 +326,6 @@ def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> 
         uses_pass = any(
             "password" in str(s.__struct_config__.tag) for u in data.units for s in u.steps
         )
-        settings.setdefault("max_parallel", read_settings().max_parallel)
         runner = Runner(
             data=data,
             journal=journal,

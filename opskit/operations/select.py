@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pandas as pd
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
+from opskit.arguments import check_text, given
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import SecretRow, secret_rows
@@ -17,6 +18,11 @@ from opskit.views.views import Views
 
 Selection = pd.DataFrame | Views | Iterable[tuple[str, str, str]]
 """Rows of the secrets view, a snapshot (all it declares), or (server, app, secret) triples."""
+
+Names = str | Iterable[str]
+"""One secret of an app, or several."""
+
+_SELECT = "Give rows of snap.secrets, or (server, app, secret) triples."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,7 @@ class Chosen:
         InputError
             None or several are called so.
         """
+        check_text("app", name, "Name one, as it stands in opskit apps.")
         server, _, short = name.rpartition("/")
         by_server = self._facts.apps_by_server
         # Only that server's, as a bulk change asks once for each of thousands of secrets.
@@ -75,10 +82,13 @@ class Chosen:
             Its swarm could not be read, so nothing can be planned there.
         """
         seen = self._facts.seen.get(name)
-        if seen is None or not seen.manager or seen.unread:
-            why = self._facts.missing().get(name) or "; ".join(
-                (seen.unread if seen else {}).values()
+        if seen is None:
+            raise InputError(
+                f"the snapshot does not have {name}.",
+                remedy="Take one that does, or leave snapshot= out: what is needed is read.",
             )
+        if not seen.manager or seen.unread:
+            why = self._facts.missing().get(name) or "; ".join(seen.unread.values())
             raise InputError(
                 f"nothing can be planned on {name}: {why}", remedy="Mend that, then look again."
             )
@@ -100,6 +110,7 @@ class Chosen:
         InputError
             The app declares no secret of that name.
         """
+        check_text("secret", secret, f"Name one that {app.name} declares.")
         names = [declared.name for declared in app.secrets]
         if secret not in names:
             raise InputError(
@@ -114,6 +125,30 @@ class Chosen:
             or (row.stack == app.stack and row.secret == secret)
         )
         return Target(app=app, declared=declared, versions=versions)
+
+    def named(self, app: str, secrets: Sequence[str] | None = None) -> list[tuple[str, str, str]]:
+        """Return the (server, app, secret) of some or all secrets that an app declares.
+
+        Raises
+        ------
+        InputError
+            There is no such app or secret, or several apps are called so.
+        """
+        found = self.app(app)
+        declared = [secret.name for secret in found.secrets]
+        names = declared if secrets is None else list(secrets)
+        if not declared:
+            raise InputError(
+                f"{found.name} declares no secrets.",
+                remedy=f"See what it is made of: opskit app config {found.name}",
+            )
+        if not names:
+            raise InputError(
+                f"no secret of {found.name} is named.",
+                remedy=f"It declares: {', '.join(declared)}.",
+            )
+        return [(found.server, found.name, self.target(found, name).declared.name)
+                for name in names]  # fmt: skip
 
     def targets(self, selection: Selection) -> list[Target]:
         """Find the secrets of a selection, each once.
@@ -152,6 +187,26 @@ def orphans_in(
     return found, named_in(cast("pd.DataFrame", selection[~is_orphan]))
 
 
+def _triples(selection: object) -> list[tuple[str, str, str]]:
+    # A column and a dictionary would be taken for what they hold.
+    if isinstance(selection, str | bytes | Mapping | pd.Series) or not isinstance(
+        selection, Iterable
+    ):
+        raise InputError(f"the selection is {given(cast('object', selection))}.", remedy=_SELECT)
+    found: list[tuple[str, str, str]] = []
+    for row in cast("Iterable[object]", selection):
+        match row:
+            # What no app declares has none.
+            case (str(server), str(app), str(secret)) if server and secret:
+                found.append((server, app, secret))
+            case _:
+                raise InputError(
+                    f"the selection holds {given(row)} that is no (server, app, secret).",
+                    remedy=_SELECT,
+                )
+    return found
+
+
 def named_in(selection: Selection) -> list[tuple[str, str, str]]:
     """Give the (server, app, secret) a selection names; one row for each version of it.
 
@@ -164,12 +219,12 @@ def named_in(selection: Selection) -> list[tuple[str, str, str]]:
         # What no app declares could not be planned for.
         selection = selection.secrets.query("declared")
     if not isinstance(selection, pd.DataFrame):
-        return [(str(server), str(app), str(secret)) for server, app, secret in selection]
+        return _triples(selection)
     lacking = {"server", "app", "secret"} - set(selection.columns)
     if lacking:
         raise InputError(
             f"the selection lacks the columns {', '.join(sorted(lacking))}.",
-            remedy="Select rows of snap.secrets, such as snap.secrets.query(…).",
+            remedy="Select rows of snap.secrets, such as snap.secrets.query(…), all columns kept.",
         )
     part = cast("Any", selection[["server", "app", "secret"]].fillna(""))
     rows = part.itertuples(index=False, name=None)

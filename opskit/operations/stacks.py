@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, assert_never
 
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.labels import APP_SERVICE, label
@@ -13,6 +14,7 @@ from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of
 from opskit.operations.assemble import Assembler, unit
 from opskit.operations.envfile import check_replaceable
+from opskit.operations.options import DeployMode
 from opskit.operations.plan import Change, Unit
 from opskit.operations.steps import (
     AnyStep,
@@ -55,7 +57,7 @@ class StackPlanner:
         app = self.assembler.chosen.app(name)
         self._check_alone(app)
         services = self._services(app)
-        mode = "abra" if options.deploy == "abra" else "stack"
+        mode = _tool(options.deploy)
         shown, timeout, needed = (
             version,
             float(options.timeout),
@@ -158,13 +160,19 @@ class StackPlanner:
         """
         app = self.assembler.chosen.app(name)
         there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
-        for one in services or ():
+        wanted = sorted(there) if services is None else services
+        if not wanted:
+            raise InputError(
+                f"no service of {app.name} is named.",
+                remedy=f"It has: {', '.join(sorted(there))}.",
+            )
+        for one in wanted:
             if one not in there:
                 raise InputError(
                     f"{app.name} has no service called {one!r}.",
                     remedy=f"It has: {', '.join(sorted(there))}.",
                 )
-        chosen = [there[one] for one in services or sorted(there)]
+        chosen = [there[one] for one in wanted]
         names = tuple(service.spec.name for service in chosen)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
@@ -254,6 +262,17 @@ class StackPlanner:
             probe=None if back else options.probe,
             back=back,
         )
+
+
+def _tool(mode: DeployMode) -> Literal["stack", "abra"]:
+    """Return what deploys a whole stack where services are otherwise updated in this way."""
+    match mode:
+        case "abra":
+            return "abra"
+        case "stack" | "services" | "none":
+            return "stack"
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def _left_to_abra(found: Deployment) -> str:

@@ -154,7 +154,10 @@ class Work:
     def _check_again(self, site: Site) -> None:
         """Refuse what another operator changed before this run had the stack to itself."""
         if changed := site.patiently(lambda: what_changed(self.unit, site.engine)):
-            raise StalePlanError(f"the plan no longer fits: {'; '.join(changed)}. Plan again.")
+            raise StalePlanError(
+                f"the plan no longer fits: {'; '.join(changed)}. Read the servers "
+                "again and plan again."
+            )
 
     def _begun(self) -> frozenset[int]:
         return self.journal.begun(self.run, self.number)

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from opskit.arguments import check_count, check_flag, check_text, names_in, path_in
 from opskit.errors import InputError, RunbookError
 from opskit.runbook.again import current_cell, guard_cells
 from opskit.runbook.asking import Decision, SignOff
@@ -53,6 +54,8 @@ class Runbook:
     """
 
     def __init__(self, title: str, *, fresh: bool = False, who: str = "") -> None:
+        check_flag("fresh", fresh)
+        check_text("who", who, "Name the person.", empty=True)
         self._log = BookLog(_named(title, "runbook"), fresh=fresh, identity=who)
         self._step = ""
         self._done_here: dict[str, int] = {}
@@ -114,6 +117,8 @@ class Runbook:
             When it fails, raise; else say why, go on, and let `finish` fail.
         """
         title = _named(title, "step")
+        for name, flag in (("again", again), ("repeat", repeat), ("stop", stop)):
+            check_flag(name, flag)
         if self._step:
             raise InputError(
                 f"the step {title!r} begins inside of {self._step!r}.",
@@ -154,9 +159,11 @@ class Runbook:
         InputError
             It neither holds nor not, as a function that was not called or a whole table.
         """
+        check_text("what", what, "Say what must hold.")
+        check_flag("stop", stop)
         holds, detail = _truth(what, ok), str(detail)
         self._log.add(
-            "check", step=self._step, text=str(what), status="done" if holds else "failed",
+            "check", step=self._step, text=what, status="done" if holds else "failed",
             data={"detail": redact(detail)} if detail else {},
         )  # fmt: skip
         if not holds and stop:
@@ -165,7 +172,9 @@ class Runbook:
 
     def note(self, text: str, *, who: str = "") -> None:
         """Write down what somebody saw or said; the same note in the same step counts once."""
-        text = clean(str(text))
+        check_text("text", text, "Say what was seen.")
+        check_text("who", who, "Name the person.", empty=True)
+        text = clean(text)
         known = {(one.step, one.text) for one in self._log.entries_of("note")}
         if (self._step, text) not in known:
             self._log.add("note", step=self._step, text=text, identity=who)
@@ -178,6 +187,7 @@ class Runbook:
         InputError
             It is none of these.
         """
+        check_text("title", title, "Say what it is.", empty=True)
         kind, text, data = kept(thing, title)
         self._log.add(kind, step=self._step, text=text, data=data)
 
@@ -198,9 +208,12 @@ class Runbook:
         InputError
             The answer is none of the options.
         """
-        if isinstance(options, str):
-            raise InputError("the options are one text.", remedy='Give a list: ["yes", "no"].')
-        made = Decision(self._log, self._step, question, tuple(options))
+        check_text("question", question, "Ask something.")
+        check_text("answer", answer, "Give one of the options.", empty=True)
+        choices = names_in("options", options)
+        if not choices:
+            raise InputError("there is nothing to choose from.", remedy='Give ["yes", "no"].')
+        made = Decision(self._log, self._step, question, choices)
         self._asked[f"decision {question}"] = made
         if answer and made.made and made.choice != answer:
             raise InputError(
@@ -223,6 +236,8 @@ class Runbook:
         needed
             How many different people.
         """
+        check_text("text", text, "Say what they sign.")
+        check_count("needed", needed, least=0)
         asked = SignOff(self._log, text, needed)
         self._asked[f"signature {text}"] = asked
         return asked
@@ -243,6 +258,8 @@ class Runbook:
         RunbookError
             A step failed or a check did not hold in the end.
         """
+        if report != "":
+            report = path_in("report", report)
         attempts = self._last_attempts().values()
         wrong = [
             f"the step {one.step!r} {one.status}" + (f" ({_line(one.text)})" if one.text else "")
@@ -292,7 +309,7 @@ class Runbook:
         InputError
             The file has another suffix, or cannot be written there.
         """
-        return write_report(Path(path), self._log, still_open=self._open())
+        return write_report(path_in("path", path), self._log, still_open=self._open())
 
     # -- within ---------------------------------------------------------------------------
 

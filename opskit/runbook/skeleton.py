@@ -51,7 +51,7 @@ What to look for in the plan, and when not to go on.'''),
     ("code", '''\
 options = opskit.Options(stable=stable)
 with rb.step("Plan", repeat=True):
-    plan = fleet.plan_rotate(fleet.secrets_of(app, [name]), options)
+    plan = fleet.plan_rotate(app, name, options)
     rb.keep(plan)
 plan'''),
     ("markdown", '''\

@@ -7,10 +7,11 @@ import secrets
 import string
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, cast
+from typing import Literal, assert_never, cast, get_args
 
 import msgspec
 
+from opskit.arguments import check_choice, check_count, check_text, names_in
 from opskit.errors import InputError, MissingToolError, OpskitError
 from opskit.secrets.program import run
 from opskit.secrets.value import MAX_BYTES, Secret
@@ -67,7 +68,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.length is not None and not 1 <= self.length <= MAX_BYTES:
+        check_choice("generator", self.generator, get_args(GeneratorName))
+        check_text("charset", self.charset, "Name one, such as hex.", empty=True)
+        names_in("command", self.command, empty=True)
+        if self.length is not None:
+            check_count("length", self.length, least=1)
+        if self.length is not None and self.length > MAX_BYTES:
             raise InputError(
                 f"a value cannot have the length {self.length}.",
                 remedy=f"Use 1 to {MAX_BYTES:,}, or none for {_CHARACTERS}.",
@@ -96,6 +102,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 return _pwgen_bits(self.length or _CHARACTERS)
             case "command":
                 return None
+            case _ as unknown:
+                assert_never(unknown)
 
     def alphabet(self) -> str:
         """Give the characters a value is drawn from, each once."""
@@ -118,6 +126,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 return f"pwqgen{strength}"
             case "command":
                 return f"command {self.command[0]}"
+            case _ as unknown:
+                assert_never(unknown)
 
     def is_weak(self) -> bool:
         """Tell whether a value has fewer bits than the floor."""
@@ -164,6 +174,8 @@ def generate(policy: Policy) -> Secret:
             return _printed_by(("pwgen", "-s", length, "1"), package="pwgen")
         case "command":
             return _printed_by(policy.command, package=policy.command[0])
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def _characters(alphabet: str, length: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Never, final
 
+from opskit.arguments import check_text, given, path_in
 from opskit.errors import InputError
 from opskit.secrets.redact import remember
 
@@ -56,7 +57,7 @@ class Secret:
         return self._reveal()
 
     @classmethod
-    def from_file(cls, path: Path, *, strip_newline: bool = True) -> Secret:
+    def from_file(cls, path: str | Path, *, strip_newline: bool = True) -> Secret:
         """Read a value from a file; see `from_stream` for the final newline.
 
         Raises
@@ -64,6 +65,7 @@ class Secret:
         InputError
             The file cannot be read, or does not hold a value.
         """
+        path = path_in("path", path)
         try:
             with path.open("rb") as file:
                 return cls.from_stream(file, strip_newline=strip_newline)
@@ -96,6 +98,7 @@ class Secret:
         InputError
             There is no terminal, or the two values differ.
         """
+        check_text("what", what, "Say what is asked for.")
         first, second = cls(_ask(what)), cls(_ask(f"{what}, once more"))
         if first != second:
             raise InputError("the two values differ.", remedy="Type them again.")
@@ -132,6 +135,11 @@ def _hold(value: bytes | str, allow_blank: bool) -> tuple[Callable[[], bytes], I
         # Text from arguments, names and the terminal may carry undecodable bytes this way.
         text = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         data = bytes(memoryview(text))
+    except TypeError:
+        data, fault = (
+            b"",
+            InputError(f"the secret's value is {given(value)}.", remedy="Give a text or bytes."),
+        )
     except UnicodeEncodeError:
         data, fault = b"", InputError("the secret's value is not text.", remedy="Give it as bytes.")
     else:

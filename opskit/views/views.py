@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from opskit.arguments import check_kind
 from opskit.facts import Facts
 from opskit.views.apps import apps_view, servers_view
 from opskit.views.frame import View
@@ -30,6 +31,7 @@ class Views:
     """
 
     def __init__(self, facts: Facts, in_pass: frozenset[str] | None = None) -> None:
+        check_kind("facts", facts, Facts, "Give what fleet.snapshot() or Snapshot.load() reads.")
         self.facts, self._in_pass = facts, in_pass
 
     @cached_property

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, assert_never
 
 import pandas as pd
 
 from opskit.secrets.generate import Policy
 from opskit.snapshot import Snapshot
-from opskit.widgets.planning import Kind
+from opskit.widgets.planning import WholeApp
 
 COLUMNS = ("server", "app", "recipe", "secret", "version", "state", "age_days")
 
@@ -55,7 +55,7 @@ def alphabets(apps: list[dict[str, Any]]) -> dict[str, str]:
     return {charset: Policy(charset=charset).alphabet() for charset in sorted(declared | {""})}
 
 
-def whole_apps(snapshot: Snapshot, kind: Kind) -> list[dict[str, Any]]:
+def whole_apps(snapshot: Snapshot, kind: WholeApp) -> list[dict[str, Any]]:
     """List the apps of servers that answered and that a form can do something with."""
     view = snapshot.apps
     rows = sorted(view.records(view["deployed"].notna()), key=lambda row: (row.server, row.app))
@@ -72,14 +72,16 @@ def whole_apps(snapshot: Snapshot, kind: Kind) -> list[dict[str, Any]]:
     ]
 
 
-def _suits(row: Any, kind: Kind) -> bool:
+def _suits(row: Any, kind: WholeApp) -> bool:
     match kind:
         case "deploy":
             return True
         case "upgrade":
             return bool(_later(row))
-        case _:
+        case "undeploy" | "restart":
             return bool(row.deployed)
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def _later(row: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, assert_never, cast, get_args
 
 from opskit.errors import InputError
 from opskit.fleet import Fleet
@@ -10,12 +10,11 @@ from opskit.operations.options import Options
 from opskit.operations.run import Plan
 from opskit.secrets.generate import GeneratorName, Policy
 from opskit.secrets.value import Secret
+from opskit.snapshot import Snapshot
 
-Kind = Literal[
-    "browse", "rotate", "generate", "insert", "remove", "prune", "approve",
-    "deploy", "upgrade", "undeploy", "restart",
-]  # fmt: skip
-WHOLE_APPS: frozenset[Kind] = frozenset({"deploy", "upgrade", "undeploy", "restart"})
+WholeApp = Literal["deploy", "upgrade", "undeploy", "restart"]
+Kind = Literal["browse", "rotate", "generate", "insert", "remove", "prune", "approve"] | WholeApp
+WHOLE_APPS: frozenset[Kind] = frozenset(get_args(WholeApp))
 """Kinds of forms that choose an app and none of its secrets."""
 
 
@@ -57,6 +56,7 @@ def make_plan(
     *,
     value: Secret | None = None,
     keep: int | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Plan:
     """Plan what a form is for.
 
@@ -68,27 +68,33 @@ def make_plan(
         For ``insert``.
     keep
         For ``prune``: superseded versions to leave; by default what the settings say.
+    snapshot
+        What the form was filled from; else what is needed is read now.
     """
+    server, app, secret = chosen[0]
+    name = f"{server}/{app}"
     match kind:
+        case "rotate" | "browse":
+            return fleet.plan_rotate(chosen, options, snapshot=snapshot)
         case "generate":
-            server, app, _ = chosen[0]
-            return fleet.plan_generate(f"{server}/{app}", [name for *_, name in chosen], options)
+            names = [one for *_, one in chosen]
+            return fleet.plan_generate(name, names, options, snapshot=snapshot)
         case "insert":
             assert value is not None, "an insert form sends a value"
-            server, app, secret = chosen[0]
-            return fleet.plan_insert(f"{server}/{app}", secret, value, options=options)
+            return fleet.plan_insert(name, secret, value, options=options, snapshot=snapshot)
         case "remove":
-            return fleet.plan_remove(chosen, options)
+            return fleet.plan_remove(chosen, options, snapshot=snapshot)
         case "prune":
-            return fleet.plan_prune(chosen, keep=keep, options=options)
-        case "deploy" | "upgrade" | "undeploy" | "restart":
-            server, app, _ = chosen[0]
-            plan = {
-                "deploy": fleet.plan_deploy,
-                "upgrade": fleet.plan_upgrade,
-                "undeploy": fleet.plan_undeploy,
-                "restart": fleet.plan_restart,
-            }[kind]
-            return plan(f"{server}/{app}", options=options)
-        case _:
-            return fleet.plan_rotate(chosen, options)
+            return fleet.plan_prune(chosen, keep=keep, options=options, snapshot=snapshot)
+        case "deploy":
+            return fleet.plan_deploy(name, options, snapshot=snapshot)
+        case "upgrade":
+            return fleet.plan_upgrade(name, options, snapshot=snapshot)
+        case "undeploy":
+            return fleet.plan_undeploy(name, options, snapshot=snapshot)
+        case "restart":
+            return fleet.plan_restart(name, options=options, snapshot=snapshot)
+        case "approve":
+            raise InputError("this form only approves.", remedy="Plan in another.")
+        case _ as unknown:
+            assert_never(unknown)

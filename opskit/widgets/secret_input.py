@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import traitlets
 
+from opskit.arguments import check_function, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.progress import in_notebook
 from opskit.secrets.redact import redact
@@ -88,6 +89,8 @@ def give(label: str, on_secret: Callable[[Secret, Person], object]) -> SecretInp
     InputError
         Outside a notebook: there is no terminal, or the value cannot be used.
     """
+    check_text("label", label, "Say what is asked for.")
+    check_function("on_secret", on_secret)
     if in_notebook():
         return SecretInput(label, on_secret)
     on_secret(ask(label), Person(username=getpass.getuser(), name=getpass.getuser()))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, assert_never, cast
 
 import msgspec
 
@@ -23,9 +23,10 @@ from opskit.operations.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
+from opskit.snapshot import Snapshot
 from opskit.widgets.choices import alphabets, app_choices, table, whole_apps
 from opskit.widgets.person import Person, person_named, read_person
-from opskit.widgets.planning import WHOLE_APPS, Kind, make_plan, options_from
+from opskit.widgets.planning import Kind, make_plan, options_from
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
@@ -84,6 +85,7 @@ class Session:
     outcome: str = ""
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows: dict[str, Any] = field(default_factory=dict[str, Any])
+    _snapshot: Snapshot | None = None
     _made: dict[str, _Made] = field(default_factory=dict[str, _Made])
     _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -177,16 +179,18 @@ class Session:
             self._set(phase=back, error=redact(what))
 
     def _load(self) -> None:
-        snapshot = self.fleet.snapshot()
+        self._snapshot = snapshot = self.fleet.snapshot()
         read: dict[str, Any] = {}
-        if self.kind == "browse":
-            self.rows = table(snapshot)
-        elif self.kind in WHOLE_APPS:
-            read["apps"] = whole_apps(snapshot, self.kind)
-        else:
-            read["apps"] = app_choices(snapshot)
-            if self.kind == "insert":
-                read["alphabets"] = alphabets(read["apps"])
+        match self.kind:
+            case "browse":
+                self.rows = table(snapshot)
+            case "deploy" | "upgrade" | "undeploy" | "restart" as kind:
+                read["apps"] = whole_apps(snapshot, kind)
+            case "rotate" | "generate" | "insert" | "remove" | "prune" | "approve":
+                read["apps"] = app_choices(snapshot)
+                read["alphabets"] = alphabets(read["apps"]) if self.kind == "insert" else {}
+            case _ as unknown:
+                assert_never(unknown)
         caption = snapshot.secrets.caption
         with open_journal() as journal:
             open_run = journal.last_unfinished()
@@ -206,7 +210,9 @@ class Session:
         if self.preselected.get("rows"):
             rows, self.preselected = self.preselected["rows"], {}
             self._set(phase="planning")
-            self._show_plan(make_plan(self.fleet, self.kind, rows, options_from({})))
+            self._show_plan(
+                make_plan(self.fleet, self.kind, rows, options_from({}), snapshot=self._last_read())
+            )
 
     def _plan(self, message: Mapping[str, Any]) -> None:
         options = options_from(message.get("options"))
@@ -217,9 +223,14 @@ class Session:
         keep = message.get("keep")
         plan = make_plan(
             self.fleet, self.kind, chosen, options, value=value,
-            keep=keep if isinstance(keep, int) else None,
+            keep=keep if isinstance(keep, int) else None, snapshot=self._last_read(),
         )  # fmt: skip
         self._show_plan(plan)
+
+    def _last_read(self) -> Snapshot | None:
+        """Return what the form was filled from, once: who plans again wants the world as it is."""
+        read, self._snapshot = self._snapshot, None
+        return read
 
     def _chosen(self, message: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         try:

@@ -179,9 +179,7 @@ def test_what_was_begun_and_not_finished_is_told(tmp_path: Path, demo_fleet: Dem
     write(
         tmp_path / "cut.ipynb",
         cell("code", "import os, opskit\nfleet = opskit.Fleet.from_abra()"),
-        cell(
-            "code", "plan = fleet.plan_rotate(fleet.secrets_of('notes.coop.example', ['session']))"
-        ),
+        cell("code", "plan = fleet.plan_rotate('notes.coop.example', 'session')"),
         cell("code", "plan.apply(on_progress=lambda step: os._exit(1))"),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -55,6 +56,13 @@ class Desk:
 
     def until(self, phase: str) -> dict[str, Any]:
         return until(lambda: self.session.state, phase)
+
+    def until_error(self) -> str:
+        end = time.monotonic() + 80
+        while not self.session.state["error"]:
+            assert time.monotonic() < end, self.session.state
+            time.sleep(0.01)
+        return str(self.session.state["error"])
 
     def planned(self, kind: str = "token") -> str:
         self.until("choose")
@@ -188,9 +196,54 @@ def test_a_failure_is_shown_with_the_next_step_and_the_form_goes_on(stage: Stage
     stage.touch("app")
     desk.click("apply", digest=digest)
     state = desk.until("planned")
-    assert "Plan again" in state["error"]
+    assert "Read the servers again and plan again." in state["error"]
     desk.click("back")
     assert desk.until("choose")["error"] == ""
+
+
+def test_a_form_reads_once_to_be_filled_and_to_plan(stage: Stage) -> None:
+    desk = Desk("rotate")
+    desk.until("choose")
+    stage.point_at("unix:///nobody-listens-here")
+    digest = desk.planned()
+    stage.point_at(stage.host)
+    assert digest == opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK).digest
+
+
+def test_rows_that_a_form_is_opened_with_are_planned_over_what_it_read(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = opskit.Fleet._look
+
+    def counted(self: opskit.Fleet, *arguments: Any, **more: Any) -> Any:
+        looks.append("a look")
+        return look(self, *arguments, **more)
+
+    monkeypatch.setattr(opskit.Fleet, "_look", counted)
+    desk = Desk("rotate", preselected={"rows": [(SERVER, APP, "token")]})
+    desk.until("planned")
+    assert looks == ["a look"]
+
+
+def test_what_a_form_refused_over_an_old_look_it_plans_over_a_new_one(stage: Stage) -> None:
+    desk = Desk("rotate")
+    desk.until("choose")
+    stage.env_file.write_bytes(stage.env_file.read_bytes() + b"\r\nMORE=1")
+    desk.click("plan", rows=[[SERVER, APP, "token"]])
+    assert "Read it again and plan again." in desk.until_error()
+    desk.click("apply", digest=desk.planned())
+    assert desk.until("ended")["result"]["status"] == "done"
+
+
+def test_a_plan_is_approved_for_the_fleet_it_was_made_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
+    (tmp_path / "other" / "servers").mkdir(parents=True)
+    monkeypatch.setenv("ABRA_DIR", str(tmp_path / "other"))
+    form = forms.approve(plan)
+    assert form._session.fleet.root == stage.root / "abra"
 
 
 @pytest.mark.parametrize(

@@ -176,8 +176,8 @@ def read_unchanged(path: Path, expected: str) -> bytes:
     content = read_env(path)
     if digest(content) != expected:
         raise StalePlanError(
-            f"{path} was changed while the plan was made, and nothing was changed by it. Plan "
-            "again."
+            f"{path} changed since it was read, and nothing was changed by the plan. Read it again "
+            "and plan again."
         )
     return content
 

@@ -8,11 +8,12 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from typing import Literal
+from typing import Literal, assert_never
 from urllib.parse import urlsplit
 
 import msgspec
 
+from opskit.arguments import check_choice, check_count, names_in
 from opskit.errors import InputError, VerifyError
 from opskit.operations.steps.base import Site
 
@@ -40,6 +41,9 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse a target before anything is changed."""
+        check_choice("the probe's kind", self.kind, _TARGETS)
+        names_in("the probe's target", self.target, empty=True)
+        check_count("the probe's status", self.status, least=100)
         if not _is_askable(self.kind, self.target):
             raise InputError(
                 f"the probe {self.kind} cannot be asked of {' '.join(self.target) or 'nothing'!r}.",
@@ -90,6 +94,8 @@ def _answer(probe: Probe, seconds: float) -> str:
                 check=False,
             )  # fmt: skip
             return "" if ended.returncode == 0 else f"exit status {ended.returncode}"
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def _http_status(url: str, seconds: float) -> int:
