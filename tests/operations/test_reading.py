@@ -19,6 +19,7 @@ from opskit.demo.fleet import write_contexts
 from opskit.errors import OpskitError, StalePlanError
 from opskit.operations.work import Progressed
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.waiting import LIMIT
 
 ELSEWHERE = "hanging.example"
 TOKEN = (SERVER, APP, "token")
@@ -81,7 +82,7 @@ class Hanging:
         with socket.socket(socket.AF_UNIX) as mark:
             mark.bind(str(name))
             mark.connect(str(self.path))
-            assert self.up_to_here.wait(60)
+            assert self.up_to_here.wait(LIMIT)
         name.unlink()
         return len(self.taken)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import LIMIT
+
 INFO = {
     "Name": "scripted",
     "Swarm": {"LocalNodeState": "active", "ControlAvailable": True, "NodeID": "n"},
@@ -160,4 +162,4 @@ def serving(path: Path, talk: Talk) -> Iterator[Served]:
             with contextlib.suppress(OSError):
                 one.sock.shutdown(socket.SHUT_RDWR)
         for thread in threads:
-            thread.join(60)
+            thread.join(LIMIT)

@@ -19,6 +19,7 @@ from opskit.swarm.observe import Observation, observe
 from opskit.swarm.transport import TRANSPORT, Transport
 from tests.conftest import embedded
 from tests.swarm.scripted import INFO, Conversation, Served, Talk, encoded, serving
+from tests.waiting import LIMIT
 
 Serve = Callable[[Talk], Served]
 
@@ -71,7 +72,7 @@ def test_answers_are_taken_in_order_when_one_is_slow(serve: Serve) -> None:
         for request in flight:
             assert request is not None
             if request.path == "/tasks":
-                heard_all.wait(60)
+                heard_all.wait(LIMIT)
             one.reply(request.answer, chunked=request.path in {"/secrets", "/tasks"})
 
     served = serve(talk)

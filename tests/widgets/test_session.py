@@ -58,11 +58,7 @@ class Desk:
         return until(lambda: self.session.state, phase)
 
     def until_error(self) -> str:
-        end = time.monotonic() + 80
-        while not self.session.state["error"]:
-            assert time.monotonic() < end, self.session.state
-            time.sleep(0.01)
-        return str(self.session.state["error"])
+        return str(eventually(lambda: self.session.state["error"], "an error"))
 
     def planned(self, kind: str = "token") -> str:
         self.until("choose")
