@@ -178,11 +178,12 @@ class Connection:
     def _goes_on(self, deadline: Deadline) -> bool:
         """Wait for the first byte of a second reply, which some proxies never send."""
         stream = self.stream
-        stream.deadline = Deadline(deadline.remaining() * _PATIENCE, deadline.server)
+        stream.deadline = patience = Deadline(deadline.remaining() * _PATIENCE, deadline.server)
         try:
             stream.reader.peek(1)
         except UnreachableError:
-            deadline.remaining()
+            if deadline.is_over() or not patience.is_over():
+                raise
             stream.close()
             return False
         finally:

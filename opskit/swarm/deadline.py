@@ -24,6 +24,10 @@ class Deadline:
         self.seconds, self.server = seconds, server
         self._at = time.monotonic() + seconds
 
+    def is_over(self) -> bool:
+        """Tell whether the time is up."""
+        return time.monotonic() >= self._at
+
     def remaining(self, doing: str = "waiting for an answer") -> float:
         """Give the seconds left, at most; the value suits ``socket.settimeout``.
 

@@ -156,6 +156,7 @@ class Transport:
         with self._lock:
             pools = list(self._pools.values())
             self._pools.clear()
+            self.one_at_a_time.clear()
         for pool in pools:
             _empty(pool)
         self._masters.close()
@@ -164,6 +165,7 @@ class Transport:
         """Close the connections to one server, its ssh connection included."""
         with self._lock:
             pool = self._pools.pop(context, None)
+            self.one_at_a_time.discard(context)
         if pool is not None:
             _empty(pool)
         if context.address.scheme == "ssh":
@@ -213,7 +215,7 @@ class Transport:
                     )
                 except UnreachableError as error:
                     if not tries_left or not was_dropped(error):
-                        if _is_deadline(deadline):
+                        if deadline.is_over():
                             self._masters.stop(context)
                         raise
                     pause_before_retry(deadline)
@@ -251,14 +253,6 @@ def _greeted(dial: Callable[[], Stream], deadline: Deadline, flight: Sequence[st
         connection.close()
         raise
     return connection
-
-
-def _is_deadline(deadline: Deadline) -> bool:
-    try:
-        deadline.remaining()
-    except UnreachableError:
-        return True
-    return False
 
 
 def _answers(connection: Connection, deadline: Deadline) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -122,6 +123,25 @@ def test_what_a_broken_connection_left_open_is_asked_over_a_new_one(
     assert is_whole(look(served))
     first, second = served.asked[0][: after - 1], served.asked[1]
     assert first + second == ALL
+
+
+def test_a_connection_that_is_reset_is_no_proxy_that_takes_one_request_at_a_time(
+    serve: Serve,
+) -> None:
+    def talk(one: Conversation) -> None:
+        if one.number == 0:
+            # Ended with the rest of the flight unread, which resets it.
+            while one.sock.recv(1) + one.sock.recv(3, socket.MSG_PEEK) != b"\n\r\nG":
+                pass
+            one.sock.sendall(encoded(b"OK"))
+            return
+        for request in one:
+            one.reply(request.answer)
+
+    served = serve(talk)
+    assert is_whole(look(served))
+    assert TRANSPORT.one_at_a_time == set()
+    assert served.asked == [[], ALL]
 
 
 def test_a_connection_that_breaks_once_more_is_said_and_asked_no_further(serve: Serve) -> None:
