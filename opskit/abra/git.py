@@ -12,13 +12,14 @@ import posixpath
 import re
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from opskit.abra.conventions import CHAOS_MARK
-from opskit.abra.files import SIZE_LIMIT, decode, encode, exists, printable, too_large
+from opskit.abra.files import SIZE_LIMIT, decode, exists, printable, too_large
 from opskit.errors import InputError, MissingToolError
 
 SHORT = 8
@@ -40,8 +41,8 @@ _CLONE_SECONDS = 600.0
 _ENDING_SECONDS = 5.0
 _HASH = re.compile(r"[0-9a-f]{4,64}")
 _FILTER = re.compile(r"filter\.(.*)\.[^.]+", re.DOTALL)
-_ANSWER = re.compile(rb"(?:(?P<object>[0-9a-f]{40,64}) )?(?P<kind>[a-z]+) (?P<size>[0-9]+)")
-_KNOWN_LIMIT = 4096
+_LINKS_IN_A_ROW = 8
+_KNOWN_LIMIT, _KNOWN_SIZE = 4096, 64 * 1024
 
 
 # -- running git ------------------------------------------------------------------------------
@@ -80,23 +81,9 @@ def run_git(
     seconds: float,
     apart: bool = False,
 ) -> Ended:
-    """Run git in a folder and return how it ended.
+    """Run git in a folder and return how it ended; `given` is its standard input.
 
-    Parameters
-    ----------
-    folder
-        Where it runs.
-    arguments
-        What follows ``git``.
-    environment
-        All that it finds in its environment.
-    given
-        What it reads from its standard input.
-    seconds
-        How long it may take.
-    apart
-        Whether it runs in a session of its own: Ctrl-C lets it end, and the deadline ends what it
-        started too.
+    In a session `apart`, Ctrl-C lets it end, and the deadline ends what it started too.
 
     Raises
     ------
@@ -196,6 +183,49 @@ class Checkout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a commit has under a name: a file, a link, or the commit of a submodule."""
+
+    mode: str
+    object: str
+    size: int
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file, executable or not."""
+        return self.mode.startswith("100")
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.mode == "120000"
+
+
+@lru_cache(maxsize=512)
+def list_commit(folder: Path, commit: str) -> Mapping[str, Entry]:
+    """List what a commit holds by name, which never changes.
+
+    Raises
+    ------
+    InputError
+        git cannot read it, or this clone lacks a file of it.
+    """
+    listing = ("ls-tree", "-r", "-z", "--long", "--full-tree", commit)
+    found: dict[str, Entry] = {}
+    for line in filter(None, decode(answered(folder, *listing).output).split("\0")):
+        fields, _, name = line.partition("\t")
+        mode, _, object_name, size = fields.split()
+        if size == "BAD":
+            raise InputError(
+                f"this clone lacks {printable(name)} of commit {commit[:SHORT]}.",
+                path=folder,
+                remedy=f"Fetch all of it: git -C {folder} fetch --refetch --no-filter",
+            )
+        found[name] = Entry(mode=mode, object=object_name, size=int(size) if size != "-" else 0)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
     """A recipe's repository as git described it at one moment.
 
@@ -235,57 +265,55 @@ class Repository:
         Raises
         ------
         InputError
-            One is larger than a file of a recipe can be, or is not in this clone.
+            One is larger than a file of a recipe can be, or not in this clone.
         """
-        known = {name: _KNOWN.get((self.folder, commit, name)) for name in names}
-        asked = {
-            name: f"{commit}:{plain}"
-            for name in known
-            if known[name] is None and (plain := _plain(name))
-        }
-        there: dict[str, str] = {}
-        for name, found in zip(
-            asked, _batch(self.folder, "--batch-check", asked.values()), strict=True
-        ):
-            if found is not None and found.size > SIZE_LIMIT:
+        entries = list_commit(self.folder, commit)
+        found = {name: entries.get(self._follow(entries, _plain(name))) for name in names}
+        there = {name: entry for name, entry in found.items() if entry and entry.is_file}
+        for name, entry in there.items():
+            if entry.size > SIZE_LIMIT:
                 raise too_large(self.folder / name)
-            if found is not None:
-                there[name] = found.object
-        self._check_lacking(commit, [_plain(name) for name in asked if name not in there])
-        for name, content in zip(there, self.blobs(there.values()), strict=True):
-            known[name] = _remember((self.folder, commit, name), content)
-        return {name: content for name, content in known.items() if content is not None}
+        return dict(zip(there, self.blobs(there.values()), strict=True))
 
-    def _check_lacking(self, commit: str, names: list[str]) -> None:
-        """Refuse to take a file that a partial clone has not fetched for one that is not there."""
-        if not names:
-            return
-        listed = answered(self.folder, "ls-tree", "-z", "--full-tree", commit, "--", *names)
-        for line in decode(listed.output).split("\0"):
-            if line.startswith("100"):
-                raise InputError(
-                    f"this clone lacks {line.partition(chr(9))[2]} of commit {commit[:SHORT]}.",
-                    path=self.folder,
-                    remedy=f"Fetch all of it: git -C {self.folder} fetch --refetch --no-filter",
-                )
+    def _follow(self, entries: Mapping[str, Entry], path: str) -> str:
+        for _ in range(_LINKS_IN_A_ROW):
+            parts = path.split("/")
+            above = ("/".join(parts[:at]) for at in range(1, len(parts) + 1))
+            link = next((one for one in above if one in entries and entries[one].is_link), None)
+            if link is None:
+                return path
+            target = decode(self.blobs([entries[link]])[0])
+            path = _plain(posixpath.join(posixpath.dirname(link), target) + path[len(link) :])
+        return ""
 
-    def blobs(self, objects: Iterable[str]) -> list[bytes]:
-        """Return the contents of files by their objects' names.
+    def blobs(self, entries: Iterable[Entry]) -> list[bytes]:
+        """Return the contents of a commit's files.
 
         Raises
         ------
         InputError
             git has no such file.
         """
-        objects = list(objects)
-        found = _batch(self.folder, "--batch", objects)
-        for name, blob in zip(objects, found, strict=True):
-            if blob is None:
-                raise _damaged(self.folder, f"it has no file {name[:SHORT]}")
-        return [blob.content for blob in found if blob is not None]
+        wanted = [entry.object for entry in entries]
+        known = ((name, _KNOWN.get((self.folder, name))) for name in wanted)
+        found = {name: content for name, content in known if content is not None}
+        asked = dict.fromkeys(name for name in wanted if name not in found)
+        if asked:
+            given = "".join(f"{name}\n" for name in asked).encode()
+            output = answered(self.folder, "cat-file", "--batch", given=given).output
+            for name in asked:
+                header, _, rest = output.partition(b"\n")
+                kind, _, size = header.removeprefix(name.encode()).strip().partition(b" ")
+                if kind != b"blob":
+                    raise _damaged(self.folder, f"object {printable(decode(header))}")
+                found[name], output = rest[: int(size)], rest[int(size) + 1 :]
+            _remember(self.folder, found)
+        return [found[name] for name in wanted]
 
     def is_ignored(self, name: str) -> bool:
         """Tell whether git ignores a file of the working tree."""
+        if not _plain(name):
+            return False
         ignored = ("--others", "--ignored", "--exclude-standard", "-z", "--", name)
         return bool(answered(self.folder, "ls-files", *ignored).output)
 
@@ -414,41 +442,6 @@ def _damaged(folder: Path, reason: str) -> InputError:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Blob:
-    object: str
-    size: int
-    content: bytes
-
-
-def _batch(folder: Path, how: str, asked: Iterable[str]) -> list[_Blob | None]:
-    given = b"".join(encode(f"{request}\n") for request in asked)
-    if not given:
-        return []
-    answer = answered(folder, "cat-file", how, "--follow-symlinks", given=given)
-    return list(_blobs(answer.output, whole=how == "--batch"))
-
-
-def _blobs(output: bytes, *, whole: bool) -> Iterator[_Blob | None]:
-    """Read the answers of ``cat-file``; ``None`` for what is missing or no file."""
-    at = 0
-    while at < len(output):
-        end = output.index(b"\n", at)
-        answer = _ANSWER.fullmatch(output, at, end)
-        at = end + 1
-        if answer is None:
-            yield None
-            continue
-        size, content = int(answer["size"]), b""
-        # A link that leads out of the commit is given as its target.
-        if whole or answer["object"] is None:
-            content = output[at : at + size]
-            at += size + 1
-        is_blob = answer["kind"] == b"blob"
-        name = decode(answer["object"] or b"")
-        yield _Blob(object=name, size=size, content=content) if is_blob else None
-
-
 def _plain(name: str) -> str:
     """Return a file's name as a commit has it; empty when no commit can have one of that name."""
     plain = posixpath.normpath(name)
@@ -456,12 +449,11 @@ def _plain(name: str) -> str:
     return "" if outside or "\n" in name or "\0" in name else plain
 
 
-_KNOWN: dict[tuple[Path, str, str], bytes] = {}
-"""Files of commits: what a commit holds never changes."""
+_KNOWN: dict[tuple[Path, str], bytes] = {}
+"""Contents by their hashes, which never change; one repository is not believed about another."""
 
 
-def _remember(key: tuple[Path, str, str], content: bytes) -> bytes:
+def _remember(folder: Path, contents: Mapping[str, bytes]) -> None:
     if len(_KNOWN) >= _KNOWN_LIMIT:
         _KNOWN.clear()
-    _KNOWN[key] = content
-    return content
+    _KNOWN.update({(folder, name): b for name, b in contents.items() if len(b) <= _KNOWN_SIZE})

@@ -136,13 +136,13 @@ class _Tree:
         }
 
     def _read_recipes(self, envs: list[EnvFile]) -> None:
-        named = {recipe_of(env.values)[0] for env in envs} - {""}
-        self._recipes.read(
-            (recipe_of(env.values)[0], pinned_version(env.values), compose_files(env.values))
+        wanted = [
+            (name, pinned_version(env.values), compose_files(env.values))
             for env in envs
-            if recipe_of(env.values)[0]
-        )
-        found = (self._recipes.find(name) for name in sorted(named))
+            if (name := recipe_of(env.values)[0])
+        ]
+        self._recipes.read(wanted)
+        found = (self._recipes.find(name) for name in sorted({name for name, *_ in wanted}))
         problems = (recipe.problem for recipe in found if recipe is not None)
         # One that concerns every recipe is told once.
         self._problems += dict.fromkeys(problem for problem in problems if problem)

@@ -69,7 +69,7 @@ class Recipe:
             return ""
         try:
             return self.repository.commit_of(version)
-        except InputError as error:
+        except (InputError, MissingToolError) as error:
             self.fault = error
             return ""
 

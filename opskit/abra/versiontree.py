@@ -7,24 +7,16 @@ import shutil
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from opskit.abra.files import decode
-from opskit.abra.git import SHORT, Repository, answered
+from opskit.abra.git import SHORT, Entry, Repository, answered, list_commit
 from opskit.errors import InputError
 
 _SIZE_LIMIT = 256 * 1024 * 1024
 """More than this is no recipe."""
 
-_EXECUTABLE, _LINK, _SUBMODULE = "100755", "120000", "160000"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    mode: str
-    object: str
-    size: int
+_EXECUTABLE = "100755"
 
 
 @contextmanager
@@ -58,45 +50,35 @@ def version_tree(repository: Repository, commit: str) -> Generator[Path, None, N
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _entries(repository: Repository, commit: str) -> dict[str, _Entry]:
-    listing = ("ls-tree", "-r", "-z", "--long", "--full-tree", commit)
-    found: dict[str, _Entry] = {}
-    for line in filter(None, decode(answered(repository.folder, *listing).output).split("\0")):
-        fields, _, name = line.partition("\t")
-        mode, _, object_name, size = fields.split()
+def _entries(repository: Repository, commit: str) -> Mapping[str, Entry]:
+    entries = list_commit(repository.folder, commit)
+    for name in entries:
         # git makes no such names; a repository that is to do harm may have them.
         if any(part in {"", ".", ".."} or part.lower() == ".git" for part in name.split("/")):
             raise _refusal(repository, commit, f"has a file called {name!r}")
-        found[name] = _Entry(mode=mode, object=object_name, size=int(size) if size != "-" else 0)
-    if sum(entry.size for entry in found.values()) > _SIZE_LIMIT:
+    if sum(entry.size for entry in entries.values()) > _SIZE_LIMIT:
         raise _refusal(repository, commit, f"holds more than {_SIZE_LIMIT // 1024 // 1024} MiB")
-    return found
+    return entries
 
 
-def _write(repository: Repository, commit: str, tree: Path, entries: Mapping[str, _Entry]) -> None:
+def _write(repository: Repository, commit: str, tree: Path, entries: Mapping[str, Entry]) -> None:
     for name, entry in entries.items():
-        folder = tree / name if entry.mode == _SUBMODULE else (tree / name).parent
-        folder.mkdir(parents=True, exist_ok=True)
-    files = {name: entry for name, entry in entries.items() if entry.mode != _SUBMODULE}
-    contents = repository.blobs(entry.object for entry in files.values())
-    links: list[Path] = []
+        is_content = entry.is_file or entry.is_link
+        ((tree / name).parent if is_content else tree / name).mkdir(parents=True, exist_ok=True)
+    files = {tree / name: entry for name, entry in entries.items() if entry.is_file}
+    links = {tree / name: entry for name, entry in entries.items() if entry.is_link}
     # All folders are there, and no link yet: nothing can be written through one.
-    for (name, entry), content in zip(files.items(), contents, strict=True):
-        if entry.mode == _LINK:
-            links.append(tree / name)
-            continue
-        mode = 0o777 if entry.mode == _EXECUTABLE else 0o666
-        opened = os.open(tree / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    for path, content in zip(files, repository.blobs(files.values()), strict=True):
+        mode = 0o777 if files[path].mode == _EXECUTABLE else 0o666
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(opened, "wb") as stream:
             stream.write(content)
-    for (name, entry), content in zip(files.items(), contents, strict=True):
-        if entry.mode == _LINK:
-            (tree / name).symlink_to(os.fsdecode(content))
-    for link in links:
-        if not _leads_inside(link, tree):
-            raise _refusal(
-                repository, commit, f"has a link that leads out of it, {link.relative_to(tree)}"
-            )
+    for path, target in zip(links, repository.blobs(links.values()), strict=True):
+        path.symlink_to(os.fsdecode(target))
+    for path in links:
+        if not _leads_inside(path, tree):
+            what = f"has a link that leads out of it, {path.relative_to(tree)}"
+            raise _refusal(repository, commit, what)
 
 
 def _leads_inside(path: Path, folder: Path) -> bool:
@@ -106,7 +88,7 @@ def _leads_inside(path: Path, folder: Path) -> bool:
         return True
 
 
-def _link_local_files(repository: Repository, tree: Path, entries: Mapping[str, _Entry]) -> None:
+def _link_local_files(repository: Repository, tree: Path, entries: Mapping[str, Entry]) -> None:
     """Link to the files that git ignores or does not track, unless the version has its own."""
     folder = repository.folder.resolve()
     folders = {parent for name in entries for parent in PurePosixPath(name).parents}

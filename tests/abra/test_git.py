@@ -393,11 +393,24 @@ def test_files_of_a_commit_are_as_committed_and_links_are_followed_within_it(
     git("update-index", "--assume-unchanged", "compose.yml")
     edited(git, folder)
 
+    (folder / "sub").mkdir()
+    (folder / "sub" / "deep.yml").symlink_to("../again")
+    (folder / "again").symlink_to("abra.sh")
+    (folder / "loop").symlink_to("loop")
+    (folder / "way").symlink_to("sub")
+    git("add", ".")
+    git("commit", "-q", "-m", "Links")
+    commit = git("rev-parse", "HEAD")
+
     asked = [
+        "sub/deep.yml", "way/deep.yml", "loop", "sub", "way",
         "compose.yml", "./compose.yml", "abra.sh", "a b.yml", "outside", "none", "../compose.yml",
         "/etc/passwd", ".", "compose.yml\nabra.sh", "compose.yml\0", "",
     ]  # fmt: skip
-    expected = dict.fromkeys(["compose.yml", "./compose.yml", "abra.sh"], b"services: {}\n")
+    expected = dict.fromkeys(
+        ["compose.yml", "./compose.yml", "abra.sh", "sub/deep.yml", "way/deep.yml"],
+        b"services: {}\n",
+    )
     assert read(folder).files(commit, asked) == {**expected, "a b.yml": b"x"}
 
 

@@ -210,9 +210,8 @@ def test_an_object_that_a_partial_clone_lacks_is_not_fetched(
 
     (live, shop) = read_tree(root).servers[0].apps
     assert live.problems == ()
-    assert [problem.what for problem in shop.problems] == [
-        f"this clone lacks compose.yml of commit {recipe.git('rev-parse', OLD + '^{}')[:8]}."
-    ]
+    (problem,) = shop.problems
+    assert problem.what.startswith("this clone lacks compose.yml of commit ")
     with pytest.raises(InputError), deployment(root, "coop.example", "shop.example"):
         pass
     assert not canary.exists()
