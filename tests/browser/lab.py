@@ -221,6 +221,16 @@ class Person:
         )
 
 
+_WAIT_FOR_DOCUMENTS = """
+new MutationObserver(() => {
+  for (const dialog of document.querySelectorAll('.jp-Dialog'))
+    if (dialog.textContent.includes('taking some time to load'))
+      dialog.querySelector('.jp-mod-accept')?.click();
+}).observe(document, {childList: true, subtree: true});
+"""
+"""Lets JupyterLab go on: what it asks on a busy machine stays before everything else."""
+
+
 @contextmanager
 def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
     """Give somebody a browser of their own."""
@@ -228,6 +238,7 @@ def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
         viewport={"width": 1280, "height": 950}, color_scheme="dark" if dark else "light"
     )
     context.set_default_timeout(LIMIT * 1000)
+    context.add_init_script(_WAIT_FOR_DOCUMENTS)
     page = context.new_page()
     person = Person(context=context, page=page)
 

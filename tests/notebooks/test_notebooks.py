@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from opskit.demo.dockerd import DockerdFleet, why_not
-from opskit.demo.real import load_sample
-from tests.notebooks.shipped import CHANGING, FOLDER, NOTEBOOKS, QUICK, run
+from opskit.demo.fleet import ANNOUNCED, DemoFleet
+from tests.notebooks.shipped import CHANGING, FOLDER, NOTEBOOKS, QUICK, Kernel
+
+
+@pytest.fixture
+def own_fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Announce a fleet that nobody else changes: it is there before the notebook starts one."""
+    with DemoFleet() as fleet:
+        monkeypatch.setenv(ANNOUNCED, str(fleet.root))
+        yield
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[DemoFleet]:
+    """A fleet that is only looked at."""
+    with DemoFleet() as fleet:
+        yield fleet
+
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def path(request: pytest.FixtureRequest) -> Path:
@@ -40,8 +52,15 @@ def test_cells_hold_no_logic(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.kernel
-def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    text = run(path, tmp_path)
+def test_it_runs_from_top_to_bottom(
+    path: Path,
+    kernel: Kernel,
+    fleet: DemoFleet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(ANNOUNCED, str(fleet.root))
+    text = kernel.run(path, tmp_path)
 
     assert "2 of 6 servers missing" in text or "2 missing" in text
     assert '"status": "done"' not in text
@@ -49,18 +68,22 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.kernel
-def test_it_carries_its_plan_out_on_the_demo_fleet(changing: Path, tmp_path: Path) -> None:
-    text = run(changing, tmp_path, "apply = True", "go_on = 'yes'", QUICK, "who = 'kim@coop.example'")
+@pytest.mark.usefixtures("own_fleet")
+def test_it_carries_its_plan_out_on_the_demo_fleet(
+    changing: Path, kernel: Kernel, tmp_path: Path
+) -> None:
+    given = ("apply = True", "go_on = 'yes'", QUICK, "who = 'kim@coop.example'")
+    text = kernel.run(changing, tmp_path, *given)
 
     assert "done" in text
 
 
 @pytest.mark.slow
 @pytest.mark.kernel
-def test_a_scheduled_audit_fails_after_keeping_what_it_saw(tmp_path: Path) -> None:
+def test_a_scheduled_audit_fails_after_keeping_what_it_saw(kernel: Kernel, tmp_path: Path) -> None:
     notebook = FOLDER / "11-scheduled-audit.ipynb"
     with pytest.raises(CellExecutionError, match="of severity high or worse"):
-        run(notebook, tmp_path, "fail_on = 'high'")
+        kernel.run(notebook, tmp_path, "fail_on = 'high'")
 
     kept = tmp_path / "runs"
     assert {path.suffix for path in kept.iterdir()} == {".opskit", ".csv", ".html"}
@@ -73,14 +96,17 @@ def test_a_scheduled_audit_fails_after_keeping_what_it_saw(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.kernel
-def test_a_scheduled_audit_that_is_content_ends_well(tmp_path: Path) -> None:
-    run(FOLDER / "11-scheduled-audit.ipynb", tmp_path)
+def test_a_scheduled_audit_that_is_content_ends_well(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run(FOLDER / "11-scheduled-audit.ipynb", tmp_path)
 
     assert "<dd>done</dd>" in (tmp_path / "runs" / "report.html").read_text()
 
 
 @pytest.mark.slow
 @pytest.mark.kernel
-def test_a_new_app_stops_before_its_secrets_when_the_answer_is_no(tmp_path: Path) -> None:
-    with pytest.raises(CellExecutionError, match="'Its .env is filled in' failed. When it is, begin anew"):
-        run(FOLDER / "06-new-app.ipynb", tmp_path, "apply = True", "go_on = 'no'")
+def test_a_new_app_stops_before_its_secrets_when_the_answer_is_no(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    refused = "'Its .env is filled in' failed. When it is, begin anew"
+    with pytest.raises(CellExecutionError, match=refused):
+        kernel.run(FOLDER / "06-new-app.ipynb", tmp_path, "apply = True", "go_on = 'no'")

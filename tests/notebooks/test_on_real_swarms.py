@@ -10,7 +10,7 @@ import pytest
 
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.real import load_sample
-from tests.notebooks.shipped import CHANGING, QUICK, run
+from tests.notebooks.shipped import CHANGING, QUICK, Kernel
 
 
 @pytest.fixture(params=CHANGING, ids=lambda path: path.stem)
@@ -35,11 +35,15 @@ def real() -> Iterator[DockerdFleet]:
 @pytest.mark.kernel
 @pytest.mark.swarm
 def test_it_carries_its_plan_out_on_real_swarms(
-    changing: Path, real: DockerdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changing: Path,
+    real: DockerdFleet,
+    kernel: Kernel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in (real.env | {"PASSWORD_STORE_DIR": str(tmp_path / "none")}).items():
         monkeypatch.setenv(name, value)
 
-    text = run(changing, tmp_path, "demo = False", "apply = True", "go_on = 'yes'", QUICK)
+    text = kernel.run(changing, tmp_path, "demo = False", "apply = True", "go_on = 'yes'", QUICK)
 
     assert "servers missing" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,8 @@ def test_a_version_that_fails_says_why_and_is_taken_back(stage: Stage, recipe: R
 
 def test_a_first_deploy_that_fails_leaves_no_service(stage: Stage, recipe: Releases) -> None:
     pin(stage, BROKEN)
-    run = deploy()
+    # Longer than it takes to fail, also on a busy machine.
+    run = fleet().plan_deploy(APP, replace(QUICK, stable=30)).apply()
 
     assert run.status == "rolled-back"
     assert f"{stage.stack}_app on" in run.errors[0]
