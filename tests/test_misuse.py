@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import opskit
-from opskit import Fleet, Options, Plan, Policy, Probe, Runbook, Secret, Snapshot, forms
+from opskit import Fleet, Options, Plan, Policy, Probe, Runbook, Secret, Snapshot, forms, pictures
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError, OpskitError
 from opskit.swarm.transport import TRANSPORT
@@ -543,6 +543,57 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         "a question that is none",
         lambda g: forms.ask(""),
         "what is empty. Say what is asked for.",
+    ),
+    # -- tables and pictures
+    (
+        "one column's name for a list, to compare",
+        lambda g: g.snap.secrets.like(g.snap.secrets, on="server"),
+        f"on is one text, where a list is meant. {NAMES}",
+    ),
+    (
+        "a column's values for a table",
+        lambda g: g.snap.secrets.like(["cloud.coop.example"]),
+        "other is a list. Give a table, such as rows of a view.",
+    ),
+    (
+        "one column's name for a list, to keep",
+        lambda g: g.snap.secrets.pick("server"),
+        f"names is one text, where a list is meant. {NAMES}",
+    ),
+    (
+        "a table saved to nowhere",
+        lambda g: g.snap.secrets.save(None),
+        "path is None, not a text. Give a path.",
+    ),
+    (
+        "a picture of a table",
+        lambda g: pictures.age_map(g.snap.secrets),  # type: ignore[arg-type]
+        "snap is a View. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a picture of a file's name",
+        lambda g: pictures.states("monday.opskit"),  # type: ignore[arg-type]
+        "snap is a str. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a map of a fleet that was not read",
+        lambda g: pictures.fleet_map(g.fleet),
+        "snap is a Fleet. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a trend of one snapshot",
+        lambda g: pictures.findings_trend(g.snap),
+        "snaps is a Snapshot. Give a list of snapshots.",
+    ),
+    (
+        "a trend of files' names",
+        lambda g: pictures.findings_trend(["monday.opskit"]),  # type: ignore[list-item]
+        "snap is a str. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a picture of a plan",
+        lambda g: pictures.timeline(g.plan),
+        "run is a Plan, not a text. Give a run, or the id of one: see fleet.journal().",
     ),
     # -- runbooks
     (
