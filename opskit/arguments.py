@@ -2,8 +2,8 @@
 
 Annotations bind an editor only: without a check a text given for a list is taken letter by
 letter, and a word outside a closed set falls through every branch and looks like success. The
-value itself is named only where it is a number or was to be one of a few words: anything else may
-be a secret in the wrong place.
+value itself is named only where a number or one of a few words is meant: anything else may be a
+secret in the wrong place.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ _SHOWN = 40
 
 
 def given(value: object) -> str:
-    """Name what was given: a number by itself, anything else by its type."""
-    if value is None or isinstance(value, bool | int | float):
-        return repr(value)
+    """Name what was given by its type."""
+    if value is None:
+        return "None"
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _number(value: object) -> str:
+    return repr(value) if isinstance(value, bool | int | float) else given(value)
 
 
 def check_text(name: str, value: object, remedy: str, *, empty: bool = False) -> None:
@@ -70,7 +74,7 @@ def check_number(name: str, value: object, *, above: float | None = None) -> Non
     if not fits:
         wanted = "0 or more" if above is None else f"more than {above:g}"
         raise InputError(
-            f"{name} is {given(value)}.", remedy=f"Give a number of seconds, {wanted}."
+            f"{name} is {_number(value)}.", remedy=f"Give a number of seconds, {wanted}."
         )
 
 
@@ -84,7 +88,7 @@ def check_count(name: str, value: object, *, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(
-            f"{name} is {given(value)}.", remedy=f"Give a whole number, {least} or more."
+            f"{name} is {_number(value)}.", remedy=f"Give a whole number, {least} or more."
         )
 
 

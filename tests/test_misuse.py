@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import opskit
-from opskit import Fleet, Options, Plan, Policy, Probe, Runbook, Secret, Snapshot, forms
+from opskit import Fleet, Options, Plan, Policy, Probe, Runbook, Secret, Snapshot, forms, pictures
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError, OpskitError
 from opskit.swarm.transport import TRANSPORT
@@ -78,8 +78,8 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"policy": "words"}, "policy is a str. Give an opskit.Policy(generator=…)."),
     ({"commit": "no"}, f"commit is a str, neither true nor false. {FLAG}"),
     ({"use_pass": None}, f"use_pass is None, neither true nor false. {FLAG}"),
-    ({"no_hook": 0}, f"no_hook is 0, neither true nor false. {FLAG}"),
-    ({"keep_failed": 1}, f"keep_failed is 1, neither true nor false. {FLAG}"),
+    ({"no_hook": 0}, f"no_hook is an int, neither true nor false. {FLAG}"),
+    ({"keep_failed": 1}, f"keep_failed is an int, neither true nor false. {FLAG}"),
     ({"pass_template": ""}, f"pass_template is empty. {TEMPLATE}"),
     (
         {"pass_template": "{host}/{app}/{secret}"},
@@ -139,7 +139,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a value that is a number",
         lambda g: Secret(4711),  # type: ignore[arg-type]
-        "the secret's value is 4711. Give a text or bytes.",
+        "the secret's value is an int. Give a text or bytes.",
     ),
     # -- fleets and snapshots
     (
@@ -167,7 +167,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a number of threads for an executor",
         lambda g: g.fleet.snapshot(executor=8),
-        "executor is 8. Give one of concurrent.futures, or of its kind.",
+        "executor is an int. Give one of concurrent.futures, or of its kind.",
     ),
     (
         "a word for a flag",
@@ -189,7 +189,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         lambda g: g.snap.diff("monday.opskit"),
         "earlier is a str. Give a snapshot, such as Snapshot.load(…).",
     ),
-    ("a path that is none", lambda g: Snapshot.load(7), "path is 7, not a text. Give a path."),  # type: ignore[arg-type]
+    ("a path that is none", lambda g: Snapshot.load(7), "path is an int, not a text. Give a path."),  # type: ignore[arg-type]
     (
         "uses of a list",
         lambda g: g.snap.uses_of(APP, ["admin_password"]),
@@ -240,7 +240,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a secret that is a number",
         lambda g: g.fleet.plan_rotate(APP, [1]),
-        f"one of secrets is 1, not a text. {NAMES}",
+        f"one of secrets is an int, not a text. {NAMES}",
     ),
     (
         "a secret the app does not declare",
@@ -327,6 +327,11 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         f"app is a list, not a text. {SAY_APP}",
     ),
     (
+        "a number for a value",
+        lambda g: g.fleet.plan_insert(APP, "admin_password", 4711),
+        "value is an int. Give opskit.Secret(…), which shows nowhere.",
+    ),
+    (
         "a text for a value",
         lambda g: g.fleet.plan_insert(APP, "admin_password", "hunter2-hunter2"),
         "value is a str. Give opskit.Secret(…), which shows nowhere.",
@@ -339,7 +344,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a version that is a number",
         lambda g: g.fleet.plan_insert(APP, "db_password", Secret("hunter2-hunter2"), version=2),
-        "version is 2, not a text. Name one, such as v2.",
+        "version is an int, not a text. Name one, such as v2.",
     ),
     (
         "fewer than none kept",
@@ -390,7 +395,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a version to deploy that is a number",
         lambda g: g.fleet.plan_deploy(APP, version=1.2),
-        "version is 1.2, not a text. Name one, such as 1.2.0+2.1.",
+        "version is a float, not a text. Name one, such as 1.2.0+2.1.",
     ),
     (
         "one service for a list",
@@ -483,7 +488,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         lambda g: Plan.join([g.plan, None]),  # type: ignore[list-item]
         "one of the plans is None. Give a list of plans.",
     ),
-    ("a run that is none", lambda g: g.fleet.resume(7), f"run is 7, not a text. {RUN}"),
+    ("a run that is none", lambda g: g.fleet.resume(7), f"run is an int, not a text. {RUN}"),
     ("nothing to undo", lambda g: g.fleet.rollback(None), f"run is None, not a text. {RUN}"),
     (
         "a run nobody knows",
@@ -496,7 +501,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a run resumed by a number",
         lambda g: g.fleet.resume(identity=7),
-        "identity is 7, not a text. Name the person.",
+        "identity is an int, not a text. Name the person.",
     ),
     # -- forms
     (
@@ -544,6 +549,57 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         lambda g: forms.ask(""),
         "what is empty. Say what is asked for.",
     ),
+    # -- tables and pictures
+    (
+        "one column's name for a list, to compare",
+        lambda g: g.snap.secrets.like(g.snap.secrets, on="server"),
+        f"on is one text, where a list is meant. {NAMES}",
+    ),
+    (
+        "a column's values for a table",
+        lambda g: g.snap.secrets.like(["cloud.coop.example"]),
+        "other is a list. Give a table, such as rows of a view.",
+    ),
+    (
+        "one column's name for a list, to keep",
+        lambda g: g.snap.secrets.pick("server"),
+        f"names is one text, where a list is meant. {NAMES}",
+    ),
+    (
+        "a table saved to nowhere",
+        lambda g: g.snap.secrets.save(None),
+        "path is None, not a text. Give a path.",
+    ),
+    (
+        "a picture of a table",
+        lambda g: pictures.age_map(g.snap.secrets),  # type: ignore[arg-type]
+        "snap is a View. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a picture of a file's name",
+        lambda g: pictures.states("monday.opskit"),  # type: ignore[arg-type]
+        "snap is a str. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a map of a fleet that was not read",
+        lambda g: pictures.fleet_map(g.fleet),
+        "snap is a Fleet. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a trend of one snapshot",
+        lambda g: pictures.findings_trend(g.snap),
+        "snaps is a Snapshot. Give a list of snapshots.",
+    ),
+    (
+        "a trend of files' names",
+        lambda g: pictures.findings_trend(["monday.opskit"]),  # type: ignore[list-item]
+        "snap is a str. Give what fleet.snapshot() or Snapshot.load(…) gave.",
+    ),
+    (
+        "a picture of a plan",
+        lambda g: pictures.timeline(g.plan),
+        "run is a Plan, not a text. Give a run, or the id of one: see fleet.journal().",
+    ),
     # -- runbooks
     (
         "a runbook without a title",
@@ -579,7 +635,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a check of nothing",
         lambda g: g.book.check(True, "it answers"),
-        "what is True, not a text. Say what must hold.",
+        "what is a bool, not a text. Say what must hold.",
     ),
     (
         "a note of nothing",

@@ -19,6 +19,7 @@ from opskit.operations import lock
 from opskit.operations.journal import Journal
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.precheck import what_changed
+from opskit.operations.records import KnownStatus
 from opskit.operations.steps import Deploy, Site, SwitchService, TakeLock
 from opskit.operations.steps.base import TRANSIENT
 from opskit.operations.work import Outcome, Progressed, Work, say_nothing
@@ -253,7 +254,7 @@ class Runner:
         site.keep_lock = keep_lock
         return site
 
-    def _status_of(self, run: str) -> str:
+    def _status_of(self, run: str) -> KnownStatus:
         try:
             return self.journal.run(run).status
         except InputError:

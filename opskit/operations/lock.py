@@ -10,8 +10,10 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import assert_never
 
 from opskit.errors import AlreadyExistsError, LockHeldError, NotFoundError, StaleIndexError
+from opskit.operations.records import KnownStatus
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 
@@ -65,7 +67,7 @@ def take(
     owner: str,
     host: str,
     identity: str = "",
-    status_of: Callable[[str], str] = lambda _: "",
+    status_of: Callable[[str], KnownStatus] = lambda _: "",
 ) -> None:
     """Take the lock of a stack, or renew it when this run holds it already.
 
@@ -150,7 +152,7 @@ def _config(engine: Engine, stack: str) -> model.StoredObject | None:
     return next(iter(engine.configs(lock_name(stack))), None)
 
 
-def _held(lock: Lock, status: str) -> str:
+def _held(lock: Lock, status: KnownStatus) -> str:
     """Say who holds a lock, and what to do; breaking it is the last resort."""
     held = (
         f"{lock.stack} on {lock.server} is locked by {lock.holder()}, "
@@ -166,8 +168,10 @@ def _held(lock: Lock, status: str) -> str:
             )
         case "":
             return f"{held} Wait, or if that run is dead: {_breaking(lock)}"
-        case _:
+        case "done" | "rolled-back" | "partly-rolled-back" | "given-up":
             return f"{held} That run is your own and {status}, so: {_breaking(lock)}"
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def _breaking(lock: Lock) -> str:

@@ -13,6 +13,8 @@ Phase = Literal["do", "undo"]
 StepStatus = Literal["running", "done", "failed", "skipped"]
 Ended = Literal["done", "failed", "rolled-back", "partly-rolled-back", "interrupted", "given-up"]
 RunStatus = Literal["running", "crashed"] | Ended
+KnownStatus = RunStatus | Literal[""]
+"""How a run stands in the asking operator's own journal; nothing for another operator's."""
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):

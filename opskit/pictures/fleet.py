@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from opskit.pictures.palette import HEALTH
-from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
+from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn, safe
 from opskit.snapshot import Snapshot
 from opskit.views.frame import Columns, about
 
@@ -39,6 +39,7 @@ def fleet_map(snap: Snapshot) -> Picture:
     snap
         The snapshot; a server that could not be read is one mark that says so.
     """
+    check_snapshot(snap)
     services = list(snap.services.records())
     detailed = len({(row.server, row.stack) for row in services}) <= STACKS_AT_MOST
     marks = _services(services) if detailed else _stacks(services)

@@ -9,11 +9,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from opskit.arguments import check_kind, path_in
 from opskit.errors import InputError
 from opskit.lean import without_grammars
 from opskit.private import private_folder, write_private
 from opskit.views.frame import View
 from opskit.views.render import cell_text
+from opskit.views.views import Views
 
 WIDTH = 640
 
@@ -130,7 +132,7 @@ class Picture:
         InputError
             The file has another suffix, or cannot be written there.
         """
-        path = Path(path)
+        path = path_in("path", path)
         match path.suffix:
             case ".svg":
                 start, _, rest = self.svg.partition(">")
@@ -145,6 +147,17 @@ class Picture:
                 )
         private_folder(path.parent)
         write_private(path, content)
+
+
+def check_snapshot(snap: object) -> None:
+    """Refuse what is no snapshot.
+
+    Raises
+    ------
+    InputError
+        It is something else.
+    """
+    check_kind("snap", snap, Views, "Give what fleet.snapshot() or Snapshot.load(…) gave.")
 
 
 def altair() -> Any:

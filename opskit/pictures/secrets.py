@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from opskit.pictures.palette import AGES, STATES
-from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
+from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn, safe
 from opskit.snapshot import Snapshot
 from opskit.views.frame import Columns, about
 
@@ -32,6 +32,7 @@ def age_map(snap: Snapshot) -> Picture:
     snap
         The snapshot; secrets that no running service uses are left out.
     """
+    check_snapshot(snap)
     used = [row for row in snap.secrets.records() if row.used_by and row.age_days >= 0]
     by_app = len({(row.server, row.app) for row in used}) <= APPS_AT_MOST
     ages: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
@@ -58,6 +59,7 @@ def age_map(snap: Snapshot) -> Picture:
 
 def states(snap: Snapshot) -> Picture:
     """Draw how many secret versions are in which state, by server."""
+    check_snapshot(snap)
     found: Counter[tuple[str, str]] = Counter()
     for row in snap.secrets.records():
         found[safe(row.server), row.state if isinstance(row.state, str) else "unknown"] += 1

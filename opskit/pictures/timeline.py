@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from opskit.arguments import check_text
 from opskit.operations.run import Run, open_journal
 from opskit.pictures.palette import OUTCOMES
 from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
@@ -34,8 +35,10 @@ def timeline(run: Run | str) -> Picture:
     run
         A run, or its id (or the beginning of it).
     """
+    ident = run.id if isinstance(run, Run) else run
+    check_text("run", ident, "Give a run, or the id of one: see fleet.journal().")
     with open_journal() as journal:
-        ident = journal.run(run.id if isinstance(run, Run) else run).run
+        ident = journal.run(ident).run
         begun = list(journal.steps_frame(ident).records())
     start = min((row.started_at for row in begun), default=None)
     steps = [row for row in begun if row.status != "skipped"]

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from opskit.arguments import check_kind
 from opskit.audit.registry import SEVERITIES
 from opskit.pictures import palette
-from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn
+from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn
 from opskit.snapshot import Snapshot
 from opskit.views.frame import About, Columns
 
@@ -27,6 +28,10 @@ def findings_trend(snaps: Iterable[Snapshot]) -> Picture:
     snaps
         Snapshots in any order, such as those saved week by week.
     """
+    check_kind("snaps", snaps, Iterable, "Give a list of snapshots.")
+    snaps = list(snaps)
+    for snap in snaps:
+        check_snapshot(snap)
     taken = sorted(snaps, key=lambda snap: snap.facts.taken_at)
     columns = Columns(_SCHEMA)
     totals: list[int] = []

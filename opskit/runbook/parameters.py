@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 from opskit.errors import InputError
 from opskit.runbook.source import Notebook, cells, source, tags
@@ -176,6 +176,8 @@ def _parsed(parameter: Parameter, text: str, known: Mapping[str, Parameter]) -> 
                 return text
             case list() as default:
                 return _list(text, default)
+            case _ as unknown:
+                assert_never(unknown)
     except (KeyError, ValueError):
         raise InputError(
             f"the parameter {parameter.name} takes {_EXPECTED[parameter.kind]}.",

@@ -13,6 +13,7 @@ from typing import Any, Self, cast
 import pandas as pd
 import pyarrow as pa
 
+from opskit.arguments import check_kind, names_in, path_in
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.private import private_folder, write_private
@@ -109,7 +110,7 @@ class View(pd.DataFrame):
         InputError
             The file has another suffix, or cannot be written there.
         """
-        path = Path(path)
+        path = path_in("path", path)
         if path.suffix != ".csv":
             raise InputError("a table is saved as .csv.", path=path, remedy="Name it so.")
         private_folder(path.parent)
@@ -126,6 +127,7 @@ class View(pd.DataFrame):
 
     def pick(self, names: Sequence[str]) -> View:
         """Keep these columns, in the order they have."""
+        names = names_in("names", names)
         return cast("View", self[[name for name in self.columns if name in names]])
 
     def like(self, other: pd.DataFrame, on: Sequence[str] = ("server", "app", "secret")) -> View:
@@ -136,6 +138,8 @@ class View(pd.DataFrame):
         InputError
             One of the tables lacks such a column.
         """
+        check_kind("other", other, pd.DataFrame, "Give a table, such as rows of a view.")
+        on = names_in("on", on)
         for name in on:
             if name not in self.columns or name not in other.columns:
                 raise InputError(

@@ -279,9 +279,15 @@ class Session:
         self.plan, self.subject = None, changes_in_words(plan.data)
         self._ended(run, who, tab if self.kind != "insert" else "")
 
-    def _finish(self, how: str, run: str, who: Person) -> None:
+    def _finish(self, how: Literal["resume", "rollback"], run: str, who: Person) -> None:
         self._clear_steps()
-        act = self.fleet.resume if how == "resume" else self.fleet.rollback
+        match how:
+            case "resume":
+                act = self.fleet.resume
+            case "rollback":
+                act = self.fleet.rollback
+            case _ as unknown:
+                assert_never(unknown)
         before = self.state["result"]
         if before is None or before["run"] != run:
             self.subject = ""

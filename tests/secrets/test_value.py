@@ -150,8 +150,9 @@ def test_bytes_that_came_as_undecodable_text_are_the_same_bytes_again() -> None:
 
 @pytest.mark.parametrize("value", [123, None, ["x"], SECRET])
 def test_a_value_is_bytes_or_text_and_nothing_else(value: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(InputError, match="Give a text or bytes") as refused:
         Secret(value)
+    assert "123" not in str(refused.value)
 
 
 @pytest.mark.parametrize("value", [b"", b"x" * (MAX_BYTES + 1), " \n\t", "\ud800"])

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from opskit.errors import NotManagerError, OpskitError, StepError, UnreachableError
+from opskit.operations.records import KnownStatus
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.swarm.engine import Engine
@@ -74,7 +75,7 @@ class Site:
     settle: float = 60.0
     stop: Event = field(default_factory=Event)
     keep_lock: Callable[[], None] = lambda: None
-    status_of: Callable[[str], str] = lambda _: ""
+    status_of: Callable[[str], KnownStatus] = lambda _: ""
     again: bool = False
     switches: bool = True
     came_of_it: Detail = field(default_factory=dict[str, str | int | float | bool | None])
