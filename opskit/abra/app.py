@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from opskit.abra.compose import Compose
-from opskit.abra.conventions import (
+from opskit.abra.declare import Declarations, Given
+from opskit.abra.env import EnvFile, read_env
+from opskit.abra.files import printable
+from opskit.abra.interpolate import interpolate
+from opskit.abra.model import DeclaredApp, Problem
+from opskit.abra.names import (
+    APP_SERVICE,
     app_name,
     compose_files,
     is_chaos,
+    label,
     recipe_line,
     recipe_of,
     stack_name,
 )
-from opskit.abra.declare import Declarations, Given
-from opskit.abra.env import EnvFile, read_env
-from opskit.abra.files import printable
-from opskit.abra.labels import claimed
-from opskit.abra.model import DeclaredApp, Problem
 from opskit.abra.recipe import Enabled, Recipe, Recipes
 
 _GUESSED = "secrets are guessed from the .env"
@@ -30,6 +33,21 @@ def variables(env: EnvFile, stack: str, recipe: Recipe | None) -> dict[str, str]
     Values may be secrets.
     """
     return {**env.values, "STACK_NAME": stack, **(recipe.exports if recipe else {})}
+
+
+def claimed(compose: Compose, stack: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Give what a recipe's own labels say: ``version``, ``timeout`` and the like."""
+    service = compose.services.get(APP_SERVICE)
+    if service is None:
+        return {}
+    prefix = label(stack, "")
+    found: dict[str, str] = {}
+    for key, value in service.labels.items():
+        if key.startswith("coop-cloud."):
+            full = interpolate(key, variables).text
+            if full.startswith(prefix):
+                found[full.removeprefix(prefix)] = interpolate(value, variables).text
+    return found
 
 
 def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = None) -> DeclaredApp:

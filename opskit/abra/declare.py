@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from opskit.abra.compose import Compose, Entry, Service
-from opskit.abra.conventions import generates, guessed_secret
 from opskit.abra.env import EnvFile
 from opskit.abra.files import printable
 from opskit.abra.interpolate import interpolate
 from opskit.abra.model import DeclaredConfig, DeclaredSecret, Problem
-from opskit.abra.naming import Named, take_apart
+from opskit.abra.names import Named, generates, guessed_secret, take_apart
 
 _LENGTH = re.compile(r"[1-9][0-9]{0,5}")
 _RECIPE_REMEDY = "Mend the recipe, or check out a version that deploys."

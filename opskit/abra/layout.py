@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opskit.abra.app import read_app
-from opskit.abra.conventions import DEFAULT_SERVER, is_app_file
 from opskit.abra.files import as_problem, is_folder, printable, unreadable
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer, Problem
+from opskit.abra.names import DEFAULT_SERVER, is_app_file
 from opskit.abra.recipe import Recipes
 from opskit.abra.releases import releases
 from opskit.errors import InputError

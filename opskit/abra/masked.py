@@ -6,8 +6,8 @@ import difflib
 import re
 from collections.abc import Mapping
 
-from opskit.abra.conventions import VERSION
 from opskit.abra.files import decode, printable
+from opskit.abra.names import VERSION
 from opskit.abra.statements import statements
 
 _HARMLESS_KEYS = frozenset({"TYPE", "RECIPE", "DOMAIN", "COMPOSE_FILE", "STACK_NAME", "TIMEOUT"})

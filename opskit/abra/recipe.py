@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from opskit.abra.compose import Compose, merge, parse_compose
-from opskit.abra.conventions import exported, recipe_folders
 from opskit.abra.env import sample_modifiers
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.model import Problem
+from opskit.abra.names import recipe_folders
 from opskit.abra.pinned import committed, pinned_commit
 from opskit.abra.revision import SHORT, checkout
 from opskit.errors import InputError
 
 _REMEDY = "Mend the recipe, or check out a version that deploys."
+_EXPORT = re.compile(
+    r"""
+    ^export [ \t]+ (\w+) =
+    (?: "([^"$`\\]*)" | '([^']*)' | ([^\s\#;&|$`\\"'()]*) )
+    [ \t]* (?: \r?$ | [;\#] )
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,3 +137,12 @@ class Recipes:
             found = next((folder for folder in folders if is_folder(folder)), None)
             self._known[key] = None if found is None else Recipe(found, version)
         return self._known[key]
+
+
+def exported(script: str) -> dict[str, str]:
+    """Give the plain ``export NAME=value`` lines of an ``abra.sh``, without running it.
+
+    Only those that begin their line count, as for abra: an indented one stands in a function,
+    which may set ``DOMAIN`` or the like for itself alone.
+    """
+    return {m[1]: m[2] or m[3] or m[4] or "" for m in _EXPORT.finditer(script)}

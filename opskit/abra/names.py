@@ -1,4 +1,4 @@
-"""abra's conventions about names, each in one place.
+"""The names of apps, stacks, recipes, labels, secrets and configs: abra's conventions in one place.
 
 Those without published documentation follow abra 0.13: they are the ones to look at first when a
 newer abra disagrees.
@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from opskit.abra.compose import Entry
+from opskit.abra.files import printable
+from opskit.abra.interpolate import Piece, interpolate
 from opskit.abra.revision import CHAOS_MARK
 
 ENV_SUFFIX = ".env"
@@ -17,6 +21,9 @@ DEFAULT_SERVER = "default"
 
 AUTO_UPDATE = "ENABLE_AUTO_UPDATE"
 """[?] The variable that abra hands on as the label ``autoupdate``, which its updater reads."""
+
+APP_SERVICE = "app"
+"""The service of a recipe that abra reads and writes labels at."""
 
 STACK_LIMIT = 45
 """abra cuts longer stack names here."""
@@ -29,14 +36,7 @@ _FALSE = frozenset({"false", "f", "0"})
 _SECRET_KEY = re.compile(r"SECRET_(?P<inner>\w+)_VERSION|(?P<outer>\w+_SECRET)_VERSION")
 _BARE_SECRET_KEY = re.compile(r"SECRET_(?P<inner>\w+)")
 _BARE_VERSION = re.compile(r"v[0-9]+")
-_EXPORT = re.compile(
-    r"""
-    ^export [ \t]+ (\w+) =
-    (?: "([^"$`\\]*)" | '([^']*)' | ([^\s\#;&|$`\\"'()]*) )
-    [ \t]* (?: \r?$ | [;\#] )
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
+_ENDS_IN_VERSION = re.compile(r".+_(v?[0-9][A-Za-z0-9.-]*)", re.DOTALL)
 
 
 def app_name(file_name: str) -> str:
@@ -91,15 +91,6 @@ def compose_files(values: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part)) or ("compose.yml",)
 
 
-def exported(script: str) -> dict[str, str]:
-    """Give the plain ``export NAME=value`` lines of an ``abra.sh``, without running it.
-
-    Only those that begin their line count, as for abra: an indented one stands in a function,
-    which may set ``DOMAIN`` or the like for itself alone.
-    """
-    return {m[1]: m[2] or m[3] or m[4] or "" for m in _EXPORT.finditer(script)}
-
-
 def generates(modifiers: Mapping[str, str]) -> bool:
     """Tell whether abra may generate the secret: not with ``generate=false``."""
     return modifiers.get("generate", "").lower() not in _FALSE
@@ -118,3 +109,78 @@ def guessed_secret(key: str, value: str) -> str:
         return ""
     parts = match.groupdict()
     return (parts["inner"] or parts.get("outer") or "").lower()
+
+
+def label(stack: str, name: str) -> str:
+    """Give a label's key, such as ``coop-cloud.shop_example.version``."""
+    return f"coop-cloud.{stack}.{name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A swarm name taken apart.
+
+    Parameters
+    ----------
+    full
+        The whole name; it ends with `version`.
+    name
+        What stands between the stack and the version.
+    version
+        Empty when there is none.
+    variable
+        The variable that gives the version, empty when the name gives it itself.
+    own
+        Whether the name begins with the stack's.
+    faults
+        What is wrong, as sentences about the name.
+    """
+
+    full: str
+    name: str
+    version: str
+    variable: str
+    own: bool
+    faults: tuple[str, ...] = ()
+
+
+def take_apart(key: str, entry: Entry, stack: str, variables: Mapping[str, str]) -> Named:
+    """Work out the swarm name of a top-level entry.
+
+    The version is what the variable behind the last underscore of ``name:`` gives, whatever the
+    variable is called; without one, what looks like a version there.
+    """
+    if entry.name:
+        interpolated = interpolate(entry.name, variables)
+        pieces, faults = list(interpolated.pieces), list(interpolated.faults)
+    else:
+        pieces, faults = [Piece(text=key if entry.external else f"{stack}_{key}")], []
+    *before, last = pieces or [Piece(text="")]
+    prefix = "".join(piece.text for piece in before)
+    variable = last.variable if prefix.endswith("_") else ""
+    if variable:
+        version = last.text if VERSION.fullmatch(last.text) else ""
+        if not version and not faults:
+            faults.append(_unusable(variable, last.text))
+        full = printable(prefix) + version
+    else:
+        full = printable(prefix + last.text)
+        match = _ENDS_IN_VERSION.fullmatch(full)
+        version = match[1] if match else ""
+    own = full.startswith(f"{stack}_")
+    name = full.removeprefix(f"{stack}_") if own else full
+    return Named(
+        full=full,
+        name=name.removesuffix(version).removesuffix("_") or key,
+        version=version,
+        variable=variable,
+        own=own,
+        faults=tuple(faults),
+    )
+
+
+def _unusable(variable: str, version: str) -> str:
+    if version:
+        # Not shown: a value put there by mistake would be.
+        return f"{variable} is set to what cannot be a version, so the name has none."
+    return f"{variable} is not set, so the name has no version."
