@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from opskit.abra.app import claimed, variables
+from opskit.abra.app import Declarations, Inputs, claimed, variables
 from opskit.abra.compose import Compose
-from opskit.abra.declare import Declarations, Given
 from opskit.abra.env import EnvFile, read_env
 from opskit.abra.git import find_commit, tree_of
 from opskit.abra.layout import env_path
@@ -185,7 +184,7 @@ def _needed(
     env: EnvFile, stack: str, compose: Compose, recipe: Recipe, environment: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Give the secrets that enabled services use and that the deploy does not make itself."""
-    given = Given(
+    inputs = Inputs(
         env=env,
         stack=stack,
         variables=environment,
@@ -198,7 +197,7 @@ def _needed(
         for key, entry in compose.secrets.items()
         if entry.external
     }
-    used = Declarations(given).secrets(compose)
+    used = Declarations(inputs).secrets(compose)
     return tuple(one.swarm_name for one in used if one.swarm_name in external)
 
 
