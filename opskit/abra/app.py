@@ -34,7 +34,7 @@ _RECIPE_REMEDY = "Mend the recipe, or check out a version that deploys."
 
 
 def variables(env: EnvFile, stack: str, recipe: Recipe | None) -> dict[str, str]:
-    """Give what compose files are interpolated with.
+    """Return what compose files are interpolated with.
 
     The ``.env``, the stack's name and, over both as abra has it, the exports of ``abra.sh``.
     Values may be secrets.
@@ -43,7 +43,7 @@ def variables(env: EnvFile, stack: str, recipe: Recipe | None) -> dict[str, str]
 
 
 def claimed(compose: Compose, stack: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """Give what a recipe's own labels say: ``version``, ``timeout`` and the like."""
+    """Return what a recipe's own labels say: ``version``, ``timeout`` and the like."""
     service = compose.services.get(APP_SERVICE)
     if service is None:
         return {}
@@ -111,7 +111,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
 
 
 def _note(env: EnvFile, named: str, recipe: Recipe | None, enabled: Enabled | None) -> str:
-    """Say why the compose files do not tell all secrets, if they do not."""
+    """Return why the compose files do not tell all secrets, if they do not."""
     if not env.readable:
         return "the .env cannot be read; its secrets are not known"
     if not named:
@@ -164,7 +164,7 @@ def _version_problems(env: EnvFile, recipe: Recipe | None) -> list[Problem]:
 
 
 def _revision(recipe: Recipe, compose: Compose, inputs: Inputs) -> str:
-    """Give the checked-out revision; without a checkout the version its labels claim."""
+    """Return the checked-out revision; without a checkout the version its labels claim."""
     if recipe.checkout:
         return recipe.checkout
     found = claimed(compose, inputs.stack, inputs.variables)
@@ -214,12 +214,12 @@ class Declarations:
         self.problems: list[Problem] = []
 
     def secrets(self, compose: Compose) -> tuple[DeclaredSecret, ...]:
-        """Give the secrets that enabled services use, each once."""
+        """Return the secrets that enabled services use, each once."""
         uses = self._uses(compose, "secret", compose.secrets, lambda service: service.secrets)
         return tuple(self._secret(use) for use in uses)
 
     def configs(self, compose: Compose) -> tuple[DeclaredConfig, ...]:
-        """Give the configs that enabled services use, each once."""
+        """Return the configs that enabled services use, each once."""
         uses = self._uses(compose, "config", compose.configs, lambda service: service.configs)
         return tuple(
             DeclaredConfig(

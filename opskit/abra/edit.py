@@ -25,12 +25,12 @@ _COMMENTED = re.compile(r"(?m)^([ \t]*#[# \t]*(?:export[ \t]+)?(\w+)[ \t]*[=:][ 
 
 
 def has_line(data: bytes, key: str) -> bool:
-    """Tell whether a line sets the variable, be it to nothing."""
+    """Return whether a line sets the variable, be it to nothing."""
     return _winning(decode(data), key) is not None
 
 
 def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
-    """Give the bytes with `key` set to `value`.
+    """Return the bytes with `key` set to `value`.
 
     Only the value's own token changes, on the line that wins; a key without a line gets one,
     behind the last secret version, else at the end, in the file's own newline style.
@@ -54,7 +54,7 @@ def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes
 
 
 def set_name(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
-    """Give the bytes with a variable set to a domain or a ``recipe:version``, as `set_value` does.
+    """Return the bytes with a variable set to a domain or ``recipe:version``, as `set_value` does.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def set_name(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
 
 
 def empty_value(data: bytes, key: str, path: Path = _NOWHERE) -> bytes:
-    """Give the bytes with a variable set to nothing, as it was before `set_value`.
+    """Return the bytes with a variable set to nothing, as it was before `set_value`.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def unset_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> byt
 
 
 def masked_diff(before: bytes, after: bytes, name: str) -> str:
-    """Give a unified diff of a ``.env`` in which only harmless values stand.
+    """Return a unified diff of a ``.env`` in which only harmless values stand.
 
     A value that may be a secret is a dot for the old text and a plus for a new one; versions,
     numbers, switches and what says which recipe is deployed are shown.

@@ -94,7 +94,7 @@ def parse_env(content: bytes, path: Path) -> EnvFile:
 
 
 def sample_modifiers(content: bytes) -> dict[str, Mapping[str, str]]:
-    """Give the modifiers of a recipe's ``.env.sample``, those of commented-out lines too."""
+    """Return the modifiers of a recipe's ``.env.sample``, those of commented-out lines too."""
     text = decode(content)
     found: dict[str, Mapping[str, str]] = {}
     for each in (_COMMENTED_OUT.sub("", text), text):

@@ -40,22 +40,22 @@ _ENDS_IN_VERSION = re.compile(r".+_(v?[0-9][A-Za-z0-9.-]*)", re.DOTALL)
 
 
 def app_name(file_name: str) -> str:
-    """Give the app a ``.env`` file is about."""
+    """Return the app a ``.env`` file is about."""
     return file_name.removesuffix(ENV_SUFFIX)
 
 
 def is_app_file(file_name: str) -> bool:
-    """Tell an app's file from the others there; hidden files are none."""
+    """Return whether this is an app's file; hidden files are none."""
     return file_name.endswith(ENV_SUFFIX) and not file_name.startswith(".")
 
 
 def stack_name(app: str, values: Mapping[str, str]) -> str:
-    """Give an app's stack name: ``STACK_NAME``, else its name with dots as underscores, cut."""
+    """Return an app's stack name: ``STACK_NAME``, else its name with dots as underscores, cut."""
     return values.get("STACK_NAME") or app.replace(".", "_")[:STACK_LIMIT]
 
 
 def recipe_of(values: Mapping[str, str]) -> tuple[str, str]:
-    """Give recipe and pinned version of ``RECIPE=`` or ``TYPE=``, a name or ``name:version``."""
+    """Return recipe and pinned version of ``RECIPE=`` or ``TYPE=``, a name or ``name:version``."""
     named = (values.get("RECIPE") or values.get("TYPE") or "").strip()
     scheme, separator, rest = named.rpartition("://")
     name, _, version = rest.partition(":")
@@ -63,22 +63,22 @@ def recipe_of(values: Mapping[str, str]) -> tuple[str, str]:
 
 
 def recipe_key(values: Mapping[str, str]) -> str:
-    """Give the variable that names the recipe."""
+    """Return the variable that names the recipe."""
     return "RECIPE" if values.get("RECIPE") else "TYPE"
 
 
 def is_chaos(values: Mapping[str, str]) -> bool:
-    """Tell whether the pinned version bears abra's mark for changes that no commit holds."""
+    """Return whether the pinned version bears abra's mark for changes that no commit holds."""
     return (values.get("RECIPE") or values.get("TYPE") or "").strip().endswith(CHAOS_MARK)
 
 
 def recipe_line(lines: Mapping[str, int]) -> int | None:
-    """Give the line that names the recipe."""
+    """Return the line that names the recipe."""
     return lines.get("RECIPE") or lines.get("TYPE")
 
 
 def recipe_folders(recipe: str) -> tuple[str, ...]:
-    """Give the folder names a recipe may have; one named by its address has them escaped."""
+    """Return the folder names a recipe may have; one named by its address has them escaped."""
     plain = (recipe,) if "/" not in recipe and recipe not in {"", ".", ".."} else ()
     address = recipe.rpartition("://")[2].removesuffix(".git")
     escaped = re.sub(r"[/.]", "_", address)
@@ -86,18 +86,18 @@ def recipe_folders(recipe: str) -> tuple[str, ...]:
 
 
 def compose_files(values: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the enabled compose files, relative to the recipe's folder, each once."""
+    """Return the enabled compose files, relative to the recipe's folder, each once."""
     parts = (part.strip() for part in values.get("COMPOSE_FILE", "").split(":"))
     return tuple(dict.fromkeys(part for part in parts if part)) or ("compose.yml",)
 
 
 def generates(modifiers: Mapping[str, str]) -> bool:
-    """Tell whether abra may generate the secret: not with ``generate=false``."""
+    """Return whether abra may generate the secret: not with ``generate=false``."""
     return modifiers.get("generate", "").lower() not in _FALSE
 
 
 def guessed_secret(key: str, value: str) -> str:
-    """Give the secret whose version a ``.env`` line seems to name, or nothing.
+    """Return the secret whose version a ``.env`` line seems to name, or nothing.
 
     ``SECRET_X_VERSION=v1`` and ``X_SECRET_VERSION=v1`` do, ``SECRET_X=v1`` does when the value
     looks like a version. ``X_VERSION`` is a config's or an image's.
@@ -112,7 +112,7 @@ def guessed_secret(key: str, value: str) -> str:
 
 
 def label(stack: str, name: str) -> str:
-    """Give a label's key, such as ``coop-cloud.shop_example.version``."""
+    """Return a label's key, such as ``coop-cloud.shop_example.version``."""
     return f"coop-cloud.{stack}.{name}"
 
 
@@ -145,7 +145,7 @@ class Named:
 
 
 def take_apart(key: str, entry: Entry, stack: str, variables: Mapping[str, str]) -> Named:
-    """Work out the swarm name of a top-level entry.
+    """Return the swarm name of a top-level entry, taken apart.
 
     The version is what the variable behind the last underscore of ``name:`` gives, whatever the
     variable is called; without one, what looks like a version there.

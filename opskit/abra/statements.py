@@ -122,7 +122,7 @@ def _statement(text: str, binding: Binding, begin: int, stop: int, line: int) ->
 
 
 def _fault(binding: Binding, named: re.Match[str] | None) -> str:
-    """Say why a statement that begins with this name, if any, has no value."""
+    """Return why a statement that begins with this name, if any, has no value."""
     if named is None:
         return NO_VALUE
     if not binding.error:
