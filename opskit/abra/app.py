@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from opskit.abra.compose import Compose
-from opskit.abra.conventions import (
+from opskit.abra.compose import Compose, Entry, Service
+from opskit.abra.env import EnvFile, read_env
+from opskit.abra.files import printable
+from opskit.abra.interpolate import interpolate
+from opskit.abra.model import DeclaredApp, DeclaredConfig, DeclaredSecret, Problem
+from opskit.abra.names import (
+    APP_SERVICE,
+    Named,
     app_name,
     compose_files,
+    generates,
+    guessed_secret,
+    label,
     pinned_version,
     recipe_line,
     recipe_of,
     stack_name,
+    take_apart,
 )
-from opskit.abra.declare import Declarations, Given
-from opskit.abra.env import EnvFile, read_env
-from opskit.abra.files import printable
-from opskit.abra.labels import claimed
-from opskit.abra.model import DeclaredApp, Problem
 from opskit.abra.recipe import Enabled, Recipe, Recipes
 
 _GUESSED = "secrets are guessed from the .env"
+_LENGTH = re.compile(r"[1-9][0-9]{0,5}")
+_RECIPE_REMEDY = "Mend the recipe, or check out a version that deploys."
 
 
 def variables(env: EnvFile, stack: str, recipe: Recipe | None) -> dict[str, str]:
-    """Give what compose files are interpolated with.
+    """Return what compose files are interpolated with.
 
     The ``.env``, the stack's name and, over both as abra has it, the exports of ``abra.sh``.
     Values may be secrets.
     """
     return {**env.values, "STACK_NAME": stack, **(recipe.exports if recipe else {})}
+
+
+def claimed(compose: Compose, stack: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what a recipe's own labels say: ``version``, ``timeout`` and the like."""
+    service = compose.services.get(APP_SERVICE)
+    if service is None:
+        return {}
+    prefix = label(stack, "")
+    found: dict[str, str] = {}
+    for key, value in service.labels.items():
+        if key.startswith("coop-cloud."):
+            full = interpolate(key, variables).text
+            if full.startswith(prefix):
+                found[full.removeprefix(prefix)] = interpolate(value, variables).text
+    return found
 
 
 def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = None) -> DeclaredApp:
@@ -45,7 +70,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
     files = compose_files(env.values)
     enabled = recipe.enabled(files) if recipe else None
     compose = enabled.compose if enabled else Compose()
-    given = Given(
+    inputs = Inputs(
         env=env,
         stack=stack,
         variables=variables(env, stack, recipe),
@@ -53,7 +78,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         modifiers=recipe.modifiers if recipe else {},
         where=printable(str(recipe.folder if recipe else path)),
     )
-    declarations = Declarations(given)
+    declarations = Declarations(inputs)
     secrets, configs = declarations.secrets(compose), declarations.configs(compose)
     note = _note(env, named, recipe, enabled)
     if note:
@@ -71,7 +96,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         domain=printable(env.values.get("DOMAIN", "")),
         recipe=printable(named),
         recipe_version=printable(pinned),
-        revision=_revision(recipe, compose, given) if recipe else "",
+        revision=_revision(recipe, compose, inputs) if recipe else "",
         stack=stack,
         env_file=printable(str(path)),
         env_sha256=env.sha256,
@@ -85,7 +110,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
 
 
 def _note(env: EnvFile, named: str, recipe: Recipe | None, enabled: Enabled | None) -> str:
-    """Say why the compose files do not tell all secrets, if they do not."""
+    """Return why the compose files do not tell all secrets, if they do not."""
     if not env.readable:
         return "the .env cannot be read; its secrets are not known"
     if not named:
@@ -139,9 +164,162 @@ def _version_problems(env: EnvFile, recipe: Recipe | None) -> list[Problem]:
     ]
 
 
-def _revision(recipe: Recipe, compose: Compose, given: Given) -> str:
+def _revision(recipe: Recipe, compose: Compose, inputs: Inputs) -> str:
     """Return the revision that is read; without a checkout the version its labels claim."""
     if recipe.revision:
         return recipe.revision
-    found = claimed(compose, given.stack, given.variables)
+    found = claimed(compose, inputs.stack, inputs.variables)
     return printable(found.get("version") or found.get("app.version") or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the declarations of one app are worked out from.
+
+    Parameters
+    ----------
+    env
+        The app's ``.env``.
+    stack
+        Its stack name.
+    variables
+        What compose files are interpolated with.
+    fixed
+        Variables that the recipe's ``abra.sh`` sets, over whatever a ``.env`` says.
+    modifiers
+        Those of the recipe's sample, for lines that have none of their own.
+    where
+        The recipe's folder, named in problems.
+    """
+
+    env: EnvFile
+    stack: str
+    variables: Mapping[str, str] = field(repr=False)
+    fixed: frozenset[str]
+    modifiers: Mapping[str, Mapping[str, str]] = field(repr=False)
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Use:
+    entry: Entry
+    named: Named
+    services: tuple[str, ...]
+
+
+class Declarations:
+    """Works out secrets and configs; what is wrong on the way is collected in `problems`."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self.problems: list[Problem] = []
+
+    def secrets(self, compose: Compose) -> tuple[DeclaredSecret, ...]:
+        """Return the secrets that enabled services use, each once."""
+        uses = self._uses(compose, "secret", compose.secrets, lambda service: service.secrets)
+        return tuple(self._secret(use) for use in uses)
+
+    def configs(self, compose: Compose) -> tuple[DeclaredConfig, ...]:
+        """Return the configs that enabled services use, each once."""
+        uses = self._uses(compose, "config", compose.configs, lambda service: service.configs)
+        return tuple(
+            DeclaredConfig(
+                name=use.named.name,
+                version=use.named.version,
+                swarm_name=use.named.full,
+                env_key=use.named.variable,
+            )
+            for use in uses
+        )
+
+    def guessed(self, compose: Compose) -> tuple[DeclaredSecret, ...]:
+        """Guess secrets from the ``.env`` alone, but for lines whose meaning `compose` tells."""
+        inputs = self._inputs
+        entries = [*compose.secrets.items(), *compose.configs.items()]
+        known = {take_apart(k, e, inputs.stack, inputs.variables).variable for k, e in entries}
+        found: list[DeclaredSecret] = []
+        for key, version in inputs.env.values.items():
+            name = "" if key in known else guessed_secret(key, version)
+            if name:
+                named = Named(
+                    full=f"{inputs.stack}_{name}_{version}",
+                    name=name,
+                    version=version,
+                    variable=key,
+                    own=True,
+                )
+                entry = Entry(name="", external=True)
+                found.append(self._secret(_Use(entry=entry, named=named, services=())))
+        return tuple(found)
+
+    def _uses(
+        self,
+        compose: Compose,
+        kind: str,
+        entries: Mapping[str, Entry],
+        sources: Callable[[Service], tuple[str, ...]],
+    ) -> Iterator[_Use]:
+        inputs = self._inputs
+        found: dict[str, _Use] = {}
+        for service, parts in compose.services.items():
+            for source in sources(parts):
+                key = interpolate(source, inputs.variables).text
+                entry = entries.get(key)
+                if entry is None:
+                    self._report(f"{service} uses the {kind} {key!r}, which is not declared.")
+                    continue
+                named = take_apart(key, entry, inputs.stack, inputs.variables)
+                known = found.get(named.full)
+                services = known.services if known else ()
+                if known is None:
+                    self._report_name(f"the {kind} {key!r}", named)
+                if service not in services:
+                    services = (*services, service)
+                found[named.full] = _Use(entry=entry, named=named, services=services)
+        yield from found.values()
+
+    def _secret(self, use: _Use) -> DeclaredSecret:
+        inputs, named = self._inputs, use.named
+        key = named.variable
+        if not use.entry.external or key in inputs.fixed:
+            # Docker makes a secret that is not external from a file, whatever a .env says.
+            key = ""
+        own = inputs.env.modifiers.get(named.variable)
+        modifiers = own or inputs.modifiers.get(named.variable, {})
+        return DeclaredSecret(
+            name=named.name,
+            version=named.version,
+            swarm_name=named.full,
+            env_key=key,
+            env_line=inputs.env.lines.get(key, 0) if inputs.env.values.get(key) else 0,
+            generate=use.entry.external and generates(modifiers),
+            length=self._length(modifiers.get("length", ""), key),
+            charset=printable(modifiers.get("charset", "")),
+            services=use.services,
+            shared=use.entry.external and not named.own,
+        )
+
+    def _length(self, text: str, key: str) -> int | None:
+        if not text:
+            return None
+        if _LENGTH.fullmatch(text):
+            return int(text)
+        self._report_env(f"the length of {key} is no number.", key, "Write length=32.")
+        return None
+
+    def _report_name(self, what: str, named: Named) -> None:
+        key = named.variable
+        for fault in named.faults:
+            if key and key not in self._inputs.fixed:
+                self._report_env(f"{what}: {fault}", key, f"Write {key}=v1 in the .env.")
+            else:
+                self._report(f"{what}: {fault}")
+
+    def _report_env(self, what: str, key: str, remedy: str) -> None:
+        env = self._inputs.env
+        path, line = printable(str(env.path)), env.lines.get(key, 0)
+        self.problems.append(Problem(path=path, line=line, what=what, remedy=remedy))
+
+    def _report(self, what: str) -> None:
+        where = self._inputs.where
+        self.problems.append(Problem(path=where, line=0, what=what, remedy=_RECIPE_REMEDY))

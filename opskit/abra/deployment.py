@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from opskit.abra.app import variables
+from opskit.abra.app import Declarations, Inputs, claimed, variables
 from opskit.abra.compose import Compose
-from opskit.abra.conventions import (
+from opskit.abra.env import EnvFile, read_env
+from opskit.abra.layout import env_path
+from opskit.abra.names import (
+    APP_SERVICE,
     AUTO_UPDATE,
     compose_files,
+    label,
     pinned_version,
     recipe_key,
     recipe_line,
     recipe_of,
     stack_name,
+    take_apart,
 )
-from opskit.abra.declare import Declarations, Given
-from opskit.abra.env import EnvFile, read_env
-from opskit.abra.labels import TAKEN, beside, claimed, label, overlay
-from opskit.abra.layout import env_path
-from opskit.abra.naming import take_apart
 from opskit.abra.recipe import Recipe, Recipes
 from opskit.abra.versiontree import version_tree
 from opskit.errors import InputError
+
+LOCATORS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
+"""What tells docker where the engine is that no context names."""
+
+TAKEN = frozenset({"PATH", "SSH_AUTH_SOCK", "DOCKER_CONFIG"}) | LOCATORS
+"""Variables by which docker itself finds ssh and the engine, so that it cannot have an app's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +57,7 @@ class Deployment:
     overlay
         One that adds abra's labels and environment; empty without a service ``app``.
     environment
-        What compose files are interpolated with; see also `opskit.abra.labels.TAKEN`.
+        What compose files are interpolated with; see also `TAKEN`.
     services
         Names of the services, without the stack.
     secrets
@@ -134,7 +141,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         labels[label(stack, "chaos-version")] = there.short
     if AUTO_UPDATE in env.values:
         labels[label(stack, "autoupdate")] = env.values[AUTO_UPDATE]
-    added = overlay(compose, labels, environment)
+    added = _overlay(compose, labels, environment)
     if added:
         (made / "labels.json").write_text(added)
     timeout = own.get("timeout", "")
@@ -148,7 +155,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         overlay=str(made / "labels.json") if added else "",
         environment={
             **environment,
-            **{beside(name): environment[name] for name in TAKEN & environment.keys()},
+            **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
         },
         services=tuple(compose.services),
         secrets=_needed(env, stack, compose, recipe, environment),
@@ -176,7 +183,7 @@ def _needed(
     env: EnvFile, stack: str, compose: Compose, recipe: Recipe, environment: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Give the secrets that enabled services use and that the deploy does not make itself."""
-    given = Given(
+    inputs = Inputs(
         env=env,
         stack=stack,
         variables=environment,
@@ -189,7 +196,7 @@ def _needed(
         for key, entry in compose.secrets.items()
         if entry.external
     }
-    used = Declarations(given).secrets(compose)
+    used = Declarations(inputs).secrets(compose)
     return tuple(one.swarm_name for one in used if one.swarm_name in external)
 
 
@@ -244,3 +251,46 @@ def _check_claim(env: EnvFile, stack: str, recipe: Recipe, pinned: str) -> None:
             line=recipe_line(env.lines),
             remedy="Clone the recipe with its tags, or pin the version that is there.",
         )
+
+
+def _beside(name: str) -> str:
+    """Give the variable in which docker has an app's value of one that is taken."""
+    return f"OPSKIT_APP_{name}"
+
+
+def _overlay(compose: Compose, labels: Mapping[str, str], variables: Iterable[str]) -> str:
+    """Give a compose file that adds to the service ``app`` what abra adds when it deploys.
+
+    Parameters
+    ----------
+    compose
+        The recipe's files, merged.
+    labels
+        Keys and values for ``deploy.labels``; they win over the recipe's.
+    variables
+        Names of the whole environment: those the service does not set itself are handed on to
+        it, which config templates rely on. Names only, the docker CLI takes the values from its
+        own environment, those of `TAKEN` from `_beside` them.
+
+    Returns
+    -------
+    str
+        JSON, which is YAML; empty when the recipe has no such service.
+    """
+    service = compose.services.get(APP_SERVICE)
+    if service is None:
+        return ""
+    added = {
+        "deploy": {"labels": {_literal(key): _literal(value) for key, value in labels.items()}},
+        "environment": [
+            f"{name}=${{{_beside(name)}}}" if name in TAKEN else name
+            for name in sorted(set(variables) - service.variables)
+        ],
+    }
+    # The docker CLI merges only files that claim one version.
+    claim = {"version": compose.version} if compose.version else {}
+    return json.dumps({**claim, "services": {APP_SERVICE: added}}, indent=1)
+
+
+def _literal(text: str) -> str:
+    return text.replace("$", "$$")

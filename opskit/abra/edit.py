@@ -1,12 +1,15 @@
-"""Changing one value in the bytes of a ``.env`` file and nothing else."""
+"""Changing one value of a ``.env`` and not a byte more, and showing a change without values."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from opskit.abra.env import parse_env
-from opskit.abra.files import decode, encode, is_utf16
+from opskit.abra.files import decode, encode, is_utf16, printable
+from opskit.abra.names import VERSION
 from opskit.abra.statements import Statement, newline_after, statements
 from opskit.errors import InputError
 
@@ -15,15 +18,19 @@ _NAME = re.compile(r"[A-Za-z0-9._+:/-]+")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VERSION_KEY = re.compile(r"(?:SECRET_\w+|\w+_SECRET)_VERSION")
 _NOWHERE = Path(".env")
+_NEWLINE = re.compile(r"\r\n|\n|\r")
+_HARMLESS_KEYS = frozenset({"TYPE", "RECIPE", "DOMAIN", "COMPOSE_FILE", "STACK_NAME", "TIMEOUT"})
+_HARMLESS = re.compile(r"(?i)true|false|yes|no|on|off|[0-9]{1,5}|production|staging|")
+_COMMENTED = re.compile(r"(?m)^([ \t]*#[# \t]*(?:export[ \t]+)?(\w+)[ \t]*[=:][ \t]*)(\S[^\r\n]*)$")
 
 
 def has_line(data: bytes, key: str) -> bool:
-    """Tell whether a line sets the variable, be it to nothing."""
+    """Return whether a line sets the variable, be it to nothing."""
     return _winning(decode(data), key) is not None
 
 
 def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
-    """Give the bytes with `key` set to `value`.
+    """Return the bytes with `key` set to `value`.
 
     Only the value's own token changes, on the line that wins; a key without a line gets one,
     behind the last secret version, else at the end, in the file's own newline style.
@@ -47,7 +54,7 @@ def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes
 
 
 def set_name(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
-    """Give the bytes with a variable set to a domain or a ``recipe:version``, as `set_value` does.
+    """Return the bytes with a variable set to a domain or ``recipe:version``, as `set_value` does.
 
     Raises
     ------
@@ -60,7 +67,7 @@ def set_name(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
 
 
 def empty_value(data: bytes, key: str, path: Path = _NOWHERE) -> bytes:
-    """Give the bytes with a variable set to nothing, as it was before `set_value`.
+    """Return the bytes with a variable set to nothing, as it was before `set_value`.
 
     Raises
     ------
@@ -113,6 +120,24 @@ def unset_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> byt
     return encode(before + after)
 
 
+def masked_diff(before: bytes, after: bytes, name: str) -> str:
+    """Return a unified diff of a ``.env`` in which only harmless values stand.
+
+    A value that may be a secret is a dot for the old text and a plus for a new one; versions,
+    numbers, switches and what says which recipe is deployed are shown.
+    """
+    old, new = decode(before), decode(after)
+    lines = difflib.unified_diff(
+        _masked(old, {}, "").splitlines(),
+        _masked(new, _values(old), "new ").splitlines(),
+        f"{name} (now)",
+        f"{name} (edited)",
+        lineterm="",
+        n=1,
+    )
+    return "\n".join(printable(line) for line in lines)
+
+
 def _check(data: bytes, key: str, value: str, path: Path) -> None:
     if not _PLAIN.fullmatch(value):
         # Not shown: what was typed here by mistake may be a secret's value.
@@ -157,3 +182,49 @@ def _added(text: str, key: str, value: str) -> str:
         # A file without a final newline keeps ending without one.
         return before + newline + line + after
     return before + line + newline + after
+
+
+def _values(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for one in statements(text):
+        found.setdefault(one.key, []).append(one.raw)
+    return found
+
+
+def _masked(text: str, others: Mapping[str, list[str]], mark: str) -> str:
+    parts: list[str] = []
+    at = 0
+    for one in statements(text):
+        if one.fault:
+            # Nobody knows which part of it is the value.
+            start = _line_starts(text)[one.line - 1]
+            parts += [_comments(text[at:start]), "… (unreadable)\n"]
+            at = one.stop
+            continue
+        parts.append(_comments(text[at : one.start]))
+        hidden = "…"
+        if mark and one.raw not in others.get(one.key, ()):
+            hidden = f"… ({mark}value)"
+        parts.append(one.raw if _is_harmless(one.key, one.raw) else hidden)
+        at = one.end
+    return "".join(parts) + _comments(text[at:])
+
+
+def _line_starts(text: str) -> list[int]:
+    return [0, *(found.end() for found in _NEWLINE.finditer(text))]
+
+
+def _comments(text: str) -> str:
+    def mask(match: re.Match[str]) -> str:
+        value, separator, rest = match[3].partition(" #")
+        return match[1] + (match[3] if _is_harmless(match[2], value.strip()) else "…" + separator
+                           + rest)  # fmt: skip
+
+    return _COMMENTED.sub(mask, text)
+
+
+def _is_harmless(key: str, value: str) -> bool:
+    bare = value.strip("\"'")
+    if key in _HARMLESS_KEYS or _HARMLESS.fullmatch(bare):
+        return True
+    return key.endswith("_VERSION") and VERSION.fullmatch(bare) is not None and len(bare) <= 16

@@ -12,27 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from opskit.abra.dialect import expand
 from opskit.abra.files import as_problem, decode, is_utf8, is_utf16, printable, read_bytes
 from opskit.abra.model import Problem
-from opskit.abra.statements import NO_VALUE, TRAILING, UNCLOSED, Statement, statements
+from opskit.abra.statements import LONG_BLANK, NO_VALUE, TRAILING, UNCLOSED, Statement, statements
 from opskit.errors import InputError
 
-_ESCAPE = re.compile(r"\\([^$])", re.DOTALL)
-_ESCAPES = {"n": "\n", "r": "\r"}
-_REFERENCE = re.compile(
-    r"""
-    \\ (?P<literal> \$ )
-    | \$ \{ (?P<defaulted> [A-Z0-9_]+ ) (?P<operator> :?- ) (?P<default> [^{}]* ) \}
-    | \$ \{? (?P<name> [A-Z0-9_]+ ) \}?
-    """,
-    re.VERBOSE,
-)
 _MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
 _COMMENTED_OUT = re.compile(r"^[ \t]*#[ \t#]*(?=[A-Za-z_]\w*=)", re.MULTILINE)
 
 _REMEDIES = {
     UNCLOSED: "Close it on the same line.",
     TRAILING: "Put a # before what follows, or quote all of it.",
+    LONG_BLANK: "Remove them.",
     NO_VALUE: "Write KEY=value, or put a # before it.",
 }
 
@@ -102,7 +94,7 @@ def parse_env(content: bytes, path: Path) -> EnvFile:
 
 
 def sample_modifiers(content: bytes) -> dict[str, Mapping[str, str]]:
-    """Give the modifiers of a recipe's ``.env.sample``, those of commented-out lines too."""
+    """Return the modifiers of a recipe's ``.env.sample``, those of commented-out lines too."""
     text = decode(content)
     found: dict[str, Mapping[str, str]] = {}
     for each in (_COMMENTED_OUT.sub("", text), text):
@@ -137,34 +129,16 @@ class _Reader:
             return
         if not is_utf8(statement.raw):
             self.report(line, "the value holds bytes that are not UTF-8.", "Save it as UTF-8.")
-        self.values[key] = self._expanded(statement)
+        self.values[key], defaulted = expand(statement.raw, statement.quote, self.values)
+        if defaulted:
+            self.report(
+                line,
+                "abra does not know ${…:-default} in an .env; it is read here as Compose would.",
+                "Write the value out.",
+            )
         self.lines[key] = line
         self.modifiers[key] = modifiers(statement.comment)
 
     def report(self, line: int, what: str, remedy: str) -> None:
         path = printable(str(self._path))
         self.problems.append(Problem(path=path, line=line, what=what, remedy=remedy))
-
-    def _expanded(self, statement: Statement) -> str:
-        raw = statement.raw
-        if statement.quote == "'":
-            return raw
-        if statement.quote and "\\" in raw:
-            raw = _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), raw)
-        if "$" not in raw:
-            return raw
-        return _REFERENCE.sub(lambda match: self._referred(match, statement.line), raw)
-
-    def _referred(self, match: re.Match[str], line: int) -> str:
-        if match["literal"]:
-            return "$"
-        if match["name"]:
-            return self.values.get(match["name"], "")
-        self.report(
-            line,
-            "abra does not know ${…:-default} in an .env; it is read here as Compose would.",
-            "Write the value out.",
-        )
-        found = self.values.get(match["defaulted"])
-        missing = not found if match["operator"] == ":-" else found is None
-        return match["default"] if missing else found or ""

@@ -48,7 +48,7 @@ def too_large(path: Path) -> InputError:
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
-    """Say why a file or folder cannot be read."""
+    """Return why a file or folder cannot be read."""
     if isinstance(error, FileNotFoundError) and path.is_symlink():
         return InputError(
             "the symlink points nowhere.",
@@ -63,7 +63,7 @@ def unreadable(path: Path, error: OSError) -> InputError:
 
 
 def as_problem(error: InputError, path: Path) -> Problem:
-    """Give an error as a problem, to be shown beside what could be read."""
+    """Return an error as a problem, to be shown beside what could be read."""
     return Problem(
         path=printable(str(error.path or path)),
         line=error.line or 0,
@@ -73,7 +73,7 @@ def as_problem(error: InputError, path: Path) -> Problem:
 
 
 def exists(path: Path) -> bool:
-    """Tell whether anything is there, readable or not."""
+    """Return whether anything is there, readable or not."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -89,17 +89,17 @@ def decode(data: bytes) -> str:
 
 
 def encode(text: str) -> bytes:
-    """Give back the bytes that `decode` read."""
+    """Return the bytes that `decode` read."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def is_utf8(text: str) -> bool:
-    """Tell whether all of the bytes that `decode` read were UTF-8."""
+    """Return whether all of the bytes that `decode` read were UTF-8."""
     return not _UNDECODED.search(text)
 
 
 def printable(text: str) -> str:
-    r"""Give text that can be saved and shown, control characters and the like as ``\x1b``."""
+    r"""Return text that can be saved and shown, control characters and the like as ``\x1b``."""
     if text.isprintable():
         return text
     shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -107,7 +107,7 @@ def printable(text: str) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether this is a folder; one that may not be looked at is none."""
+    """Return whether this is a folder; one that may not be looked at is none."""
     try:
         return path.is_dir()
     except (OSError, ValueError):  # not permitted, a name too long or with a NUL byte
@@ -115,5 +115,5 @@ def is_folder(path: Path) -> bool:
 
 
 def is_utf16(data: bytes) -> bool:
-    """Tell whether the bytes begin as UTF-16 text does."""
+    """Return whether the bytes begin as UTF-16 text does."""
     return data.startswith((b"\xff\xfe", b"\xfe\xff"))

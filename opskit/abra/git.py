@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from opskit.abra.conventions import CHAOS_MARK
 from opskit.abra.files import SIZE_LIMIT, decode, exists, printable, too_large
+from opskit.abra.names import CHAOS_MARK
 from opskit.errors import InputError, MissingToolError
 
 SHORT = 8

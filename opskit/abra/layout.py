@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opskit.abra.app import read_app
-from opskit.abra.conventions import (
+from opskit.abra.env import EnvFile, read_env
+from opskit.abra.files import as_problem, is_folder, printable, unreadable
+from opskit.abra.model import Declared, DeclaredApp, DeclaredServer, Problem
+from opskit.abra.names import (
     DEFAULT_SERVER,
     compose_files,
     is_app_file,
     pinned_version,
     recipe_of,
 )
-from opskit.abra.env import EnvFile, read_env
-from opskit.abra.files import as_problem, is_folder, printable, unreadable
-from opskit.abra.model import Declared, DeclaredApp, DeclaredServer, Problem
 from opskit.abra.recipe import Recipes
 from opskit.abra.releases import releases
 from opskit.errors import InputError

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opskit.abra.conventions import ENV_SUFFIX, recipe_folders, stack_name
 from opskit.abra.edit import has_line, set_name
 from opskit.abra.env import parse_env
 from opskit.abra.files import read_bytes
 from opskit.abra.git import clone
 from opskit.abra.layout import check_root
+from opskit.abra.names import ENV_SUFFIX, recipe_folders, stack_name
 from opskit.abra.recipe import SAMPLE, Recipe, Recipes
 from opskit.abra.releases import in_order
 from opskit.errors import InputError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,17 +11,25 @@ from functools import cached_property
 from pathlib import Path
 
 from opskit.abra.compose import Compose, merge, parse_compose
-from opskit.abra.conventions import exported, recipe_folders
 from opskit.abra.env import sample_modifiers
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.git import SHORT, Repository, open_repository
 from opskit.abra.model import Problem
+from opskit.abra.names import recipe_folders
 from opskit.errors import InputError, MissingToolError, OpskitError
 
 SAMPLE = ".env.sample"
 _SCRIPT = "abra.sh"
 _READ_ANYWAY = (SAMPLE, _SCRIPT)
 _REMEDY = "Mend the recipe, or check out a version that deploys."
+_EXPORT = re.compile(
+    r"""
+    ^export [ \t]+ (\w+) =
+    (?: "([^"$`\\]*)" | '([^']*)' | ([^\s\#;&|$`\\"'()]*) )
+    [ \t]* (?: \r?$ | [;\#] )
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,3 +224,12 @@ class Recipes:
             except (InputError, MissingToolError) as error:
                 self._repositories[folder] = error
         return self._repositories[folder]
+
+
+def exported(script: str) -> dict[str, str]:
+    """Give the plain ``export NAME=value`` lines of an ``abra.sh``, without running it.
+
+    Only those that begin their line count, as for abra: an indented one stands in a function,
+    which may set ``DOMAIN`` or the like for itself alone.
+    """
+    return {m[1]: m[2] or m[3] or m[4] or "" for m in _EXPORT.finditer(script)}

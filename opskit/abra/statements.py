@@ -1,41 +1,26 @@
-"""The grammar of ``.env`` files: where each statement stands and what it is made of.
+"""The statements of a ``.env`` file: where each stands and what it is made of.
 
-Read as abra reads them, whose parser is a fork of https://github.com/joho/godotenv: ``KEY=value``
-or ``KEY: value`` after an optional ``export``, quotes that may span lines, comments after
-whitespace. Three things differ on purpose: one bad statement does not spoil the file, the first of
-two comments on a line ends the value, and a comment right behind ``KEY=`` is one.
-
-python-dotenv's parser does not fit: it keeps neither the quotes, which decide on expansion, nor
-positions, which editing needs, and takes four times as long over a fleet's hundreds of files.
+python-dotenv finds them, in a text that reads to it as the file reads to abra; where the two differ
+is all in `opskit.abra.dialect`. The pieces are then cut out of the file's own text, at their place.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_BLANK = r"[ \t\v\f\x85\xa0]"
-_STATEMENT = re.compile(
-    rf"""
-    {_BLANK}* (?: export {_BLANK}+ )?
-    (?P<key> [A-Za-z0-9_.]+ ) {_BLANK}* [=:] (?P<pad> {_BLANK}* )
-    (?: (?P<quote> ["'] )
-        (?P<quoted> (?: (?!(?P=quote)) [^\\] | \\. )*+ )
-        (?P=quote) (?P<rest> [^\r\n]* )
-      | (?! ["'] ) (?P<bare> [^\r\n]* )
-    )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_KEY = re.compile(rf"{_BLANK}*(?:export{_BLANK}+)?(?P<key>[A-Za-z0-9_.]+){_BLANK}*[=:]")
-_COMMENT = re.compile(rf"{_BLANK}\#")
+from dotenv.parser import Binding, Position, Reader, parse_binding
+
+from opskit.abra.dialect import BLANKS, NAMED, as_dotenv
+
 _NEWLINE = re.compile(r"\r\n|\n|\r")
-_BLANKS = " \t\v\f\x85\xa0"
 
 UNCLOSED = "the quote that opens this value is never closed."
 TRAILING = "something follows the closing quote."
 NO_VALUE = "this line gives no variable a value."
+LONG_BLANK = "a thousand blanks or more stand in a row here."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,32 +59,34 @@ class Statement:
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """Take a text apart; comments and blank lines are passed over.
+    """Read a text's statements in order, faulty ones too; comments and blank lines are none.
 
     Parameters
     ----------
     text
         A file's text, newlines as they are, with or without a byte order mark.
-
-    Yields
-    ------
-    Statement
-        In order, faulty ones too.
     """
-    at, line = (1 if text.startswith("\ufeff") else 0), 1
-    while at < len(text):
-        stop = _line_end(text, at)
-        first = text[at:stop].lstrip()[:1]
-        if first and first != "#":
-            statement = _statement(text, at, stop, line)
+    # This is `dotenv.parser.parse_stream`, except that it can go back to the end of a line.
+    reader = Reader(io.StringIO(as_dotenv(text)))
+    while reader.has_next():
+        binding = parse_binding(reader)
+        found = binding.original.string.lstrip()
+        blank = binding.original.string.removesuffix(found)
+        line = binding.original.line + len(_NEWLINE.findall(blank))
+        stop = reader.position.chars
+        begin = stop - len(found)
+        written = text[begin:stop].lstrip()
+        statement = None
+        if written and not written.startswith("#"):
+            statement = _statement(text, binding, begin, stop, line)
+        if binding.error or (statement and statement.fault):
+            reader.position.set(Position(_line_end(text, begin), line + 1))
+        if statement:
             yield statement
-            stop = statement.stop
-        line += len(_NEWLINE.findall(text, at, stop))
-        at = stop
 
 
 def newline_after(text: str, at: int = 0) -> str:
-    r"""Give the first newline from `at` on: ``\n``, ``\r\n``, ``\r``, or nothing."""
+    r"""Return the first newline from `at` on: ``\n``, ``\r\n``, ``\r``, or nothing."""
     match = _NEWLINE.search(text, at)
     return match[0] if match else ""
 
@@ -109,42 +96,36 @@ def _line_end(text: str, at: int) -> int:
     return match.end() if match else len(text)
 
 
-def _statement(text: str, at: int, stop: int, line: int) -> Statement:
-    match = _STATEMENT.match(text, at)
-    if match is None:
-        keyed = _KEY.match(text, at)
-        fault = UNCLOSED if keyed else NO_VALUE
-        return Statement(key=keyed["key"] if keyed else "", line=line, stop=stop, fault=fault)
-    key, quote = match["key"], match["quote"] or ""
-    if not quote:
-        start, raw, comment = _bare(match)
-        end = start + len(raw)
-        return Statement(
-            key=key, raw=raw, comment=comment, line=line, start=start, end=end, stop=stop
-        )
-    rest = match["rest"].lstrip(_BLANKS)
+def _statement(text: str, binding: Binding, begin: int, stop: int, line: int) -> Statement:
+    """Cut a statement out of the text where python-dotenv has found it."""
+    named = NAMED.match(text, begin)
+    if named is None or binding.value is None:
+        key, fault = named["key"] if named else "", _fault(binding, named)
+        return Statement(key=key, line=line, stop=_line_end(text, begin), fault=fault)
+    quote = text[named.end()] if text.startswith(("'", '"'), named.end()) else ""
+    start = named.end() + len(quote) if quote or binding.value else named.end("sign")
+    end = start + len(binding.value)
+    rest = text[end + len(quote) : stop].lstrip(BLANKS).rstrip("\r\n")
     if rest and not rest.startswith("#"):
-        # A quote that closes on a later line, in the middle of something, was not meant to.
-        fault = UNCLOSED if match.end() > stop else TRAILING
-        return Statement(key=key, line=line, stop=stop, fault=fault)
+        stop = _line_end(text, begin)
+        return Statement(key=named["key"], line=line, stop=stop, fault=LONG_BLANK)
     return Statement(
-        key=key,
-        raw=match["quoted"],
+        key=named["key"],
+        raw=text[start:end],
         quote=quote,
         comment=rest[1:],
         line=line,
-        start=match.start("quoted"),
-        end=match.end("quoted"),
-        stop=_line_end(text, match.end()),
+        start=start,
+        end=end,
+        stop=stop,
     )
 
 
-def _bare(match: re.Match[str]) -> tuple[int, str, str]:
-    """Split an unquoted value from its comment: its start, itself, the comment."""
-    bare = match["bare"]
-    if match["pad"] and bare.startswith("#"):
-        return match.start("pad"), "", bare[1:]
-    comment = _COMMENT.search(bare)
-    raw = (bare[: comment.start()] if comment else bare).rstrip(_BLANKS)
-    start = match.start("bare") if raw else match.start("pad")
-    return start, raw, bare[comment.end() :] if comment else ""
+def _fault(binding: Binding, named: re.Match[str] | None) -> str:
+    """Return why a statement that begins with this name, if any, has no value."""
+    if named is None:
+        return NO_VALUE
+    if not binding.error:
+        return LONG_BLANK
+    value = _NEWLINE.split(binding.original.string.lstrip()[len(named[0]) :], maxsplit=1)[0]
+    return TRAILING if value[0] in value[1:] else UNCLOSED

@@ -32,7 +32,7 @@ From = Annotated[
 
 def config(app: App, from_: From = None, commit: Commit = False, yes: Yes = False) -> None:
     """Edit an app's .env in $EDITOR; see what a redeploy would change before it is written."""
-    from opskit.abra.masked import masked_diff
+    from opskit.abra.edit import masked_diff
 
     fleet = open_fleet()
     path = Path(fleet.app(app).env_file)

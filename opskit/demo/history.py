@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from opskit.abra.conventions import compose_files, exported, stack_name
 from opskit.abra.env import parse_env
+from opskit.abra.names import compose_files, stack_name
+from opskit.abra.recipe import exported
 from opskit.demo.compose import Json
 from opskit.demo.sample import (
     APPS,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from opskit.abra.deployment import Deployment, deployment
-from opskit.abra.labels import APP_SERVICE, label
 from opskit.abra.model import DeclaredApp
+from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.releases import newer
 from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from opskit.abra.labels import label
 from opskit.abra.model import DeclaredApp
+from opskit.abra.names import label
 from opskit.abra.releases import newer
 from opskit.facts import Facts
 from opskit.join import stack_of

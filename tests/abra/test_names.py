@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opskit.abra.app import read_app
-from opskit.abra.conventions import STACK_LIMIT, stack_name
+from opskit.abra.names import STACK_LIMIT, stack_name
 from opskit.abra.recipe import Recipes
 
 LIMIT = 45

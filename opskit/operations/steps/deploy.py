@@ -13,8 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from opskit.abra.deployment import Deployment, deployment
-from opskit.abra.labels import LOCATORS, TAKEN
+from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
 from opskit.errors import MissingToolError, StepError
 from opskit.operations.steps.base import Detail, Site, Step
 from opskit.secrets.redact import redact

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from opskit.abra.conventions import recipe_key
 from opskit.abra.edit import set_name
 from opskit.abra.env import parse_env
+from opskit.abra.names import recipe_key
 from opskit.operations.envfile import replace_env
 from opskit.operations.steps.base import Detail, Site, Step
 from opskit.operations.steps.env import digest, read_env, read_unchanged, replaced
