@@ -15,6 +15,7 @@ from opskit.abra.layout import read_tree
 from opskit.abra.newapp import new_app
 from opskit.errors import InputError
 from tests.abra.releases import ENVIRONMENT, Releases
+from tests.waiting import LIMIT
 
 OLD, NEW = "1.0.0+3.1", "2.0.0+4.0"
 HOOKS = (
@@ -91,7 +92,7 @@ def plain_status(recipe: Releases) -> None:
         if path.is_file():
             os.utime(path, (1, 1))
     subprocess.run(
-        ["git", "status"], cwd=recipe.folder, env=ENVIRONMENT, capture_output=True, timeout=60
+        ["git", "status"], cwd=recipe.folder, env=ENVIRONMENT, capture_output=True, timeout=LIMIT
     )
 
 
@@ -218,7 +219,9 @@ def test_an_object_that_a_partial_clone_lacks_is_not_fetched(
 
     if not address.startswith("evil"):
         command = ["git", "cat-file", "blob", missing]
-        subprocess.run(command, cwd=recipe.folder, env=ENVIRONMENT, capture_output=True, timeout=60)
+        subprocess.run(
+            command, cwd=recipe.folder, env=ENVIRONMENT, capture_output=True, timeout=LIMIT
+        )
         assert canary.exists(), "the trap was none"
 
 

@@ -20,7 +20,7 @@ from opskit.swarm.observe import Observation, observe
 from opskit.swarm.transport import TRANSPORT, Transport
 from tests.conftest import embedded
 from tests.swarm.scripted import INFO, Conversation, Served, Talk, encoded, serving
-from tests.waiting import LIMIT
+from tests.waiting import LIMIT, linger
 
 Serve = Callable[[Talk], Served]
 
@@ -257,7 +257,8 @@ def test_a_trickling_answer_runs_into_the_deadline(serve: Serve, path: str) -> N
             if request.path == path:
                 for byte in encoded(request.answer):
                     one.sock.sendall(bytes([byte]))
-                    if over.wait(0.05):
+                    linger(0.05)
+                    if over.is_set():
                         return
             one.reply(request.answer)
 
