@@ -19,7 +19,7 @@ from opskit.demo.fleet import write_contexts
 from opskit.errors import OpskitError, StalePlanError
 from opskit.operations.work import Progressed
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
-from tests.waiting import LIMIT
+from tests.waiting import LIMIT, eventually
 
 ELSEWHERE = "hanging.example"
 TOKEN = (SERVER, APP, "token")
