@@ -162,7 +162,7 @@ def test_a_service_is_updated_rolled_back_scaled_and_removed(docker: Docker) -> 
     change = ("--secret-rm", old, "--secret-add", f"source={new},target=pw")
     docker("service", "update", "-d", *change, name)
     assert secret() == new
-    docker.until(lambda: state() == "completed")
+    eventually(lambda: state() == "completed", "the engine to come so far")
     assert docker("service", "ps", name, "--format", "{{.DesiredState}}").split() == [
         "Running",
         "Shutdown",
@@ -170,9 +170,9 @@ def test_a_service_is_updated_rolled_back_scaled_and_removed(docker: Docker) -> 
     docker("service", "rollback", "-d", name)
     assert secret() == old
     # Its end moves the version index, which docker reads and hands back when it scales.
-    docker.until(lambda: state() == "rollback_completed")
+    eventually(lambda: state() == "rollback_completed", "the engine to come so far")
     docker("service", "scale", "-d", f"{name}=2")
-    docker.until(lambda: docker.replicas(name) == "2/2")
+    eventually(lambda: docker.replicas(name) == "2/2", "the engine to come so far")
     docker("service", "logs", name)
     assert docker("service", "rm", name) == name
     assert "no such service" in docker.refused("service", "ps", name)
@@ -199,7 +199,7 @@ def test_a_stack_is_deployed_twice_and_removed(docker: Docker, tmp_path: Path) -
     file.write_text(STACK.format(image=IMAGE, prefix=docker.prefix))
     deploy = ("stack", "deploy", "--detach", "--resolve-image", "never", "-c", str(file), stack)
     docker(*deploy)
-    docker.until(lambda: docker.replicas(f"{stack}_app") == "2/2")
+    eventually(lambda: docker.replicas(f"{stack}_app") == "2/2", "the engine to come so far")
     docker(*deploy)
 
     assert stack in docker("stack", "ls", "--format", "{{.Name}}").split()
@@ -208,5 +208,7 @@ def test_a_stack_is_deployed_twice_and_removed(docker: Docker, tmp_path: Path) -
     assert sorted(running.split()) == [f"{stack}_app.1", f"{stack}_app.2"]
     assert f"{stack}_data" in docker("volume", "ls", "-q").split()
     # A network is refused, by a real engine, until Swarm has told the tasks to end.
-    docker.until(lambda: docker.run("stack", "rm", stack).returncode == 0)
+    eventually(
+        lambda: docker.run("stack", "rm", stack).returncode == 0, "the engine to come so far"
+    )
     assert stack not in docker("stack", "ls", "--format", "{{.Name}}").split()

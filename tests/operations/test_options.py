@@ -181,7 +181,7 @@ def test_what_nothing_uses_is_removed_for_good(stage: Stage) -> None:
         stage.put(service, raw.spec)
     stage.wait_until_converged()
     eventually(
-        lambda: opskit.Fleet.from_abra().snapshot().secrets.query("stack == @stage.stack"),
+        lambda: opskit.Fleet.from_abra().snapshot().secrets.query(f"stack == {stage.stack!r}"),
         "no use of the stack's secrets",
         lambda secrets: not any(secrets["used_by"]),
     )
