@@ -19,7 +19,7 @@ lab: .venv/base  ## Set up, and open the notebooks in JupyterLab on the embedded
 	$(BIN)/opskit lab --demo
 
 fast: .venv/dev  ## While working: no engine, no browser, no kernel.
-	$(PYTEST) -n $(CORES) -m "$(FAST)"
+	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder -m "$(FAST)"
 
 test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run what CI runs.
 
@@ -32,10 +32,10 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 
 unit: .venv/dev
-	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile -m "not nightly"
+	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not nightly"
 
 nightly: .venv/dev packages  ## What takes too long for every change: a clean install, long campaigns.
-	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile -m nightly
+	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m nightly
 
 kill-matrix: .venv/dev packages  ## Kill runs at every moment on real swarms, and finish them both ways.
 	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) -m swarm \

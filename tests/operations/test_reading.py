@@ -116,7 +116,11 @@ def names_a_version_that_is_not_there(stage: Stage) -> None:
 def stops_using_it(stage: Stage) -> None:
     (service,) = (s for s in stage.engine.services() if s.spec.name == f"{stage.stack}_app")
     stage.engine.remove_service(service.id)
-    stage.eventually(lambda: not any(t.service_id == service.id for t in stage.engine.tasks()))
+    eventually(
+        lambda: [task for task in stage.engine.tasks() if task.service_id == service.id],
+        "its tasks to go",
+        lambda tasks: not tasks,
+    )
 
 
 def stays_as_it_is(stage: Stage) -> None:
