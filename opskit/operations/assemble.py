@@ -188,7 +188,16 @@ class Assembler:
         return about_lost(lost(tasks, seen.nodes))
 
     def entry(self, target: Target) -> str:
-        """Return where a secret's value lives in the password store.
+        """Return where a secret's value lives in the password store."""
+        return entry_path(
+            self.options.pass_template,
+            server=target.app.server,
+            app=target.app.name,
+            secret=target.declared.name,
+        )
+
+    def entry_to_change(self, target: Target) -> str:
+        """Return where a secret's value is to be stored or removed.
 
         Raises
         ------
@@ -197,12 +206,7 @@ class Assembler:
         InputError
             The store cannot take it: found now rather than in the middle of a run.
         """
-        path = entry_path(
-            self.options.pass_template,
-            server=target.app.server,
-            app=target.app.name,
-            secret=target.declared.name,
-        )
+        path = self.entry(target)
         PassStore().check_ready(path)
         return path
 
@@ -216,7 +220,7 @@ class Assembler:
             if self.options.use_pass:
                 steps.append(
                     StagePassword(
-                        path=self.entry(one.target),
+                        path=self.entry_to_change(one.target),
                         swarm_name=one.new_name,
                         policy=one.policy,
                     )

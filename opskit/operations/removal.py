@@ -193,7 +193,7 @@ class RemovalPlanner:
             names = dict.fromkeys(row.secret for row in rows if row.state != "orphan")
             steps += [
                 RemovePassword(
-                    path=self.assembler.entry(self.assembler.chosen.target(app, name))
+                    path=self.assembler.entry_to_change(self.assembler.chosen.target(app, name))
                 )
                 for name in names
             ]  # fmt: skip
