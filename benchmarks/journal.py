@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from opskit.operations.journal import Journal, new_run_id
+from opskit.journal.runs import Journal, new_run_id
 
 WRITTEN = 10_000
 READ = 100_000

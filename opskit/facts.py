@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
-import tempfile
 import zlib
 from datetime import datetime
 from functools import cached_property
@@ -13,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer
+from opskit.atomic import private_folder, write_private
 from opskit.decoding import ready
 from opskit.errors import InputError
 from opskit.swarm.observe import Observation
@@ -98,24 +97,9 @@ def save_facts(facts: Facts, path: Path) -> None:
             observed=tuple(map(_without_spec_digests, facts.observed)),
         )
     )
-    temporary = ""
-    try:
-        # Its own folder, not a chain of them: that is rather a mistyped path.
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(gzip.compress(content, compresslevel=3))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise InputError(
-            f"the snapshot cannot be written ({error.strerror}).",
-            path=path,
-            remedy="Choose a writable folder with free space.",
-        ) from error
+    # Its own folder, not a chain of them: that is rather a mistyped path.
+    private_folder(path.parent, parents=False)
+    write_private(path, gzip.compress(content, compresslevel=3))
 
 
 def load_facts(path: Path) -> Facts:

@@ -12,12 +12,13 @@ from opskit.arguments import check_flag, check_kind, check_text
 from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
 from opskit.errors import InputError, OpskitError
+from opskit.journal.runs import open_journal
 from opskit.operations.lock import Lock, locks_among
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData, is_creation
 from opskit.operations.planner import Planner
 from opskit.operations.request import SAY_APP, Request
-from opskit.operations.run import Plan, Run, open_journal, resume, roll_back
+from opskit.operations.run import Plan, Run, resume, roll_back
 from opskit.operations.select import Names, Selection
 from opskit.operations.work import Progressed, say_nothing
 from opskit.reading import READERS, entry_paths

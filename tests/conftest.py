@@ -26,6 +26,7 @@ from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
 from tests import late
+from tests.disk import Disk, small_disk
 from tests.waiting import LIMIT
 
 
@@ -125,6 +126,13 @@ def embedded(path: Path, swarm: Swarm, **more: Any) -> Iterator[str]:
     finally:
         loops[0].call_soon_threadsafe(over.set)
         thread.join(LIMIT)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of 1 MB that a test may fill, or make read-only."""
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,7 +21,7 @@ find_spec("rfc3987_syntax")
     "what",
     [
         "from opskit.pictures.picture import altair; altair()",
-        "from opskit.runbook.execute import _papermill; _papermill()",
+        "from opskit.jupyter.execute import _papermill; _papermill()",
     ],
     ids=["pictures", "runbooks"],
 )

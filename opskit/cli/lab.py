@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from opskit.runbook.shipped import Copy
+    from opskit.jupyter.shipped import Copy
 
 _WORDS = {
     "new": "new",
@@ -43,8 +43,8 @@ def lab(
     """
 
     def start() -> None:
-        from opskit.runbook.lab import prepare, serve
-        from opskit.runbook.shipped import copy_notebooks, shipped_folder
+        from opskit.jupyter.lab import prepare, serve
+        from opskit.jupyter.shipped import copy_notebooks, shipped_folder
         from opskit.settings import state_dir
 
         server = prepare(folder, state_dir(), port=port)

@@ -35,7 +35,7 @@ def run_notebook(
 
     Parameters are those of its cell tagged `parameters`. Exit status 1 when a cell fails.
     """
-    from opskit.runbook.execute import execute
+    from opskit.jupyter.execute import execute
 
     begun = datetime.now(UTC)
     try:
@@ -65,7 +65,7 @@ def new_runbook(
     title: Annotated[str, typer.Option(help="Its title; else made of the name.")] = "",
 ) -> None:
     """Write a notebook to begin a runbook with; it runs on the demo fleet as it is."""
-    from opskit.runbook.skeleton import write_skeleton
+    from opskit.jupyter.skeleton import write_skeleton
 
     print(write_skeleton(name, title))
 
@@ -75,7 +75,7 @@ def runbooks(
     where: WhereOption = "",
 ) -> None:
     """Show every runbook that was carried out, finished or not."""
-    from opskit.runbook.record import books
+    from opskit.journal.runbooks import books
 
     show(narrow(books(), where, None), format)
 
@@ -85,15 +85,15 @@ def report(
     path: Annotated[Path, typer.Argument(help="Where to: .html or .md.")],
 ) -> None:
     """Write the report of a runbook: time line, steps, findings, runs and signatures."""
-    from opskit.runbook.record import Book
+    from opskit.journal.runbooks import Book
     from opskit.runbook.report import write_report
 
     print(write_report(path, Book.find(book)))
 
 
 def _tell_how_to_resume(begun: datetime) -> None:
-    from opskit.operations.run import open_journal
-    from opskit.runbook.record import unfinished_since
+    from opskit.journal.runbooks import unfinished_since
+    from opskit.journal.runs import open_journal
     from opskit.settings import journal_path
 
     if not journal_path().exists():

@@ -30,7 +30,7 @@ def journal(
     where: WhereOption = "",
 ) -> None:
     """Show every run, or the steps of one."""
-    from opskit.operations.run import open_journal
+    from opskit.journal.runs import open_journal
 
     with open_journal() as opened:
         view = opened.steps_frame(run) if run else opened.runs_frame()

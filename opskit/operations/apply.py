@@ -15,11 +15,11 @@ from importlib.metadata import version as package_version
 import msgspec
 
 from opskit.errors import InputError, JournalError, StalePlanError, StepError
+from opskit.journal.records import KnownStatus
+from opskit.journal.runs import Journal
 from opskit.operations import lock
-from opskit.operations.journal import Journal
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.precheck import what_changed
-from opskit.operations.records import KnownStatus
 from opskit.operations.steps import Deploy, Site, SwitchService, TakeLock
 from opskit.operations.steps.base import TRANSIENT
 from opskit.operations.work import Outcome, Progressed, Work, say_nothing

@@ -1,29 +1,26 @@
 """An app's ``.env`` on the disk: replaced so that it is wholly old or wholly new, and committed.
 
-The new content is written beside the file, given the file's owner, mode and extended attributes
-(access control lists among them), synced, and renamed over it. Links are followed: the file they
-lead to is the one replaced.
+It keeps its owner, mode and extended attributes. Links are followed: the file they lead to is the
+one replaced.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import secrets
 import stat
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from opskit.abra.files import printable
 from opskit.abra.git import Ended, operators_environment, run_git
+from opskit.atomic import UnsyncedError, create_file, remove_leftovers, replace_file
 from opskit.errors import InputError, MissingToolError, StalePlanError, StepError
 from opskit.operations.pathlock import path_lock
 
 _FILE_PATIENCE_S = 10.0
-_ACL = "system.posix_acl_access"
+_NEW_MODE = 0o660
 
 _GIT_DEADLINE_S = 60.0
 _INDEX_PATIENCE_S = 5.0
@@ -63,7 +60,7 @@ def replace_env(path: Path, *, expected_sha256: str, content: bytes) -> str:
     except (OSError, RuntimeError) as error:
         raise StalePlanError(f"{path} is gone or leads nowhere ({error}). Plan again.") from error
     with path_lock(target, patience=_FILE_PATIENCE_S):
-        _remove_leftovers(target)
+        remove_leftovers(target)
         _replace(target, expected_sha256, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -76,20 +73,8 @@ def create_env(path: Path, content: bytes) -> None:
     InputError
         The file exists, or cannot be written.
     """
-    temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}.tmp")
     try:
-        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
-        with os.fdopen(opened, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # A link, unlike a rename, never replaces what is there.
-        path.hardlink_to(temporary)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        create_file(path, content, mode=_NEW_MODE)
     except FileExistsError:
         raise InputError(
             "this app exists already, and nothing is overwritten.",
@@ -98,20 +83,6 @@ def create_env(path: Path, content: bytes) -> None:
         ) from None
     except OSError as error:
         raise InputError(f"it cannot be written ({error.strerror}).", path=path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _prefix(target: Path) -> str:
-    # Of fixed length, as a domain may fill a file name; never ending in .env, as abra reads those.
-    return f".opskit-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
-
-
-def _remove_leftovers(target: Path) -> None:
-    # Under the lock nobody writes one, so what is there was left by a killed process.
-    with suppress(OSError):
-        for leftover in target.parent.glob(f"{_prefix(target)}*.tmp"):
-            leftover.unlink()
 
 
 def check_replaceable(path: Path) -> None:
@@ -144,71 +115,21 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _replace(target: Path, expected_sha256: str, content: bytes) -> None:
-    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}.tmp")
-    state = "the old content is in place"
+    def compare() -> None:
+        # Last, so that hardly any time is left in which an editor could save.
+        if hashlib.sha256(target.read_bytes()).hexdigest() != expected_sha256:
+            raise StalePlanError(
+                f"{target} changed since the plan was made, and was not touched. Plan again."
+            )
+
     try:
         _check_replaceable(target)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _write(temporary, content, like=target)
-            # Compared last, so that hardly any time is left in which an editor could save.
-            if hashlib.sha256(target.read_bytes()).hexdigest() != expected_sha256:
-                raise StalePlanError(
-                    f"{target} changed since the plan was made, and was not touched. Plan again."
-                )
-            temporary.replace(target)
+        replace_file(target, content, like=target, before=compare)
+    except OSError as error:
+        state = "the old content is in place"
+        if isinstance(error, UnsyncedError):
             state = "the new content is in place, but a loss of power may undo it"
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-            with suppress(OSError):
-                temporary.unlink()
-    except OSError as error:
         raise StepError(f"{target} was not replaced: {error.strerror}; {state}.") from error
-
-
-def _write(temporary: Path, content: bytes, *, like: Path) -> None:
-    model = like.stat()
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        made = os.fstat(descriptor)
-        # The owner before the mode, as changing the owner clears bits of it.
-        if (made.st_uid, made.st_gid) != (model.st_uid, model.st_gid):
-            try:
-                os.fchown(descriptor, model.st_uid, model.st_gid)
-            except PermissionError as error:
-                raise InputError(
-                    f"belongs to user {model.st_uid} and group {model.st_gid}, which you could "
-                    "not keep, and was not changed.",
-                    path=like,
-                    remedy="Run opskit as its owner.",
-                ) from error
-        _copy_attributes(like, descriptor)
-        os.fchmod(descriptor, stat.S_IMODE(model.st_mode))
-        os.fsync(descriptor)
-
-
-def _copy_attributes(source: Path, descriptor: int) -> None:
-    if not hasattr(os, "listxattr"):  # Linux has these calls, other systems have not
-        return
-    try:
-        wanted = os.listxattr(source)
-        if _ACL in os.listxattr(descriptor) and _ACL not in wanted:
-            # The folder's default list, which the file did not have.
-            os.removexattr(descriptor, _ACL)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return
-        raise
-    for name in wanted:
-        try:
-            os.setxattr(descriptor, name, os.getxattr(source, name))
-        except OSError:
-            # Others (security., trusted.) are the system's own, often not ours to set.
-            if name.startswith(("user.", "system.")):
-                raise
 
 
 def commit_env(path: Path, message: str) -> str | None:

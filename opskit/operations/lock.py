@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from opskit.errors import AlreadyExistsError, LockHeldError, NotFoundError, StaleIndexError
-from opskit.operations.records import KnownStatus
+from opskit.journal.records import KnownStatus
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 

@@ -15,15 +15,15 @@ import msgspec
 
 from opskit.arguments import check_count, check_flag, check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
+from opskit.journal.runs import new_run_id, open_journal
 from opskit.operations.apply import Runner
-from opskit.operations.journal import Journal, new_run_id
 from opskit.operations.plan import PlanData, Unit, changes_view, load_plan, steps_view
 from opskit.operations.steps import TakeLock
 from opskit.operations.work import Outcome, Progressed, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
-from opskit.settings import journal_path, read_settings
+from opskit.settings import read_settings
 from opskit.views.frame import About, Columns, View
 
 _OUTCOME = {"status": "string", "what": "string"}
@@ -287,11 +287,6 @@ def give_up(run: str, identity: str = "") -> None:
             identity=identity,
         )  # fmt: skip
         journal.finish(record.run, "given-up")
-
-
-def open_journal() -> Journal:
-    """Open this operator's journal; the caller closes it."""
-    return Journal(journal_path(), redact=redact)
 
 
 def _checked(

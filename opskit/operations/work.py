@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from opskit.errors import JournalError, OpskitError, StalePlanError, StepError
+from opskit.journal.records import Phase
+from opskit.journal.runs import Journal
 from opskit.operations import again
-from opskit.operations.journal import Journal
 from opskit.operations.plan import Unit
 from opskit.operations.precheck import what_changed
-from opskit.operations.records import Phase
 from opskit.operations.steps import (
     CannotUndoError,
     InterruptedStepError,
@@ -207,7 +207,7 @@ class Work:
             if phase == "do":
                 detail = step.do(site)
             else:
-                site.came_of_it = self.journal.came_of(self.run, self.number, step_number)
+                site.came_of_it = self.journal.result_of(self.run, self.number, step_number)
                 detail = step.undo(site)
         except OpskitError as error:
             ended("failed", {}, redact(str(error)))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from opskit.arguments import check_kind, path_in
+from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
 from opskit.lean import without_grammars
-from opskit.private import private_folder, write_private
 from opskit.views.frame import View
 from opskit.views.render import cell_text
 from opskit.views.views import Views

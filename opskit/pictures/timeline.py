@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from opskit.arguments import check_text
-from opskit.operations.run import Run, open_journal
+from opskit.journal.runs import open_journal
+from opskit.operations.run import Run
 from opskit.pictures.palette import OUTCOMES
 from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
 from opskit.views.frame import About, Columns

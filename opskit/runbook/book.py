@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from opskit.arguments import check_count, check_flag, check_text, names_in, path_in
 from opskit.errors import InputError, RunbookError
-from opskit.runbook.again import current_cell, guard_cells
-from opskit.runbook.asking import Decision, SignOff
-from opskit.runbook.kept import kept
-from opskit.runbook.record import BookLog, Entry, EntryStatus, clean
-from opskit.runbook.report import write_report
-from opskit.runbook.step import Step
-from opskit.runbook.timeline import Timeline, timeline
+from opskit.journal.records import Entry
+from opskit.journal.runbooks import BookLog, masked
+from opskit.runbook.attachments import attachment
+from opskit.runbook.questions import Decision, SignOff
+from opskit.runbook.report import Timeline, make_timeline, write_report
+from opskit.runbook.step import Step, StepLog, guard_cells
 from opskit.secrets.redact import redact
 from opskit.views.frame import About, Columns, View
 
@@ -56,12 +54,11 @@ class Runbook:
     def __init__(self, title: str, *, fresh: bool = False, who: str = "") -> None:
         check_flag("fresh", fresh)
         check_text("who", who, "Name the person.", empty=True)
-        self._log = BookLog(_named(title, "runbook"), fresh=fresh, identity=who)
-        self._step = ""
-        self._done_here: dict[str, int] = {}
-        self._asked: dict[str, Decision | SignOff] = {}
+        self._log = BookLog(_checked_title(title, "runbook"), fresh=fresh, identity=who)
+        self._step_log = StepLog(self._log)
+        self._questions: dict[str, Decision | SignOff] = {}
         guard_cells()
-        if self._log.goes_on:
+        if self._log.resumed:
             done = [one.step for one in self._finished()]
             print(
                 f"Goes on with runbook {self.id}: "
@@ -103,7 +100,7 @@ class Runbook:
     def step(
         self, title: str, *, again: bool = False, repeat: bool = False, stop: bool = True
     ) -> Step:
-        """Give a step, to be used as ``with rb.step("…"):``.
+        """Return a step, to be used as ``with rb.step("…"):``.
 
         Parameters
         ----------
@@ -116,30 +113,32 @@ class Runbook:
         stop
             When it fails, raise; else say why, go on, and let `finish` fail.
         """
-        title = _named(title, "step")
+        title = _checked_title(title, "step")
         for name, flag in (("again", again), ("repeat", repeat), ("stop", stop)):
             check_flag(name, flag)
-        if self._step:
+        if running := self._step_log.current:
             raise InputError(
-                f"the step {title!r} begins inside of {self._step!r}.",
+                f"the step {title!r} begins inside of {running!r}.",
                 remedy="Let one end before the next begins.",
             )
         if self._log.record.status != "open":
             raise RunbookError(
                 f"runbook {self.id} is finished: make it anew with opskit.Runbook({self.title!r})."
             )
-        cell = current_cell()
-        if cell and not again and not repeat and self._done_here.get(title) == cell:
+        if not again and not repeat and self._step_log.is_done_in_this_cell(title):
             raise InputError(
                 f"the step {title!r} is done already, a moment ago in this cell.",
                 remedy='Give each its own title, as in rb.step(f"Restart {server}").',
             )
         last = self._last_attempts().get(title)
         finished = last if last is not None and last.status == "done" else None
-        return Step(self, title, None if again or repeat else finished, quiet=repeat, stop=stop)
+        return Step(
+            title, None if again or repeat else finished, log=self._step_log, quiet=repeat,
+            stop=stop,
+        )  # fmt: skip
 
     def check(self, what: str, ok: object, detail: str = "", *, stop: bool = True) -> bool:
-        """Write down whether something is as it must be.
+        """Write whether something is as it must be.
 
         Parameters
         ----------
@@ -161,9 +160,9 @@ class Runbook:
         """
         check_text("what", what, "Say what must hold.")
         check_flag("stop", stop)
-        holds, detail = _truth(what, ok), str(detail)
+        holds, detail = _checked_truth(what, ok), str(detail)
         self._log.add(
-            "check", step=self._step, text=what, status="done" if holds else "failed",
+            "check", step=self._step_log.current, text=what, status="done" if holds else "failed",
             data={"detail": redact(detail)} if detail else {},
         )  # fmt: skip
         if not holds and stop:
@@ -171,13 +170,13 @@ class Runbook:
         return holds
 
     def note(self, text: str, *, who: str = "") -> None:
-        """Write down what somebody saw or said; the same note in the same step counts once."""
+        """Write what somebody saw or said; the same note in the same step counts once."""
         check_text("text", text, "Say what was seen.")
         check_text("who", who, "Name the person.", empty=True)
-        text = clean(text)
+        text = masked(text)
         known = {(one.step, one.text) for one in self._log.entries_of("note")}
-        if (self._step, text) not in known:
-            self._log.add("note", step=self._step, text=text, identity=who)
+        if (self._step_log.current, text) not in known:
+            self._log.add("note", step=self._step_log.current, text=text, identity=who)
 
     def keep(self, thing: object, title: str = "") -> None:
         """Keep a table, plan, run or picture for the report; nothing of it is a secret's value.
@@ -188,8 +187,8 @@ class Runbook:
             It is none of these.
         """
         check_text("title", title, "Say what it is.", empty=True)
-        kind, text, data = kept(thing, title)
-        self._log.add(kind, step=self._step, text=text, data=data)
+        kind, text, data = attachment(thing, title)
+        self._log.add(kind, step=self._step_log.current, text=text, data=data)
 
     def decision(self, question: str, options: Sequence[str], *, answer: str = "") -> Decision:
         """Ask people to decide; show what it gives as the last line of a cell.
@@ -213,8 +212,8 @@ class Runbook:
         choices = names_in("options", options)
         if not choices:
             raise InputError("there is nothing to choose from.", remedy='Give ["yes", "no"].')
-        made = Decision(self._log, self._step, question, choices)
-        self._asked[f"decision {question}"] = made
+        made = Decision(self._log, self._step_log.current, question, choices)
+        self._questions[f"decision {question}"] = made
         if answer and made.made and made.choice != answer:
             raise InputError(
                 f"{question!r} was answered already: {made.choice}.",
@@ -238,9 +237,9 @@ class Runbook:
         """
         check_text("text", text, "Say what they sign.")
         check_count("needed", needed, least=0)
-        asked = SignOff(self._log, text, needed)
-        self._asked[f"signature {text}"] = asked
-        return asked
+        sign_off = SignOff(self._log, text, needed)
+        self._questions[f"signature {text}"] = sign_off
+        return sign_off
 
     def finish(self, *, report: str | Path = "") -> Self:
         """End the book; a runbook of this title begins a new one from then on.
@@ -261,30 +260,30 @@ class Runbook:
         if report != "":
             report = path_in("report", report)
         attempts = self._last_attempts().values()
-        wrong = [
+        failures = [
             f"the step {one.step!r} {one.status}" + (f" ({_line(one.text)})" if one.text else "")
             for one in attempts
             if one.status != "done"
         ]
         checks = {(one.step, one.text): one for one in self._log.entries_of("check")}
-        wrong += [
+        failures += [
             f"the check {one.text!r} failed" for one in checks.values() if one.status != "done"
         ]
-        for lacking in self._open():
-            self.note(f"Open at the end: {lacking}")
-        self._log.close("failed" if wrong else "done")
+        for missing in self._unanswered():
+            self.note(f"Open at the end: {missing}")
+        self._log.close("failed" if failures else "done")
         try:
             if report:
                 print(f"Report: {self.report(report)}")
         finally:
-            if wrong:
-                raise RunbookError(f"runbook {self.id} ended badly: {'; '.join(wrong)}.")
+            if failures:
+                raise RunbookError(f"runbook {self.id} ended badly: {'; '.join(failures)}.")
         return self
 
     # -- the record -----------------------------------------------------------------------
 
     def timeline(self) -> Timeline:
-        """Give all that happened: a DataFrame that shows itself as a picture.
+        """Return all that happened: a DataFrame that shows itself as a picture.
 
         Returns
         -------
@@ -292,7 +291,7 @@ class Runbook:
             Columns ``started_at finished_at`` (datetime64[ns, UTC]), ``kind step text status who``
             (string), ``seconds`` (float).
         """
-        return timeline(self._log.record, self._log.entries)
+        return make_timeline(self._log.record, self._log.entries)
 
     def report(self, path: str | Path) -> Path:
         """Write the whole record to one file that needs nothing else, for its owner to read.
@@ -309,12 +308,12 @@ class Runbook:
         InputError
             The file has another suffix, or cannot be written there.
         """
-        return write_report(path_in("path", path), self._log, still_open=self._open())
+        return write_report(path_in("path", path), self._log, unanswered=self._unanswered())
 
     # -- within ---------------------------------------------------------------------------
 
-    def _open(self) -> list[str]:
-        return list(filter(None, (one.lacking() for one in self._asked.values())))
+    def _unanswered(self) -> list[str]:
+        return list(filter(None, (one.missing() for one in self._questions.values())))
 
     def _last_attempts(self) -> dict[str, Entry]:
         return {one.step: one for one in self._log.entries_of("step")}
@@ -322,29 +321,8 @@ class Runbook:
     def _finished(self) -> list[Entry]:
         return [one for one in self._last_attempts().values() if one.status == "done"]
 
-    def _begin(self, title: str) -> int:
-        entry = self._log.begin("step", step=title, text="")
-        self._step = title
-        return entry
 
-    def _end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
-        try:
-            written = {one.data.get("run") for one in self._log.entries_of("run")}
-            for run, kind, ended in self._log.runs_since(since):
-                if run in written:
-                    continue
-                state: EntryStatus = "done" if ended == "done" else "failed"
-                self._log.add(
-                    "run", step=self._step, text=f"{kind} {run}", status=state, data={"run": run}
-                )
-            self._log.end(entry, status, why)
-            if status == "done":
-                self._done_here[self._step] = current_cell()
-        finally:
-            self._step = ""
-
-
-def _named(title: object, kind: str) -> str:
+def _checked_title(title: object, kind: str) -> str:
     if not isinstance(title, str) or not title.strip():
         raise InputError(f"a {kind} needs a title.", remedy='Give a text, such as "Rotate".')
     if len(title) > _LONGEST:
@@ -352,10 +330,10 @@ def _named(title: object, kind: str) -> str:
             f"the title of the {kind} has {len(title):,} characters.",
             remedy=f"Keep it under {_LONGEST}.",
         )
-    return clean(title)
+    return masked(title)
 
 
-def _truth(what: str, ok: object) -> bool:
+def _checked_truth(what: str, ok: object) -> bool:
     try:
         if callable(ok) or ok != ok:
             raise ValueError

@@ -1,4 +1,7 @@
-"""A runbook's report: one redacted file that needs nothing else, in HTML or Markdown."""
+"""A runbook's record as people read it: its time line, and one redacted file of it all.
+
+The report needs nothing else to be read; it is HTML or Markdown.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,68 @@ from typing import Any, cast
 
 import pandas as pd
 
+from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
-from opskit.operations.run import open_journal
-from opskit.private import private_folder, write_private
-from opskit.runbook.asking import digest
-from opskit.runbook.kept import table
-from opskit.runbook.record import Book, Entry
-from opskit.runbook.timeline import timeline
+from opskit.journal.records import BookRecord, Entry
+from opskit.journal.runbooks import Book
+from opskit.journal.runs import open_journal
+from opskit.pictures import Picture
+from opskit.pictures.book import book_picture
+from opskit.runbook.attachments import table
+from opskit.runbook.questions import digest
 from opskit.secrets.redact import redact
+from opskit.views.frame import About, Columns, View
 from opskit.views.render import cell_text
 
+TIMELINE = {
+    "started_at": "time",
+    "finished_at": "time",
+    "kind": "string",
+    "step": "string",
+    "text": "string",
+    "status": "string",
+    "who": "string",
+    "seconds": "float",
+}
 _STEPS = ["server", "app", "action", "subject", "phase", "status", "seconds", "error"]
 
 
-def write_report(path: Path, log: Book, *, still_open: Sequence[str] = ()) -> Path:
+class Timeline(View):
+    """The entries of a book, oldest first; in a notebook a picture with its numbers."""
+
+    _metadata = ["_about", "_title"]  # noqa: RUF012 (pandas reads this class attribute)
+    _title = ""
+
+    @classmethod
+    def of(cls, book: BookRecord, columns: Columns) -> Timeline:
+        """Return the time line of a book."""
+        about = About(noun="entries", remark=f"runbook {book.book}")
+        made = cls(columns.view(about))
+        made._about, made._title = about, book.title
+        return made
+
+    @property
+    def picture(self) -> Picture:
+        """The steps as bars over time, all else as points."""
+        return book_picture(self, self._title)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.picture.to_html(), "text/plain": repr(self)}
+
+
+def make_timeline(book: BookRecord, entries: Sequence[Entry]) -> Timeline:
+    """Return the time line of a book."""
+    columns = Columns(TIMELINE)
+    for one in entries:
+        columns.add(
+            one.started_at, one.finished_at, one.kind, one.step or None, _entry_text(one),
+            one.status, one.identity,
+            (one.finished_at - one.started_at).total_seconds() if one.finished_at else None,
+        )  # fmt: skip
+    return Timeline.of(book, columns)
+
+
+def write_report(path: Path, log: Book, *, unanswered: Sequence[str] = ()) -> Path:
     """Write a report.
 
     Parameters
@@ -33,7 +84,7 @@ def write_report(path: Path, log: Book, *, still_open: Sequence[str] = ()) -> Pa
         Where to; ``.html`` or ``.md``.
     log
         What it is about.
-    still_open
+    unanswered
         What people were asked and have not answered.
 
     Raises
@@ -50,16 +101,22 @@ def write_report(path: Path, log: Book, *, still_open: Sequence[str] = ()) -> Pa
         "book": book,
         "made_at": datetime.now(UTC),
         "people": sorted({one.identity for one in entries}),
-        "picture": timeline(book, entries).picture,
+        "picture": make_timeline(book, entries).picture,
         "parts": _parts(entries),
         "steps": [one for one in _last(entries) if one.kind == "step"],
         "signatures": _signatures(entries),
-        "still_open": still_open,
+        "unanswered": unanswered,
     }
     text = redact(_template(path.suffix).render(facts))
     private_folder(path.parent)
     write_private(path, text)
     return path
+
+
+def _entry_text(entry: Entry) -> str:
+    """Return an entry's text with what was decided or seen."""
+    more = entry.data.get("choice") or entry.data.get("detail")
+    return f"{entry.text} → {more}" if more else entry.text
 
 
 @cache
@@ -72,14 +129,14 @@ def _template(suffix: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_shown,
+        finalize=_visible,
     )
     environment.filters |= {"when": _when, "took": _took, "md": _markdown}
     return environment.get_template(f"report{suffix}")
 
 
 def _parts(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Put entries together by step, in the order the steps were first begun."""
+    """Return entries put together by step, in the order the steps were first begun."""
     parts: dict[str, dict[str, Any]] = {}
     for one in entries:
         if one.kind == "signature":
@@ -109,7 +166,7 @@ def _last(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _signatures(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Give each signature, and whether what it was put under is unchanged."""
+    """Return each signature, and whether what it was put under is unchanged."""
     return [
         {
             "entry": one,
@@ -122,8 +179,8 @@ def _signatures(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(value: object) -> object:
-    """Leave out of plain text what would reorder or hide the words around it."""
+def _visible(value: object) -> object:
+    """Return plain text without what would reorder or hide the words around it."""
     if type(value) is not str:
         return value
     return "\n".join(cell_text(line) for line in value.split("\n"))
@@ -141,6 +198,6 @@ def _took(entry: Entry) -> str:
 
 
 def _markdown(text: object) -> str:
-    """Give text that Markdown shows as it is."""
+    """Return text that Markdown shows as it is."""
     flat = cell_text(text).replace("\n", " ")
     return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", flat)

@@ -1,33 +1,105 @@
-"""One step of a runbook: what ``with rb.step("…"):`` enters and leaves."""
+"""One step of a runbook: what ``with rb.step("…"):`` enters, leaves, or leaves out when finished.
+
+Leaving out a body is what Python's ``with`` cannot do by itself. In IPython each
+``with rb.step("…"):`` of a later cell is read as if its body began with ``if the step is due:``.
+That is done on the syntax tree, with IPython's own hook for it. Where there is no IPython, a
+finished step raises instead of doing its work twice.
+"""
 
 from __future__ import annotations
 
+import ast
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self, TypeVar
 
 from opskit.errors import RunbookError
-from opskit.progress import in_notebook
-from opskit.runbook.record import Entry, EntryStatus
+from opskit.journal.records import Entry, EntryStatus
+from opskit.journal.runbooks import BookLog
+from opskit.progress import in_notebook, shell
 from opskit.secrets.redact import redact
 
-if TYPE_CHECKING:
-    from opskit.runbook.book import Runbook
+_T = TypeVar("_T")
+_GUARD = "__import__('opskit.runbook.step').runbook.step.guard"
+"""How the rewritten cell finds `guard`, whatever names it uses itself."""
+
+
+class StepLog:
+    """The steps of a book as this process carries them out, one at a time.
+
+    Parameters
+    ----------
+    log
+        The book they are written to.
+    """
+
+    def __init__(self, log: BookLog) -> None:
+        self._log = log
+        self._done_in: dict[str, int] = {}
+        self.current = ""
+        """The title of the step that runs; empty between them."""
+
+    @property
+    def book(self) -> str:
+        """The id of the book."""
+        return self._log.book
+
+    def begin(self, title: str) -> int:
+        """Write that a step begins, and return its entry's number."""
+        entry = self._log.begin("step", step=title, text="")
+        self.current = title
+        return entry
+
+    def end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
+        """Write the outcome of the current step, and the runs that began during it."""
+        try:
+            written = {one.data.get("run") for one in self._log.entries_of("run")}
+            for run, kind, ended in self._log.runs_since(since):
+                if run in written:
+                    continue
+                state: EntryStatus = "done" if ended == "done" else "failed"
+                self._log.add(
+                    "run", step=self.current, text=f"{kind} {run}", status=state, data={"run": run}
+                )
+            self._log.end(entry, status, why)
+            if status == "done":
+                self._done_in[self.current] = current_cell()
+        finally:
+            self.current = ""
+
+    def is_done_in_this_cell(self, title: str) -> bool:
+        """Return whether the cell that is being run has already done a step of this title."""
+        cell = current_cell()
+        return bool(cell) and self._done_in.get(title) == cell
 
 
 class Step:
-    """One step of a runbook; `due` says whether it has to be done."""
+    """One step of a runbook; `due` says whether it has to be done.
+
+    Parameters
+    ----------
+    title
+        What it does.
+    finished
+        Its record when it was done before and is not to be repeated.
+    log
+        Where its beginning and its outcome are written.
+    quiet
+        Print nothing when it is done.
+    stop
+        When it fails, raise; else print why and go on.
+    """
 
     def __init__(
         self,
-        book: Runbook,
         title: str,
         finished: Entry | None,
         *,
+        log: StepLog,
         quiet: bool = False,
         stop: bool = True,
     ) -> None:
-        self._book, self.title, self._finished = book, title, finished
+        self.title, self._finished, self._log = title, finished, log
         self._quiet, self._stop = quiet, stop
         self.guarded = False
         self._entry = 0
@@ -41,16 +113,16 @@ class Step:
     def __enter__(self) -> Self:
         if self._finished is None:
             self._since = datetime.now(UTC)
-            self._entry = self._book._begin(self.title)  # pyright: ignore[reportPrivateUsage]
+            self._entry = self._log.begin(self.title)
             return self
         done = self._finished
-        said = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
+        text = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
         if not self.guarded:
             raise RunbookError(
-                f"{said} Say again=True to repeat it. In a notebook it is left out by itself, "
+                f"{text} Say again=True to repeat it. In a notebook it is left out by itself, "
                 "where the Runbook is made in an earlier cell and the step stands in the with."
             )
-        print(f"✓ {said} Left out; again=True repeats it.")
+        print(f"✓ {text} Left out; again=True repeats it.")
         return self
 
     def __exit__(
@@ -65,12 +137,12 @@ class Step:
         if error is not None:
             status = "failed" if isinstance(error, Exception) else "interrupted"
             error.add_note(
-                f"The step {self.title!r} of runbook {self._book.id} did not finish. Mend the "
+                f"The step {self.title!r} of runbook {self._log.book} did not finish. Mend the "
                 "cause and run this cell again; in a new kernel run the notebook from its "
                 "beginning: what is finished is left out."
             )
-        why = _said(error) if error is not None else ""
-        self._book._end(self._entry, self._since, status, redact(why))  # pyright: ignore[reportPrivateUsage]
+        why = _error_text(error) if error is not None else ""
+        self._log.end(self._entry, self._since, status, redact(why))
         if error is None and not self._quiet and in_notebook():
             seconds = (datetime.now(UTC) - self._since).total_seconds()
             print(f"✓ {self.title}: done in {seconds:,.1f} s.")
@@ -80,7 +152,64 @@ class Step:
         return None
 
 
-def _said(error: BaseException) -> str:
+def guard(thing: _T) -> _T:
+    """Return a step, told that its body is guarded; whatever else it is stays untouched."""
+    if hasattr(thing, "guarded"):
+        setattr(thing, "guarded", True)  # noqa: B010 (of a type that is not known here)
+    return thing
+
+
+class StepGuards(ast.NodeTransformer):
+    """Puts a condition before the body of each ``with ….step(…):``."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def visit_With(self, node: ast.With) -> ast.With:
+        """Guard one ``with``, and those inside it."""
+        self.generic_visit(node)
+        for item in node.items:
+            called = item.context_expr
+            if not (
+                isinstance(called, ast.Call)
+                and isinstance(called.func, ast.Attribute)
+                and called.func.attr == "step"
+            ):
+                continue
+            self._count += 1
+            name = f"_opskit_step_{self._count}"
+            made = ast.parse(f"({name} := {_GUARD}(0))")
+            expression = made.body[0]
+            assert isinstance(expression, ast.Expr)
+            walrus = expression.value
+            assert isinstance(walrus, ast.NamedExpr)
+            assert isinstance(walrus.value, ast.Call)
+            walrus.value.args = [called]
+            item.context_expr = walrus
+            condition = ast.parse(f"getattr({name}, 'due', True)", mode="eval").body
+            node.body = [ast.If(test=condition, body=node.body, orelse=[])]
+            for new in (item.context_expr, node.body[0]):
+                ast.copy_location(new, called)
+            ast.fix_missing_locations(node)
+        return node
+
+
+def current_cell() -> int:
+    """Return the number of the cell that is being run; 0 where there are none."""
+    here = shell()
+    return 0 if here is None else int(here.execution_count)
+
+
+def guard_cells() -> None:
+    """Have IPython guard the steps of the cells to come; elsewhere do nothing."""
+    here = shell()
+    if here is None:
+        return
+    if not any(isinstance(one, StepGuards) for one in here.ast_transformers):
+        here.ast_transformers.append(StepGuards())
+
+
+def _error_text(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error itself)

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 
 from opskit.arguments import check_kind, names_in, path_in
+from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.private import private_folder, write_private
 from opskit.views.render import cell_text, html_table, text_table
 
 _PANDAS = {

@@ -17,8 +17,9 @@ from typing import Any, Literal, assert_never, cast
 import msgspec
 
 from opskit.errors import InputError, OpskitError
+from opskit.journal.runs import open_journal
 from opskit.operations.plan import Unit
-from opskit.operations.run import Plan, Run, open_journal
+from opskit.operations.run import Plan, Run
 from opskit.operations.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal

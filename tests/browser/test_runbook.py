@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from opskit.demo.dockerd import DockerdFleet
-from opskit.runbook.record import Book
+from opskit.journal.runbooks import Book
 from opskit.runbook.report import write_report
 from tests.browser.lab import Lab, Person
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from opskit.runbook.skeleton import write_skeleton
+from opskit.jupyter.skeleton import write_skeleton
 from tests.notebooks.lint import faults
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import opskit
 from opskit.errors import OpskitError
-from opskit.operations.journal import Journal
+from opskit.journal.runs import Journal
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.swarm.engine import Engine

@@ -105,9 +105,8 @@ def test_the_number_of_moments_is_the_whole_run(stage: Stage) -> None:
 
 
 def test_a_run_that_is_alive_is_not_taken_over(stage: Stage) -> None:
+    from opskit.journal.runs import new_run_id, open_journal
     from opskit.operations.apply import Runner
-    from opskit.operations.journal import new_run_id
-    from opskit.operations.run import open_journal
 
     plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
     with open_journal() as journal:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from opskit.atomic import staging_prefix
 from opskit.errors import InputError, LockHeldError, StalePlanError, StepError
 from opskit.operations import envfile
 from opskit.operations.envfile import replace_env
 from opskit.operations.pathlock import path_lock
-from tests.operations.conftest import Disk
+from tests.disk import Disk
 
 OLD = b"TYPE=blog\r\n# kept\nSECRET_DB_PASSWORD_VERSION=v1 # length=32\nLAST=no newline"
 NEW = OLD.replace(b"=v1", b"=v2")
@@ -306,8 +307,8 @@ def test_a_state_folder_that_cannot_be_made_is_named(path: Path, state: Path) ->
 
 
 def test_leftovers_of_a_killed_run_are_removed_and_others_kept(path: Path) -> None:
-    mine = path.parent / f"{envfile._prefix(path)}0badcafe.tmp"
-    of_another_app = path.parent / f"{envfile._prefix(path.with_name('b.env'))}0badcafe.tmp"
+    mine = path.parent / f"{staging_prefix(path)}0badcafe.tmp"
+    of_another_app = path.parent / f"{staging_prefix(path.with_name('b.env'))}0badcafe.tmp"
     for file in (mine, of_another_app, path.parent / "mine.tmp"):
         file.touch()
     replace(path)

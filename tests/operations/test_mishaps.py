@@ -13,7 +13,7 @@ import opskit
 from opskit.errors import InputError, JournalError
 from opskit.operations.work import Progressed
 from opskit.swarm.engine import Engine
-from tests.operations.conftest import Disk
+from tests.disk import Disk
 from tests.operations.stage import APP, QUICK, SERVER, Stage
 from tests.waiting import LIMIT, eventually
 

@@ -9,8 +9,9 @@ import pytest
 
 import opskit
 from opskit.errors import StepError
+from opskit.journal.runs import open_journal
 from opskit.operations import apply, lock
-from opskit.operations.run import give_up, open_journal
+from opskit.operations.run import give_up
 from opskit.operations.steps import Probe
 from opskit.operations.work import Progressed
 from tests.operations.killing import apply_in_a_process

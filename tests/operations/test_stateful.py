@@ -32,8 +32,9 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.engine.behaviour import FAILS_WITH
 from opskit.errors import OpskitError, StepError
+from opskit.journal.runs import open_journal
 from opskit.operations.lock import break_lock
-from opskit.operations.run import give_up, open_journal
+from opskit.operations.run import give_up
 from opskit.secrets.value import Secret
 from tests.operations.killing import apply_in_a_process
 from tests.operations.stage import APP, BAD, SERVER, Stage, staged

@@ -15,7 +15,7 @@ import pytest
 
 import opskit
 from opskit.errors import InputError, JournalError, LockHeldError, RunbookError
-from opskit.runbook.record import _HELD
+from opskit.journal.runbooks import _HELD
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
@@ -275,13 +275,13 @@ def test_a_value_that_gets_into_words_is_masked_in_journal_and_report(state: Pat
 
 
 def test_a_title_used_twice_in_one_cell_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opskit.runbook.book.current_cell", lambda: 7)
+    monkeypatch.setattr("opskit.runbook.step.current_cell", lambda: 7)
     rb = opskit.Runbook("A leak")
     with rb.step("Restart server"):
         pass
     with pytest.raises(InputError, match=r"a moment ago in this cell\. Give each its own title"):
         rb.step("Restart server")
-    monkeypatch.setattr("opskit.runbook.book.current_cell", lambda: 8)
+    monkeypatch.setattr("opskit.runbook.step.current_cell", lambda: 8)
     assert not rb.step("Restart server").due
 
 

@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey
 import opskit
 from opskit import forms
 from opskit.errors import InputError
-from opskit.operations.run import open_journal
+from opskit.journal.runs import open_journal
 from opskit.secrets.generate import Policy
 from opskit.secrets.sealed import seal
 from opskit.secrets.value import Secret

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from opskit.errors import NotManagerError, OpskitError, StepError, UnreachableError
-from opskit.operations.records import KnownStatus
+from opskit.journal.records import KnownStatus
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.swarm.engine import Engine

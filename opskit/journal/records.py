@@ -1,0 +1,183 @@
+"""What the journal remembers of runs and of runbooks, as it is read; never a secret's value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from opskit.journal.database import Database
+
+_R = TypeVar("_R", bound=msgspec.Struct)
+
+Scalar = str | int | float | bool | None
+Phase = Literal["do", "undo"]
+StepStatus = Literal["running", "done", "failed", "skipped"]
+Ended = Literal["done", "failed", "rolled-back", "partly-rolled-back", "interrupted", "given-up"]
+RunStatus = Literal["running", "crashed"] | Ended
+KnownStatus = RunStatus | Literal[""]
+"""How a run stands in the asking operator's own journal; nothing for another operator's."""
+
+BookStatus = Literal["open", "done", "failed", "abandoned"]
+EntryKind = Literal[
+    "step", "check", "note", "decision", "signature", "table", "picture", "plan", "run"
+]  # fmt: skip
+EntryStatus = Literal["running", "done", "failed", "interrupted", "skipped"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = frozenset({"started_at", "finished_at", "at"})
+_MAPPINGS = frozenset({"detail", "result", "data"})
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a plan.
+
+    Parameters
+    ----------
+    run
+        The id; it begins with the second in which the run began.
+    status
+        ``crashed`` when it never ended and no process works on it any more.
+    plan
+        The plan as JSON, byte for byte as it was begun with.
+    actor, host, pid
+        The operating system user, machine and process that last worked on it.
+    identity
+        The person the operator claims to be, or empty.
+    """
+
+    run: str
+    kind: str
+    status: RunStatus
+    plan_digest: str
+    plan: bytes
+    actor: str
+    host: str
+    pid: int
+    identity: str
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a run, done or undone.
+
+    Parameters
+    ----------
+    unit, step
+        Its place in the plan; both count from 0.
+    attempt
+        How often it was begun, from 1.
+    status
+        ``running`` also when a crash left its outcome unknown.
+    detail, result
+        What it was about to do, and what it reported.
+    """
+
+    run: str
+    unit: int
+    step: int
+    phase: Phase
+    attempt: int
+    status: StepStatus
+    server: str
+    app: str
+    stack: str
+    action: str
+    subject: str
+    detail: Mapping[str, Scalar]
+    result: Mapping[str, Scalar]
+    error: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person wrote beside a run."""
+
+    run: str
+    at: datetime
+    text: str
+    identity: str
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed person's yes to a plan; `claimed_source` says who vouches for the name."""
+
+    plan_digest: str
+    identity: str
+    claimed_source: str
+    at: datetime
+
+
+class BookRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A runbook carried out once: its id begins with the second in which it was begun."""
+
+    book: str
+    title: str
+    status: BookStatus
+    actor: str
+    host: str
+    pid: int
+    identity: str
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a book.
+
+    Parameters
+    ----------
+    entry
+        Its number, from 1.
+    step
+        The step it belongs to, or is; empty outside of all.
+    text, data
+        What is said, and what belongs to it: a table's rows, a plan's digest, a run's id.
+    identity
+        The person, as claimed; else the operating system's user.
+    """
+
+    book: str
+    entry: int
+    kind: EntryKind
+    step: str
+    status: EntryStatus
+    text: str
+    data: Mapping[str, Any]
+    identity: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+def read_records(database: Database, kind: type[_R], table: str, /, **where: str) -> list[_R]:
+    """Return the rows of a table whose columns are as in `where`, oldest first."""
+    names = kind.__struct_fields__
+    rows = database.read(
+        f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
+        f" WHERE {' AND '.join(f'{name} = ?' for name in where)} ORDER BY rowid",
+        tuple(where.values()),
+    )
+    return [
+        kind(**{name: _value(name, found) for name, found in zip(names, row, strict=True)})
+        for row in rows
+    ]
+
+
+def storable(text: str, redact: Callable[[str], str]) -> str:
+    """Return a text as the journal may hold it: known values masked, and fit to be written."""
+    # A file name may hold bytes that are not UTF-8.
+    return redact(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _value(name: str, found: Any) -> Any:
+    if found is None:
+        return None
+    if name in _TIMES:
+        return _EPOCH + timedelta(microseconds=found // 1000)
+    return msgspec.json.decode(found) if name in _MAPPINGS else found

@@ -1,0 +1,265 @@
+"""What the journal remembers of runbooks: each carried out once is a book with entries."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from opskit.errors import InputError, LockHeldError
+from opskit.journal.database import SCHEMA, Database
+from opskit.journal.liveness import RunLocks
+from opskit.journal.records import (
+    BookRecord,
+    BookStatus,
+    Entry,
+    EntryKind,
+    EntryStatus,
+    read_records,
+    storable,
+)
+from opskit.journal.runs import new_run_id
+from opskit.journal.views import books_view
+from opskit.secrets.redact import redact
+from opskit.settings import journal_path
+from opskit.views.frame import View
+
+_HELD: dict[Path, RunLocks] = {}
+"""This process's books, by journal: one kernel may make its Runbook anew again and again."""
+
+
+class Book:
+    """One book in the journal, to be read."""
+
+    def __init__(self, database: Database, book: str) -> None:
+        self._database, self.book = database, book
+
+    @classmethod
+    def find(cls, beginning: str) -> Book:
+        """Return the book whose id begins so.
+
+        Raises
+        ------
+        InputError
+            None does, or several do.
+        """
+        database = _open_database()
+        rows = database.read(
+            "SELECT book FROM books WHERE substr(book, 1, length(?1)) = ?1 LIMIT 2", (beginning,)
+        )
+        if not beginning or len(rows) != 1:
+            raise InputError(
+                f"{'several runbooks begin' if beginning and rows else 'no runbook begins'} with "
+                f"{beginning!r}.",
+                remedy="List them with: opskit runbooks",
+            )
+        return cls(database, str(rows[0][0]))
+
+    @property
+    def record(self) -> BookRecord:
+        """The book as it is now."""
+        (record,) = read_records(self._database, BookRecord, "books", book=self.book)
+        return record
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Its entries, oldest first."""
+        return read_records(self._database, Entry, "entries", book=self.book)
+
+    def entries_of(self, kind: EntryKind) -> list[Entry]:
+        """Return those of a kind, without reading what was kept beside them."""
+        return read_records(self._database, Entry, "entries", book=self.book, kind=kind)
+
+
+def books() -> View:
+    """Return all runbooks that were carried out, oldest first.
+
+    Returns
+    -------
+    View
+        Columns ``book title status identity actor host`` (string), ``steps failed`` (Int64),
+        ``started_at finished_at`` (datetime64[ns, UTC]).
+    """
+    return books_view(_open_database())
+
+
+def unfinished_since(moment: datetime) -> list[tuple[str, str, str]]:
+    """Return id, title and step of each open runbook in which a step stopped since a moment."""
+    database = _open_database()
+    found: list[tuple[str, str, str]] = []
+    for (ident,) in database.read("SELECT book FROM books WHERE status = 'open' ORDER BY book"):
+        book = Book(database, str(ident))
+        last = next(iter(reversed(book.entries_of("step"))), None)
+        if last is not None and last.status != "done" and last.started_at >= moment:
+            found.append((book.book, book.record.title, last.step))
+    return found
+
+
+def masked(text: str) -> str:
+    """Return a text as a book may hold it: known values masked, and fit to be written."""
+    return storable(text, redact)
+
+
+class BookLog(Book):
+    """One book, held by this process until it is closed or the process ends.
+
+    Parameters
+    ----------
+    title
+        What the runbook is called.
+    fresh
+        Begin a new book also when one of this title is open.
+    identity
+        Who carries it out, as claimed.
+
+    Raises
+    ------
+    LockHeldError
+        Another live process carries out the open book of this title.
+    JournalError
+        It cannot be written.
+    """
+
+    def __init__(self, title: str, *, fresh: bool, identity: str) -> None:
+        path = journal_path()
+        super().__init__(_open_database(), "")
+        self._locks = _HELD.setdefault(path, RunLocks(path.with_name(f"{path.name}.books")))
+        self.actor, self._host = getpass.getuser(), socket.gethostname()
+        self.identity = identity or os.environ.get("JUPYTERHUB_USER", "") or self.actor
+        title = masked(title)
+        found = self._database.read(
+            "SELECT book FROM books WHERE title = ? AND status = 'open' ORDER BY started_at",
+            (title,),
+        )
+        opened = [book for (book,) in found]
+        if fresh:
+            for book in opened:
+                self._abandon(book)
+        self.resumed = bool(opened) and not fresh
+        self.book = opened[-1] if self.resumed else self._begin(title)
+        if self.resumed:
+            self._resume()
+
+    def begin(self, kind: EntryKind, *, step: str, text: str, identity: str = "") -> int:
+        """Write that something begins, and return its number."""
+        return self._write(kind, step, "running", text, {}, identity)
+
+    def end(self, entry: int, status: EntryStatus, text: str = "") -> None:
+        """Write how an entry ended; `text` replaces what was said unless it is empty."""
+        self._database.write(
+            "UPDATE entries SET status = ?1, finished_at = ?2,"
+            " text = CASE WHEN ?3 = '' THEN text ELSE ?3 END WHERE book = ?4 AND entry = ?5",
+            (status, time.time_ns(), masked(text), self.book, entry),
+        )
+
+    def add(
+        self,
+        kind: EntryKind,
+        *,
+        step: str,
+        text: str,
+        status: EntryStatus = "done",
+        data: Mapping[str, Any] | None = None,
+        identity: str = "",
+    ) -> int:
+        """Write what happens at once, and return its number."""
+        return self._write(kind, step, status, text, data or {}, identity)
+
+    def close(self, status: BookStatus) -> None:
+        """Write how the book ended, and let it go."""
+        self._database.write(
+            "UPDATE books SET status = ?, finished_at = ? WHERE book = ?",
+            (status, time.time_ns(), self.book),
+        )
+        self._locks.drop(self.book, forget=True)
+
+    def runs_since(self, since: datetime) -> list[tuple[str, str, str]]:
+        """Return id, kind and status of the runs that this process began since then."""
+        rows = self._database.read(
+            "SELECT run, kind, status FROM runs WHERE started_at >= ? AND pid = ? AND host = ?"
+            " ORDER BY started_at",
+            (int(since.timestamp() * 1e9), os.getpid(), self._host),
+        )
+        return [(str(run), str(kind), str(status)) for run, kind, status in rows]
+
+    # -- within ---------------------------------------------------------------------------
+
+    def _begin(self, title: str) -> str:
+        book = new_run_id()
+        self._locks.take(book)
+        self._database.write(
+            "INSERT INTO books VALUES (?, ?, 'open', ?, ?, ?, ?, ?, ?, NULL)",
+            (book, title, *map(masked, (self.actor, self._host)), os.getpid(),
+             masked(self.identity), package_version("opskit"), time.time_ns()),
+        )  # fmt: skip
+        return book
+
+    def _resume(self) -> None:
+        if not self._locks.holds(self.book):
+            try:
+                self._locks.take(self.book)
+            except LockHeldError:
+                was = self.record
+                raise LockHeldError(
+                    f"the runbook {was.title!r} ({self.book}) is being carried out by {was.actor} "
+                    f"on {was.host} (process {was.pid}): go on there, or begin another with "
+                    "fresh=True."
+                ) from None
+            # Whoever held it is gone: what was running then is not running now.
+            self._database.write(
+                "UPDATE entries SET status = 'interrupted', finished_at = ?"
+                " WHERE book = ? AND status = 'running'",
+                (time.time_ns(), self.book),
+            )
+        self._database.write(
+            "UPDATE books SET actor = ?, host = ?, pid = ?, identity = ? WHERE book = ?",
+            (*map(masked, (self.actor, self._host)), os.getpid(), masked(self.identity),
+             self.book),
+        )  # fmt: skip
+
+    def _abandon(self, book: str) -> None:
+        if self._locks.is_held(book) and not self._locks.holds(book):
+            return
+        self._database.write(
+            "UPDATE books SET status = 'abandoned', finished_at = ? WHERE book = ?",
+            (time.time_ns(), book),
+        )
+        self._locks.drop(book, forget=True)
+
+    def _write(
+        self,
+        kind: EntryKind,
+        step: str,
+        status: EntryStatus,
+        text: str,
+        data: Mapping[str, Any],
+        identity: str,
+    ) -> int:
+        now = time.time_ns()
+        finished_at = None if status == "running" else now
+        encoded = masked(msgspec.json.encode(data).decode())
+        said = tuple(map(masked, (step, status, text)))
+        # The number is chosen in the same transaction: a form's thread may write meanwhile.
+        self._database.write(
+            "INSERT INTO entries SELECT ?1, 1 + coalesce(max(entry), 0), ?2, ?3, ?4, ?5, ?6, ?7,"
+            " ?8, ?9 FROM entries WHERE book = ?1",
+            (self.book, kind, *said, encoded, masked(identity or self.identity), now,
+             finished_at),
+        )  # fmt: skip
+        rows = self._database.read(
+            "SELECT entry FROM entries WHERE book = ? AND kind = ? AND started_at = ?",
+            (self.book, kind, now),
+        )
+        return int(rows[-1][0])
+
+
+def _open_database() -> Database:
+    return Database(journal_path(), SCHEMA, patience=30.0)

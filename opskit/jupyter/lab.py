@@ -1,0 +1,180 @@
+"""JupyterLab as operators share it: on this machine's own address, with a token, forgetful.
+
+What is typed and shown leaves as little behind as Jupyter allows: no input history, the history
+of shared documents brief and outside the notebooks' folder, known values masked in outputs.
+"""
+
+# jupyterlab ships no types.
+# pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opskit.atomic import private_folder, write_private
+from opskit.errors import InputError
+from opskit.jupyter.kernel import COMMAND
+from opskit.lean import without_grammars
+
+FIRST_PORT = 8888
+START = "00-start-here.ipynb"
+_CLAIMS: list[socket.socket] = []
+"""Kept open; each is a port that is this process's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabServer:
+    """A server that is about to start.
+
+    Parameters
+    ----------
+    folder
+        Its notebooks.
+    state
+        Where everything else it writes goes.
+    token
+        Opens it; whoever has it can do what this user can.
+    token_is_known
+        Whether the token came from the environment, so that nobody need be told.
+    """
+
+    folder: Path
+    state: Path
+    port: int
+    token: str = field(repr=False)
+    token_is_known: bool = False
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        base = f"http://127.0.0.1:{self.port}/lab"
+        if self.token_is_known:
+            return f"{base} with $JUPYTER_TOKEN"
+        return f"{base}?token={self.token}"
+
+    def sharing(self) -> tuple[str, str]:
+        """Return sentences about how others reach it safely."""
+        there = f"{getpass.getuser()}@{socket.gethostname()}"
+        return (
+            f"From another machine: ssh -N -L {self.port}:127.0.0.1:{self.port} {there}, "
+            "and open the same address there.",
+            "For a team: JupyterHub with https and an account for each person; "
+            "do not bind this server to another address.",
+        )
+
+
+def prepare(folder: Path, state: Path, *, port: int | None = None) -> LabServer:
+    """Write what the server needs outside its folder, and find it a port.
+
+    Parameters
+    ----------
+    folder
+        The notebooks.
+    state
+        The operator's folder for state.
+    port
+        Else the first free one from 8888.
+
+    Raises
+    ------
+    InputError
+        The port is taken, or the state cannot be written.
+    """
+    candidates = [port] if port else range(FIRST_PORT, FIRST_PORT + 50)
+    free = next((one for one in candidates if _is_free(one) and _claim(one)), None)
+    if free is None:
+        raise InputError(f"port {port or FIRST_PORT} is taken.", remedy="Name another: --port N")
+    lab_state = private_folder(private_folder(state) / "lab")
+    argv = [*COMMAND, "--HistoryManager.hist_file=:memory:"]
+    kernel = {"argv": argv, "display_name": "Python 3 (opskit)", "language": "python"}
+    spec = private_folder(private_folder(lab_state / "kernels") / "python3") / "kernel.json"
+    write_private(spec, json.dumps(kernel))
+    token = os.environ.get("JUPYTER_TOKEN", "")
+    return LabServer(
+        folder=folder.absolute(), state=lab_state, port=free,
+        token=token or secrets.token_hex(24), token_is_known=bool(token),
+    )  # fmt: skip
+
+
+def serve(server: LabServer, *, browser: bool = True) -> None:
+    """Run JupyterLab in this process until it is told to end.
+
+    In this process, as the arguments of a child, the token among them, are everybody's to read.
+    """
+    with without_grammars():
+        from jupyterlab.labapp import LabApp
+
+    documents = private_folder(server.state / f"documents-{server.port}")
+    store = documents / "ystore.db"
+    # Found before any other kernel of this name.
+    before = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(server.state), before)))
+    # The collaboration server stops itself once more, also when nobody has come.
+    logging.getLogger("asyncio").addFilter(is_worth_showing)
+    try:
+        store.unlink(missing_ok=True)
+        LabApp.launch_instance(_settings(server, store, browser=browser))
+    finally:
+        store.unlink(missing_ok=True)
+
+
+def is_worth_showing(record: logging.LogRecord) -> bool:
+    """Return whether a log record is not the trace of a server stopped before anybody came."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, RuntimeError) and str(error) == "WebsocketServer not running")
+
+
+def _settings(server: LabServer, ystore: Path, *, browser: bool) -> list[str]:
+    settings = {
+        "ServerApp.root_dir": server.folder,
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": server.port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.open_browser": browser,
+        "ServerApp.allow_remote_access": False,
+        "IdentityProvider.token": server.token,
+        "LabApp.default_url": f"/lab/tree/{START}" if (server.folder / START).exists() else "/lab",
+        "YDocExtension.disable_rtc": False,
+        "YDocExtension.ystore_class": "opskit.jupyter.ystore.BriefYStore",
+        "YDocExtension.session_store_path": ystore.with_name("sessions.json"),
+        "BriefYStore.db_path": ystore,
+        # As good or bad as the rest of opskit run by root.
+        "ServerApp.allow_root": True,
+    }
+    return [f"--{name}={value}" for name, value in settings.items()]
+
+
+def _claim(port: int) -> bool:
+    """Take a port for as long as this process lives.
+
+    Jupyter listens on it some seconds later: until then somebody else's server, that starts at the
+    same time, must not choose it too. A name that only Linux has, gone with the process.
+    """
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0opskit-lab-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _CLAIMS.append(claim)
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,154 @@
+"""A notebook to begin a runbook with: the house's structure, and steps that run on the demo."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from opskit.errors import InputError
+
+_CELLS = (
+    ("markdown", '''\
+# {title}
+
+**Purpose.** One sentence: what is better when this is done.
+
+**Who and when.** Who does it, who reads along, on what occasion.
+
+**What will happen.** What changes, what restarts, what it cannot take back. With `apply = False` \
+you see the plan and nothing changes. Read it, set `apply = True` in the parameters and run \
+everything again: the plan is made anew over a fresh look.
+
+**Prerequisites.** On your own servers (`demo = False`): abra's folder and one Docker context per \
+server. What else must be there: access, a second person, a quiet hour.'''),
+    ("parameters", '''\
+demo = True  # False: your own servers
+app = "notes.coop.example"
+name = "session"  # of the secret
+apply = False  # True: carry the plan out; False: only show it
+who = ""  # your name, for the journal and for colleagues who meet your lock
+stable = 5.0  # seconds the services must stay well before a change counts'''),
+    ("markdown", "## 1 · Look"),
+    ("code", '''\
+import opskit
+
+if demo:
+    import opskit.demo
+
+    opskit.demo.start()
+rb = opskit.Runbook({quoted}, who=who)
+fleet = opskit.Fleet.from_abra()
+with rb.step("Look at every server", repeat=True):
+    snap = fleet.snapshot()
+snap.uses_of(app, name)'''),
+    ("markdown", '''\
+## 2 · Plan
+
+What to look for in the plan, and when not to go on.'''),
+    ("code", '''\
+options = opskit.Options(stable=stable)
+with rb.step("Plan", repeat=True):
+    plan = fleet.plan_rotate(app, name, options)
+    rb.keep(plan)
+plan'''),
+    ("markdown", '''\
+## 3 · Apply
+
+What people notice meanwhile, and for how long.'''),
+    ("code", '''\
+if apply:
+    with rb.step("Apply the plan"):
+        run = plan.apply(identity=who)
+        run.raise_for_status()'''),
+    ("markdown", '''\
+## Verify
+
+How you know that it worked: what opskit sees, and what a person who uses the app sees.'''),
+    ("code", '''\
+after = fleet.snapshot()
+lacking = after.services.query("app == @app and running < desired")
+rb.check("Every service of the app runs", lacking.empty)
+after.uses_of(app, name)'''),
+    ("markdown", '''\
+## Undo
+
+`fleet.rollback(run.id)` puts services, `.env` and swarm back; run ids are in \
+`fleet.journal()`. A run that was cut off is finished by `fleet.resume()`. What cannot be taken \
+back, and what to do then.'''),
+    ("markdown", '''\
+## Record
+
+Who did what and how it ended; never a secret's value.'''),
+    ("code", "rb.sign_off()"),
+    ("code", '''\
+report = {report}
+rb.finish(report=report) if apply else rb.report(report)'''),
+    ("code", "rb.timeline()"),
+)  # fmt: skip
+
+
+def write_skeleton(path: Path, title: str = "") -> Path:
+    """Write a new runbook.
+
+    Parameters
+    ----------
+    path
+        Its path; ``.ipynb`` may be left out.
+    title
+        Else made of the path's name.
+
+    Raises
+    ------
+    InputError
+        There is a file already, or the folder cannot be written to.
+    """
+    if path.name.strip(".") == "":
+        raise InputError(f"{str(path)!r} is no name for a notebook.", remedy="Name it: my-runbook")
+    path = path.with_name(f"{path.name.removesuffix('.ipynb')}.ipynb")
+    notebook = skeleton(title or path.stem.replace("-", " ").replace("_", " ").capitalize(), path)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    except FileExistsError:
+        raise InputError(
+            "exists already and is left as it is.", path=path, remedy="Choose another name."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror}).", path=path, remedy="Check its folder."
+        ) from None
+    return path
+
+
+def skeleton(title: str, path: Path) -> dict[str, Any]:
+    """Return a new runbook as a notebook."""
+    title = " ".join(title.split())
+    words = {
+        "title": title,
+        "quoted": json.dumps(title, ensure_ascii=False),
+        "report": json.dumps(f"runs/{path.stem}.html", ensure_ascii=False),
+    }
+    return {
+        "cells": [_cell(kind, text, words) for kind, text in _CELLS],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _cell(kind: str, text: str, words: dict[str, str]) -> dict[str, Any]:
+    # At once: a title may look like a place for another word.
+    text = re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], found[0]), text)
+    cell: dict[str, Any] = {
+        "cell_type": "markdown" if kind == "markdown" else "code",
+        "id": uuid.uuid4().hex[:8],
+        "metadata": {"tags": ["parameters"]} if kind == "parameters" else {},
+        "source": text.splitlines(keepends=True),
+    }
+    return cell if kind == "markdown" else cell | {"execution_count": None, "outputs": []}
