@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar
+from datetime import datetime
+from typing import Any, Literal
 
 import msgspec
-
-from opskit.journal.database import Database
-
-_R = TypeVar("_R", bound=msgspec.Struct)
 
 Scalar = str | int | float | bool | None
 Phase = Literal["do", "undo"]
@@ -25,10 +21,6 @@ EntryKind = Literal[
     "step", "check", "note", "decision", "signature", "table", "picture", "plan", "run"
 ]  # fmt: skip
 EntryStatus = Literal["running", "done", "failed", "interrupted", "skipped"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES = frozenset({"started_at", "finished_at", "at"})
-_MAPPINGS = frozenset({"detail", "result", "data"})
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,29 +147,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
-def read_records(database: Database, kind: type[_R], table: str, /, **where: str) -> list[_R]:
-    """Return the rows of a table whose columns are as in `where`, oldest first."""
-    names = kind.__struct_fields__
-    rows = database.read(
-        f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
-        f" WHERE {' AND '.join(f'{name} = ?' for name in where)} ORDER BY rowid",
-        tuple(where.values()),
-    )
-    return [
-        kind(**{name: _value(name, found) for name, found in zip(names, row, strict=True)})
-        for row in rows
-    ]
-
-
 def storable(text: str, redact: Callable[[str], str]) -> str:
     """Return a text as the journal may hold it: known values masked, and fit to be written."""
     # A file name may hold bytes that are not UTF-8.
     return redact(text).encode("utf-8", "backslashreplace").decode()
-
-
-def _value(name: str, found: Any) -> Any:
-    if found is None:
-        return None
-    if name in _TIMES:
-        return _EPOCH + timedelta(microseconds=found // 1000)
-    return msgspec.json.decode(found) if name in _MAPPINGS else found

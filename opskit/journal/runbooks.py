@@ -16,6 +16,7 @@ import msgspec
 
 from opskit.errors import InputError, LockHeldError
 from opskit.journal.database import SCHEMA, Database
+from opskit.journal.history import records
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     BookRecord,
@@ -23,14 +24,36 @@ from opskit.journal.records import (
     Entry,
     EntryKind,
     EntryStatus,
-    read_records,
     storable,
 )
 from opskit.journal.runs import new_run_id
-from opskit.journal.views import books_view
 from opskit.secrets.redact import redact
 from opskit.settings import journal_path
-from opskit.views.frame import View
+from opskit.views.frame import About, Columns, View
+
+BOOKS = {
+    "book": "string",
+    "title": "string",
+    "status": "string",
+    "steps": "Int64",
+    "failed": "Int64",
+    "identity": "string",
+    "actor": "string",
+    "host": "string",
+    "started_at": "time",
+    "finished_at": "time",
+}
+_BOOKS_SHOWN = ("book", "title", "status", "steps", "failed", "identity", "started_at")
+_LIST_BOOKS = """
+WITH last AS (SELECT book, step, status, max(entry) FROM entries WHERE kind = 'step'
+              GROUP BY book, step)
+SELECT book, title, status,
+       (SELECT count(*) FROM last WHERE last.book = books.book),
+       (SELECT count(*) FROM last WHERE last.book = books.book
+                                    AND status IN ('failed', 'interrupted')),
+       identity, actor, host, started_at, finished_at
+FROM books ORDER BY started_at, book
+"""
 
 _HELD: dict[Path, RunLocks] = {}
 """This process's books, by journal: one kernel may make its Runbook anew again and again."""
@@ -66,17 +89,17 @@ class Book:
     @property
     def record(self) -> BookRecord:
         """The book as it is now."""
-        (record,) = read_records(self._database, BookRecord, "books", book=self.book)
+        (record,) = records(self._database, BookRecord, "books", book=self.book)
         return record
 
     @property
     def entries(self) -> list[Entry]:
         """Its entries, oldest first."""
-        return read_records(self._database, Entry, "entries", book=self.book)
+        return records(self._database, Entry, "entries", book=self.book)
 
     def entries_of(self, kind: EntryKind) -> list[Entry]:
         """Return those of a kind, without reading what was kept beside them."""
-        return read_records(self._database, Entry, "entries", book=self.book, kind=kind)
+        return records(self._database, Entry, "entries", book=self.book, kind=kind)
 
 
 def books() -> View:
@@ -88,7 +111,10 @@ def books() -> View:
         Columns ``book title status identity actor host`` (string), ``steps failed`` (Int64),
         ``started_at finished_at`` (datetime64[ns, UTC]).
     """
-    return books_view(_open_database())
+    columns = Columns(BOOKS)
+    for row in _open_database().read(_LIST_BOOKS):
+        columns.add(*row)
+    return columns.view(About(noun="runbooks", shown=_BOOKS_SHOWN))
 
 
 def unfinished_since(moment: datetime) -> list[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ import msgspec
 
 from opskit.errors import InputError, JournalError
 from opskit.journal.database import SCHEMA, Database
+from opskit.journal.history import records, runs_view, steps_view
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     Approval,
@@ -26,10 +27,8 @@ from opskit.journal.records import (
     RunRecord,
     Scalar,
     StepRecord,
-    read_records,
     storable,
 )
-from opskit.journal.views import runs_view, steps_view
 from opskit.secrets.redact import redact
 from opskit.settings import journal_path
 from opskit.views.frame import View
@@ -263,7 +262,7 @@ class Journal:
 
     def notes(self, run: str) -> list[Note]:
         """Return the notes of a run, oldest first."""
-        return read_records(self._database, Note, "notes", run=self._resolve(run))
+        return records(self._database, Note, "notes", run=self._resolve(run))
 
     def approve(self, plan_digest: str, identity: str, claimed_source: str) -> None:
         """Write that someone approved a plan, and who says that it was them."""
@@ -274,7 +273,7 @@ class Journal:
 
     def approvals(self, plan_digest: str) -> list[Approval]:
         """Return the approvals of exactly this plan, oldest first."""
-        return read_records(self._database, Approval, "approvals", plan_digest=plan_digest)
+        return records(self._database, Approval, "approvals", plan_digest=plan_digest)
 
     # -- reading --------------------------------------------------------------------------
 
@@ -286,14 +285,14 @@ class Journal:
         InputError
             No run, or more than one, begins so.
         """
-        (record,) = read_records(self._database, RunRecord, "runs", run=self._resolve(run))
+        (record,) = records(self._database, RunRecord, "runs", run=self._resolve(run))
         if record.status == "running" and not self.is_alive(record.run):
             return msgspec.structs.replace(record, status="crashed")
         return record
 
     def steps(self, run: str) -> list[StepRecord]:
         """Return the steps of a run, in the order they were first begun."""
-        return read_records(self._database, StepRecord, "steps", run=self._resolve(run))
+        return records(self._database, StepRecord, "steps", run=self._resolve(run))
 
     def last_unfinished(self) -> RunRecord | None:
         """Return the latest run that stopped before its end and that nobody works on."""

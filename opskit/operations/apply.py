@@ -121,7 +121,7 @@ class Runner:
             No stack can go back, because the world moved on; nothing was changed.
         """
         begun = [n for n in range(len(self.data.units)) if self.journal.begun(self.run, n)]
-        stuck = {n: why for n in begun if (why := self._work(n).hindrance())}
+        stuck = {n: why for n in begun if (why := self._work(n).undo_conflict())}
         if stuck and len(stuck) == len(begun):
             raise StepError(
                 f"run {self.run} cannot be undone, and nothing was changed: "

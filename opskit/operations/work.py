@@ -1,10 +1,14 @@
-"""What one stack goes through: there, back, or on from where it stopped, step by step."""
+"""What one stack goes through: done, undone, or resumed where it stopped, step by step.
+
+What is resumed or undone later may no longer be the run's: the lock may have run out since, and
+another run have come and gone.
+"""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +16,6 @@ from typing import Literal
 from opskit.errors import JournalError, OpskitError, StalePlanError, StepError
 from opskit.journal.records import Phase
 from opskit.journal.runs import Journal
-from opskit.operations import again
 from opskit.operations.plan import Unit
 from opskit.operations.precheck import what_changed
 from opskit.operations.steps import (
@@ -26,6 +29,11 @@ from opskit.operations.steps import (
 from opskit.operations.steps.base import Detail
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
+
+_REMEDY = (
+    "Roll back the later run first, or rotate to a new version. A run that stopped can be left as "
+    "it is: opskit give-up"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,7 @@ class Work:
     on_made: Callable[[Unit, Mapping[str, Secret]], None]
 
     def onward(self) -> Outcome:
-        """Carry on where the unit stopped, in the direction it was going."""
+        """Resume where the unit stopped, in the direction it was going."""
         begun = self._begun()
         undoing = self.journal.was_undone(self.run, self.number)
         phase, steps = (
@@ -91,10 +99,9 @@ class Work:
         )
         left = {n for n in steps if not self._is_done(n, phase)}
         # Only taking or releasing the lock overwrites nothing.
-        if begun and left - {0, len(self.unit.steps) - 1}:
-            why = again.take_up(self.open_site(), self.unit, begun)
-            if why:
-                return Outcome(unit=self.number, status="failed", error=why)
+        overwrites = bool(begun and left - {0, len(self.unit.steps) - 1})
+        if overwrites and (conflict := self._lock_to_resume(begun)):
+            return Outcome(unit=self.number, status="failed", error=conflict)
         return self.backward() if undoing else self.forward()
 
     def forward(self) -> Outcome:
@@ -108,7 +115,7 @@ class Work:
                     site.keep_lock()
                 notes.append(self._step(site, step_number, step, "do"))
                 if isinstance(step, TakeLock) and self._begun() == frozenset({step_number}):
-                    self._check_again(site)
+                    self._check_precondition(site)
         except (InterruptedStepError, JournalError) as error:
             return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
         except OpskitError as error:
@@ -147,11 +154,35 @@ class Work:
             return Outcome(unit=self.number, status="failed", error=" ".join(lost))
         return Outcome(unit=self.number, status="rolled-back", note=_noted(notes))
 
-    def hindrance(self) -> str:
-        """Say what makes undoing impossible, before anything is undone."""
-        return again.hindrance(self.open_site(), self.unit, self._begun())
+    def undo_conflict(self) -> str:
+        """Return what makes undoing impossible, before anything is undone; nothing if it is not."""
+        site, begun = self.open_site(), self._begun()
+        steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
+        try:
+            conflict = self._overtaken(site, begun)
+            return conflict or next((why for step in steps if (why := step.hindrance(site))), "")
+        except OpskitError as error:
+            return redact(str(error))
 
-    def _check_again(self, site: Site) -> None:
+    def _lock_to_resume(self, begun: Collection[int]) -> str:
+        """Lock the stack again to resume the unit, or return why it is not the run's any more."""
+        site, lock = self.open_site(), self.unit.steps[0]
+        try:
+            if isinstance(lock, TakeLock):
+                lock.do(site)
+            conflict = self._overtaken(site, begun)
+            if conflict and isinstance(lock, TakeLock):
+                lock.undo(site)
+        except OpskitError as error:
+            return redact(str(error))
+        return conflict
+
+    def _overtaken(self, site: Site, begun: Collection[int]) -> str:
+        steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
+        why = next((why for step in steps if (why := step.overtaken(site))), "")
+        return f"{why} {_REMEDY} {site.run}" if why else ""
+
+    def _check_precondition(self, site: Site) -> None:
         """Refuse what another operator changed before this run had the stack to itself."""
         if changed := site.patiently(lambda: what_changed(self.unit, site.engine)):
             raise StalePlanError(
@@ -166,7 +197,7 @@ class Work:
         return self.journal.is_done(self.run, self.number, step, phase)
 
     def _step(self, site: Site, step_number: int, step: Step, phase: Phase) -> str:
-        """Take or undo a step, unless that is done, and give what it noted."""
+        """Take or undo a step, unless that is done, and return what it noted."""
         if self._is_done(step_number, phase):
             return ""
         shown = Progressed(

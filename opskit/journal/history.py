@@ -1,12 +1,21 @@
-"""The journal as tables for people: runs, their steps, and runbooks."""
+"""Reading the journal: its rows as records, and as tables for people."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
 
 from opskit.journal.database import Database
 from opskit.views.frame import About, View
+
+_R = TypeVar("_R", bound=msgspec.Struct)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = frozenset({"started_at", "finished_at", "at"})
+_MAPPINGS = frozenset({"detail", "result", "data"})
 
 RUNS = {
     "run": "string",
@@ -45,19 +54,6 @@ STEPS = {
     "seconds": "float",
 }
 
-BOOKS = {
-    "book": "string",
-    "title": "string",
-    "status": "string",
-    "steps": "Int64",
-    "failed": "Int64",
-    "identity": "string",
-    "actor": "string",
-    "host": "string",
-    "started_at": "time",
-    "finished_at": "time",
-}
-
 _RUNS_SHOWN = (
     *("run", "kind", "status", "steps", "failed", "actor", "identity", "started_at", "seconds"),
 )
@@ -65,7 +61,6 @@ _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),
     *("error", "seconds"),
 )
-_BOOKS_SHOWN = ("book", "title", "status", "steps", "failed", "identity", "started_at")
 _LIST_RUNS = """
 SELECT run, kind, status,
        (SELECT count(*) FROM steps WHERE steps.run = runs.run),
@@ -79,16 +74,20 @@ SELECT run, unit, step, phase, attempt, status, server, app, stack, action, subj
        detail, result, error, started_at, finished_at, (finished_at - started_at) / 1e9
 FROM steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid
 """
-_LIST_BOOKS = """
-WITH last AS (SELECT book, step, status, max(entry) FROM entries WHERE kind = 'step'
-              GROUP BY book, step)
-SELECT book, title, status,
-       (SELECT count(*) FROM last WHERE last.book = books.book),
-       (SELECT count(*) FROM last WHERE last.book = books.book
-                                    AND status IN ('failed', 'interrupted')),
-       identity, actor, host, started_at, finished_at
-FROM books ORDER BY started_at, book
-"""
+
+
+def records(database: Database, kind: type[_R], table: str, /, **where: str) -> list[_R]:
+    """Return the rows of a table whose columns are as in `where`, oldest first."""
+    names = kind.__struct_fields__
+    rows = database.read(
+        f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
+        f" WHERE {' AND '.join(f'{name} = ?' for name in where)} ORDER BY rowid",
+        tuple(where.values()),
+    )
+    return [
+        kind(**{name: _value(name, found) for name, found in zip(names, row, strict=True)})
+        for row in rows
+    ]
 
 
 def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
@@ -107,10 +106,12 @@ def steps_view(database: Database, run: str | None) -> View:
     return View.build(STEPS, columns, About(noun="steps", shown=_STEPS_SHOWN))
 
 
-def books_view(database: Database) -> View:
-    """Return all runbooks that were carried out, oldest first."""
-    columns = _columns(BOOKS, database.read(_LIST_BOOKS))
-    return View.build(BOOKS, columns, About(noun="runbooks", shown=_BOOKS_SHOWN))
+def _value(name: str, found: Any) -> Any:
+    if found is None:
+        return None
+    if name in _TIMES:
+        return _EPOCH + timedelta(microseconds=found // 1000)
+    return msgspec.json.decode(found) if name in _MAPPINGS else found
 
 
 def _columns(schema: dict[str, str], rows: list[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
