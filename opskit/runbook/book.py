@@ -179,7 +179,7 @@ class Runbook:
             self._log.add("note", step=self._step_log.current, text=text, identity=who)
 
     def keep(self, thing: object, title: str = "") -> None:
-        """Keep a table, plan, run or picture for the report; nothing of it is a secret's value.
+        """Write a table, plan, run or picture to the record; nothing of it is a secret's value.
 
         Raises
         ------
