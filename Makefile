@@ -37,8 +37,8 @@ unit: .venv/dev
 nightly: .venv/dev packages  ## What takes too long for every change: a clean install, long campaigns.
 	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m nightly
 
-kill-matrix: .venv/dev packages  ## Kill runs at every moment on real swarms, and finish them both ways.
-	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) -m swarm \
+kill-matrix: .venv/dev packages  ## Kill runs at every moment, on real swarms too, and finish them both ways.
+	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) \
 		tests/operations/test_crash.py tests/operations/test_crash_others.py \
 		tests/operations/test_crash_pass.py \
 		tests/operations/test_stacks_crash.py
