@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := .ci/requirements.lock
 # Most tests wait for engines: a few more workers than cores.
-JOBS ?= 3
+JOBS ?= 4
 CORES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
