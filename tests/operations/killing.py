@@ -68,9 +68,8 @@ def sampled(cases: Iterable[Case], first: int = 0, step: int = 1) -> list[tuple[
     cases
         Every one there is.
     first, step
-        The sample: where it begins and how far it goes on, finished by turns in both ways. By
-        default every case is finished in one way. With ``OPSKIT_KILL_MATRIX=all`` every case is
-        finished in both ways.
+        The sample: where it begins and how far it goes on, finished by turns in both ways. With
+        ``OPSKIT_KILL_MATRIX=all`` every case is finished in both ways.
     """
     if ALL:
         return [(case, how) for case in cases for how in WAYS]

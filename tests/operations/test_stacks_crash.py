@@ -31,7 +31,7 @@ CLOSE = [
     # and what deploys again meets networks that are on their way out.
     *((("undeploy", moment), "rollback") for moment in range(24, 27)),
 ]
-CASES = list(dict.fromkeys([*sampled(ALL, 2, 7), *CLOSE]))
+CASES = list(dict.fromkeys([*sampled(ALL, 2, 13), *CLOSE]))
 
 
 @pytest.fixture
