@@ -48,7 +48,7 @@ def rotate(
     secret: str = "",
     selection: Selection | None = None,
 ) -> Form:
-    """Give secrets a new, generated version.
+    """Rotate secrets: each gets a new, generated version.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def undeploy(fleet: Fleet, *, app: str = "") -> Form:
 
 
 def restart(fleet: Fleet, *, app: str = "") -> Form:
-    """Give every service of an app new tasks."""
+    """Restart every service of an app: it gets new tasks."""
     return _form(fleet, "restart", app=app)
 
 

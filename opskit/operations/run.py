@@ -70,7 +70,7 @@ class Run:
             return journal.steps_frame(self.id)
 
     def raise_for_status(self) -> Self:
-        """Give the run itself if it is done, so that a cell or script goes on.
+        """Return the run itself if it is done, so that a cell or script goes on.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Plan:
 
     @classmethod
     def join(cls, plans: Iterable[Plan]) -> Plan:
-        """Make one plan of several, to be shown, approved and applied as one.
+        """Return one plan of several, to be shown, approved and applied as one.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class Plan:
         return steps_view(self.data)
 
     def to_json(self) -> str:
-        """Give the plan as JSON; it holds no value."""
+        """Return the plan as JSON; it holds no value."""
         return msgspec.json.format(msgspec.json.encode(self.data)).decode()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:

@@ -103,7 +103,7 @@ class Runbook:
     def step(
         self, title: str, *, again: bool = False, repeat: bool = False, stop: bool = True
     ) -> Step:
-        """Give a step, to be used as ``with rb.step("…"):``.
+        """Return a step, to be used as ``with rb.step("…"):``.
 
         Parameters
         ----------
@@ -284,7 +284,7 @@ class Runbook:
     # -- the record -----------------------------------------------------------------------
 
     def timeline(self) -> Timeline:
-        """Give all that happened: a DataFrame that shows itself as a picture.
+        """Return all that happened: a DataFrame that shows itself as a picture.
 
         Returns
         -------
