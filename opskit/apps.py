@@ -179,6 +179,12 @@ class Apps(Reading):
         ------
         InputError
             The app exists, or server, domain, recipe or version will not do.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_new("hedgedoc", server="garden.example", domain="pads.garden.example")
+        >>> plan.changes["note"].tolist()
+        ['a new app of the recipe hedgedoc']
         """
         check_text("recipe", recipe, _RECIPE)
         check_text("server", server, "Name a folder below servers/.")
@@ -215,6 +221,14 @@ class Apps(Reading):
         ------
         InputError
             The text has a fault the file has not now, or is the same.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> path = Path(fleet.app("notes.coop.example").env_file)
+        >>> plan = fleet.plan_config("notes.coop.example", path.read_bytes() + b"CMD_PDF=true")
+        >>> plan.changes["note"].tolist()
+        ['variables: CMD_PDF']
         """
         check_kind("content", content, bytes, _CONTENT)
         check_flag("commit", commit)
@@ -240,6 +254,11 @@ class Apps(Reading):
 
         With `version` that one is pinned in the ``.env`` first, and the old one again if the
         deploy fails.
+
+        Examples
+        --------
+        >>> fleet.plan_deploy("cloud.mutual.example", version="5.0.1+29.0.7-fpm")
+        <Plan to deploy: ...>
         """
         check_text("version", version, "Name one, such as 1.2.0+2.1.", empty=True)
         return self._plan_app(app, options, snapshot, lambda planner: planner.deploy(app, version))
@@ -247,13 +266,25 @@ class Apps(Reading):
     def plan_upgrade(
         self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
     ) -> Plan:
-        """Plan to pin and deploy the latest release of an app's recipe that is known here."""
+        """Plan to pin and deploy the latest release of an app's recipe that is known here.
+
+        Examples
+        --------
+        >>> fleet.plan_upgrade("cloud.mutual.example").changes[["from", "to"]].to_numpy().tolist()
+        [['4.2.0+28.0.9-fpm', '5.0.1+29.0.7-fpm']]
+        """
         return self._plan_app(app, options, snapshot, lambda planner: planner.upgrade(app))
 
     def plan_undeploy(
         self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
     ) -> Plan:
-        """Plan to take an app down; its volumes and secrets stay."""
+        """Plan to take an app down; its volumes and secrets stay.
+
+        Examples
+        --------
+        >>> fleet.plan_undeploy("notes.coop.example")
+        <Plan to undeploy: 1 change of 1 stack on 1 server, ...>
+        """
         return self._plan_app(app, options, snapshot, lambda planner: planner.undeploy(app))
 
     def plan_restart(
@@ -264,7 +295,14 @@ class Apps(Reading):
         *,
         snapshot: Snapshot | None = None,
     ) -> Plan:
-        """Plan new tasks for all or some services of an app, with the specs they have."""
+        """Plan new tasks for all or some services of an app, with the specs they have.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_restart("notes.coop.example", ["app"])
+        >>> plan.changes["restarts"].tolist()
+        [['app']]
+        """
         if services is not None:
             names_in("services", services)
         return self._plan_app(

@@ -60,6 +60,16 @@ class Fleet(Apps):
         Only these servers; all when ``None``.
     deadline
         Seconds for each server, whatever hangs; by default what the settings say.
+
+    Examples
+    --------
+    >>> fleet = opskit.Fleet.from_abra()
+    >>> fleet.apps().query("recipe == 'traefik'")["app"].tolist()
+    ['traefik.coop.example', 'traefik.garden.example', 'stream.radio.example']
+    >>> snap = fleet.snapshot()
+    >>> known = snap.secrets.query("secret == 'macaroon' and state == 'current'")
+    >>> fleet.plan_rotate(known, snapshot=snap)
+    <Plan to rotate: 1 change of 1 stack on 1 server, ...>
     """
 
     # -- looking beyond the swarms -------------------------------------------------------------
@@ -140,6 +150,12 @@ class Fleet(Apps):
         ------
         InputError
             Something selected cannot be rotated; names it and says what to do.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_rotate("matrix.mutual.example", "macaroon")
+        >>> plan.changes[["secret", "from", "to"]].to_numpy().tolist()
+        [['macaroon', 'v2', 'v3']]
         """
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
@@ -172,6 +188,11 @@ class Fleet(Apps):
         ------
         InputError
             One of them exists, or there is nothing to generate.
+
+        Examples
+        --------
+        >>> fleet.plan_generate("notes.garden.example").changes["secret"].tolist()
+        ['session']
         """
         check_text("app", app, SAY_APP)
         wanted = Request.of(app, secrets, options)
@@ -209,6 +230,12 @@ class Fleet(Apps):
         ------
         InputError
             The version exists, or the value is no `Secret`.
+
+        Examples
+        --------
+        >>> key = opskit.Secret("what the provider's page showed")
+        >>> fleet.plan_insert("matrix.mutual.example", "keycloak_client_secret", key)
+        <Plan to insert: 1 change of 1 stack on 1 server, ...>
         """
         check_text("secret", secret, "Name one that the app declares.")
         check_kind("value", value, Secret, "Give opskit.Secret(…), which shows nowhere.")
@@ -244,6 +271,12 @@ class Fleet(Apps):
         ------
         InputError
             A value has no entry and may not be generated, or nothing selected is absent.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_restore("notes.garden.example", from_pass=False)
+        >>> plan.changes[["secret", "to"]].to_numpy().tolist()
+        [['session', 'v1']]
         """
         check_flag("from_pass", from_pass)
         wanted = Request.of(selection, secrets, options)
@@ -314,6 +347,13 @@ class Fleet(Apps):
         ------
         InputError
             What an app declares is in use, or all that was selected stays; says why.
+
+        Examples
+        --------
+        >>> snap = fleet.snapshot()
+        >>> orphans = snap.secrets.query("state == 'orphan' and server == 'garden.example'")
+        >>> fleet.plan_remove(orphans, may_be_empty=True)
+        <Plan to remove: ...>
         """
         check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options, name_them=True)
@@ -357,6 +397,12 @@ class Fleet(Apps):
         ------
         InputError
             All of them stay; says why, and when they can go.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_prune("cloud.coop.example", "admin_password", keep=1)
+        >>> plan.changes[["secret", "from"]].to_numpy().tolist()
+        [['admin_password', 'v1']]
         """
         check_flag("may_be_empty", may_be_empty)
         wanted = None if selection is None else Request.of(selection, secrets, options)

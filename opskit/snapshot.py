@@ -26,6 +26,16 @@ class Snapshot(Views):
         What was declared and observed.
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
+
+    Examples
+    --------
+    >>> snap = fleet.snapshot()
+    >>> snap.secrets.query("state == 'missing'")[["app", "secret"]].to_numpy().tolist()
+    [['matrix.mutual.example', 'keycloak_client_secret'],
+     ['shop-dev.workshop.example', 'db_password']]
+    >>> snap.save("monday.opskit")
+    >>> len(fleet.snapshot().diff(opskit.Snapshot.load("monday.opskit")))
+    0
     """
 
     def __repr__(self) -> str:

@@ -37,6 +37,14 @@ class Run:
     `status` is ``done``, ``rolled-back``, ``partly-rolled-back``, ``failed`` or ``interrupted``;
     `stacks` counts how the stacks ended; `errors` names what went wrong in each, `notes` what
     could not be made sure of though it went well.
+
+    Examples
+    --------
+    >>> run = fleet.plan_restart("notes.coop.example").apply()
+    >>> run
+    <Run ...: done, stacks: 1 done>
+    >>> run.steps[["action", "status"]].to_numpy().tolist()
+    [...]
     """
 
     id: str
@@ -103,6 +111,16 @@ class Plan:
         What an operator gave, by swarm name.
     use_pass
         Whether the password store is changed too.
+
+    Examples
+    --------
+    >>> plan = fleet.plan_generate("notes.garden.example")
+    >>> plan
+    <Plan to generate: 1 change of 1 stack on 1 server, ...>
+    >>> plan.changes[["secret", "to"]].to_numpy().tolist()
+    [['session', 'v1']]
+    >>> plan.apply().raise_for_status().status
+    'done'
     """
 
     data: PlanData
