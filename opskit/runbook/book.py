@@ -51,6 +51,16 @@ class Runbook:
         Another kernel carries out the open book of this title.
     JournalError
         The journal cannot be written.
+
+    Examples
+    --------
+    >>> rb = opskit.Runbook("Leaked SMTP key")
+    >>> with rb.step("Revoke at the provider"):
+    ...     rb.note("Revoked in their panel.")
+    >>> rb.check("nobody uses the old key", True)
+    True
+    >>> rb.finish().steps[["step", "status"]].to_numpy().tolist()
+    [['Revoke at the provider', 'done']]
     """
 
     def __init__(self, title: str, *, fresh: bool = False, who: str = "") -> None:
@@ -103,7 +113,7 @@ class Runbook:
     def step(
         self, title: str, *, again: bool = False, repeat: bool = False, stop: bool = True
     ) -> Step:
-        """Give a step, to be used as ``with rb.step("…"):``.
+        """Return a step, to be used as ``with rb.step("…"):``.
 
         Parameters
         ----------
@@ -284,7 +294,7 @@ class Runbook:
     # -- the record -----------------------------------------------------------------------
 
     def timeline(self) -> Timeline:
-        """Give all that happened: a DataFrame that shows itself as a picture.
+        """Return all that happened: a DataFrame that shows itself as a picture.
 
         Returns
         -------
