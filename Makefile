@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := .ci/requirements.lock
 # Most tests wait for engines: a few more workers than cores.
-JOBS ?= 3
+JOBS ?= 4
 CORES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -37,11 +37,11 @@ unit: .venv/dev
 nightly: .venv/dev packages  ## What takes too long for every change: a clean install, long campaigns.
 	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m nightly
 
-kill-matrix: .venv/dev packages  ## Kill runs at every moment on real swarms, and finish them both ways.
-	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) -m swarm \
+kill-matrix: .venv/dev packages  ## Kill runs at every moment, on real swarms too, and finish them both ways.
+	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) \
 		tests/operations/test_crash.py tests/operations/test_crash_others.py \
 		tests/operations/test_crash_pass.py \
-		tests/operations/test_stacks_crash.py
+		tests/operations/test_stacks_crash.py tests/operations/hooks/test_run.py
 
 pythons:  ## The fast tests on each supported Python, and with the lowest versions allowed.
 	@.ci/pythons "$(FAST)"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 from opskit.abra.files import read_bytes
 from opskit.abra.model import DeclaredApp
@@ -32,18 +33,30 @@ from opskit.snapshot import Snapshot
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 from opskit.swarm.logs import LogLine, read_logs
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
-LOGS = {
-    "time": "time",
-    "service": "string",
-    "stream": "string",
-    "line": "string",
-}
+STATUS = ("server", "recipe", "app", "recipe_version", "deployed", "running", "desired",
+          "deployed_version", "chaos", "chaos_version", "upgrades")  # fmt: skip
 
-LISTED = ("server", "recipe", "app", "recipe_version")
-STATUS = (*LISTED, "deployed", "running", "desired", "deployed_version", "chaos", "chaos_version",
-          "upgrades")  # fmt: skip
+
+class ListedRow(Row, frozen=True, kw_only=True):
+    """A row of the list of apps: one ``.env`` file."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    recipe: Annotated[str, Column("What TYPE says, without a version.")]
+    app: Annotated[str, Column("The app's name: that of its .env file.")]
+    recipe_version: Annotated[str | None, Column("The release that TYPE pins.")]
+
+
+class LogsRow(Row, frozen=True, kw_only=True):
+    """A row of an app's logs: one line."""
+
+    time: Annotated[datetime, Column("When it was written.")]
+    service: Annotated[str, Column("The service that wrote it, without the stack.")]
+    stream: Annotated[str, Column("stdout or stderr.")]
+    line: Annotated[str, Column("What it says, known values masked.")]
+
 
 _RECIPE = "Name one, such as wordpress."
 _CONTENT = "Give the whole new text as bytes."
@@ -61,21 +74,27 @@ class Apps(Reading):
         return bundle
 
     def apps(self, *, status: bool = False) -> View:
-        """List the apps; with `status` what runs of each and which later releases there are.
+        """Return the apps; with `status` what runs of each and which later releases there are.
 
         Without it no server is asked.
         """
         check_flag("status", status)
         if status:
             return self.snapshot().apps.pick(STATUS)
-        columns = Columns(dict.fromkeys(LISTED, "string"))
-        for server in self.declared().servers:
-            for app in server.apps:
-                columns.add(app.server, app.recipe, app.name, app.recipe_version or None)
-        return columns.view(About(noun="apps"))
+        rows = [
+            ListedRow(
+                server=app.server,
+                recipe=app.recipe,
+                app=app.name,
+                recipe_version=app.recipe_version or None,
+            )
+            for server in self.declared().servers
+            for app in server.apps
+        ]
+        return View.from_rows(ListedRow, rows, About(noun="apps"))
 
     def ps(self, app: str, *, past: bool = False) -> View:
-        """List an app's tasks; with `past` also those that are to run no more."""
+        """Read an app's tasks; with `past` also those that are to run no more."""
         check_flag("past", past)
         found = self.app(app)
         tasks = type(self)(self.root, servers=[found.server], deadline=self.deadline)
@@ -118,13 +137,16 @@ class Apps(Reading):
         lines: list[LogLine] = []
         for name, ident in self._services(found, engine, wanted).items():
             lines += read_logs(engine, ident, name, tail=tail, since=since)
-        columns = Columns(LOGS)
-        for line in sorted(lines, key=lambda line: line.time):
-            columns.add(line.time, line.service, line.stream, redact(line.text))
-        return columns.view(About(noun="lines", remark=found.name))
+        rows = [
+            LogsRow(
+                time=line.time, service=line.service, stream=line.stream, line=redact(line.text)
+            )
+            for line in sorted(lines, key=lambda line: line.time)
+        ]
+        return View.from_rows(LogsRow, rows, About(noun="lines", remark=found.name))
 
     def app(self, name: str) -> DeclaredApp:
-        """Find an app by its name, or ``server/app``; only files are read.
+        """Return an app by its name, or ``server/app``; only files are read.
 
         Raises
         ------
@@ -157,6 +179,12 @@ class Apps(Reading):
         ------
         InputError
             The app exists, or server, domain, recipe or version will not do.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_new("hedgedoc", server="garden.example", domain="pads.garden.example")
+        >>> plan.changes["note"].tolist()
+        ['a new app of the recipe hedgedoc']
         """
         check_text("recipe", recipe, _RECIPE)
         check_text("server", server, "Name a folder below servers/.")
@@ -169,7 +197,7 @@ class Apps(Reading):
         return Plan(data=data, root=self.root)
 
     def check_config(self, app: str, content: bytes) -> list[InputError]:
-        """List what an edited ``.env`` would have wrong that the app's has not now."""
+        """Return what an edited ``.env`` would have wrong that the app's has not now."""
         check_kind("content", content, bytes, _CONTENT)
         found = self.app(app)
         return [
@@ -193,6 +221,14 @@ class Apps(Reading):
         ------
         InputError
             The text has a fault the file has not now, or is the same.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> path = Path(fleet.app("notes.coop.example").env_file)
+        >>> plan = fleet.plan_config("notes.coop.example", path.read_bytes() + b"CMD_PDF=true")
+        >>> plan.changes["note"].tolist()
+        ['variables: CMD_PDF']
         """
         check_kind("content", content, bytes, _CONTENT)
         check_flag("commit", commit)
@@ -218,6 +254,11 @@ class Apps(Reading):
 
         With `version` that one is pinned in the ``.env`` first, and the old one again if the
         deploy fails.
+
+        Examples
+        --------
+        >>> fleet.plan_deploy("cloud.mutual.example", version="5.0.1+29.0.7-fpm")
+        <Plan to deploy: ...>
         """
         check_text("version", version, "Name one, such as 1.2.0+2.1.", empty=True)
         return self._plan_app(app, options, snapshot, lambda planner: planner.deploy(app, version))
@@ -225,13 +266,25 @@ class Apps(Reading):
     def plan_upgrade(
         self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
     ) -> Plan:
-        """Plan to pin and deploy the latest release of an app's recipe that is known here."""
+        """Plan to pin and deploy the latest release of an app's recipe that is known here.
+
+        Examples
+        --------
+        >>> fleet.plan_upgrade("cloud.mutual.example").changes[["from", "to"]].to_numpy().tolist()
+        [['4.2.0+28.0.9-fpm', '5.0.1+29.0.7-fpm']]
+        """
         return self._plan_app(app, options, snapshot, lambda planner: planner.upgrade(app))
 
     def plan_undeploy(
         self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
     ) -> Plan:
-        """Plan to take an app down; its volumes and secrets stay."""
+        """Plan to take an app down; its volumes and secrets stay.
+
+        Examples
+        --------
+        >>> fleet.plan_undeploy("notes.coop.example")
+        <Plan to undeploy: 1 change of 1 stack on 1 server, ...>
+        """
         return self._plan_app(app, options, snapshot, lambda planner: planner.undeploy(app))
 
     def plan_restart(
@@ -242,7 +295,14 @@ class Apps(Reading):
         *,
         snapshot: Snapshot | None = None,
     ) -> Plan:
-        """Plan new tasks for all or some services of an app, with the specs they have."""
+        """Plan new tasks for all or some services of an app, with the specs they have.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_restart("notes.coop.example", ["app"])
+        >>> plan.changes["restarts"].tolist()
+        [['app']]
+        """
         if services is not None:
             names_in("services", services)
         return self._plan_app(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import overload
+from datetime import datetime
+from typing import Annotated, overload
 
 from opskit.apps import Apps
 from opskit.arguments import check_flag, check_kind, check_text
@@ -29,18 +30,22 @@ from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
-LOCKS = {
-    "server": "string",
-    "stack": "string",
-    "identity": "string",
-    "owner": "string",
-    "run": "string",
-    "taken_at": "time",
-    "expires_at": "time",
-    "expired": "bool",
-}
+
+class LocksRow(Row, frozen=True, kw_only=True):
+    """A row of the list of locks: who works on a stack."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    stack: Annotated[str, Column("The stack that is worked on.")]
+    identity: Annotated[str | None, Column("The person that was claimed.")]
+    owner: Annotated[str, Column("The operating system's user and the machine: user@host.")]
+    run: Annotated[str, Column("The run that holds the lock.")]
+    taken_at: Annotated[datetime, Column("When it was taken.")]
+    expires_at: Annotated[datetime, Column("From when on others may take it.")]
+    expired: Annotated[bool, Column("Whether that is now.")]
+
 
 _TAKE = "Give what fleet.snapshot() gave."
 
@@ -56,12 +61,22 @@ class Fleet(Apps):
         Only these servers; all when ``None``.
     deadline
         Seconds for each server, whatever hangs; by default what the settings say.
+
+    Examples
+    --------
+    >>> fleet = opskit.Fleet.from_abra()
+    >>> fleet.apps().query("recipe == 'traefik'")["app"].tolist()
+    ['traefik.coop.example', 'traefik.garden.example', 'stream.radio.example']
+    >>> snap = fleet.snapshot()
+    >>> known = snap.secrets.query("secret == 'macaroon' and state == 'current'")
+    >>> fleet.plan_rotate(known, snapshot=snap)
+    <Plan to rotate: 1 change of 1 stack on 1 server, ...>
     """
 
     # -- looking beyond the swarms -------------------------------------------------------------
 
     def compare_pass(self, snap: Snapshot) -> View:
-        """List what is in the password store, in the swarms, or in only one of them.
+        """Return what is in the password store, in the swarms, or in only one of them.
 
         Entries outside the part of the store where opskit's path template leads are left alone.
         """
@@ -71,7 +86,7 @@ class Fleet(Apps):
         return compare_store(snap, entries, entry_paths())
 
     def known_to(self, person: str, snap: Snapshot) -> View:
-        """List what a person could know, in the order in which to renew it.
+        """Return what a person could know, in the order in which to renew it.
 
         Parameters
         ----------
@@ -136,6 +151,12 @@ class Fleet(Apps):
         ------
         InputError
             Something selected cannot be rotated; names it and says what to do.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_rotate("matrix.mutual.example", "macaroon")
+        >>> plan.changes[["secret", "from", "to"]].to_numpy().tolist()
+        [['macaroon', 'v2', 'v3']]
         """
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
@@ -168,6 +189,11 @@ class Fleet(Apps):
         ------
         InputError
             One of them exists, or there is nothing to generate.
+
+        Examples
+        --------
+        >>> fleet.plan_generate("notes.garden.example").changes["secret"].tolist()
+        ['session']
         """
         check_text("app", app, SAY_APP)
         wanted = Request.of(app, secrets, options)
@@ -205,6 +231,12 @@ class Fleet(Apps):
         ------
         InputError
             The version exists, or the value is no `Secret`.
+
+        Examples
+        --------
+        >>> key = opskit.Secret("what the provider's page showed")
+        >>> fleet.plan_insert("matrix.mutual.example", "keycloak_client_secret", key)
+        <Plan to insert: 1 change of 1 stack on 1 server, ...>
         """
         check_text("secret", secret, "Name one that the app declares.")
         check_kind("value", value, Secret, "Give opskit.Secret(…), which shows nowhere.")
@@ -240,6 +272,12 @@ class Fleet(Apps):
         ------
         InputError
             A value has no entry and may not be generated, or nothing selected is absent.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_restore("notes.garden.example", from_pass=False)
+        >>> plan.changes[["secret", "to"]].to_numpy().tolist()
+        [['session', 'v1']]
         """
         check_flag("from_pass", from_pass)
         wanted = Request.of(selection, secrets, options)
@@ -310,6 +348,13 @@ class Fleet(Apps):
         ------
         InputError
             What an app declares is in use, or all that was selected stays; says why.
+
+        Examples
+        --------
+        >>> snap = fleet.snapshot()
+        >>> orphans = snap.secrets.query("state == 'orphan' and server == 'garden.example'")
+        >>> fleet.plan_remove(orphans, may_be_empty=True)
+        <Plan to remove: ...>
         """
         check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options, name_them=True)
@@ -353,6 +398,12 @@ class Fleet(Apps):
         ------
         InputError
             All of them stay; says why, and when they can go.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_prune("cloud.coop.example", "admin_password", keep=1)
+        >>> plan.changes[["secret", "from"]].to_numpy().tolist()
+        [['admin_password', 'v1']]
         """
         check_flag("may_be_empty", may_be_empty)
         wanted = None if selection is None else Request.of(selection, secrets, options)
@@ -369,25 +420,23 @@ class Fleet(Apps):
         )
 
     def journal(self) -> View:
-        """List every run this operator's journal knows."""
+        """Return every run this operator's journal knows."""
         with open_journal() as journal:
             return journal.runs_frame()
 
     def locks(self) -> View:
-        """List who works on which stack, on every server; of each only its locks are read."""
+        """Read who works on which stack, on every server: nothing but the locks."""
         names = [server.name for server in self.declared().servers]
-        columns, missing = Columns(LOCKS), dict[str, str]()
+        rows, missing = list[LocksRow](), dict[str, str]()
         with ThreadPoolExecutor(min(READERS, len(names)) or 1, "opskit-locks") as threads:
             for name, found in zip(names, threads.map(self._locks_on, names), strict=True):
                 if isinstance(found, OpskitError):
                     missing[name] = str(found).removeprefix(f"{name}: ")
                     continue
-                for one in found:
-                    columns.add(
-                        one.server, one.stack, one.identity or None, f"{one.owner}@{one.host}",
-                        one.run, one.taken_at, one.expires_at, one.is_expired,
-                    )  # fmt: skip
-        return columns.view(About(noun="locks", servers=len(names), missing=missing))
+                rows += map(_locks_row, found)
+        return View.from_rows(
+            LocksRow, rows, About(noun="locks", servers=len(names), missing=missing)
+        )
 
     def _locks_on(self, server: str) -> list[Lock] | OpskitError:
         try:
@@ -451,3 +500,16 @@ class Fleet(Apps):
             run, max_parallel=max_parallel, keep_going=keep_going, identity=identity,
             on_progress=on_progress,
         )  # fmt: skip
+
+
+def _locks_row(lock: Lock) -> LocksRow:
+    return LocksRow(
+        server=lock.server,
+        stack=lock.stack,
+        identity=lock.identity or None,
+        owner=f"{lock.owner}@{lock.host}",
+        run=lock.run,
+        taken_at=lock.taken_at,
+        expires_at=lock.expires_at,
+        expired=lock.is_expired,
+    )

@@ -3,6 +3,14 @@
 Each gives a widget: show it as the last line of a cell. What is typed into its secret field is
 sealed in the browser and reaches this kernel only. Outside JupyterLab a form says in words how to
 do the same in Python or with the ``opskit`` command; `SecretInput` asks in the terminal.
+
+Examples
+--------
+>>> form = opskit.forms.rotate(fleet, app="matrix.mutual.example", secret="macaroon")
+>>> form
+opskit form: Rotate secrets (matrix.mutual.example macaroon). ...
+>>> opskit.forms.approve(fleet.plan_rotate("matrix.mutual.example", "macaroon"), needed=2)
+opskit form: Approve a plan (matrix.mutual.example macaroon v2 → v3). Approved by 0 of 2. ...
 """
 
 from __future__ import annotations
@@ -48,7 +56,7 @@ def rotate(
     secret: str = "",
     selection: Selection | None = None,
 ) -> Form:
-    """Give secrets a new, generated version.
+    """Rotate secrets: each gets a new, generated version.
 
     Parameters
     ----------
@@ -102,7 +110,7 @@ def undeploy(fleet: Fleet, *, app: str = "") -> Form:
 
 
 def restart(fleet: Fleet, *, app: str = "") -> Form:
-    """Give every service of an app new tasks."""
+    """Restart every service of an app: it gets new tasks."""
     return _form(fleet, "restart", app=app)
 
 

@@ -9,10 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
+
+State = Literal["current", "pending", "missing", "superseded", "stale", "orphan", "undeployed"]
+"""How a version stands.
+
+``current``: declared, exists, used by the running services. ``pending``: declared, exists,
+services do not use it yet. ``missing``: declared, not in the swarm. ``superseded``: exists,
+another version is declared, unused. ``stale``: still used though another version is declared.
+``orphan``: no app declares its stack or secret. ``undeployed``: the app is not deployed.
+"""
 
 STACK_LABEL = "com.docker.stack.namespace"
 
@@ -35,12 +45,12 @@ class Uses:
     previous: Mapping[str, frozenset[str]]
 
     def running(self, secret_id: str) -> list[str]:
-        """List the services that use the secret now, by their spec or by a live task."""
+        """Return the services that use the secret now, by their spec or by a live task."""
         empty = frozenset[str]()
         return sorted(self.spec.get(secret_id, empty) | self.tasks.get(secret_id, empty))
 
     def needed_by(self, secret_id: str) -> list[str]:
-        """List who would miss the secret: running services, and those that could roll back."""
+        """Return who would miss the secret: running services, and those that could roll back."""
         running = self.running(secret_id)
         previous = self.previous.get(secret_id, frozenset[str]()) - set(running)
         return running + [f"{name} (its previous spec)" for name in sorted(previous)]
@@ -58,16 +68,16 @@ class SecretRow:
     declared: DeclaredSecret | None
     stored: model.StoredObject | None
     used_by: list[str]
-    state: str | None
+    state: State | None
 
 
 def stack_of(labels: Mapping[str, str] | None) -> str:
-    """Give the stack an object is labelled with, or nothing."""
+    """Return the stack an object is labelled with, or nothing."""
     return (labels or {}).get(STACK_LABEL, "")
 
 
 def uses(services: Iterable[model.Service], tasks: Iterable[model.Task]) -> Uses:
-    """Find who needs which secret, from current specs, previous specs and live tasks."""
+    """Return who needs which secret, from current specs, previous specs and live tasks."""
     spec: dict[str, set[str]] = {}
     previous: dict[str, set[str]] = {}
     live: dict[str, set[str]] = {}
@@ -93,7 +103,7 @@ def _frozen(found: dict[str, set[str]]) -> dict[str, frozenset[str]]:
 
 
 def longest_prefix(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
-    """Give the longest known name that `name` starts with, up to an underscore.
+    """Return the longest known name that `name` starts with, up to an underscore.
 
     With both ``app`` and ``app_dev`` known, ``app_dev_db_v1`` belongs to ``app_dev``.
     """
@@ -148,7 +158,7 @@ def _declared(apps: Iterable[DeclaredApp]) -> dict[str, tuple[DeclaredApp, Decla
     return found
 
 
-def _declared_row(app: DeclaredApp, secret: DeclaredSecret, state: str | None) -> SecretRow:
+def _declared_row(app: DeclaredApp, secret: DeclaredSecret, state: State | None) -> SecretRow:
     return SecretRow(
         stack=app.stack,
         secret=secret.name,
@@ -217,12 +227,12 @@ class _Join:
             state=state,
         )
 
-    def _declared_state(self, app: DeclaredApp, used_by: list[str]) -> str:
+    def _declared_state(self, app: DeclaredApp, used_by: list[str]) -> State:
         if app.stack not in self._deployed and not used_by:
             return "undeployed"
         return "current" if used_by else "pending"
 
-    def _undeclared_state(self, current: DeclaredSecret | None, used_by: list[str]) -> str:
+    def _undeclared_state(self, current: DeclaredSecret | None, used_by: list[str]) -> State:
         if current is None:
             return "orphan"
         return "stale" if used_by else "superseded"

@@ -26,6 +26,16 @@ class Snapshot(Views):
         What was declared and observed.
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
+
+    Examples
+    --------
+    >>> snap = fleet.snapshot()
+    >>> snap.secrets.query("state == 'missing'")[["app", "secret"]].to_numpy().tolist()
+    [['matrix.mutual.example', 'keycloak_client_secret'],
+     ['shop-dev.workshop.example', 'db_password']]
+    >>> snap.save("monday.opskit")
+    >>> len(fleet.snapshot().diff(opskit.Snapshot.load("monday.opskit")))
+    0
     """
 
     def __repr__(self) -> str:
@@ -45,7 +55,7 @@ class Snapshot(Views):
         return audit_view(self)
 
     def uses_of(self, app: str, secret: str) -> View:
-        """List a secret's versions, who uses them, and which other apps share them."""
+        """Return a secret's versions, who uses them, and which other apps share them."""
         check_text("app", app, "Name one, as it stands in snap.apps.")
         check_text("secret", secret, "Name one, as it stands in snap.secrets.")
         return uses_of(self, app, secret)
@@ -80,6 +90,6 @@ class Snapshot(Views):
         return sorted(map(cls.load, files), key=lambda s: s.facts.taken_at)
 
     def diff(self, earlier: Snapshot) -> View:
-        """List what changed since an earlier snapshot."""
+        """Return what changed since an earlier snapshot."""
         check_kind("earlier", earlier, Snapshot, "Give a snapshot, such as Snapshot.load(…).")
         return diff_view(self.facts, earlier.facts)

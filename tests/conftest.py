@@ -40,12 +40,33 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
+_LONGEST = (
+    "browser/test_forms.py",
+    "operations/test_stacks_crash.py",
+    "operations/test_trouble.py",
+    "browser/test_canary.py",
+    "operations/test_stacks.py",
+    "operations/test_crash_others.py",
+    "operations/test_rotate.py",
+    "operations/test_crash.py",
+    "operations/hooks/test_databases.py",
+    "operations/test_overtaken.py",
+    "operations/test_crash_pass.py",
+    "browser/test_runbook.py",
+    "operations/hooks/test_run.py",
+    "notebooks/test_notebooks.py",
+    "notebooks/test_on_real_swarms.py",
+    "operations/test_nodes.py",
+    "runbook/test_execute.py",
+)
+"""Files of a minute and more, as measured, the longest first."""
+
 _WEIGHTS = {"browser": 100, "swarm": 30, "kernel": 30, "slow": 3}
 """About how many quick tests a test with a marker is worth."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the heaviest files where several workers share them, so that none is left over.
+    """Begin with the longest files where several workers share them, so that none is left over.
 
     Needs ``--no-loadscope-reorder``: else pytest-xdist begins with the files of most tests.
     """
@@ -56,7 +77,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         weights[item.path] += max(
             [1, *(_WEIGHTS.get(mark.name, 1) for mark in item.iter_markers())]
         )
-    items.sort(key=lambda item: weights[item.path], reverse=True)
+    first = {Path(__file__).parent / name: turn for turn, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: (first.get(item.path, len(first)), -weights[item.path]))
 
 
 def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:

@@ -36,8 +36,14 @@ def run(project: Path, *names: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider"],
-        cwd=project, env={**clean, "PYTHONPATH": str(ROOT)}, check=False, capture_output=True,
-        text=True,
+        cwd=project,
+        env={
+            **clean,
+            "PYTHONPATH": str(ROOT),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": "-p xdist",
+        },
+        check=False, capture_output=True, text=True,
     )  # fmt: skip
 
 

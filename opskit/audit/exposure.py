@@ -10,70 +10,77 @@ apps declare or several stacks use.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from opskit.views.frame import Columns, View, about
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
 from opskit.views.views import Views
 
-PRIORITIES = ("first", "soon", "then", "last")
+Priority = Literal["first", "soon", "then", "last"]
 """In which order to renew what somebody knows."""
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
-USES = {
-    "server": "string",
-    "app": "string",
-    "secret": "string",
-    "version": "string",
-    "swarm_name": "string",
-    "state": "string",
-    "used_by": "object",
-    "age_days": "float",
-    "shared_with": "object",
-}
 
-KNOWN = {
-    "priority": "category:" + ",".join(PRIORITIES),
-    "server": "string",
-    "app": "string",
-    "secret": "string",
-    "version": "string",
-    "state": "string",
-    "generate": "boolean",
-    "known_from": "string",
-    "why": "string",
-    "remedy": "string",
-}
+class UsesRow(Row, frozen=True, kw_only=True):
+    """A row of where a secret counts: one version of it."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app that declares the secret.")]
+    secret: Annotated[str, Column("Its name, without stack and version.")]
+    version: Annotated[str | None, Column("What its name ends with.")]
+    swarm_name: Annotated[str, Column("Its whole name.")]
+    state: Annotated[str | None, Column("How it stands: `opskit.join.State`.")]
+    used_by: Annotated[list[str], Column("Services that use it.")]
+    age_days: Annotated[float | None, Column("How old it is.", unit="days")]
+    shared_with: Annotated[list[str], Column("Other apps that declare or use it.")]
+
+
+class KnownRow(Row, frozen=True, kw_only=True):
+    """A row of what a person could know: one secret in force."""
+
+    priority: Annotated[Priority, Column("When to renew it: `known_to` says what counts how.")]
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app that declares the secret.")]
+    secret: Annotated[str, Column("Its name, without stack and version.")]
+    version: Annotated[str | None, Column("What its name ends with.")]
+    state: Annotated[str | None, Column("How it stands: `opskit.join.State`.")]
+    generate: Annotated[bool | None, Column("Whether a new value may be generated.")]
+    known_from: Annotated[str, Column("Where the person met it: password store, journal.")]
+    why: Annotated[str, Column("Why it has this priority.")]
+    remedy: Annotated[str, Column("The command that renews it.")]
+
 
 _WAYS_IN = ("admin", "root", "master", "token", "access", "api", "ssh")
 """Parts of names of secrets that open something from the internet."""
 
 
 def uses_of(views: Views, app: str, secret: str) -> View:
-    """List every version of an app's secret: who uses it, and which other apps share it."""
+    """Return one `UsesRow` per version of an app's secret: who uses it, who shares it."""
     secrets = views.secrets
     apps = _apps_by_secret(views)
-    columns = Columns(USES)
-    for row in secrets.records((secrets["app"] == app) & (secrets["secret"] == secret)):
-        columns.add(
-            row.server,
-            row.app,
-            row.secret,
-            row.version,
-            row.swarm_name,
-            _state(row),
-            row.used_by,
-            row.age_days,
-            sorted(apps[row.server, row.swarm_name] - {row.app}),
+    rows = [
+        UsesRow(
+            server=row.server,
+            app=row.app,
+            secret=row.secret,
+            version=row.version,
+            swarm_name=row.swarm_name,
+            state=_state(row),
+            used_by=row.used_by,
+            age_days=row.age_days,
+            shared_with=sorted(apps[row.server, row.swarm_name] - {row.app}),
         )
-    return columns.view(
-        about(
-            views.facts, "versions", "server", "app", "secret", "version", "state", "used_by",
-            "age_days", "shared_with",
-        )
+        for row in secrets.records((secrets["app"] == app) & (secrets["secret"] == secret))
+    ]
+    shown = about(
+        views.facts, "versions", "server", "app", "secret", "version", "state", "used_by",
+        "age_days", "shared_with",
     )  # fmt: skip
+    return View.from_rows(UsesRow, rows, shown)
 
 
 def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[str, str]]) -> View:
-    """List the secrets a person could know, in the order in which to renew them.
+    """Return the secrets a person could know, in the order in which to renew them.
 
     Parameters
     ----------
@@ -87,12 +94,12 @@ def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[st
     Returns
     -------
     View
-        One row per secret in force. ``first``: its value comes from elsewhere, so it opens
+        One `KnownRow` per secret in force. ``first``: its value comes from elsewhere, so it opens
         something that can be reached without the servers, or several apps share it. ``soon``:
         its name says that it opens a door. ``then``: others in use. ``last``: not in use.
     """
     apps = _apps_by_secret(views)
-    found: list[tuple[Any, ...]] = []
+    found: list[KnownRow] = []
     for row in views.secrets.records(views.secrets["declared"]):
         sources = []
         if f"{row.server}/{row.app}/{row.secret}" in readable:
@@ -102,24 +109,32 @@ def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[st
         if sources:
             priority, why = _priority(row, shared=len(apps[row.server, row.swarm_name]) > 1)
             verb = "rotate" if row.generate else "insert"
-            remedy = f"opskit secret {verb} {row.app} {row.secret}"
             found.append(
-                (priority, row.server, row.app, row.secret, row.version, _state(row),
-                 row.generate, " and ".join(sources), why, remedy)
-            )  # fmt: skip
-    columns = Columns(KNOWN)
-    for one in sorted(found, key=lambda one: (PRIORITIES.index(one[0]), *one[1:4])):
-        columns.add(*one)
-    return columns.view(
-        about(views.facts, "secrets", "priority", "server", "app", "secret", "known_from", "why")
+                KnownRow(
+                    priority=priority,
+                    server=row.server,
+                    app=row.app,
+                    secret=row.secret,
+                    version=row.version,
+                    state=_state(row),
+                    generate=row.generate,
+                    known_from=" and ".join(sources),
+                    why=why,
+                    remedy=f"opskit secret {verb} {row.app} {row.secret}",
+                )
+            )
+    found.sort(key=lambda one: (PRIORITIES.index(one.priority), one.server, one.app, one.secret))
+    shown = about(
+        views.facts, "secrets", "priority", "server", "app", "secret", "known_from", "why"
     )
+    return View.from_rows(KnownRow, found, shown)
 
 
 def _state(row: Any) -> str | None:
     return row.state if isinstance(row.state, str) else None
 
 
-def _priority(row: Any, *, shared: bool) -> tuple[str, str]:
+def _priority(row: Any, *, shared: bool) -> tuple[Priority, str]:
     if not row.used_by:
         return "last", "no running service uses it"
     if shared:
@@ -132,7 +147,7 @@ def _priority(row: Any, *, shared: bool) -> tuple[str, str]:
 
 
 def _apps_by_secret(views: Views) -> dict[tuple[str, str], set[str]]:
-    """Give the apps that declare or use each secret of a swarm, by server and swarm name."""
+    """Return the apps that declare or use each secret of a swarm, by server and swarm name."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for server, apps in views.facts.apps_by_server.items():
         for app in apps:

@@ -11,31 +11,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal
+from typing import Annotated, Literal
 
 from opskit.errors import InputError
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View, about
 from opskit.views.views import Views
 
 Severity = Literal["critical", "high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 
-FINDINGS = {
-    "id": "string",
-    "severity": "category:" + ",".join(SEVERITIES),
-    "server": "string",
-    "app": "string",
-    "secret": "string",
-    "what": "string",
-    "remedy": "string",
-}
 
-CHECKS = {
-    "id": "string",
-    "severity": "category:" + ",".join(SEVERITIES),
-    "title": "string",
-    "reference": "string",
-}
+class FindingsRow(Row, frozen=True, kw_only=True):
+    """A row of the audit: one thing worth an operator's attention."""
+
+    id: Annotated[str, Column("The check that found it.")]
+    severity: Annotated[Severity, Column("How bad it is, the worst first.")]
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str | None, Column("The app, if it is about one.")]
+    secret: Annotated[str | None, Column("The secret, if it is about one.")]
+    what: Annotated[str, Column("What is wrong.")]
+    remedy: Annotated[str, Column("What to do next.")]
+
+
+class ChecksRow(Row, frozen=True, kw_only=True):
+    """A row of the list of checks."""
+
+    id: Annotated[str, Column("Its stable, readable name.")]
+    severity: Annotated[Severity, Column("Of its findings, unless one says otherwise.")]
+    title: Annotated[str, Column("The fault it looks for.")]
+    reference: Annotated[str | None, Column("Where the rule comes from, if not from opskit.")]
+
 
 _FAMILIES = (
     "opskit.audit.secrets",
@@ -99,22 +105,25 @@ def check(
 
 
 def checks() -> dict[str, Check]:
-    """Give every registered check by id."""
+    """Return every registered check by id."""
     for family in _FAMILIES:
         import_module(family)
     return dict(_checks)
 
 
 def checks_view() -> View:
-    """List the checks: id, severity, title and reference."""
-    columns = Columns(CHECKS)
-    for one in checks().values():
-        columns.add(one.id, one.severity, one.title, one.reference or None)
-    return columns.view(About(noun="checks"))
+    """Return the list of checks: one `ChecksRow` each."""
+    rows = [
+        ChecksRow(
+            id=one.id, severity=one.severity, title=one.title, reference=one.reference or None
+        )
+        for one in checks().values()
+    ]
+    return View.from_rows(ChecksRow, rows, About(noun="checks"))
 
 
 def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
-    """Run checks over one snapshot.
+    """Return what checks find in one snapshot.
 
     Parameters
     ----------
@@ -126,7 +135,7 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
     Returns
     -------
     View
-        One row per finding, the worst first: ``id severity server app secret what remedy``.
+        One `FindingsRow` per finding, the worst first.
 
     Raises
     ------
@@ -150,18 +159,16 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
             pair[1].secret or "",
         )
     )
-    columns = Columns(FINDINGS)
-    for one, finding in found:
-        columns.add(
-            one.id,
-            finding.severity or one.severity,
-            finding.server,
-            finding.app,
-            finding.secret,
-            finding.what,
-            finding.remedy,
+    rows = [
+        FindingsRow(
+            id=one.id,
+            severity=finding.severity or one.severity,
+            server=finding.server,
+            app=finding.app,
+            secret=finding.secret,
+            what=finding.what,
+            remedy=finding.remedy,
         )
-    facts = views.facts
-    return columns.view(
-        About(noun="findings", servers=len(facts.apps_by_server), missing=facts.missing())
-    )
+        for one, finding in found
+    ]
+    return View.from_rows(FindingsRow, rows, about(views.facts, "findings"))

@@ -6,26 +6,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Literal, get_args
 
 from opskit.facts import Facts
-from opskit.views.frame import Columns, View, about
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
 from opskit.views.views import Views
 
-_ORDER = _NOWHERE, _SWARM, _STORE, _BOTH = (
-    "nowhere", "only in the swarm", "only in the store", "both",
-)  # fmt: skip
+Where = Literal["nowhere", "only in the swarm", "only in the store", "both"]
+_ORDER: tuple[Where, ...] = get_args(Where)
 
-SCHEMA = {
-    "where": "category:" + ",".join(_ORDER),
-    "server": "string",
-    "app": "string",
-    "secret": "string",
-    "version": "string",
-    "state": "string",
-    "path": "string",
-    "remedy": "string",
-}
+
+class StoredRow(Row, frozen=True, kw_only=True):
+    """A row of the password store beside the swarms: a declared secret, or an entry of none."""
+
+    where: Annotated[Where, Column("Where it is.")]
+    server: Annotated[str | None, Column("The server, as abra names it.")] = None
+    app: Annotated[str | None, Column("The app that declares the secret.")] = None
+    secret: Annotated[str | None, Column("Its name, without stack and version.")] = None
+    version: Annotated[str | None, Column("The version in force.")] = None
+    state: Annotated[str | None, Column("How it stands: `opskit.join.State`.")] = None
+    path: Annotated[str, Column("The entry of the password store where it belongs.")]
+    remedy: Annotated[str | None, Column("What to do, if it is not in both.")]
+
 
 Path = Callable[[str, str, str], str]
 """From server, app and secret to the entry's path."""
@@ -35,7 +38,7 @@ _BESIDE = (".previous", ".next")
 
 
 def in_store(facts: Facts, entries: frozenset[str], path: Path) -> frozenset[str]:
-    """Give the keys ``server/app/secret`` of declared secrets that have an entry."""
+    """Return the keys ``server/app/secret`` of declared secrets that have an entry."""
     return frozenset(
         f"{server}/{app.name}/{secret.name}"
         for server, apps in facts.apps_by_server.items()
@@ -46,7 +49,7 @@ def in_store(facts: Facts, entries: frozenset[str], path: Path) -> frozenset[str
 
 
 def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
-    """Compare the password store with what is declared and in the swarms.
+    """Return how the password store agrees with what is declared and in the swarms.
 
     Parameters
     ----------
@@ -60,17 +63,25 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     Returns
     -------
     View
-        One row per declared secret, and one per entry that belongs to none.
+        One `StoredRow` per declared secret, and one per entry that belongs to none.
     """
-    found: list[tuple[Any, ...]] = []
+    found: list[StoredRow] = []
     for row in views.secrets.records(views.secrets["declared"]):
         place = path(row.server, row.app, row.secret)
         state = row.state if isinstance(row.state, str) else None
         where, remedy = _verdict(stored=place in entries, observed=row.observed, row_state=state)
-        named = f"{remedy} {row.app} {row.secret}" if remedy else None
         found.append(
-            (where, row.server, row.app, row.secret, row.version, state, place, named)
-        )  # fmt: skip
+            StoredRow(
+                where=where,
+                server=row.server,
+                app=row.app,
+                secret=row.secret,
+                version=row.version,
+                state=state,
+                path=place,
+                remedy=f"{remedy} {row.app} {row.secret}" if remedy else None,
+            )
+        )
     expected = {
         path(server, app.name, secret.name)
         for server, apps in views.facts.apps_by_server.items()
@@ -80,21 +91,20 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     for entry in entries - expected:
         if not entry.endswith(_BESIDE):
             remedy = f"If nobody misses it: pass rm {entry}"
-            found.append((_STORE, None, None, None, None, None, entry, remedy))
-    columns = Columns(SCHEMA)
-    for one in sorted(found, key=lambda one: (_ORDER.index(one[0]), one[6])):
-        columns.add(*one)
-    return columns.view(
-        about(views.facts, "secrets", "where", "server", "app", "secret", "state", "path", "remedy")
+            found.append(StoredRow(where="only in the store", path=entry, remedy=remedy))
+    found.sort(key=lambda one: (_ORDER.index(one.where), one.path))
+    shown = about(
+        views.facts, "secrets", "where", "server", "app", "secret", "state", "path", "remedy"
     )
+    return View.from_rows(StoredRow, found, shown)
 
 
-def _verdict(*, stored: bool, observed: bool, row_state: str | None) -> tuple[str, str]:
+def _verdict(*, stored: bool, observed: bool, row_state: str | None) -> tuple[Where, str]:
     if stored and observed:
-        return _BOTH, ""
+        return "both", ""
     if observed:
-        return _SWARM, "opskit secret rotate --pass"
+        return "only in the swarm", "opskit secret rotate --pass"
     if stored:
         # A server that could not be read may well have it.
-        return _STORE, "opskit secret insert" if row_state else ""
-    return _NOWHERE, "opskit secret generate --pass" if row_state else ""
+        return "only in the store", "opskit secret insert" if row_state else ""
+    return "nowhere", "opskit secret generate --pass" if row_state else ""

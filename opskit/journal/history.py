@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from opskit.journal.database import Database
+from opskit.views.columns import Column, Row, schema_of
 from opskit.views.frame import About, View
 
 _R = TypeVar("_R", bound=msgspec.Struct)
+_Row = TypeVar("_Row", bound=Row)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = frozenset({"started_at", "finished_at", "at"})
 _MAPPINGS = frozenset({"detail", "result", "data"})
 
-RUNS = {
-    "run": "string",
-    "kind": "string",
-    "status": "string",
-    "steps": "Int64",
-    "failed": "Int64",
-    "actor": "string",
-    "identity": "string",
-    "host": "string",
-    "pid": "Int64",
-    "tool_version": "string",
-    "plan_digest": "string",
-    "started_at": "time",
-    "finished_at": "time",
-    "seconds": "float",
-}
 
-STEPS = {
-    "run": "string",
-    "unit": "Int64",
-    "step": "Int64",
-    "phase": "string",
-    "attempt": "Int64",
-    "status": "string",
-    "server": "string",
-    "app": "string",
-    "stack": "string",
-    "action": "string",
-    "subject": "string",
-    "detail": "string",
-    "result": "string",
-    "error": "string",
-    "started_at": "time",
-    "finished_at": "time",
-    "seconds": "float",
-}
+class RunsRow(Row, frozen=True, kw_only=True):
+    """A row of the journal's list of runs; times as the database has them, in nanoseconds."""
+
+    run: Annotated[str, Column("Its id.")]
+    kind: Annotated[str, Column("What its plan was to do, such as rotate.")]
+    status: Annotated[str, Column("How it ended; crashed when it stopped without an end.")]
+    steps: Annotated[int, Column("How many steps were begun.")]
+    failed: Annotated[int, Column("How many of them failed.")]
+    actor: Annotated[str, Column("The operating system's user.")]
+    identity: Annotated[str, Column("The person that was claimed.")]
+    host: Annotated[str, Column("The machine it ran on.")]
+    pid: Annotated[int, Column("Its process there.")]
+    tool_version: Annotated[str, Column("The version of opskit.")]
+    plan_digest: Annotated[str, Column("SHA-256 of its plan.")]
+    started_at: Annotated[int, Column("When it began.", dtype="time")]
+    finished_at: Annotated[int | None, Column("When it ended.", dtype="time")]
+    seconds: Annotated[float | None, Column("How long it took.", unit="seconds")]
+
+
+class StepsRow(Row, frozen=True, kw_only=True):
+    """A row of the journal's list of steps; times as the database has them, in nanoseconds."""
+
+    run: Annotated[str, Column("The run's id.")]
+    unit: Annotated[int, Column("Which stack of the plan, from 0.")]
+    step: Annotated[int, Column("Which step of this stack, from 0.")]
+    phase: Annotated[str, Column("do or undo.")]
+    attempt: Annotated[int, Column("How often it was tried.")]
+    status: Annotated[str, Column("running, done, skipped or failed.")]
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app.")]
+    stack: Annotated[str, Column("The app's stack.")]
+    action: Annotated[str, Column("What kind of step it is.")]
+    subject: Annotated[str, Column("What it changes.")]
+    detail: Annotated[str, Column("What was intended, as JSON.")]
+    result: Annotated[str, Column("What was made, as JSON.")]
+    error: Annotated[str, Column("Why it failed.")]
+    started_at: Annotated[int, Column("When it was last begun.", dtype="time")]
+    finished_at: Annotated[int | None, Column("When it ended.", dtype="time")]
+    seconds: Annotated[float | None, Column("How long it took.", unit="seconds")]
+
 
 _RUNS_SHOWN = (
     *("run", "kind", "status", "steps", "failed", "actor", "identity", "started_at", "seconds"),
@@ -61,19 +68,12 @@ _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),
     *("error", "seconds"),
 )
-_LIST_RUNS = """
-SELECT run, kind, status,
-       (SELECT count(*) FROM steps WHERE steps.run = runs.run),
-       (SELECT count(*) FROM steps WHERE steps.run = runs.run AND status = 'failed'),
-       actor, identity, host, pid, tool_version, plan_digest, started_at, finished_at,
-       (finished_at - started_at) / 1e9
-FROM runs ORDER BY started_at, run
-"""
-_LIST_STEPS = """
-SELECT run, unit, step, phase, attempt, status, server, app, stack, action, subject,
-       detail, result, error, started_at, finished_at, (finished_at - started_at) / 1e9
-FROM steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid
-"""
+_COMPUTED = {
+    "steps": "(SELECT count(*) FROM steps WHERE steps.run = runs.run)",
+    "failed": "(SELECT count(*) FROM steps WHERE steps.run = runs.run AND status = 'failed')",
+    "seconds": "(finished_at - started_at) / 1e9",
+}
+"""Columns that no table has."""
 
 
 def records(database: Database, kind: type[_R], table: str, /, **where: str) -> list[_R]:
@@ -92,18 +92,20 @@ def records(database: Database, kind: type[_R], table: str, /, **where: str) -> 
 
 def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
     """Return all runs, oldest first; one that stopped without an end is ``crashed``."""
-    columns = _columns(RUNS, database.read(_LIST_RUNS))
-    columns["status"] = [
-        "crashed" if status == "running" and not is_held(run) else status
-        for run, status in zip(columns["run"], columns["status"], strict=True)
+    rows = _rows(database, RunsRow, "runs ORDER BY started_at, run")
+    crashed = {row.run for row in rows if row.status == "running" and not is_held(row.run)}
+    rows = [
+        msgspec.structs.replace(row, status="crashed") if row.run in crashed else row
+        for row in rows
     ]
-    return View.build(RUNS, columns, About(noun="runs", shown=_RUNS_SHOWN))
+    return View.from_rows(RunsRow, rows, About(noun="runs", shown=_RUNS_SHOWN))
 
 
 def steps_view(database: Database, run: str | None) -> View:
     """Return the steps of one run, or of all, in the order they were first begun."""
-    columns = _columns(STEPS, database.read(_LIST_STEPS, (run,)))
-    return View.build(STEPS, columns, About(noun="steps", shown=_STEPS_SHOWN))
+    source = "steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid"
+    rows = _rows(database, StepsRow, source, (run,))
+    return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN))
 
 
 def _value(name: str, found: Any) -> Any:
@@ -114,7 +116,10 @@ def _value(name: str, found: Any) -> Any:
     return msgspec.json.decode(found) if name in _MAPPINGS else found
 
 
-def _columns(schema: dict[str, str], rows: list[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
-    if not rows:
-        return dict.fromkeys(schema, ())
-    return dict(zip(schema, zip(*rows, strict=True), strict=True))
+def _rows(
+    database: Database, kind: type[_Row], source: str, arguments: tuple[object, ...] = ()
+) -> list[_Row]:
+    names = schema_of(kind)
+    wanted = ", ".join(_COMPUTED.get(name, name) for name in names)
+    found = database.read(f"SELECT {wanted} FROM {source}", arguments)  # noqa: S608
+    return [kind(**dict(zip(names, row, strict=True))) for row in found]

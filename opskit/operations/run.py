@@ -37,6 +37,14 @@ class Run:
     `status` is ``done``, ``rolled-back``, ``partly-rolled-back``, ``failed`` or ``interrupted``;
     `stacks` counts how the stacks ended; `errors` names what went wrong in each, `notes` what
     could not be made sure of though it went well.
+
+    Examples
+    --------
+    >>> run = fleet.plan_restart("notes.coop.example").apply()
+    >>> run
+    <Run ...: done, stacks: 1 done>
+    >>> run.steps[["action", "status"]].to_numpy().tolist()
+    [...]
     """
 
     id: str
@@ -70,7 +78,7 @@ class Run:
             return journal.steps_frame(self.id)
 
     def raise_for_status(self) -> Self:
-        """Give the run itself if it is done, so that a cell or script goes on.
+        """Return the run itself if it is done, so that a cell or script goes on.
 
         Raises
         ------
@@ -103,6 +111,16 @@ class Plan:
         What an operator gave, by swarm name.
     use_pass
         Whether the password store is changed too.
+
+    Examples
+    --------
+    >>> plan = fleet.plan_generate("notes.garden.example")
+    >>> plan
+    <Plan to generate: 1 change of 1 stack on 1 server, ...>
+    >>> plan.changes[["secret", "to"]].to_numpy().tolist()
+    [['session', 'v1']]
+    >>> plan.apply().raise_for_status().status
+    'done'
     """
 
     data: PlanData
@@ -112,7 +130,7 @@ class Plan:
 
     @classmethod
     def join(cls, plans: Iterable[Plan]) -> Plan:
-        """Make one plan of several, to be shown, approved and applied as one.
+        """Return one plan of several, to be shown, approved and applied as one.
 
         Raises
         ------
@@ -182,7 +200,7 @@ class Plan:
         return steps_view(self.data)
 
     def to_json(self) -> str:
-        """Give the plan as JSON; it holds no value."""
+        """Return the plan as JSON; it holds no value."""
         return msgspec.json.format(msgspec.json.encode(self.data)).decode()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
 from opskit.pictures.palette import HEALTH
 from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn, safe
 from opskit.snapshot import Snapshot
-from opskit.views.frame import Columns, about
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
 
 STACKS_AT_MOST = 40
 """With more stacks, each mark is a stack instead of a service."""
@@ -21,14 +22,17 @@ SERVERS_AT_MOST = 60
 """With more servers, those with the most trouble are shown."""
 
 _ALL, _SOME, _NONE, _SCALED, _UNREAD = HEALTH
-_SCHEMA = {
-    "server": "string",
-    "stack": "string",
-    "service": "string",
-    "health": "string",
-    "running": "Int64",
-    "desired": "Int64",
-}
+
+
+class MarksRow(Row, frozen=True, kw_only=True):
+    """A row of the map's numbers: one mark, which is a service, a stack or an unread server."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    stack: Annotated[str, Column("The stack; empty for an unread server.")] = ""
+    service: Annotated[str, Column("The service, without the stack; empty for a stack.")] = ""
+    health: Annotated[str, Column("How many of the tasks run, in words.")]
+    running: Annotated[int | None, Column("How many of the tasks run.")] = None
+    desired: Annotated[int | None, Column("How many of the tasks are to run.")] = None
 
 
 def fleet_map(snap: Snapshot) -> Picture:
@@ -43,20 +47,18 @@ def fleet_map(snap: Snapshot) -> Picture:
     services = list(snap.services.records())
     detailed = len({(row.server, row.stack) for row in services}) <= STACKS_AT_MOST
     marks = _services(services) if detailed else _stacks(services)
-    health = Counter(mark[3] for mark in marks)
+    health = Counter(mark.health for mark in marks)
     counts = [f"{health[one]:,} {one}" for one in HEALTH if health[one]]
     noun = counted(len(marks), "service" if detailed else "stack")
     missing = snap.facts.missing()
-    marks += [(server, "", "", _UNREAD, None, None) for server in missing]
+    marks += [MarksRow(server=server, health=_UNREAD) for server in missing]
     trouble = Counter(dict.fromkeys(snap.facts.apps_by_server, 0))
-    for server, _, _, health, _, _ in marks:
-        trouble[server] += health not in {_ALL, _SCALED}
+    for mark in marks:
+        trouble[mark.server] += mark.health not in {_ALL, _SCALED}
     shown = {server for server, _ in trouble.most_common(SERVERS_AT_MOST)}
-    columns = Columns(_SCHEMA)
-    for mark in sorted(marks, key=lambda one: one[:3]):
-        if mark[0] in shown:
-            columns.add(*mark)
-    numbers = columns.view(about(snap.facts, "marks"))
+    marks = [mark for mark in marks if mark.server in shown]
+    marks.sort(key=lambda mark: (mark.server, mark.stack, mark.service))
+    numbers = View.from_rows(MarksRow, marks, about(snap.facts, "marks"))
     notes = [] if detailed else [f"More than {STACKS_AT_MOST} stacks: each mark is a whole stack."]
     if len(shown) < len(trouble):
         notes.append(f"The {len(shown)} servers with the most trouble of {len(trouble):,}.")
@@ -71,35 +73,39 @@ def fleet_map(snap: Snapshot) -> Picture:
     )
 
 
-_Mark = tuple[str, str, str, str, int | None, int | None]
-
-
-def _services(services: list[Any]) -> list[_Mark]:
+def _services(services: list[Any]) -> list[MarksRow]:
     return [
-        (
-            row.server,
-            safe(row.stack),
-            safe(row.service).removeprefix(f"{safe(row.stack)}_"),
-            _health(row.running, row.desired),
-            row.running,
-            row.desired,
+        MarksRow(
+            server=row.server,
+            stack=safe(row.stack),
+            service=safe(row.service).removeprefix(f"{safe(row.stack)}_"),
+            health=_health(row.running, row.desired),
+            running=row.running,
+            desired=row.desired,
         )
         for row in services
     ]
 
 
-def _stacks(services: list[Any]) -> list[_Mark]:
+def _stacks(services: list[Any]) -> list[MarksRow]:
     found: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in services:
         found[row.server, safe(row.stack)].append(row)
-    marks: list[_Mark] = []
+    marks: list[MarksRow] = []
     for (server, stack), rows in found.items():
         each = {_health(row.running, row.desired) for row in rows}
         health = next(iter(each)) if len(each) == 1 else _SOME
         if each == {_ALL, _SCALED}:
             health = _ALL
-        sums = (sum(row.running or 0 for row in rows), sum(row.desired or 0 for row in rows))
-        marks.append((server, stack, "", health, *sums))
+        marks.append(
+            MarksRow(
+                server=server,
+                stack=stack,
+                health=health,
+                running=sum(row.running or 0 for row in rows),
+                desired=sum(row.desired or 0 for row in rows),
+            )
+        )
     return marks
 
 

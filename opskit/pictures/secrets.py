@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Any
+from typing import Annotated, Any
 
 from opskit.pictures.palette import AGES, STATES
 from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn, safe
 from opskit.snapshot import Snapshot
-from opskit.views.frame import Columns, about
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
 
 APPS_AT_MOST = 30
 """With more apps, the age map has a row per server."""
@@ -19,9 +20,24 @@ ROWS_AT_MOST = 50
 """With more rows, those that matter most are shown."""
 
 _LIMITS = (30, 90, 180, 365)
-_AGES = {"server": "string", "app": "string", "age": "string", "secrets": "Int64",
-         "oldest_days": "float"}  # fmt: skip
-_STATES = {"server": "string", "state": "string", "versions": "Int64"}
+
+
+class AgesRow(Row, frozen=True, kw_only=True):
+    """A row of the age map's numbers: secrets of one app and one age."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app; all apps when a row is a whole server.")]
+    age: Annotated[str, Column("Between which ages they are.")]
+    secrets: Annotated[int, Column("How many secrets in use are of this age.")]
+    oldest_days: Annotated[float, Column("The age of the oldest of them.", unit="days")]
+
+
+class StatesRow(Row, frozen=True, kw_only=True):
+    """A row of the states' numbers: versions of one server in one state."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    state: Annotated[str, Column("How they stand: `opskit.join.State`, or unknown.")]
+    versions: Annotated[int, Column("How many versions stand so.")]
 
 
 def age_map(snap: Snapshot) -> Picture:
@@ -39,11 +55,18 @@ def age_map(snap: Snapshot) -> Picture:
     for row in used:
         ages[safe(row.server), _app(row) if by_app else "all apps"].append(row.age_days)
     worst = sorted(ages, key=lambda key: max(ages[key]), reverse=True)[:ROWS_AT_MOST]
-    columns = Columns(_AGES)
-    for key in sorted(worst):
-        for age, number in sorted(Counter(map(_bin, ages[key])).items()):
-            columns.add(*key, age, number, max(d for d in ages[key] if _bin(d) == age))
-    numbers = columns.view(about(snap.facts, "ages"))
+    rows = [
+        AgesRow(
+            server=server,
+            app=app,
+            age=age,
+            secrets=number,
+            oldest_days=max(days for days in ages[server, app] if _bin(days) == age),
+        )
+        for server, app in sorted(worst)
+        for age, number in sorted(Counter(map(_bin, ages[server, app])).items())
+    ]
+    numbers = View.from_rows(AgesRow, rows, about(snap.facts, "ages"))
     old = sum(row.age_days > _LIMITS[-1] for row in used)
     return drawn(
         _heat(numbers, "app" if by_app else "server", grouped=by_app),
@@ -67,11 +90,12 @@ def states(snap: Snapshot) -> Picture:
     for (server, state), number in found.items():
         trouble[server] += number if state not in {"current", "undeployed"} else 0
     shown = {server for server, _ in trouble.most_common(ROWS_AT_MOST)}
-    columns = Columns(_STATES)
-    for (server, state), number in sorted(found.items()):
-        if server in shown:
-            columns.add(server, state, number)
-    numbers = columns.view(about(snap.facts, "states"))
+    rows = [
+        StatesRow(server=server, state=state, versions=number)
+        for (server, state), number in sorted(found.items())
+        if server in shown
+    ]
+    numbers = View.from_rows(StatesRow, rows, about(snap.facts, "states"))
     total = Counter[str]()
     for (_, state), number in found.items():
         total[state] += number

@@ -6,26 +6,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from opskit.arguments import check_text
 from opskit.journal.runs import open_journal
 from opskit.operations.run import Run
 from opskit.pictures.palette import OUTCOMES
 from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
-from opskit.views.frame import About, Columns
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
 ROWS_AT_MOST = 60
 """With more steps, each app is one bar."""
 
-_SCHEMA = {
-    "server": "string",
-    "app": "string",
-    "step": "string",
-    "outcome": "string",
-    "begins_s": "float",
-    "ends_s": "float",
-}
+
+class BarsRow(Row, frozen=True, kw_only=True):
+    """A row of a run's numbers: one bar, which is a step or all of an app's."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app.")]
+    step: Annotated[str, Column("Which step, and what it does.")]
+    outcome: Annotated[str, Column("How it ended; the worst of several.")]
+    begins_s: Annotated[float, Column("From the run's beginning to its own.", unit="seconds")]
+    ends_s: Annotated[float, Column("From the run's beginning to its end.", unit="seconds")]
 
 
 def timeline(run: Run | str) -> Picture:
@@ -45,18 +48,20 @@ def timeline(run: Run | str) -> Picture:
     steps = [row for row in begun if row.status != "skipped"]
     steps.sort(key=lambda row: (row.unit, row.started_at))
     whole = len(steps) <= ROWS_AT_MOST
-    columns = Columns(_SCHEMA)
+    rows: list[BarsRow] = []
     for part in _parts(steps, whole=whole):
         first, last = part[0], part[-1]
-        columns.add(
-            safe(first.server),
-            safe(first.app),
-            _name(first) if whole else "all steps",
-            _outcome(last) if whole else _worst(part),
-            _seconds(first.started_at, start),
-            max(_seconds(_end(row), start) for row in part),
+        rows.append(
+            BarsRow(
+                server=safe(first.server),
+                app=safe(first.app),
+                step=_name(first) if whole else "all steps",
+                outcome=_outcome(last) if whole else _worst(part),
+                begins_s=_seconds(first.started_at, start),
+                ends_s=max(_seconds(_end(row), start) for row in part),
+            )
         )
-    numbers = columns.view(About(noun="bars", remark=f"run {ident}"))
+    numbers = View.from_rows(BarsRow, rows, About(noun="bars", remark=f"run {ident}"))
     failed = sum(row.status == "failed" for row in steps)
     apps = len({(row.server, row.app) for row in steps})
     seconds = max((_seconds(_end(row), start) for row in steps), default=0.0)

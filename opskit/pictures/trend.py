@@ -7,17 +7,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 from opskit.arguments import check_kind
-from opskit.audit.registry import SEVERITIES
+from opskit.audit.registry import SEVERITIES, Severity
 from opskit.pictures import palette
 from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn
 from opskit.snapshot import Snapshot
-from opskit.views.frame import About, Columns
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
-_SCHEMA = {"taken_at": "time", "severity": "string", "findings": "Int64"}
 _LABELS = 6
+
+
+class TrendRow(Row, frozen=True, kw_only=True):
+    """A row of the trend's numbers: findings of one severity in one snapshot."""
+
+    taken_at: Annotated[datetime, Column("When the snapshot was taken.")]
+    severity: Annotated[Severity, Column("How bad they are.", dtype="string")]
+    findings: Annotated[int, Column("How many there are.")]
 
 
 def findings_trend(snaps: Iterable[Snapshot]) -> Picture:
@@ -33,14 +42,15 @@ def findings_trend(snaps: Iterable[Snapshot]) -> Picture:
     for snap in snaps:
         check_snapshot(snap)
     taken = sorted(snaps, key=lambda snap: snap.facts.taken_at)
-    columns = Columns(_SCHEMA)
+    rows: list[TrendRow] = []
     totals: list[int] = []
     for snap in taken:
         found = Counter(str(severity) for severity in snap.audit()["severity"])
         totals.append(found.total())
         for severity in SEVERITIES:
-            columns.add(snap.facts.taken_at, severity, found[severity])
-    numbers = columns.view(About(noun="counts"))
+            count = found[severity]
+            rows.append(TrendRow(taken_at=snap.facts.taken_at, severity=severity, findings=count))
+    numbers = View.from_rows(TrendRow, rows, About(noun="counts"))
     return drawn(
         _chart(numbers),
         title="Findings over time",

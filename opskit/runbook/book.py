@@ -49,6 +49,16 @@ class Runbook:
         Another kernel carries out the open book of this title.
     JournalError
         The journal cannot be written.
+
+    Examples
+    --------
+    >>> rb = opskit.Runbook("Leaked SMTP key")
+    >>> with rb.step("Revoke at the provider"):
+    ...     rb.note("Revoked in their panel.")
+    >>> rb.check("nobody uses the old key", True)
+    True
+    >>> rb.finish().steps[["step", "status"]].to_numpy().tolist()
+    [['Revoke at the provider', 'done']]
     """
 
     def __init__(self, title: str, *, fresh: bool = False, who: str = "") -> None:

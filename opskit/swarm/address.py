@@ -47,6 +47,7 @@ def read_address(text: str) -> Address:
 
     Examples
     --------
+    >>> from opskit.swarm.address import read_address
     >>> read_address("ssh://first.last%40corp.example@WebOne/run/docker.sock").user
     'first.last@corp.example'
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated
 
 from opskit.abra.model import DeclaredApp
 from opskit.abra.names import label
@@ -11,89 +13,95 @@ from opskit.abra.releases import newer
 from opskit.facts import Facts
 from opskit.join import stack_of
 from opskit.swarm.observe import Observation
-from opskit.views.frame import Columns, View, about
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
 
-SERVERS = {
-    "server": "string",
-    "reachable": "bool",
-    "manager": "bool",
-    "error": "string",
-    "host": "string",
-    "engine": "string",
-    "nodes": "Int64",
-    "managers": "Int64",
-    "apps": "Int64",
-    "services": "Int64",
-    "secrets": "Int64",
-    "autolock": "boolean",
-    "swarm_since": "time",
-    "taken_at": "time",
-}
 
-APPS = {
-    "server": "string",
-    "app": "string",
-    "domain": "string",
-    "recipe": "string",
-    "recipe_version": "string",
-    "revision": "string",
-    "stack": "string",
-    "deployed": "boolean",
-    "deployed_version": "string",
-    "chaos": "boolean",
-    "chaos_version": "string",
-    "upgrades": "object",
-    "services": "Int64",
-    "running": "Int64",
-    "desired": "Int64",
-    "secrets": "Int64",
-    "guessed": "bool",
-    "note": "string",
-    "problems": "Int64",
-    "env_file": "string",
-}
+class ServersRow(Row, frozen=True, kw_only=True):
+    """A row of the servers view: one server, readable or not; counts are NA where unknown."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    reachable: Annotated[bool, Column("Whether its engine answered.")]
+    manager: Annotated[bool, Column("Whether its swarm could be read.")]
+    error: Annotated[str | None, Column("Why not, or which of its lists is missing.")]
+    host: Annotated[str | None, Column("The address its Docker context leads to.")]
+    engine: Annotated[str | None, Column("The version of its Docker Engine.")]
+    nodes: Annotated[int | None, Column("How many nodes its swarm has.")]
+    managers: Annotated[int | None, Column("How many of the nodes are managers.")]
+    apps: Annotated[int, Column("How many apps abra's files declare on it.")]
+    services: Annotated[int | None, Column("How many services run in its swarm.")]
+    secrets: Annotated[int | None, Column("How many secrets its swarm stores.")]
+    autolock: Annotated[bool | None, Column("Whether a manager that restarts asks for a key.")]
+    swarm_since: Annotated[datetime | None, Column("When the swarm was made.")]
+    taken_at: Annotated[datetime | None, Column("When it was read.")]
+
+
+class AppsRow(Row, frozen=True, kw_only=True):
+    """A row of the apps view: one ``.env`` file, and what runs of it.
+
+    What abra's labels ``coop-cloud.<stack>.version``, ``.chaos`` and ``.chaos-version`` say is as
+    the last deploy wrote it.
+    """
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app's name: that of its .env file.")]
+    domain: Annotated[str | None, Column("What DOMAIN says.")]
+    recipe: Annotated[str | None, Column("What TYPE says, without a version.")]
+    recipe_version: Annotated[str | None, Column("The release that TYPE pins.")]
+    revision: Annotated[str | None, Column("The recipe's checkout that the row is computed from.")]
+    stack: Annotated[str, Column("The name it is deployed under.")]
+    deployed: Annotated[bool | None, Column("Whether it runs; NA when its server is unread.")]
+    deployed_version: Annotated[str | None, Column("The release that runs, by abra's label.")]
+    chaos: Annotated[bool | None, Column("Whether a checkout that is no release was deployed.")]
+    chaos_version: Annotated[str | None, Column("The commit of that checkout.")]
+    upgrades: Annotated[
+        list[str] | None,
+        Column("Later releases that tags here and abra's catalogue know; NA if none runs."),
+    ]
+    services: Annotated[int | None, Column("How many services it has.")]
+    running: Annotated[int | None, Column("How many of its tasks run.")]
+    desired: Annotated[int | None, Column("How many of its tasks are to run.")]
+    secrets: Annotated[int, Column("How many secrets its files declare.")]
+    guessed: Annotated[bool, Column("Whether compose files are missing, so that .env decides.")]
+    note: Annotated[str | None, Column("Why it is guessed.")]
+    problems: Annotated[int, Column("How many places in its files could not be read.")]
+    env_file: Annotated[str, Column("The path of its .env file.")]
 
 
 _LABELS = ("version", "app.version", "chaos", "chaos-version")
 
 
 def servers_view(facts: Facts) -> View:
-    """Build the servers view: one row per server, readable or not.
-
-    Returns
-    -------
-    View
-        ``reachable`` and ``manager`` (bool) tell whether the engine answered and whether its
-        swarm could be read; ``error`` (string) is the plain sentence when not. Counts are
-        ``Int64``, NA where unknown.
-    """
-    columns = Columns(SERVERS)
+    """Return the servers view: one `ServersRow` per server, readable or not."""
+    rows: list[ServersRow] = []
     for server, apps in facts.apps_by_server.items():
         seen = facts.seen.get(server)
         read = seen if seen is not None and seen.manager else None
         cluster = read.info.swarm.cluster if read else None
-        columns.add(
-            server,
-            seen is not None and seen.reachable,
-            read is not None,
-            _error(seen),
-            (seen.host if seen else None) or None,
-            (seen.info.server_version if seen else None) or None,
-            len(read.nodes) if read else None,
-            sum(node.manager_status is not None for node in read.nodes) if read else None,
-            len(apps),
-            len(read.services) if read else None,
-            len(read.secrets) if read else None,
-            cluster.spec.encryption_config.auto_lock_managers if cluster else None,
-            cluster.created_at if cluster else None,
-            seen.taken_at if seen else None,
+        managers = [node for node in read.nodes if node.manager_status is not None] if read else []
+        rows.append(
+            ServersRow(
+                server=server,
+                reachable=seen is not None and seen.reachable,
+                manager=read is not None,
+                error=_error(seen),
+                host=(seen.host if seen else None) or None,
+                engine=(seen.info.server_version if seen else None) or None,
+                nodes=len(read.nodes) if read else None,
+                managers=len(managers) if read else None,
+                apps=len(apps),
+                services=len(read.services) if read else None,
+                secrets=len(read.secrets) if read else None,
+                autolock=cluster.spec.encryption_config.auto_lock_managers if cluster else None,
+                swarm_since=cluster.created_at if cluster else None,
+                taken_at=seen.taken_at if seen else None,
+            )
         )
-    return columns.view(
-        about(
-            facts, "servers", "server", "reachable", "manager", "engine", "nodes", "apps",
-            "services", "secrets", "error",
-        )
+    shown = about(
+        facts, "servers", "server", "reachable", "manager", "engine", "nodes", "apps", "services",
+        "secrets", "error",
     )  # fmt: skip
+    return View.from_rows(ServersRow, rows, shown)
 
 
 def _error(seen: Observation | None) -> str | None:
@@ -127,68 +135,55 @@ def _deployments(seen: Observation) -> dict[str, _Deployment]:
 
 
 def apps_view(facts: Facts) -> View:
-    """Build the apps view: one row per ``.env`` file.
-
-    Returns
-    -------
-    View
-        ``deployed`` (boolean) is NA where the server could not be read. ``deployed_version``
-        and ``chaos`` come from the labels abra writes (``coop-cloud.<stack>.version``,
-        ``.chaos``, ``.chaos-version``). ``upgrades`` lists the recipe's later releases, as far
-        as its tags here and abra's catalogue know them; NA when what runs is no release.
-        ``revision`` is the recipe checkout the row was computed from; ``guessed``
-        with ``note`` says that the recipe was not on disk. ``problems`` counts what could not
-        be read in the app's files.
-    """
-    columns = Columns(APPS)
+    """Return the apps view: one `AppsRow` per ``.env`` file."""
+    rows: list[AppsRow] = []
     for server, apps in facts.apps_by_server.items():
         seen = facts.seen.get(server)
         deployments = _deployments(seen) if seen is not None and seen.manager else None
         for app in apps:
             known = facts.declared.releases.get(app.recipe, ())
-            columns.add(*_app_row(app, deployments, known))
-    return columns.view(
-        about(
-            facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
-            "deployed_version", "running", "desired", "secrets", "note",
-        )
+            rows.append(_app_row(app, deployments, known))
+    shown = about(
+        facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
+        "deployed_version", "running", "desired", "secrets", "note",
     )  # fmt: skip
+    return View.from_rows(AppsRow, rows, shown)
 
 
 def _app_row(
     app: DeclaredApp, deployments: dict[str, _Deployment] | None, releases: tuple[str, ...]
-) -> list[object]:
+) -> AppsRow:
     deployment = deployments.get(app.stack) if deployments is not None else None
     labels = deployment.labels if deployment else {}
     said = {name: labels.get(label(app.stack, name), "") for name in _LABELS}
     version = said["version"] or said["app.version"]
     chaos = said["chaos"].lower() == "true"
-    return [
-        app.server,
-        app.name,
-        app.domain or None,
-        app.recipe or None,
-        app.recipe_version or None,
-        app.revision or None,
-        app.stack,
-        deployment is not None if deployments is not None else None,
-        version or None,
-        chaos if deployment else None,
-        said["chaos-version"] or None,
-        newer(releases, version) if releases and not chaos else None,
-        deployment.services if deployment else None,
-        deployment.running if deployment else None,
-        deployment.desired if deployment else None,
-        len(app.secrets),
-        app.guessed,
-        app.note or None,
-        len(app.problems),
-        app.env_file,
-    ]
+    return AppsRow(
+        server=app.server,
+        app=app.name,
+        domain=app.domain or None,
+        recipe=app.recipe or None,
+        recipe_version=app.recipe_version or None,
+        revision=app.revision or None,
+        stack=app.stack,
+        deployed=deployment is not None if deployments is not None else None,
+        deployed_version=version or None,
+        chaos=chaos if deployment else None,
+        chaos_version=said["chaos-version"] or None,
+        upgrades=newer(releases, version) if releases and not chaos else None,
+        services=deployment.services if deployment else None,
+        running=deployment.running if deployment else None,
+        desired=deployment.desired if deployment else None,
+        secrets=len(app.secrets),
+        guessed=app.guessed,
+        note=app.note or None,
+        problems=len(app.problems),
+        env_file=app.env_file,
+    )
 
 
 def colliding_stacks(facts: Facts) -> dict[tuple[str, str], list[str]]:
-    """Find stack names that two apps of one server share: (server, stack) → app names."""
+    """Return stack names that two apps of one server share: (server, stack) → app names."""
     found: dict[tuple[str, str], list[str]] = {}
     for server, apps in facts.apps_by_server.items():
         counted = Counter(app.stack for app in apps)

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from opskit.facts import Facts
 from opskit.views.apps import apps_view, servers_view
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 from opskit.views.render import cell_text
 from opskit.views.secrets import secrets_view
-from opskit.views.swarm import nodes_view, services_view
+from opskit.views.services import services_view
+from opskit.views.swarm import nodes_view
 
-SCHEMA = {
-    "server": "string",
-    "kind": "category:server,app,secret,service,node",
-    "name": "string",
-    "change": "category:added,removed,changed,unknown",
-    "field": "string",
-    "before": "string",
-    "after": "string",
-}
+Kind = Literal["server", "app", "secret", "service", "node"]
 
-_COMPARED: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
+
+class ChangesRow(Row, frozen=True, kw_only=True):
+    """A row of what changed between two snapshots: an object, or one field of it."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    kind: Annotated[Kind, Column("What changed.")]
+    name: Annotated[str, Column("Its name; of a secret the whole name in the swarm.")]
+    change: Annotated[
+        Literal["added", "removed", "changed", "unknown"],
+        Column("How it changed; unknown when only one of the snapshots could read its server."),
+    ]
+    field: Annotated[str | None, Column("Which column of its view is another.")] = None
+    before: Annotated[str | None, Column("What the earlier snapshot says there.")] = None
+    after: Annotated[str | None, Column("What the later snapshot says there.")] = None
+
+
+_COMPARED: tuple[tuple[Kind, Sequence[str], Sequence[str]], ...] = (
     ("server", ["server"], ["reachable", "manager", "error", "engine", "autolock"]),
     ("app", ["server", "app"], ["recipe", "recipe_version", "revision", "stack", "deployed",
                                 "deployed_version", "chaos", "running", "desired"]),
@@ -35,7 +45,7 @@ _COMPARED: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
 
 
 def diff_view(later: Facts, earlier: Facts) -> View:
-    """Compare two snapshots.
+    """Return what changed between two snapshots.
 
     Returns
     -------
@@ -43,7 +53,7 @@ def diff_view(later: Facts, earlier: Facts) -> View:
         One row per object added or removed and per changed field. Objects of a server that
         could be read in only one of the two are ``unknown``, never added or removed.
     """
-    columns = Columns(SCHEMA)
+    rows: list[ChangesRow] = []
     blind = set(later.missing()) ^ set(earlier.missing())
     for kind, key, fields in _COMPARED:
         before, after = _indexed(kind, earlier, key), _indexed(kind, later, key)
@@ -53,22 +63,27 @@ def diff_view(later: Facts, earlier: Facts) -> View:
                 continue
             old, new = before.get(ident), after.get(ident)
             if old is None or new is None:
-                columns.add(
-                    server, kind, name, "removed" if new is None else "added", None, None, None
-                )
+                change = "removed" if new is None else "added"
+                rows.append(ChangesRow(server=server, kind=kind, name=name, change=change))
                 continue
             for field in fields:
                 was, now = cell_text(old[field]), cell_text(new[field])
                 if was != now:
-                    columns.add(server, kind, name, "changed", field, was, now)
-    for server in sorted(blind):
-        columns.add(server, "server", server, "unknown", "contents", None, None)
-    return columns.view(
-        About(noun="changes", servers=len(later.apps_by_server), missing=later.missing())
-    )
+                    rows.append(
+                        ChangesRow(
+                            server=server, kind=kind, name=name, change="changed",
+                            field=field, before=was, after=now,
+                        )
+                    )  # fmt: skip
+    rows += [
+        ChangesRow(server=server, kind="server", name=server, change="unknown", field="contents")
+        for server in sorted(blind)
+    ]
+    noun = About(noun="changes", servers=len(later.apps_by_server), missing=later.missing())
+    return View.from_rows(ChangesRow, rows, noun)
 
 
-def _indexed(kind: str, facts: Facts, key: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
+def _indexed(kind: Kind, facts: Facts, key: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
     make = {
         "server": servers_view,
         "app": apps_view,

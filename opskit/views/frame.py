@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -17,6 +18,7 @@ from opskit.arguments import check_kind, names_in, path_in
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.views.columns import Row, Schema, schema_of
 from opskit.views.render import cell_text, html_table, text_table
 
 _PANDAS = {
@@ -29,9 +31,6 @@ _PANDAS = {
 }
 
 _NAMED = 6
-
-Schema = Mapping[str, str]
-"""Column → dtype: ``string bool boolean Int64 float time object`` or ``category:a,b,c``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +59,17 @@ class View(pd.DataFrame):
 
     @classmethod
     def build(cls, schema: Schema, columns: Mapping[str, Sequence[Any]], about: About) -> Self:
-        """Make a view from plain lists, with exactly the columns and dtypes of `schema`."""
+        """Return a view of plain lists, with exactly the columns and dtypes of `schema`."""
         view = cls({name: _column(columns[name], kind) for name, kind in schema.items()})
         view._about = about
         return view
+
+    @classmethod
+    def from_rows(cls, kind: type[Row], rows: Iterable[Row], about: About) -> Self:
+        """Return a view of rows, with exactly the columns and dtypes that `kind` declares."""
+        rows, schema = list(rows), schema_of(kind)
+        columns = {name: list(map(attrgetter(name), rows)) for name in schema}
+        return cls.build(schema, columns, about)
 
     @property
     def caption(self) -> str:
@@ -79,15 +85,16 @@ class View(pd.DataFrame):
         return f"{caption} · {len(about.missing)} of {about.servers} servers missing: {names}"
 
     def shown_columns(self) -> list[str]:
-        """Name the columns a table shows: the telling ones of a whole view, else all."""
+        """Return which columns a table shows: the telling ones of a whole view, else all."""
         shown = self._about.shown
         present = list(self.columns)
         return list(shown) if shown and set(shown) <= set(present) else present
 
     def _is_plain(self) -> bool:
-        """Tell rows with named columns from what pandas made of them: sums by group, turned tables.
+        """Return whether these are rows with named columns.
 
-        Those say something in their index, which only pandas' own table shows.
+        What pandas makes of them, sums by group and turned tables, says something in its index,
+        which only pandas' own table shows.
         """
         index: Any = self.index
         named = all(isinstance(name, str) for name in self.columns) and self.columns.is_unique
@@ -95,7 +102,7 @@ class View(pd.DataFrame):
         return named and counted and pd.api.types.is_integer_dtype(index)
 
     def flat(self) -> pd.DataFrame:
-        """Give a plain DataFrame whose lists and mappings are text, for CSV and spreadsheets."""
+        """Return a plain DataFrame whose lists and mappings are text, for CSV and spreadsheets."""
         flat = pd.DataFrame(self)
         for name in flat.columns:
             if flat[name].dtype == object:
@@ -117,21 +124,21 @@ class View(pd.DataFrame):
         write_private(path, self.flat().to_csv(index=False))
 
     def records(self, mask: Any = None) -> Iterator[Any]:
-        """Give the rows, or those where `mask` holds, as named tuples."""
+        """Return the rows, or those where `mask` holds, as named tuples."""
         part = self if mask is None else self.keep(mask)
         return iter(pd.DataFrame(part).itertuples(index=False, name="Row"))
 
     def keep(self, mask: Any) -> View:
-        """Keep the rows where `mask` holds."""
+        """Return the rows where `mask` holds."""
         return cast("View", self[mask])
 
     def pick(self, names: Sequence[str]) -> View:
-        """Keep these columns, in the order they have."""
+        """Return these columns, in the order they have."""
         names = names_in("names", names)
         return cast("View", self[[name for name in self.columns if name in names]])
 
     def like(self, other: pd.DataFrame, on: Sequence[str] = ("server", "app", "secret")) -> View:
-        """Keep the rows that agree with a row of another table in the columns `on`.
+        """Return the rows that agree with a row of another table in the columns `on`.
 
         Raises
         ------
@@ -165,7 +172,7 @@ class View(pd.DataFrame):
 
 
 def about(facts: Facts, noun: str, *shown: str) -> About:
-    """Describe a view over these facts."""
+    """Return the description of a view over these facts."""
     return About(
         noun=noun,
         shown=shown,
@@ -186,7 +193,7 @@ def _column(values: Sequence[Any], kind: str) -> Any:
 
 
 class Columns:
-    """Collects rows into columns.
+    """Rows by position, for tables that declare no `Row`.
 
     Parameters
     ----------
@@ -204,5 +211,5 @@ class Columns:
             column.append(value)
 
     def view(self, about: About) -> View:
-        """Make the view."""
+        """Return the view."""
         return View.build(self._schema, dict(zip(self._schema, self._lists, strict=True)), about)

@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from typing import Annotated, get_args
 
 from opskit.facts import Facts
-from opskit.join import SecretRow, secret_rows
-from opskit.views.frame import Columns, View, about
+from opskit.join import SecretRow, State, secret_rows
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
 
-STATES = ("current", "pending", "missing", "superseded", "stale", "orphan", "undeployed")
-
-SCHEMA = {
-    "server": "string",
-    "app": "string",
-    "recipe": "string",
-    "stack": "string",
-    "secret": "string",
-    "version": "string",
-    "swarm_name": "string",
-    "state": "category:" + ",".join(STATES),
-    "declared": "bool",
-    "observed": "bool",
-    "env_key": "string",
-    "env_file": "string",
-    "env_line": "Int64",
-    "used_by": "object",
-    "created_at": "time",
-    "age_days": "float",
-    "generate": "boolean",
-    "length": "Int64",
-    "charset": "string",
-    "in_pass": "boolean",
-    "secret_id": "string",
-    "labels": "object",
-}
+STATES: tuple[State, ...] = get_args(State)
 
 _SECONDS_PER_DAY = 86_400
 
 
+class SecretsRow(Row, frozen=True, kw_only=True):
+    """A row of the secrets view: one (server, stack, secret, version), declared, stored or both."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str | None, Column("The app that declares it; NA for one of no app.")]
+    recipe: Annotated[str | None, Column("The app's recipe.")]
+    stack: Annotated[str | None, Column("The stack its name begins with.")]
+    secret: Annotated[str, Column("Its name, without stack and version.")]
+    version: Annotated[str | None, Column("What its name ends with.")]
+    swarm_name: Annotated[str, Column("Its whole name: <stack>_<secret>_<version>.")]
+    state: Annotated[
+        State | None,
+        Column("How it stands, see `opskit.join.State`; NA when its server is unread."),
+    ]
+    declared: Annotated[bool, Column("Whether an app's files name this version.")]
+    observed: Annotated[bool, Column("Whether it is in the swarm.")]
+    env_key: Annotated[str | None, Column("The variable of the .env file that gives the version.")]
+    env_file: Annotated[str | None, Column("The path of the app's .env file.")]
+    env_line: Annotated[
+        int | None, Column("The line of that file, from 1; NA when the compose file decides.")
+    ]
+    used_by: Annotated[
+        list[str], Column("Services that use it, by their current spec or by a live task.")
+    ]
+    created_at: Annotated[datetime | None, Column("When the swarm stored it.")]
+    age_days: Annotated[float | None, Column("From then to the time of the snapshot.", unit="days")]
+    generate: Annotated[bool | None, Column("Whether opskit and abra may generate a value.")]
+    length: Annotated[
+        int | None, Column("The length that .env asks for, if any.", unit="characters")
+    ]
+    charset: Annotated[str | None, Column("The characters that .env asks for, if any.")]
+    in_pass: Annotated[
+        bool | None, Column("Whether the password store has it; NA when not looked up.")
+    ]
+    secret_id: Annotated[str | None, Column("The swarm's id of it.")]
+    labels: Annotated[dict[str, str], Column("Its labels in the swarm.")]
+
+
 def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
-    """Build the secrets view.
+    """Return the secrets view: one `SecretsRow` per version, declared or observed.
+
+    A server's rows are in the order of app, secret and version, those of no app last.
 
     Parameters
     ----------
@@ -47,60 +65,47 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
         The snapshot's facts.
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
-
-    Returns
-    -------
-    View
-        One row per (server, stack, secret, version), the union of declared and observed.
-        ``state`` is ``current`` (declared, exists, used by the running services), ``pending``
-        (declared, exists, services do not use it yet), ``missing`` (declared, not in the
-        swarm), ``superseded`` (exists, another version is declared, unused), ``stale`` (still
-        used though another version is declared), ``orphan`` (no app declares its stack or
-        secret), ``undeployed`` (the app is not deployed), or NA when the server could not be
-        read. A server's rows are in the order of app, secret and version, those of no app last.
-        ``used_by`` lists services by current spec or live task. ``created_at`` is
-        ``datetime64[ns, UTC]``, ``age_days`` counts to the snapshot's time.
     """
-    columns = Columns(SCHEMA)
+    rows: list[SecretsRow] = []
     for server, apps in facts.apps_by_server.items():
         for row in sorted(secret_rows(apps, facts.seen.get(server)), key=_place):
             app, declared, stored = row.app, row.declared, row.stored
             name = app.name if app else None
-            columns.add(
-                server,
-                name,
-                app.recipe if app else None,
-                row.stack or None,
-                row.secret,
-                row.version or None,
-                row.swarm_name,
-                row.state,
-                declared is not None,
-                stored is not None,
-                (declared.env_key or None) if declared else None,
-                app.env_file if app else None,
-                (declared.env_line or None) if declared else None,
-                row.used_by,
-                stored.created_at if stored else None,
-                (facts.taken_at - stored.created_at).total_seconds() / _SECONDS_PER_DAY
-                if stored
-                else None,
-                declared.generate if declared else None,
-                declared.length if declared else None,
-                (declared.charset or None) if declared else None,
-                None if in_pass is None else f"{server}/{name}/{row.secret}" in in_pass,
-                stored.id if stored else None,
-                (stored.spec.labels or {}) if stored else {},
+            age = facts.taken_at - stored.created_at if stored else None
+            rows.append(
+                SecretsRow(
+                    server=server,
+                    app=name,
+                    recipe=app.recipe if app else None,
+                    stack=row.stack or None,
+                    secret=row.secret,
+                    version=row.version or None,
+                    swarm_name=row.swarm_name,
+                    state=row.state,
+                    declared=declared is not None,
+                    observed=stored is not None,
+                    env_key=(declared.env_key or None) if declared else None,
+                    env_file=app.env_file if app else None,
+                    env_line=(declared.env_line or None) if declared else None,
+                    used_by=row.used_by,
+                    created_at=stored.created_at if stored else None,
+                    age_days=age.total_seconds() / _SECONDS_PER_DAY if age is not None else None,
+                    generate=declared.generate if declared else None,
+                    length=declared.length if declared else None,
+                    charset=(declared.charset or None) if declared else None,
+                    in_pass=None if in_pass is None else f"{server}/{name}/{row.secret}" in in_pass,
+                    secret_id=stored.id if stored else None,
+                    labels=(stored.spec.labels or {}) if stored else {},
+                )
             )
-    return columns.view(
-        about(
-            facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days"
-        )
+    shown = about(
+        facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days"
     )
+    return View.from_rows(SecretsRow, rows, shown)
 
 
 def _place(row: SecretRow) -> tuple[bool, str, str, list[tuple[int, str]]]:
-    """Give where a row stands among its server's: v9 before v10."""
+    """Return where a row stands among its server's: v9 before v10."""
     parts = re.findall(r"\d+|\D+", row.version or "")
     version = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
     return row.app is None, row.app.name if row.app else "", row.secret, version

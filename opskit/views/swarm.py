@@ -1,233 +1,124 @@
-"""Views of what runs and is stored in the swarms: one function per list."""
+"""Views of what the swarms are made of and store: nodes, configs, networks and volumes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated
 
 from opskit.facts import Facts
 from opskit.join import longest_prefix, split_version, stack_of
-from opskit.swarm import model
 from opskit.swarm.observe import Observation
-from opskit.views.frame import Columns, View, about
-
-SERVICES = {
-    "server": "string",
-    "stack": "string",
-    "app": "string",
-    "service": "string",
-    "image": "string",
-    "mode": "string",
-    "running": "Int64",
-    "desired": "Int64",
-    "update_state": "string",
-    "update_message": "string",
-    "secrets": "object",
-    "configs": "object",
-    "created_at": "time",
-    "updated_at": "time",
-    "service_id": "string",
-    "labels": "object",
-}
-
-TASKS = {
-    "server": "string",
-    "stack": "string",
-    "service": "string",
-    "slot": "Int64",
-    "node": "string",
-    "state": "string",
-    "desired_state": "string",
-    "since": "time",
-    "message": "string",
-    "error": "string",
-    "image": "string",
-    "created_at": "time",
-    "task_id": "string",
-}
-
-NODES = {
-    "server": "string",
-    "node": "string",
-    "role": "string",
-    "leader": "bool",
-    "reachability": "string",
-    "state": "string",
-    "availability": "string",
-    "engine": "string",
-    "os": "string",
-    "architecture": "string",
-    "cpus": "float",
-    "memory_gib": "float",
-    "address": "string",
-    "created_at": "time",
-    "node_id": "string",
-    "labels": "object",
-}
-
-CONFIGS = {
-    "server": "string",
-    "stack": "string",
-    "app": "string",
-    "config": "string",
-    "version": "string",
-    "swarm_name": "string",
-    "declared": "bool",
-    "observed": "bool",
-    "used_by": "object",
-    "created_at": "time",
-    "config_id": "string",
-    "labels": "object",
-}
-
-NETWORKS = {
-    "server": "string",
-    "network": "string",
-    "stack": "string",
-    "driver": "string",
-    "scope": "string",
-    "encrypted": "bool",
-    "attachable": "bool",
-    "internal": "bool",
-    "ingress": "bool",
-    "created_at": "time",
-    "network_id": "string",
-    "labels": "object",
-}
-
-VOLUMES = {
-    "server": "string",
-    "volume": "string",
-    "stack": "string",
-    "driver": "string",
-    "mountpoint": "string",
-    "created_at": "string",
-    "labels": "object",
-}
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
+from opskit.views.services import readable
 
 _GIB = 2**30
 _NANO = 1_000_000_000
 
 
-def _readable(facts: Facts) -> Iterator[Observation]:
-    return (
-        facts.seen[s] for s in facts.apps_by_server if s in facts.seen and facts.seen[s].manager
-    )
+class NodesRow(Row, frozen=True, kw_only=True):
+    """A row of the nodes view: one machine of a swarm."""
+
+    server: Annotated[str, Column("The server that was asked, as abra names it.")]
+    node: Annotated[str, Column("Its host name.")]
+    role: Annotated[str, Column("manager or worker.")]
+    leader: Annotated[bool, Column("Whether it leads the managers.")]
+    reachability: Annotated[str | None, Column("Of a manager: whether the leader reaches it.")]
+    state: Annotated[str, Column("Whether it is up: ready, down or unknown.")]
+    availability: Annotated[str, Column("Whether it takes tasks: active, pause or drain.")]
+    engine: Annotated[str, Column("The version of its Docker Engine.")]
+    os: Annotated[str, Column("Its operating system.")]
+    architecture: Annotated[str, Column("Its processor's.")]
+    cpus: Annotated[float, Column("What it has for tasks.", unit="cores")]
+    memory_gib: Annotated[float, Column("What it has for tasks.", unit="GiB")]
+    address: Annotated[str, Column("The address the swarm knows it by.")]
+    created_at: Annotated[datetime, Column("When it joined.")]
+    node_id: Annotated[str, Column("The swarm's id of it.")]
+    labels: Annotated[dict[str, str], Column("Its labels.")]
 
 
-def _app_names(facts: Facts, server: str) -> dict[str, str]:
-    return {app.stack: app.name for app in reversed(facts.apps_by_server.get(server, ()))}
+class ConfigsRow(Row, frozen=True, kw_only=True):
+    """A row of the configs view: one version of a config, declared, stored or both."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    stack: Annotated[str | None, Column("The stack its name begins with.")]
+    app: Annotated[str | None, Column("The app of this stack.")]
+    config: Annotated[str, Column("Its name, without stack and version.")]
+    version: Annotated[str | None, Column("What its name ends with.")]
+    swarm_name: Annotated[str, Column("Its whole name: <stack>_<config>_<version>.")]
+    declared: Annotated[bool, Column("Whether an app's files name this version.")]
+    observed: Annotated[bool, Column("Whether it is in the swarm.")]
+    used_by: Annotated[list[str], Column("Services whose current spec names it.")]
+    created_at: Annotated[datetime | None, Column("When the swarm stored it.")]
+    config_id: Annotated[str | None, Column("The swarm's id of it.")]
+    labels: Annotated[dict[str, str], Column("Its labels in the swarm.")]
 
 
-def services_view(facts: Facts) -> View:
-    """Build the services view: one row per service, with running and desired task counts."""
-    columns = Columns(SERVICES)
-    for seen in _readable(facts):
-        apps = _app_names(facts, seen.server)
-        for service in seen.services:
-            stack = stack_of(service.spec.labels)
-            container = service.spec.task_template.container_spec or model.ContainerSpec()
-            status, update = service.service_status, service.update_status
-            columns.add(
-                seen.server,
-                stack or None,
-                apps.get(stack),
-                service.spec.name,
-                container.image,
-                _mode(service.spec.mode),
-                status.running_tasks if status else None,
-                status.desired_tasks if status else None,
-                (update.state if update else None) or None,
-                (update.message if update else None) or None,
-                [reference.secret_name for reference in container.secrets or ()],
-                [reference.config_name for reference in container.configs or ()],
-                service.created_at,
-                service.updated_at,
-                service.id,
-                service.spec.labels or {},
-            )
-    return columns.view(
-        about(
-            facts, "services", "server", "stack", "service", "image", "running", "desired",
-            "update_state", "secrets",
-        )
-    )  # fmt: skip
+class NetworksRow(Row, frozen=True, kw_only=True):
+    """A row of the networks view: one network that a server's manager knows."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    network: Annotated[str, Column("Its name.")]
+    stack: Annotated[str | None, Column("The stack it is labelled with.")]
+    driver: Annotated[str, Column("What carries it, such as overlay.")]
+    scope: Annotated[str, Column("swarm or local.")]
+    encrypted: Annotated[bool, Column("Whether traffic between nodes is encrypted.")]
+    attachable: Annotated[bool, Column("Whether containers outside of services may join.")]
+    internal: Annotated[bool, Column("Whether it leads nowhere else.")]
+    ingress: Annotated[bool, Column("Whether it takes in what comes to published ports.")]
+    created_at: Annotated[datetime | None, Column("When it was made.")]
+    network_id: Annotated[str, Column("The engine's id of it.")]
+    labels: Annotated[dict[str, str], Column("Its labels.")]
 
 
-def _mode(mode: model.ServiceMode) -> str:
-    if mode.replicated is not None:
-        return "replicated"
-    if mode.global_ is not None:
-        return "global"
-    return "replicated-job" if mode.replicated_job is not None else "global-job"
+class VolumesRow(Row, frozen=True, kw_only=True):
+    """A row of the volumes view: one volume on the node behind a server's context."""
 
-
-def tasks_view(facts: Facts) -> View:
-    """Build the tasks view: one row per task, past ones included as the engine keeps them."""
-    columns = Columns(TASKS)
-    for seen in _readable(facts):
-        services = {service.id: service.spec for service in seen.services}
-        nodes = {node.id: node.description.hostname for node in seen.nodes}
-        for task in seen.tasks:
-            spec = services.get(task.service_id)
-            container = task.spec.container_spec
-            columns.add(
-                seen.server,
-                (stack_of(spec.labels) or None) if spec else None,
-                spec.name if spec else task.service_id,
-                task.slot or None,
-                nodes.get(task.node_id) or task.node_id or None,
-                task.status.state,
-                task.desired_state,
-                task.status.timestamp,
-                task.status.message or None,
-                task.status.err or None,
-                container.image if container else None,
-                task.created_at,
-                task.id,
-            )
-    return columns.view(
-        about(
-            facts, "tasks", "server", "service", "slot", "node", "state", "desired_state",
-            "since", "error",
-        )
-    )  # fmt: skip
+    server: Annotated[str, Column("The server, as abra names it.")]
+    volume: Annotated[str, Column("Its name.")]
+    stack: Annotated[str | None, Column("The stack it is labelled with.")]
+    driver: Annotated[str, Column("What stores it, such as local.")]
+    mountpoint: Annotated[str | None, Column("Where it is on the node.")]
+    created_at: Annotated[str | None, Column("When it was made, as the engine writes it.")]
+    labels: Annotated[dict[str, str], Column("Its labels.")]
 
 
 def nodes_view(facts: Facts) -> View:
-    """Build the nodes view: one row per node; ``memory_gib`` in GiB, ``cpus`` in cores."""
-    columns = Columns(NODES)
-    for seen in _readable(facts):
+    """Return the nodes view: one `NodesRow` per node."""
+    rows: list[NodesRow] = []
+    for seen in readable(facts):
         for node in seen.nodes:
             manager, what = node.manager_status, node.description
-            columns.add(
-                seen.server,
-                what.hostname,
-                node.spec.role,
-                manager is not None and manager.leader,
-                manager.reachability if manager else None,
-                node.status.state,
-                node.spec.availability,
-                what.engine.engine_version,
-                what.platform.os,
-                what.platform.architecture,
-                what.resources.nano_cpus / _NANO,
-                what.resources.memory_bytes / _GIB,
-                node.status.addr,
-                node.created_at,
-                node.id,
-                node.spec.labels or {},
+            rows.append(
+                NodesRow(
+                    server=seen.server,
+                    node=what.hostname,
+                    role=node.spec.role,
+                    leader=manager is not None and manager.leader,
+                    reachability=manager.reachability if manager else None,
+                    state=node.status.state,
+                    availability=node.spec.availability,
+                    engine=what.engine.engine_version,
+                    os=what.platform.os,
+                    architecture=what.platform.architecture,
+                    cpus=what.resources.nano_cpus / _NANO,
+                    memory_gib=what.resources.memory_bytes / _GIB,
+                    address=node.status.addr,
+                    created_at=node.created_at,
+                    node_id=node.id,
+                    labels=node.spec.labels or {},
+                )
             )
-    return columns.view(
-        about(
-            facts, "nodes", "server", "node", "role", "leader", "state", "availability",
-            "engine", "cpus", "memory_gib",
-        )
+    shown = about(
+        facts, "nodes", "server", "node", "role", "leader", "state", "availability", "engine",
+        "cpus", "memory_gib",
     )  # fmt: skip
+    return View.from_rows(NodesRow, rows, shown)
 
 
 def configs_view(facts: Facts) -> View:
-    """Build the configs view: one row per config version, declared and observed joined."""
-    columns = Columns(CONFIGS)
+    """Return the configs view: one `ConfigsRow` per version, declared or observed."""
+    rows: list[ConfigsRow] = []
     for server, apps in facts.apps_by_server.items():
         declared = {c.swarm_name: (app, c) for app in reversed(apps) for c in app.configs}
         seen = facts.seen.get(server)
@@ -243,26 +134,27 @@ def configs_view(facts: Facts) -> View:
                 stack = longest_prefix(name, stacks)
                 app = stacks.get(stack)
                 short, version = split_version(name[len(stack) + 1 :] if stack else name)
-            columns.add(
-                server,
-                stack or None,
-                app.name if app else None,
-                short,
-                version or None,
-                name,
-                name in declared,
-                there is not None,
-                users.get(there.id, []) if there else [],
-                there.created_at if there else None,
-                there.id if there else None,
-                (there.spec.labels or {}) if there else {},
+            rows.append(
+                ConfigsRow(
+                    server=server,
+                    stack=stack or None,
+                    app=app.name if app else None,
+                    config=short,
+                    version=version or None,
+                    swarm_name=name,
+                    declared=name in declared,
+                    observed=there is not None,
+                    used_by=users.get(there.id, []) if there else [],
+                    created_at=there.created_at if there else None,
+                    config_id=there.id if there else None,
+                    labels=(there.spec.labels or {}) if there else {},
+                )
             )
-    return columns.view(
-        about(
-            facts, "configs", "server", "app", "config", "version", "declared", "observed",
-            "used_by", "created_at",
-        )
+    shown = about(
+        facts, "configs", "server", "app", "config", "version", "declared", "observed", "used_by",
+        "created_at",
     )  # fmt: skip
+    return View.from_rows(ConfigsRow, rows, shown)
 
 
 def _config_users(seen: Observation) -> dict[str, list[str]]:
@@ -275,43 +167,43 @@ def _config_users(seen: Observation) -> dict[str, list[str]]:
 
 
 def networks_view(facts: Facts) -> View:
-    """Build the networks view: one row per network that a server's manager knows."""
-    columns = Columns(NETWORKS)
-    for seen in _readable(facts):
-        for network in seen.networks:
-            columns.add(
-                seen.server,
-                network.name,
-                stack_of(network.labels) or None,
-                network.driver,
-                network.scope,
-                "encrypted" in (network.options or {}),
-                network.attachable,
-                network.internal,
-                network.ingress,
-                network.created,
-                network.id,
-                network.labels or {},
-            )
-    return columns.view(
-        about(facts, "networks", "server", "network", "stack", "driver", "scope", "encrypted")
-    )
+    """Return the networks view: one `NetworksRow` per network."""
+    rows = [
+        NetworksRow(
+            server=seen.server,
+            network=network.name,
+            stack=stack_of(network.labels) or None,
+            driver=network.driver,
+            scope=network.scope,
+            encrypted="encrypted" in (network.options or {}),
+            attachable=network.attachable,
+            internal=network.internal,
+            ingress=network.ingress,
+            created_at=network.created,
+            network_id=network.id,
+            labels=network.labels or {},
+        )
+        for seen in readable(facts)
+        for network in seen.networks
+    ]
+    shown = about(facts, "networks", "server", "network", "stack", "driver", "scope", "encrypted")
+    return View.from_rows(NetworksRow, rows, shown)
 
 
 def volumes_view(facts: Facts) -> View:
-    """Build the volumes view: one row per volume of the node behind each context."""
-    columns = Columns(VOLUMES)
-    for seen in _readable(facts):
-        for volume in seen.volumes:
-            columns.add(
-                seen.server,
-                volume.name,
-                stack_of(volume.labels) or None,
-                volume.driver,
-                volume.mountpoint or None,
-                volume.created_at or None,
-                volume.labels or {},
-            )
-    return columns.view(
-        about(facts, "volumes", "server", "volume", "stack", "driver", "created_at")
-    )
+    """Return the volumes view: one `VolumesRow` per volume."""
+    rows = [
+        VolumesRow(
+            server=seen.server,
+            volume=volume.name,
+            stack=stack_of(volume.labels) or None,
+            driver=volume.driver,
+            mountpoint=volume.mountpoint or None,
+            created_at=volume.created_at or None,
+            labels=volume.labels or {},
+        )
+        for seen in readable(facts)
+        for volume in seen.volumes
+    ]
+    shown = about(facts, "volumes", "server", "volume", "stack", "driver", "created_at")
+    return View.from_rows(VolumesRow, rows, shown)

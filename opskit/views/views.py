@@ -9,18 +9,12 @@ from opskit.facts import Facts
 from opskit.views.apps import apps_view, servers_view
 from opskit.views.frame import View
 from opskit.views.secrets import secrets_view
-from opskit.views.swarm import (
-    configs_view,
-    networks_view,
-    nodes_view,
-    services_view,
-    tasks_view,
-    volumes_view,
-)
+from opskit.views.services import services_view, tasks_view
+from opskit.views.swarm import configs_view, networks_view, nodes_view, volumes_view
 
 
 class Views:
-    """The views over some facts.
+    """The views over some facts; ``help`` of a view's row lists its columns.
 
     Parameters
     ----------
@@ -36,45 +30,45 @@ class Views:
 
     @cached_property
     def servers(self) -> View:
-        """One row per server (see `opskit.views.apps.servers_view`)."""
+        """One row per server: `opskit.views.apps.ServersRow`."""
         return servers_view(self.facts)
 
     @cached_property
     def apps(self) -> View:
-        """One row per app (see `opskit.views.apps.apps_view`)."""
+        """One row per app: `opskit.views.apps.AppsRow`."""
         return apps_view(self.facts)
 
     @cached_property
     def secrets(self) -> View:
-        """One row per version of a secret (see `opskit.views.secrets.secrets_view`)."""
+        """One row per version of a secret: `opskit.views.secrets.SecretsRow`."""
         return secrets_view(self.facts, self._in_pass)
 
     @cached_property
     def services(self) -> View:
-        """One row per service."""
+        """One row per service: `opskit.views.services.ServicesRow`."""
         return services_view(self.facts)
 
     @cached_property
     def tasks(self) -> View:
-        """One row per task, past ones included."""
+        """One row per task, past ones included: `opskit.views.services.TasksRow`."""
         return tasks_view(self.facts)
 
     @cached_property
     def nodes(self) -> View:
-        """One row per node."""
+        """One row per node: `opskit.views.swarm.NodesRow`."""
         return nodes_view(self.facts)
 
     @cached_property
     def configs(self) -> View:
-        """One row per config version."""
+        """One row per version of a config: `opskit.views.swarm.ConfigsRow`."""
         return configs_view(self.facts)
 
     @cached_property
     def networks(self) -> View:
-        """One row per network."""
+        """One row per network: `opskit.views.swarm.NetworksRow`."""
         return networks_view(self.facts)
 
     @cached_property
     def volumes(self) -> View:
-        """One row per volume on the node behind each context."""
+        """One row per volume behind each context: `opskit.views.swarm.VolumesRow`."""
         return volumes_view(self.facts)

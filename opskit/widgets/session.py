@@ -24,7 +24,6 @@ from opskit.operations.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
-from opskit.snapshot import Snapshot
 from opskit.widgets.choices import alphabets, app_choices, table, whole_apps
 from opskit.widgets.person import Person, person_named, read_person
 from opskit.widgets.planning import Kind, make_plan, options_from
@@ -86,7 +85,6 @@ class Session:
     outcome: str = ""
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows: dict[str, Any] = field(default_factory=dict[str, Any])
-    _snapshot: Snapshot | None = None
     _made: dict[str, _Made] = field(default_factory=dict[str, _Made])
     _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -180,7 +178,7 @@ class Session:
             self._set(phase=back, error=redact(what))
 
     def _load(self) -> None:
-        self._snapshot = snapshot = self.fleet.snapshot()
+        snapshot = self.fleet.snapshot()
         read: dict[str, Any] = {}
         match self.kind:
             case "browse":
@@ -212,7 +210,7 @@ class Session:
             rows, self.preselected = self.preselected["rows"], {}
             self._set(phase="planning")
             self._show_plan(
-                make_plan(self.fleet, self.kind, rows, options_from({}), snapshot=self._last_read())
+                make_plan(self.fleet, self.kind, rows, options_from({}), snapshot=snapshot)
             )
 
     def _plan(self, message: Mapping[str, Any]) -> None:
@@ -222,16 +220,12 @@ class Session:
             value = SEALER.open(message.get("sealed"), purpose="insert")
         chosen = self._chosen(message)
         keep = message.get("keep")
+        # Read now, and only the servers concerned: the form may have stood open for hours.
         plan = make_plan(
             self.fleet, self.kind, chosen, options, value=value,
-            keep=keep if isinstance(keep, int) else None, snapshot=self._last_read(),
+            keep=keep if isinstance(keep, int) else None,
         )  # fmt: skip
         self._show_plan(plan)
-
-    def _last_read(self) -> Snapshot | None:
-        """Return what the form was filled from, once: who plans again wants the world as it is."""
-        read, self._snapshot = self._snapshot, None
-        return read
 
     def _chosen(self, message: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         try:

@@ -18,7 +18,8 @@ from tests.waiting import LIMIT
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+# Until the last of these tests only: beside a browser, its worker could run no event loop.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
@@ -32,7 +33,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sample() -> Iterator[DockerdFleet]:
     """One real swarm with the sample's first server on it."""
     with _real(1) as fleet:
@@ -40,7 +41,7 @@ def sample() -> Iterator[DockerdFleet]:
         yield fleet
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(sample: DockerdFleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()

@@ -153,13 +153,22 @@ class Person:
     frames: list[bytes] = field(default_factory=list[bytes])
 
     def open(self, lab: Lab, notebook: str, host: str = "127.0.0.1") -> None:
-        """Open a notebook and wait until its kernel is there."""
+        """Open a notebook and wait until its kernel is there, and its widgets are shown.
+
+        A page asks the kernel for its widgets once, and gives up after four seconds with ``model
+        not found``: then it is loaded again, as a person would.
+        """
+        eventually(lambda: self._opens(lab, notebook, host), f"the widgets of {notebook}")
+
+    def _opens(self, lab: Lab, notebook: str, host: str) -> bool:
         # In a workspace of their own, so that no notebook of somebody else is restored.
         space = f"lab/workspaces/{id(self)}{time.monotonic_ns()}/tree/{notebook}"
         self.page.goto(lab.url(space, host))
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         self.page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.context?.isReady")
         self.wait_for_kernel()
+        self.page.wait_for_function("() => !document.body.innerText.includes('Loading widget')")
+        return "Error displaying widget" not in self.page.inner_text("body")
 
     def wait_for_kernel(self) -> None:
         """Wait until the notebook's kernel is there and has nothing to do."""

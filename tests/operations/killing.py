@@ -52,16 +52,16 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "restart": lambda fleet: fleet.plan_restart(APP, None, QUICK),
 }
 
-# Which cases are tried on real swarms: a sample, for CI's time, unless all are asked for.
-ALL_ON_REAL_SWARMS = os.environ.get("OPSKIT_KILL_MATRIX") == "all"
+# Which cases are tried: a sample, for CI's time, unless all are asked for.
+ALL = os.environ.get("OPSKIT_KILL_MATRIX") == "all"
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 # A child then starts in milliseconds.
 _PROCESSES.set_forkserver_preload([__name__, "opskit.operations.run", "opskit.fleet"])
 
 
-def on_real_swarms(cases: Iterable[Case], first: int, step: int) -> list[tuple[Case, str]]:
-    """Choose the cases tried on real swarms, and how each run is finished.
+def sampled(cases: Iterable[Case], first: int = 0, step: int = 1) -> list[tuple[Case, str]]:
+    """Choose the cases that are tried, and how each run is finished.
 
     Parameters
     ----------
@@ -71,9 +71,10 @@ def on_real_swarms(cases: Iterable[Case], first: int, step: int) -> list[tuple[C
         The sample: where it begins and how far it goes on, finished by turns in both ways. With
         ``OPSKIT_KILL_MATRIX=all`` every case is finished in both ways.
     """
-    if ALL_ON_REAL_SWARMS:
+    if ALL:
         return [(case, how) for case in cases for how in WAYS]
-    return [(case, WAYS[turn % 2]) for turn, case in enumerate(list(cases)[first::step])]
+    # Not by single turns: moments are before and after something by turns, too.
+    return [(case, WAYS[turn // 2 % 2]) for turn, case in enumerate(list(cases)[first::step])]
 
 
 def apply_in_a_process(environ: Mapping[str, str], kind: str, moment: int) -> bool:

@@ -15,7 +15,7 @@ import opskit
 from opskit.cli.app import run as run_cli
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, LockHeldError
-from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
+from tests.operations.killing import apply_in_a_process, sampled
 from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
 from tests.waiting import LIMIT
 
@@ -84,8 +84,7 @@ def finish(stage: Stage, moment: int, how: str) -> None:
     stage.wait_until_converged()
 
 
-@pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("moment", range(1, MOMENTS + 1))
+@pytest.mark.parametrize(("moment", "how"), sampled(range(1, MOMENTS + 1)))
 def test_a_killed_rotation_is_finished_on_the_embedded_engine(
     stage: Stage, moment: int, how: str
 ) -> None:
@@ -93,7 +92,7 @@ def test_a_killed_rotation_is_finished_on_the_embedded_engine(
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize(("moment", "how"), on_real_swarms(range(1, MOMENTS + 1), 1, 3))
+@pytest.mark.parametrize(("moment", "how"), sampled(range(1, MOMENTS + 1), 1, 5))
 def test_a_killed_rotation_is_finished_on_a_real_swarm(
     real_stage: Stage, moment: int, how: str
 ) -> None:

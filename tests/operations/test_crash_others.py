@@ -11,7 +11,7 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
+from tests.operations.killing import apply_in_a_process, sampled
 from tests.operations.stage import Stage, staged
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,6 @@ MOMENTS = {
     "prune": 2 * (2 + 2 * 4 + 2 + 2),
 }
 CASES = [(kind, moment) for kind, last in MOMENTS.items() for moment in range(1, last + 1)]
-BOTH_WAYS = pytest.mark.parametrize("how", WAYS)
 
 
 def prepare(stage: Stage, kind: str) -> None:
@@ -108,16 +107,15 @@ def finish(stage: Stage, kind: str, moment: int, how: str) -> None:
         assert (ended.status, now) == ("rolled-back", before), ended.errors
 
 
-@BOTH_WAYS
-@pytest.mark.parametrize(("kind", "moment"), CASES)
+@pytest.mark.parametrize(("case", "how"), sampled(CASES, 0, 3), ids=str)
 def test_a_killed_operation_is_finished_on_the_embedded_engine(
-    stage: Stage, kind: str, moment: int, how: str
+    stage: Stage, case: tuple[str, int], how: str
 ) -> None:
-    finish(stage, kind, moment, how)
+    finish(stage, *case, how)
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize(("case", "how"), on_real_swarms(CASES, 4, 9), ids=str)
+@pytest.mark.parametrize(("case", "how"), sampled(CASES, 4, 13), ids=str)
 def test_a_killed_operation_is_finished_on_a_real_swarm(
     real_stage: Stage, case: tuple[str, int], how: str
 ) -> None:

@@ -5,6 +5,7 @@ Beside the app's own server stands one whose engine takes connections and never 
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -69,11 +70,13 @@ class Hanging:
 
     def _hear_out(self, one: socket.socket) -> None:
         """Hear what is wanted; only the question for the API's version is answered."""
-        while request := one.recv(4096).decode():
-            self.requests.append(request.split()[1].partition("?")[0].rpartition("/")[2])
-            if self.requests[-1] != "_ping":
+        while heard := one.recv(65536).decode():
+            asked = re.findall(r"^GET \S*/(\w+)", heard, re.MULTILINE)
+            self.requests += asked
+            if "_ping" in asked:
+                one.sendall(PONG)
+            if asked != ["_ping"]:
                 return
-            one.sendall(PONG)
 
     def asked(self) -> int:
         """Count the connections so far: they are taken in their order, and this is the last."""

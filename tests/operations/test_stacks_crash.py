@@ -10,7 +10,7 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from tests.operations.killing import WAYS, apply_in_a_process, on_real_swarms
+from tests.operations.killing import WAYS, apply_in_a_process, sampled
 from tests.operations.stage import Stage, staged
 from tests.operations.test_stacks import NEW, OLD, deploy, pin, specs, two_releases
 
@@ -31,7 +31,7 @@ CLOSE = [
     # and what deploys again meets networks that are on their way out.
     *((("undeploy", moment), "rollback") for moment in range(24, 27)),
 ]
-CASES = list(dict.fromkeys([*on_real_swarms(ALL, 2, 4), *CLOSE]))
+CASES = list(dict.fromkeys([*sampled(ALL, 2, 13), *CLOSE]))
 
 
 @pytest.fixture

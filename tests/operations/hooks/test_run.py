@@ -17,7 +17,7 @@ from opskit.secrets.value import Secret
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 from tests.operations.hooks.stored import OLD, Database
-from tests.operations.killing import apply_in_a_process
+from tests.operations.killing import WAYS, apply_in_a_process, sampled
 from tests.operations.stage import APP, QUICK, SERVER, Stage, hurry_probes
 from tests.operations.test_crash import rotated
 
@@ -158,9 +158,13 @@ HOOK_INTENT, HOOK_RUN, HOOK_OUTCOME = 19, 21, 23
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "moment"),
-    [("resume", moment) for moment in range(1, MOMENTS + 1)]
-    + [("rollback", moment) for moment in [*range(HOOK_INTENT - 6, HOOK_OUTCOME + 6), MOMENTS]],
+    ("moment", "how"),
+    sorted(
+        {
+            *((moment, how) for moment, how in sampled(range(1, MOMENTS + 1), 0, 3)),
+            *((moment, how) for moment in range(HOOK_INTENT - 2, HOOK_OUTCOME + 3) for how in WAYS),
+        }
+    ),
 )
 def test_a_kill_never_leaves_a_password_that_nobody_knows(
     stage: Stage, database: Database, how: str, moment: int

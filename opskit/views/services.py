@@ -1,0 +1,138 @@
+"""Views of what runs in the swarms: services and their tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated
+
+from opskit.facts import Facts
+from opskit.join import stack_of
+from opskit.swarm import model
+from opskit.swarm.observe import Observation
+from opskit.views.columns import Column, Row
+from opskit.views.frame import View, about
+
+
+class ServicesRow(Row, frozen=True, kw_only=True):
+    """A row of the services view: one service of a swarm."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    stack: Annotated[str | None, Column("The stack it is labelled with.")]
+    app: Annotated[str | None, Column("The app that is deployed under this stack's name.")]
+    service: Annotated[str, Column("Its whole name: <stack>_<service>.")]
+    image: Annotated[str, Column("The image of its spec, as the engine resolved it.")]
+    mode: Annotated[str, Column("replicated, global, replicated-job or global-job.")]
+    running: Annotated[int | None, Column("How many of its tasks run.")]
+    desired: Annotated[int | None, Column("How many of its tasks are to run.")]
+    update_state: Annotated[str | None, Column("How its last rollout stands.")]
+    update_message: Annotated[str | None, Column("What the engine says of that rollout.")]
+    secrets: Annotated[list[str], Column("Secrets of its spec, by their whole names.")]
+    configs: Annotated[list[str], Column("Configs of its spec, by their whole names.")]
+    created_at: Annotated[datetime, Column("When it was made.")]
+    updated_at: Annotated[datetime | None, Column("When it last changed.")]
+    service_id: Annotated[str, Column("The swarm's id of it.")]
+    labels: Annotated[dict[str, str], Column("Its labels.")]
+
+
+class TasksRow(Row, frozen=True, kw_only=True):
+    """A row of the tasks view: one container of a service, past ones as the engine keeps them."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    stack: Annotated[str | None, Column("The stack its service is labelled with.")]
+    service: Annotated[str, Column("Its service; the id when that is gone.")]
+    slot: Annotated[int | None, Column("Which of the replicas it is, from 1.")]
+    node: Annotated[str | None, Column("The node it is on; the id when that is gone.")]
+    state: Annotated[str, Column("Where it stands, such as running or failed.")]
+    desired_state: Annotated[str, Column("Where the swarm wants it, such as running or shutdown.")]
+    since: Annotated[datetime | None, Column("When it came to this state.")]
+    message: Annotated[str | None, Column("What the engine says of the state.")]
+    error: Annotated[str | None, Column("Why it failed.")]
+    image: Annotated[str | None, Column("The image it was begun with.")]
+    created_at: Annotated[datetime, Column("When it was made.")]
+    task_id: Annotated[str, Column("The swarm's id of it.")]
+
+
+def readable(facts: Facts) -> Iterator[Observation]:
+    """Return what was observed of the servers whose swarm could be read."""
+    return (
+        facts.seen[s] for s in facts.apps_by_server if s in facts.seen and facts.seen[s].manager
+    )
+
+
+def services_view(facts: Facts) -> View:
+    """Return the services view: one `ServicesRow` per service."""
+    rows: list[ServicesRow] = []
+    for seen in readable(facts):
+        declared = reversed(facts.apps_by_server.get(seen.server, ()))
+        apps = {app.stack: app.name for app in declared}
+        for service in seen.services:
+            stack = stack_of(service.spec.labels)
+            container = service.spec.task_template.container_spec or model.ContainerSpec()
+            status, update = service.service_status, service.update_status
+            rows.append(
+                ServicesRow(
+                    server=seen.server,
+                    stack=stack or None,
+                    app=apps.get(stack),
+                    service=service.spec.name,
+                    image=container.image,
+                    mode=_mode(service.spec.mode),
+                    running=status.running_tasks if status else None,
+                    desired=status.desired_tasks if status else None,
+                    update_state=(update.state if update else None) or None,
+                    update_message=(update.message if update else None) or None,
+                    secrets=[reference.secret_name for reference in container.secrets or ()],
+                    configs=[reference.config_name for reference in container.configs or ()],
+                    created_at=service.created_at,
+                    updated_at=service.updated_at,
+                    service_id=service.id,
+                    labels=service.spec.labels or {},
+                )
+            )
+    shown = about(
+        facts, "services", "server", "stack", "service", "image", "running", "desired",
+        "update_state", "secrets",
+    )  # fmt: skip
+    return View.from_rows(ServicesRow, rows, shown)
+
+
+def _mode(mode: model.ServiceMode) -> str:
+    if mode.replicated is not None:
+        return "replicated"
+    if mode.global_ is not None:
+        return "global"
+    return "replicated-job" if mode.replicated_job is not None else "global-job"
+
+
+def tasks_view(facts: Facts) -> View:
+    """Return the tasks view: one `TasksRow` per task, past ones included."""
+    rows: list[TasksRow] = []
+    for seen in readable(facts):
+        services = {service.id: service.spec for service in seen.services}
+        nodes = {node.id: node.description.hostname for node in seen.nodes}
+        for task in seen.tasks:
+            spec = services.get(task.service_id)
+            container = task.spec.container_spec
+            rows.append(
+                TasksRow(
+                    server=seen.server,
+                    stack=(stack_of(spec.labels) or None) if spec else None,
+                    service=spec.name if spec else task.service_id,
+                    slot=task.slot or None,
+                    node=nodes.get(task.node_id) or task.node_id or None,
+                    state=task.status.state,
+                    desired_state=task.desired_state,
+                    since=task.status.timestamp,
+                    message=task.status.message or None,
+                    error=task.status.err or None,
+                    image=container.image if container else None,
+                    created_at=task.created_at,
+                    task_id=task.id,
+                )
+            )
+    shown = about(
+        facts, "tasks", "server", "service", "slot", "node", "state", "desired_state", "since",
+        "error",
+    )  # fmt: skip
+    return View.from_rows(TasksRow, rows, shown)
