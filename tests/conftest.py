@@ -57,7 +57,7 @@ _LONGEST = (
     "notebooks/test_notebooks.py",
     "notebooks/test_on_real_swarms.py",
     "operations/test_nodes.py",
-    "runbook/test_execute.py",
+    "jupyter/test_execute.py",
 )
 """Files of a minute and more, as measured, the longest first."""
 
