@@ -295,7 +295,7 @@ class Apps(Reading):
             facts = self._facts_of(snapshot)
         else:
             facts = self._look(where and (lambda declared: where(Chosen(declared))))
-        return Plan(data=make(Planner(facts, chosen)), use_pass=chosen.use_pass, root=self.root)
+        return Plan(data=make(Planner(facts, chosen)), root=self.root)
 
     def _facts_of(self, snapshot: object) -> Facts:
         take = "Give what fleet.snapshot() gave, or leave it out to read what is needed."

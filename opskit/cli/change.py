@@ -326,6 +326,16 @@ def _check_choice(secrets: list[str] | None, all_: bool) -> None:
         )
 
 
+def _agreed(word: str) -> bool:
+    """Ask for a yes, or for the word that confirms what cannot simply be undone."""
+    if not word:
+        return typer.confirm("Apply this plan?")
+    if str(typer.prompt(f"Type {word} to confirm")).strip() == word:
+        return True
+    print(f"that is not {word}: nothing was changed.", file=sys.stderr)
+    return False
+
+
 def carry_out(
     plan: Plan,
     *,
@@ -334,12 +344,13 @@ def carry_out(
     max_parallel: int | None = None,
     keep_going: bool = False,
 ) -> None:
-    """Show a plan, ask, apply it and tell what came of it."""
+    """Show a plan and its consequences, ask, apply it and tell how the run ended."""
     show(plan.changes, Format.table)
+    print(*plan.data.consequences.sentences, sep="\n")
     if dry_run:
         show(plan.calls, Format.table)
         return
-    if not yes and not typer.confirm("Apply this plan?"):
+    if not yes and not _agreed(plan.data.consequences.confirm):
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 

@@ -133,7 +133,7 @@ class Assembler:
             *self._promotions(renewals),
             ReleaseLock(stack=app.stack),
         ]
-        restarts = {
+        services = {
             r.new_name: tuple(
                 s.service for s in switches for swap in s.swaps if swap.to_name == r.new_name
             )
@@ -142,7 +142,7 @@ class Assembler:
         changes = [
             _change(
                 r,
-                restarts=restarts[r.new_name] if self.options.deploy != "none" else (),
+                services=services[r.new_name] if self.options.deploy != "none" else (),
                 from_version=r.target.declared.version,
                 undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
                 more=(self._left_behind(r), self._about_dead_nodes(app.server, switches)),
@@ -363,7 +363,7 @@ def _change(
     one: Renewal,
     *,
     undone_by: str,
-    restarts: tuple[str, ...] = (),
+    services: tuple[str, ...] = (),
     from_version: str = "",
     more: tuple[str, ...] = (),
 ) -> Change:
@@ -374,7 +374,7 @@ def _change(
         secret=one.target.declared.name,
         from_version=from_version,
         to_version=one.version,
-        restarts=restarts,
+        services=services,
         bits=one.policy.entropy_bits() if one.policy else None,
         undone_by=undone_by,
         note=", ".join(notes),

@@ -24,12 +24,12 @@ _NAMED = 5
 
 @dataclass(slots=True)
 class _Found:
-    """What goes, by server and stack, and what stays, each with the reason."""
+    """What goes, by server and stack, and what is left alone, each with the reason."""
 
     going: defaultdict[tuple[str, str], list[SecretRow]] = field(
         default_factory=lambda: defaultdict[tuple[str, str], list[SecretRow]](list)
     )
-    staying: list[str] = field(default_factory=list[str])
+    left_alone: list[str] = field(default_factory=list[str])
     updates: set[str] = field(default_factory=set[str])
 
     def add(self, server: str, rows: Iterable[SecretRow], needed: Uses) -> None:
@@ -39,7 +39,9 @@ class _Found:
                 continue
             users = needed.needed_by(row.stored.id)
             if users:
-                self.staying.append(f"{row.swarm_name} on {server} is needed by {_listed(users)}")
+                self.left_alone.append(
+                    f"{row.swarm_name} on {server} is needed by {_listed(users)}"
+                )
                 self.updates |= {row.app.name if row.app else "APP"}
             else:
                 # What belongs to no stack is locked by its own name.
@@ -82,9 +84,9 @@ class RemovalPlanner:
             server = target.app.server
             seen = chosen.server(server)
             found.add(server, target.versions, uses(seen.services, seen.tasks))
-            if found.staying:
+            if found.left_alone:
                 raise InputError(
-                    f"{found.staying[0]}: it is in use by them, or would be if they went back.",
+                    f"{found.left_alone[0]}: it is in use by them, or would be if they went back.",
                     remedy="Undeploy the app first, or rotate the secret and prune.",
                 )
         by_server: defaultdict[str, set[str]] = defaultdict(set)
@@ -103,7 +105,7 @@ class RemovalPlanner:
             undoubted: list[SecretRow] = []
             for row in (rows[name] for name in sorted(names)):
                 if doubt := self._doubt(server, row):
-                    found.staying.append(f"{row.swarm_name} on {server}: {doubt}")
+                    found.left_alone.append(f"{row.swarm_name} on {server}: {doubt}")
                 else:
                     undoubted.append(row)
             found.add(server, undoubted, uses(seen.services, seen.tasks))
@@ -133,7 +135,7 @@ class RemovalPlanner:
             try:
                 seen = chosen.server(server)
             except InputError as error:
-                found.staying.append(str(error))
+                found.left_alone.append(str(error))
                 continue
             replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
             for row in chosen.rows(server):
@@ -175,7 +177,10 @@ class RemovalPlanner:
             for (server, stack), rows in found.going.items()
         ]  # fmt: skip
         return PlanData(
-            kind=kind, made_at=datetime.now(UTC), units=tuple(units), stays=tuple(found.staying)
+            kind=kind,
+            made_at=datetime.now(UTC),
+            units=tuple(units),
+            left_alone=tuple(found.left_alone),
         )
 
     def _unit(
@@ -217,7 +222,7 @@ class RemovalPlanner:
 
 def _nothing(kind: str, found: _Found, kept: int) -> InputError:
     """Say why nothing goes, and when it can."""
-    why, ways = list(found.staying), list[str]()
+    why, ways = list(found.left_alone), list[str]()
     if found.updates:
         apps = " or ".join(sorted(found.updates))
         ways.append(

@@ -144,7 +144,7 @@ class StackPlanner:
         change = Change(
             secret="",
             from_version=_deployed(app, services),
-            restarts=names,
+            services=names,
             note="removed; volumes and secrets stay",
             undone_by=f"nothing: {why}" if why else "deploying again",
         )
@@ -189,7 +189,7 @@ class StackPlanner:
             ReleaseLock(stack=app.stack),
         ]
         change = Change(
-            secret="", restarts=names, note="new tasks, same spec", undone_by="nothing to undo"
+            secret="", services=names, note="new tasks, same spec", undone_by="nothing to undo"
         )
         return unit(app, [change], steps)
 

@@ -35,12 +35,6 @@ Send = Callable[[dict[str, Any]], None]
 SEALER = Sealer()
 """One key pair for all forms of this process."""
 
-_WARNINGS: Mapping[str, str] = {
-    "remove": "This cannot be undone: the values cannot be read back.",
-    "prune": "This cannot be undone: the values cannot be read back.",
-    "undeploy": "The app goes down until it is deployed again; its volumes and secrets stay.",
-}
-_DEPLOYED = "Restarts the services whose specs the files change."
 _REVEAL_S = 600.0
 """How long a new value waits to be revealed to the tab that made it."""
 
@@ -191,7 +185,6 @@ class Session:
                 read["alphabets"] = alphabets(read["apps"]) if self.kind == "insert" else {}
             case _ as unknown:
                 assert_never(unknown)
-        caption = snapshot.secrets.caption
         with open_journal() as journal:
             open_run = journal.last_unfinished()
         unfinished = None
@@ -202,10 +195,9 @@ class Session:
                 "status": open_run.status,
                 "identity": open_run.identity or open_run.actor,
             }
-        missing = caption.partition(" · ")[2]
         self._set(
-            phase="choose", plan=None, result=None, approvals=[], missing=missing,
-            unfinished=unfinished, loaded=True, **read,
+            phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished,
+            missing=snapshot.secrets.missing_servers, loaded=True, **read,
         )  # fmt: skip
         if self.preselected.get("rows"):
             rows, self.preselected = self.preselected["rows"], {}
@@ -245,13 +237,10 @@ class Session:
         self.plan = plan
         shown: dict[str, Any] = {
             "digest": plan.digest,
-            "kind": plan.data.kind,
             "changes": _records(plan.changes),
             "calls": _records(plan.calls),
-            "stays": list(plan.data.stays),
-            "confirm": _confirm_word(plan),
-            "warning": " ".join(dict.fromkeys(_warnings(plan))),
-            "impact": _DEPLOYED if plan.data.kind in ("deploy", "upgrade") else "Restarts nothing.",
+            "left_alone": list(plan.data.left_alone),
+            **msgspec.to_builtins(plan.data.consequences),
         }
         self._set(phase="planned", plan=shown, approvals=self._approvals(plan))
 
@@ -394,17 +383,3 @@ def _records(view: Any) -> list[dict[str, Any]]:
     flat: Any = view.flat().astype(object)
     records: list[dict[str, Any]] = flat.where(flat.notna(), "").to_dict("records")
     return records
-
-
-def _warnings(plan: Plan) -> list[str]:
-    """Say what is gone afterwards; a plan that others made may be of several kinds."""
-    return [_WARNINGS[kind] for kind in plan.data.kind.split(" and ") if kind in _WARNINGS]
-
-
-def _confirm_word(plan: Plan) -> str:
-    """Say what must be typed before something is gone: the app, or how many they are."""
-    if not _warnings(plan):
-        return ""
-    apps = {unit.app for unit in plan.data.units}
-    count = sum(len(unit.changes) for unit in plan.data.units)
-    return apps.pop() if len(apps) == 1 else f"{plan.data.kind} {count}"

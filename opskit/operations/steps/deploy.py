@@ -61,6 +61,14 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             f"(compose files and environment of {self.app})"
         ]
 
+    def impact(self) -> str:
+        """Say that the files decide what is touched."""
+        return "" if self.back else "Restarts the services whose specs the files change."
+
+    def longest_wait(self) -> float:
+        """Give the time it has."""
+        return 0.0 if self.back else self.timeout
+
     def do(self, site: Site) -> Detail:
         """Run it; deploying the same state again changes nothing."""
         return {} if self.back else self._run(site)
