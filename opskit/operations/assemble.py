@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
 
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.join import stack_of
+from opskit.modes import MODES, StackMode
 from opskit.operations.envfile import check_replaceable
 from opskit.operations.hooks.choose import find_service, mounted_at
 from opskit.operations.hooks.spec import HookSpec
@@ -101,17 +101,14 @@ class Assembler:
         timeout = float(self.options.timeout)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
-        match self.options.deploy:
-            case "services":
-                forward = list(switches)
-            case "stack" | "abra" as mode:
-                if switches:
-                    back = [self.deploy_step(app, mode, back=True)]
-                    forward = [self.deploy_step(app, mode)]
-            case "none":
-                watched = ()
-            case _ as unknown:
-                assert_never(unknown)
+        mode = MODES[self.options.deploy]
+        if mode.switches:
+            forward = list(switches)
+        elif not mode.deploys:
+            watched = ()
+        elif switches:
+            back = [self.deploy_step(app, mode.whole, back=True)]
+            forward = [self.deploy_step(app, mode.whole)]
         settle: list[AnyStep] = [ConvergeBack(watched=watched, timeout=timeout)] if watched else []
         verify = Verify(
             watched=watched,
@@ -142,7 +139,7 @@ class Assembler:
         changes = [
             _change(
                 r,
-                services=services[r.new_name] if self.options.deploy != "none" else (),
+                services=services[r.new_name] if watched else (),
                 from_version=r.target.declared.version,
                 undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
                 more=(self._left_behind(r), self._about_dead_nodes(app.server, switches)),
@@ -165,9 +162,7 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def deploy_step(
-        self, app: DeclaredApp, mode: Literal["stack", "abra"], *, back: bool = False
-    ) -> Deploy:
+    def deploy_step(self, app: DeclaredApp, mode: StackMode, *, back: bool = False) -> Deploy:
         """Give the step that deploys the app, or its other half for the way back."""
         check_installed(mode)
         return Deploy(
@@ -236,11 +231,12 @@ class Assembler:
         return steps
 
     def _hooks(self, renewals: list[Renewal]) -> list[AnyStep]:
+        mode = MODES[self.options.deploy]
         steps: list[AnyStep] = []
         for one in renewals:
             if one.hook is None:
                 continue
-            if self.options.deploy == "none":
+            if not (mode.switches or mode.deploys):
                 raise InputError(
                     f"{one.target.app.name} {one.target.declared.name}: its database would have "
                     "the new password and the app the old one until you deploy.",
@@ -328,7 +324,8 @@ class Assembler:
                         swaps=tuple(swaps[ident] for ident in sorted(used)),
                     )
                 )
-        if others and self.options.deploy != "none":
+        mode = MODES[self.options.deploy]
+        if others and (mode.switches or mode.deploys):
             raise self._refusal(app, others, [swaps[ident].from_name for ident in swaps])
         return switches
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
 
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.model import DeclaredApp
@@ -12,9 +11,9 @@ from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.releases import newer
 from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of
+from opskit.modes import MODES
 from opskit.operations.assemble import Assembler, unit
 from opskit.operations.envfile import check_replaceable
-from opskit.operations.options import DeployMode
 from opskit.operations.plan import Change, Unit
 from opskit.operations.steps import (
     AnyStep,
@@ -57,7 +56,7 @@ class StackPlanner:
         app = self.assembler.chosen.app(name)
         self._check_alone(app)
         services = self._services(app)
-        mode = _tool(options.deploy)
+        mode = MODES[options.deploy].whole
         shown, timeout, needed = (
             version,
             float(options.timeout),
@@ -262,17 +261,6 @@ class StackPlanner:
             probe=None if back else options.probe,
             back=back,
         )
-
-
-def _tool(mode: DeployMode) -> Literal["stack", "abra"]:
-    """Return what deploys a whole stack where services are otherwise updated in this way."""
-    match mode:
-        case "abra":
-            return "abra"
-        case "stack" | "services" | "none":
-            return "stack"
-        case _ as unknown:
-            assert_never(unknown)
 
 
 def _left_to_abra(found: Deployment) -> str:

@@ -20,20 +20,6 @@ _STATIC = Path(__file__).parent / "static"
 _PAUSE_S = 0.1
 """Between two updates of every browser while steps come in."""
 
-_TITLES = {
-    "browse": "Browse secrets",
-    "rotate": "Rotate secrets",
-    "generate": "Generate secrets",
-    "insert": "Insert a secret",
-    "remove": "Remove secrets",
-    "prune": "Prune old versions",
-    "approve": "Approve a plan",
-    "deploy": "Deploy an app",
-    "upgrade": "Upgrade an app",
-    "undeploy": "Take an app down",
-    "restart": "Restart an app",
-}
-
 
 class Form(Worded):
     """A form that everybody on the notebook sees in the same state.
@@ -60,7 +46,7 @@ class Form(Worded):
         self._telling = threading.Lock()
         self._told = 0.0
         super().__init__(
-            title=_TITLES[self._session.kind], key=SEALER.public, state=self._session.state
+            title=self._session.form.title, key=SEALER.public, state=self._session.state
         )
         self.on_msg(self._clicked)
         self._session.begin()
@@ -95,11 +81,11 @@ class Form(Worded):
                 self.state = self._session.state
 
     def in_words(self) -> str:
-        """Name the form, what it was for, and what came of it or where it works."""
+        """Name the form, what it was for, and the outcome or where it works."""
         session = self._session
         about = f" ({session.subject})" if session.subject else ""
         words = [f"opskit form: {self.title}{about}."]
         if session.needed:
             words.append(approvals_in_words(session.state["approvals"], session.needed))
-        elsewhere = f"Nothing was applied here. {way_on(session.kind, session.state['chosen'])}"
+        elsewhere = f"Nothing was applied here. {way_on(session.form, session.state['chosen'])}"
         return " ".join([*words, session.outcome or elsewhere])

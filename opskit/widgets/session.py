@@ -25,8 +25,9 @@ from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
 from opskit.snapshot import Snapshot
 from opskit.widgets.choices import alphabets, app_choices, table, whole_apps
+from opskit.widgets.fields import options_from
+from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, person_named, read_person
-from opskit.widgets.planning import Kind, make_plan, options_from
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
@@ -57,7 +58,7 @@ class Session:
     fleet
         Where plans come from.
     kind
-        What the form does.
+        What the form does, of `FORMS`.
     publish
         Called after every change of `state` or `steps`, from any thread.
     preselected
@@ -69,7 +70,7 @@ class Session:
     """
 
     fleet: Any
-    kind: Kind
+    kind: str
     publish: Callable[[], None]
     preselected: Mapping[str, Any] = field(default_factory=dict[str, Any])
     needed: int = 0
@@ -91,7 +92,7 @@ class Session:
         plan = self.plan
         self.subject = changes_in_words(plan.data) if plan else chosen_in_words(self.preselected)
         self.state = {
-            "kind": self.kind,
+            "form": self.form.to_json(),
             "phase": "loading",
             "view": 0,
             "loaded": False,
@@ -108,6 +109,11 @@ class Session:
             "unfinished": None,
             "error": "",
         }
+
+    @property
+    def form(self) -> FormKind:
+        """What forms of this kind show."""
+        return FORMS[self.kind]
 
     def begin(self) -> None:
         """Read the fleet, and plan at once what was preselected whole."""
@@ -175,14 +181,16 @@ class Session:
     def _load(self) -> None:
         self._snapshot = snapshot = self.fleet.snapshot()
         read: dict[str, Any] = {}
-        match self.kind:
-            case "browse":
+        match self.form.chooses:
+            case "table":
                 self.rows = table(snapshot)
-            case "deploy" | "upgrade" | "undeploy" | "restart" as kind:
-                read["apps"] = whole_apps(snapshot, kind)
-            case "rotate" | "generate" | "insert" | "remove" | "prune" | "approve":
-                read["apps"] = app_choices(snapshot)
-                read["alphabets"] = alphabets(read["apps"]) if self.kind == "insert" else {}
+            case "app":
+                read["apps"] = whole_apps(snapshot, self.form)
+            case "secrets" | "secret":
+                read["apps"] = app_choices(snapshot, self.form)
+                read["alphabets"] = alphabets(read["apps"]) if self._takes_value else {}
+            case "nothing":
+                pass
             case _ as unknown:
                 assert_never(unknown)
         with open_journal() as journal:
@@ -203,21 +211,37 @@ class Session:
             rows, self.preselected = self.preselected["rows"], {}
             self._set(phase="planning")
             self._show_plan(
-                make_plan(self.fleet, self.kind, rows, options_from({}), snapshot=self._last_read())
+                self.form.plan(
+                    Wanted(
+                        fleet=self.fleet,
+                        rows=rows,
+                        options=options_from({}),
+                        snapshot=self._last_read(),
+                    )
+                )
             )
 
     def _plan(self, message: Mapping[str, Any]) -> None:
         options = options_from(message.get("options"))
         value = None
-        if self.kind == "insert":
+        if self._takes_value:
             value = SEALER.open(message.get("sealed"), purpose="insert")
         chosen = self._chosen(message)
         keep = message.get("keep")
-        plan = make_plan(
-            self.fleet, self.kind, chosen, options, value=value,
-            keep=keep if isinstance(keep, int) else None, snapshot=self._last_read(),
-        )  # fmt: skip
-        self._show_plan(plan)
+        wanted = Wanted(
+            fleet=self.fleet,
+            rows=chosen,
+            options=options,
+            value=value,
+            keep=keep if isinstance(keep, int) else None,
+            snapshot=self._last_read(),
+        )
+        self._show_plan(self.form.plan(wanted))
+
+    @property
+    def _takes_value(self) -> bool:
+        """Whether somebody gives the value, which then need not be revealed."""
+        return "value" in self.form.fields
 
     def _last_read(self) -> Snapshot | None:
         """Return what the form was filled from, once: who plans again wants the world as it is."""
@@ -266,7 +290,7 @@ class Session:
 
         run = plan.apply(identity=str(who), on_progress=self._progressed, on_made=made)
         self.plan, self.subject = None, changes_in_words(plan.data)
-        self._ended(run, who, tab if self.kind != "insert" else "")
+        self._ended(run, who, "" if self._takes_value else tab)
 
     def _finish(self, how: Literal["resume", "rollback"], run: str, who: Person) -> None:
         self._clear_steps()

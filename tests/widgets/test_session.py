@@ -304,7 +304,7 @@ def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, touche
     assert {name: change[name] for name in ("restarts", "removes")} == {
         "restarts": "", "removes": "", touches: "app, worker",
     }  # fmt: skip
-    assert plan[touches] == [f"{APP} app", f"{APP} worker"]
+    assert plan[touches] == (f"{APP} app", f"{APP} worker")
     desk.click("apply", digest=plan["digest"], confirm=APP)
     assert desk.until("ended")["result"]["status"] == "done"
     again = Desk(kind)
@@ -373,8 +373,10 @@ def test_a_form_reads_the_fleet_again_when_asked(stage: Stage) -> None:
     stage.create("token_v0")
     desk.click("back")
     (after,) = desk.until("choose")["apps"]
-    old = [[secret["old"] for secret in app["secrets"]] for app in (before, after)]
-    assert old == [[0, 0], [0, 1]]
+    hints = [[secret["hint"] for secret in app["secrets"]] for app in (before, after)]
+    assert hints == [["", ""], ["", "1 old"]]
+    never = "It has no superseded version."
+    assert [secret["obstacle"] for secret in after["secrets"]] == [never, ""]
 
 
 def test_a_tab_that_asks_whether_somebody_listens_is_answered(stage: Stage) -> None:
