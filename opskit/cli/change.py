@@ -1,4 +1,4 @@
-"""Commands that change secrets: each shows its plan, asks, applies and tells what came of it."""
+"""Commands that change secrets: each shows its plan, asks, applies and tells the outcome."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from opskit.operations.hooks.choose import find_service, mounted_at
 from opskit.operations.hooks.spec import HookSpec
 from opskit.operations.options import Options
 from opskit.operations.plan import Change, Unit
-from opskit.operations.select import Chosen, Target
+from opskit.operations.select import Lookup, Target
 from opskit.operations.steps import (
     AnyStep,
     CommitEnv,
@@ -81,13 +81,13 @@ class Assembler:
 
     Parameters
     ----------
-    chosen
+    lookup
         Looks things up in the snapshot.
     options
         How the change is to be made.
     """
 
-    chosen: Chosen
+    lookup: Lookup
     options: Options
 
     def renew(self, renewals: list[Renewal]) -> Unit:
@@ -177,7 +177,7 @@ class Assembler:
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
         """Say that a node is down on which tasks of these services may still run."""
-        seen = self.chosen.server(server)
+        seen = self.lookup.server(server)
         services = {switch.service_id for switch in switches}
         tasks = [task for task in seen.tasks if task.service_id in services]
         return about_lost(lost(tasks, seen.nodes))
@@ -243,7 +243,7 @@ class Assembler:
                     remedy="Leave --deploy none, or say --no-hook.",
                 )
             app = one.target.app
-            seen = self.chosen.server(app.server)
+            seen = self.lookup.server(app.server)
             service, reference = find_service(one.hook, seen, app.stack, one.replaced)
             steps.append(
                 RunHook(
@@ -288,7 +288,7 @@ class Assembler:
         app, declared = one.target.app, one.target.declared
         names = [
             other.name
-            for other in self.chosen.apps(app.server)
+            for other in self.lookup.apps(app.server)
             if other.name != app.name
             and any(
                 secret.swarm_name == declared.swarm_name
@@ -309,7 +309,7 @@ class Assembler:
         }
         switches: list[SwitchService] = []
         others: dict[str, str] = {}
-        for service in self.chosen.server(app.server).services:
+        for service in self.lookup.server(app.server).services:
             container = service.spec.task_template.container_spec
             used = {r.secret_id for r in (container and container.secrets) or ()} & swaps.keys()
             stack = stack_of(service.spec.labels)
@@ -334,7 +334,7 @@ class Assembler:
     ) -> InputError:
         """Refuse what would leave the files of another stack behind, and say how it is done."""
         stacks = sorted(set(others.values()))
-        apps = [one.name for one in self.chosen.apps(app.server) if one.stack in stacks]
+        apps = [one.name for one in self.lookup.apps(app.server) if one.stack in stacks]
         theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
         deploys = "; ".join(f"opskit app deploy {name}" for name in (app.name, *apps))
         return InputError(

@@ -76,13 +76,13 @@ class RemovalPlanner:
         InputError
             What an app declares is needed, or all that was selected stays; the text says why.
         """
-        chosen = self.assembler.chosen
+        lookup = self.assembler.lookup
         orphans, declared = orphans_in(selection)
         found = _Found()
         none_chosen = not declared and (orphans or self.may_be_empty)
-        for target in () if none_chosen else chosen.targets(declared):
+        for target in () if none_chosen else lookup.targets(declared):
             server = target.app.server
-            seen = chosen.server(server)
+            seen = lookup.server(server)
             found.add(server, target.versions, uses(seen.services, seen.tasks))
             if found.left_alone:
                 raise InputError(
@@ -93,8 +93,8 @@ class RemovalPlanner:
         for server, name in orphans:
             by_server[server].add(name)
         for server, names in by_server.items():
-            seen = chosen.server(server)
-            rows = {row.swarm_name: row for row in chosen.rows(server)}
+            seen = lookup.server(server)
+            rows = {row.swarm_name: row for row in lookup.rows(server)}
             for name in sorted(names):
                 if name not in rows or rows[name].state != "orphan":
                     now = f"{rows[name].state} by now" if name in rows else "gone"
@@ -122,23 +122,23 @@ class RemovalPlanner:
             All of them stay; the text says why, and when they can go.
         """
         check_count("keep", keep, least=0)
-        chosen = self.assembler.chosen
+        lookup = self.assembler.lookup
         wanted = None
         if selection is not None:
             named = list(named_in(selection))
-            targets = chosen.targets(named) if named or not self.may_be_empty else ()
+            targets = lookup.targets(named) if named or not self.may_be_empty else ()
             wanted = {(t.app.server, t.app.stack, t.declared.name) for t in targets}
         found, kept = _Found(), 0
         for server in self.facts.apps_by_server:
             if wanted is not None and all(server != where for where, *_ in wanted):
                 continue
             try:
-                seen = chosen.server(server)
+                seen = lookup.server(server)
             except InputError as error:
                 found.left_alone.append(str(error))
                 continue
             replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
-            for row in chosen.rows(server):
+            for row in lookup.rows(server):
                 key = (server, row.stack, row.secret)
                 if row.state == "superseded" and (wanted is None or key in wanted):
                     replaced[row.stack, row.secret].append(row)
@@ -152,7 +152,7 @@ class RemovalPlanner:
 
     def _doubt(self, server: str, row: SecretRow) -> str:
         """Say why some app may declare what seems to be an orphan; nothing when none does."""
-        apps = [row.app] if row.app else self.assembler.chosen.apps(server)
+        apps = [row.app] if row.app else self.assembler.lookup.apps(server)
         for app in apps:
             unread = app.guessed or app.problems
             if row.app is None:
@@ -198,7 +198,7 @@ class RemovalPlanner:
             names = dict.fromkeys(row.secret for row in rows if row.state != "orphan")
             steps += [
                 RemovePassword(
-                    path=self.assembler.entry_to_change(self.assembler.chosen.target(app, name))
+                    path=self.assembler.entry_to_change(self.assembler.lookup.target(app, name))
                 )
                 for name in names
             ]  # fmt: skip

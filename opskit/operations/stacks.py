@@ -53,7 +53,7 @@ class StackPlanner:
         With `version` that one is pinned in the ``.env`` first.
         """
         options = self.assembler.options
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         self._check_alone(app)
         services = self._services(app)
         mode = MODES[options.deploy].whole
@@ -102,7 +102,7 @@ class StackPlanner:
         InputError
             There is none later than what runs, or nobody knows which version runs.
         """
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         running = _deployed(app, self._deployed_services(app))
         later = newer(releases, running)
         if not later:
@@ -121,7 +121,7 @@ class StackPlanner:
         InputError
             It is not deployed.
         """
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         self._check_alone(app)
         services = self._deployed_services(app)
         timeout, why = float(self.assembler.options.timeout), ""
@@ -157,7 +157,7 @@ class StackPlanner:
         InputError
             It is not deployed, or has no such service.
         """
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
         wanted = sorted(there) if services is None else services
         if not wanted:
@@ -195,7 +195,7 @@ class StackPlanner:
     def _check_alone(self, app: DeclaredApp) -> None:
         """Refuse a stack that another app has too: what runs may be that one's."""
         name = f"{app.server}/{app.name}"
-        for other in self.assembler.chosen.apps(app.server):
+        for other in self.assembler.lookup.apps(app.server):
             if other.stack == app.stack and other.name != app.name:
                 raise InputError(
                     f"{app.name} and {other.name} share the stack name {app.stack} on "
@@ -204,7 +204,7 @@ class StackPlanner:
                 )
 
     def _services(self, app: DeclaredApp) -> list[model.Service]:
-        seen = self.assembler.chosen.server(app.server)
+        seen = self.assembler.lookup.server(app.server)
         return [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
 
     def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
@@ -235,7 +235,7 @@ class StackPlanner:
         ]
 
     def _check_secrets(self, app: DeclaredApp, needed: list[str], version: str) -> None:
-        there = {s.spec.name for s in self.assembler.chosen.server(app.server).secrets}
+        there = {s.spec.name for s in self.assembler.lookup.server(app.server).secrets}
         absent = [name for name in needed if name not in there]
         if absent:
             first = f"Pin {version} with opskit app config {app.name}, then: " if version else ""

@@ -41,7 +41,7 @@ def approvals_in_words(given: Sequence[Mapping[str, Any]], needed: int) -> str:
     return f"Approved by {len(given)} of {needed}{f': {names}' if names else ''}."
 
 
-def way_on(form: FormKind, chosen: Mapping[str, str]) -> str:
+def elsewhere(form: FormKind, chosen: Mapping[str, str]) -> str:
     """Say where a form works, and what does the same elsewhere."""
     if not form.command:
         return f"{_BROWSER}."

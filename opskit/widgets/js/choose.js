@@ -4,10 +4,10 @@ import { h, labelled, state, uid } from "./dom.js";
 const select = (options) => h("select", { class: "opskit-input" }, ...options.map(([value, text]) => h("option", { value }, text)));
 
 /** Secrets that the cell's code selected; each may be left out. */
-export function presetChooser(preset, kept) {
+export function presetChooser(preset, saved) {
   const boxes = preset.map((row) => {
     const [server, app, secret] = row;
-    const box = h("input", { type: "checkbox", checked: kept ? kept.rows.includes(row.join("\n")) : true });
+    const box = h("input", { type: "checkbox", checked: saved ? saved.rows.includes(row.join("\n")) : true });
     return { row, box, line: h("label", { class: "opskit-choice opskit-preset", title: `${secret} of ${app} on ${server}` }, box,
       h("span", { class: "opskit-name" }, secret), h("span", { class: "opskit-name" }, app || "no app"), h("span", { class: "opskit-hint" }, server)) };
   });
@@ -15,12 +15,12 @@ export function presetChooser(preset, kept) {
   return {
     element: h("fieldset", { class: "opskit-set" }, h("legend", {}, "Selected secrets"), h("div", { class: "opskit-secrets" }, ...boxes.map(({ line }) => line))),
     chosen,
-    kept: () => ({ rows: chosen().map((row) => row.join("\n")) }),
+    saved: () => ({ rows: chosen().map((row) => row.join("\n")) }),
   };
 }
 
-export function appChooser(form, apps, preselected, kept) {
-  const chosen = kept?.app ? { app: kept.app, secret: "" } : preselected;
+export function appChooser(form, apps, preselected, saved) {
+  const chosen = saved?.app ? { app: saved.app, secret: "" } : preselected;
   const isChosen = (app) => app.app === chosen.app || `${app.server}/${app.app}` === chosen.app;
   const useful = apps.filter((app) => app.about || isChosen(app) || app.secrets.some((secret) => !secret.obstacle));
   let current = null;
@@ -52,7 +52,7 @@ export function appChooser(form, apps, preselected, kept) {
     if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, useful.length ? "No app fits." : form.nothing));
     if (app.about) return secrets.replaceChildren(h("dl", { class: "opskit-about" }, ...app.about.flatMap(([word, value]) => [h("dt", {}, word), h("dd", { title: value }, value)])));
     secrets.replaceChildren(...app.secrets.map((secret) => {
-      const preset = kept?.app && isChosen(app) ? kept.secrets.includes(secret.name) : chosen.secret ? secret.name === chosen.secret : secret.preselected;
+      const preset = saved?.app && isChosen(app) ? saved.secrets.includes(secret.name) : chosen.secret ? secret.name === chosen.secret : secret.preselected;
       const box = h("input", { type: many ? "checkbox" : "radio", name: group, value: secret.name, disabled: Boolean(secret.obstacle) && many, checked: preset });
       const unable = box.disabled ? ` · ${secret.obstacle}` : "";
       return h("label", { class: `opskit-choice ${unable ? "opskit-unable" : ""}`, title: `${secret.name}${unable}` }, box,
@@ -73,13 +73,13 @@ export function appChooser(form, apps, preselected, kept) {
     h("fieldset", { class: "opskit-set" }, h("legend", {}, whole ? "What it is" : many ? "Secrets" : "Secret"), secrets));
   return {
     element,
-    kept: () => ({ app: current ? `${current.server}/${current.app}` : "", secrets: [...secrets.querySelectorAll("input:checked")].map((box) => box.value) }),
+    saved: () => ({ app: current ? `${current.server}/${current.app}` : "", secrets: [...secrets.querySelectorAll("input:checked")].map((box) => box.value) }),
     chosen: () => whole ? (current ? [[current.server, current.app, ""]] : []) : [...secrets.querySelectorAll("input:checked")].map((box) => [current.server, current.app, box.value]),
   };
 }
 
 /** The fields that the kernel says this form has, with the choices it gives. */
-export function optionFields({ fields, no_hook: noHook }, kept) {
+export function optionFields({ fields, no_hook: noHook }, saved) {
   const number = (attributes) => h("input", { type: "number", class: "opskit-input opskit-short", ...attributes });
   const hook = h("input", { type: "text", class: "opskit-input opskit-hook", placeholder: "as in recipe", spellcheck: "false", autocomplete: "off", list: `${uid()}-hooks` });
   const inputs = {
@@ -101,12 +101,12 @@ export function optionFields({ fields, no_hook: noHook }, kept) {
     (fields.deploy || fields.deploy_with) && labelled("Deploy", deploy));
   hook.title = `How a database is told its new password: a kind, then :SERVICE and user=NAME if need be; ${noHook} changes the file only.`;
   const all = Object.values(inputs);
-  all.forEach((one, place) => { if (kept) one.value = kept.values[place]; });
-  if (kept) pass.checked = kept.pass;
+  all.forEach((one, place) => { if (saved) one.value = saved.values[place]; });
+  if (saved) pass.checked = saved.pass;
   const said = () => hook.value.trim();
   return {
     element,
-    kept: () => ({ values: all.map((one) => one.value), pass: pass.checked }),
+    saved: () => ({ values: all.map((one) => one.value), pass: pass.checked }),
     options: () => ({ length: Number(length.value) || null, charset: charset.value, generator: generator.value, use_pass: pass.checked, hook: said() === noHook ? "" : said(), no_hook: said() === noHook, deploy: deploy.value }),
     keep: () => Number(keep.value),
   };

@@ -84,16 +84,16 @@ function render({ model, el }, memory) {
   function choosing(now) {
     const { form } = now;
     const takesTable = form.chooses === "table";
-    const again = button("Read again", () => send("back"), "opskit-quiet");
-    if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, again);
-    const kept = memory.chosen?.();
-    const fields = optionFields(form, kept?.fields);
+    const reread = button("Read again", () => send("back"), "opskit-quiet");
+    if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, reread);
+    const saved = memory.chosen?.();
+    const fields = optionFields(form, saved?.fields);
     const go = button(form.verb, plan, "opskit-primary");
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
     const chooser = takesTable
-      ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, kept?.chooser)
-      : now.preset.length ? presetChooser(now.preset, kept?.chooser) : appChooser(form, now.apps, now.chosen, kept?.chooser);
-    memory.chosen = () => ({ chooser: chooser.kept(), fields: fields.kept() });
+      ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, saved?.chooser)
+      : now.preset.length ? presetChooser(now.preset, saved?.chooser) : appChooser(form, now.apps, now.chosen, saved?.chooser);
+    memory.chosen = () => ({ chooser: chooser.saved(), fields: fields.saved() });
     const secret = form.fields.value ? secretField({ purpose: "insert", draft: memory.draft, wish: () => wished(now, chooser.chosen()) }) : null;
     async function plan() {
       const rows = chooser.chosen();
@@ -110,7 +110,7 @@ function render({ model, el }, memory) {
       }
     }
     if (takesTable) go.disabled = !chooser.chosen().length;
-    return h("div", {}, chooser.element, secret?.element, fields.element, h("div", { class: "opskit-row opskit-actions" }, go, again, note));
+    return h("div", {}, chooser.element, secret?.element, fields.element, h("div", { class: "opskit-row opskit-actions" }, go, reread, note));
   }
 
   function spoken(now) {
@@ -128,7 +128,7 @@ function render({ model, el }, memory) {
       case "planned": return planView(now, memory.confirm, { ...actions, back: now.form.chooses === "nothing" ? null : () => send("back") });
       case "ended":
         memory.chosen = null;
-        return resultView(now.result, { ...actions, again: now.form.chooses === "nothing" ? null : () => send("back") });
+        return resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") });
       default: return "";
     }
   }
@@ -158,7 +158,7 @@ function render({ model, el }, memory) {
     steps.show(model.get("steps"));
   }
 
-  async function told(message) {
+  async function received(message) {
     if (message.tab !== tab) return;
     heard();
     if (message.type !== "revealed") return;
@@ -168,7 +168,7 @@ function render({ model, el }, memory) {
   const changed = () => { heard(); show(); };
   model.on("change:state", changed);
   model.on("change:steps", changed);
-  model.on("msg:custom", told);
+  model.on("msg:custom", received);
   // JupyterLab says so when the kernel, and with it this form, went away or came back.
   model.on("comm_live_update", ping);
   const clock = setInterval(() => { if (silence.hidden && model.get("state").phase === "running") steps.tick(); }, 1000);
@@ -182,7 +182,7 @@ function render({ model, el }, memory) {
     memory.shows.delete(reveal);
     model.off("change:state", changed);
     model.off("change:steps", changed);
-    model.off("msg:custom", told);
+    model.off("msg:custom", received);
     model.off("comm_live_update", ping);
   };
 }
