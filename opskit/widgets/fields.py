@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from opskit.modes import DeployMode
@@ -27,11 +28,10 @@ def options_from(said: Any) -> Options:
             charset=str(charset or ""),
         )
     mode = str(fields.get("deploy") or "")
-    deploy = {"deploy": cast("DeployMode", mode)} if mode else {}
-    return Options(
+    options = Options(
         policy=policy,
         use_pass=fields.get("use_pass") is True,
         hook=str(fields.get("hook") or ""),
         no_hook=fields.get("no_hook") is True,
-        **deploy,
     )
+    return replace(options, deploy=cast("DeployMode", mode)) if mode else options

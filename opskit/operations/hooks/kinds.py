@@ -41,7 +41,15 @@ OFFERED = tuple(name for name, kind in HOOKS.items() if not kind.takes_program)
 """What a person may say without more."""
 
 
+PROGRAMS = ", ".join(f"{name}:SERVICE PROGRAM" for name in HOOKS if HOOKS[name].takes_program)
+"""How those are written down that take a program."""
+
+
+def databases_in_words() -> str:
+    """Name the kinds that a person may say without more."""
+    return f"{', '.join(OFFERED[:-1])} or {OFFERED[-1]}"
+
+
 def hooks_in_words() -> str:
     """Name every kind as it is written down."""
-    programs = [f"{name}:SERVICE PROGRAM" for name, kind in HOOKS.items() if kind.takes_program]
-    return f"{', '.join(OFFERED)} or {', '.join(programs)}"
+    return f"{', '.join(OFFERED)} or {PROGRAMS}"

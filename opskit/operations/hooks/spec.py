@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from opskit.errors import InputError
-from opskit.operations.hooks.kinds import HOOKS, hooks_in_words
+from opskit.operations.hooks.kinds import HOOKS, PROGRAMS, databases_in_words
 
 Action = Literal["set", "restore"]
 TRY_LATER = 75
@@ -81,5 +81,6 @@ def _script(name: str) -> str:
 def _wrong(text: str) -> InputError:
     return InputError(
         f"{text!r} is no hook.",
-        remedy=f"Write {hooks_in_words()}; a database may have :SERVICE and user=NAME.",
+        remedy=f"Write {databases_in_words()}, with :SERVICE and user=NAME if need be; or "
+        f"{PROGRAMS}.",
     )
