@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +13,7 @@ import typer
 
 import opskit
 from opskit import forms
-from opskit.cli.app import app
+from opskit.cli.app import app, run
 from opskit.errors import InputError
 from opskit.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
 from opskit.operations.hooks.kinds import HOOKS, NO_HOOK
@@ -49,12 +49,19 @@ def choices(field: str) -> list[str]:
     return [value for value, _ in FIELDS[field] if value]
 
 
-def accepted(option: Any, text: str) -> bool:
-    try:
-        option.type.convert(text, option, None)
-    except typer.BadParameter:
-        return False
-    return True
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., bool]:
+    """Tell whether the command line takes a word for none of its choices."""
+    (tmp_path / "servers").mkdir()
+    monkeypatch.setenv("ABRA_DIR", str(tmp_path))
+
+    def say(*arguments: str) -> bool:
+        assert run([*arguments, "--dry-run"]) == 2, "there is no such app"
+        return "is none of" in " ".join(capsys.readouterr().err.split())
+
+    return say
 
 
 # -- forms ----------------------------------------------------------------------------------
@@ -99,13 +106,14 @@ def test_the_browser_is_told_what_to_draw_and_decides_nothing_by_a_kind() -> Non
 # -- generators -----------------------------------------------------------------------------
 
 
-def test_command_line_and_forms_offer_every_generator() -> None:
+def test_command_line_and_forms_offer_every_generator(refused: Callable[..., bool]) -> None:
     names = [name for name, one in GENERATORS.items() if not one.takes_command]
     assert list(GENERATORS_OFFERED) == choices("generator") == names
     for option in options("--generator"):
         assert option.metavar == f"[{'|'.join(names)}]"
-        assert all(accepted(option, name) for name in names)
-        assert not accepted(option, "dice")
+    rotate = ("secret", "rotate", "shop", "token", "--generator")
+    assert not any(refused(*rotate, name) for name in names)
+    assert refused(*rotate, "dice")
 
 
 @pytest.mark.parametrize("name", sorted(GENERATORS))
@@ -151,15 +159,17 @@ def test_every_hook_can_be_written_down_and_has_its_script(name: str) -> None:
 
 
 def test_another_hook_is_refused_and_the_refusal_names_each() -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as error:
         parse_hook("oracle")
-    assert all(name in str(refused.value) for name in HOOKS)
+    assert all(name in str(error.value) for name in HOOKS)
 
 
 # -- deploy modes ---------------------------------------------------------------------------
 
 
-def test_settings_options_command_line_and_forms_take_every_deploy_mode() -> None:
+def test_settings_options_command_line_and_forms_take_every_deploy_mode(
+    refused: Callable[..., bool],
+) -> None:
     assert list(MODES) == list(get_args(DeployMode)) == choices("deploy")
     assert list(WHOLE) == list(PROGRAMS) == list(get_args(StackMode)) == choices("deploy_with")
     for option in options("--deploy"):
@@ -169,9 +179,10 @@ def test_settings_options_command_line_and_forms_take_every_deploy_mode() -> Non
     for name in MODES:
         assert msgspec.convert({"deploy": name}, Settings).deploy == name
         assert options_from({"deploy": name}).deploy == opskit.Options(deploy=name).deploy == name
-        assert all(accepted(option, name) for option in options("--deploy"))
+        assert not refused("secret", "rotate", "shop", "token", "--deploy", name)
+        assert refused("app", "deploy", "shop", "--with", name) == (name not in WHOLE)
     for wrong in ("service", "swarm"):
-        assert not any(accepted(option, wrong) for option in options("--deploy"))
+        assert refused("secret", "rotate", "shop", "token", "--deploy", wrong)
         with pytest.raises(InputError, match=wrong):
             opskit.Options(deploy=wrong)  # type: ignore[arg-type]
 
