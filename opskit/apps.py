@@ -23,7 +23,7 @@ from opskit.operations.options import Options
 from opskit.operations.plan import PlanData
 from opskit.operations.planner import Planner
 from opskit.operations.run import Plan
-from opskit.operations.select import Chosen
+from opskit.operations.select import Lookup
 from opskit.operations.steps.newenv import old_text
 from opskit.reading import Reading
 from opskit.secrets.redact import redact
@@ -154,7 +154,7 @@ class Apps(Reading):
             None or several are called so.
         """
         facts = Facts(taken_at=datetime.now(UTC), declared=self.declared(), observed=())
-        return Chosen(facts).app(name)
+        return Lookup(facts).app(name)
 
     def fetch_recipe(self, recipe: str) -> bool:
         """Clone a recipe that is not on disk; false when it is there and nothing was done."""
@@ -338,14 +338,14 @@ class Apps(Reading):
         make: Callable[[Planner], PlanData],
     ) -> Plan:
         """Plan over the one server that an app is on."""
-        return self._plan(options, snapshot, make, lambda chosen: {chosen.app(app).server})
+        return self._plan(options, snapshot, make, lambda lookup: {lookup.app(app).server})
 
     def _plan(
         self,
         options: Options | None,
         snapshot: Snapshot | None,
         make: Callable[[Planner], PlanData],
-        where: Callable[[Chosen], Collection[str]] | None,
+        where: Callable[[Lookup], Collection[str]] | None,
     ) -> Plan:
         """Plan over a snapshot, or else over a look at the servers that `where` names, or all."""
         if options is not None:
@@ -354,8 +354,8 @@ class Apps(Reading):
         if snapshot is not None:
             facts = self._facts_of(snapshot)
         else:
-            facts = self._look(where and (lambda declared: where(Chosen(declared))))
-        return Plan(data=make(Planner(facts, chosen)), use_pass=chosen.use_pass, root=self.root)
+            facts = self._look(where and (lambda declared: where(Lookup(declared))))
+        return Plan(data=make(Planner(facts, chosen)), root=self.root)
 
     def _facts_of(self, snapshot: object) -> Facts:
         take = "Give what fleet.snapshot() gave, or leave it out to read what is needed."

@@ -162,7 +162,7 @@ class Fleet(Apps):
         return self._plan(
             wanted.options,
             snapshot,
-            lambda planner: planner.rotate(wanted.rows(planner.chosen)),
+            lambda planner: planner.rotate(wanted.rows(planner.lookup)),
             wanted.servers,
         )
 
@@ -285,8 +285,8 @@ class Fleet(Apps):
         given: dict[str, str] = {}
 
         def restore(planner: Planner) -> PlanData:
-            rows = wanted.rows(planner.chosen)
-            for one in planner.chosen.targets(rows):
+            rows = wanted.rows(planner.lookup)
+            for one in planner.lookup.targets(rows):
                 if one.in_force.stored is None:
                     entry = planner.assembler.entry(one)
                     if entry in entries:
@@ -361,7 +361,7 @@ class Fleet(Apps):
         return self._plan(
             wanted.options,
             snapshot,
-            lambda planner: planner.remove(wanted.rows(planner.chosen), may_be_empty=may_be_empty),
+            lambda planner: planner.remove(wanted.rows(planner.lookup), may_be_empty=may_be_empty),
             None if wanted.has_orphans() else wanted.servers,
         )
 
@@ -414,7 +414,7 @@ class Fleet(Apps):
             wanted.options if wanted else options,
             snapshot,
             lambda planner: planner.prune(
-                wanted and wanted.rows(planner.chosen), keep=kept, may_be_empty=may_be_empty
+                wanted and wanted.rows(planner.lookup), keep=kept, may_be_empty=may_be_empty
             ),
             None,
         )

@@ -23,7 +23,6 @@ from opskit.fleet import Fleet
 from opskit.operations.run import Plan
 from opskit.operations.select import Selection, named_in
 from opskit.widgets.form import Form
-from opskit.widgets.planning import Kind
 from opskit.widgets.secret_input import ask
 from opskit.widgets.secret_input import give as SecretInput  # noqa: N812 (what it gives)
 
@@ -132,7 +131,7 @@ def approve(plan: Plan, *, needed: int = 2) -> Form:
 
 def _form(
     fleet: Fleet,
-    kind: Kind,
+    kind: str,
     *,
     app: str = "",
     secret: str = "",

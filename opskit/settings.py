@@ -18,12 +18,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from opskit.decoding import ready
 from opskit.errors import InputError
+from opskit.modes import DeployMode
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -52,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deadline: Seconds = 15.0
     max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 8
     keep: Annotated[int, msgspec.Meta(ge=0)] = 1
-    deploy: Literal["services", "stack", "abra", "none"] = "services"
+    deploy: DeployMode = "services"
     pass_template: str = "hosts/{server}/{app}/{secret}"  # noqa: S105 (a path, not a password)
     recipe_url: str = "https://git.coopcloud.tech/coop-cloud/{recipe}.git"
     hooks: dict[str, str] = msgspec.field(default_factory=dict[str, str])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,9 +17,9 @@ from opskit.cli.change import (
     Yes,
     carry_out,
     make_options,
+    one_of,
     open_fleet,
 )
-from opskit.cli.change import Deploy as Mode
 from opskit.cli.config import config
 from opskit.cli.read import (
     DeadlineOption,
@@ -32,6 +31,7 @@ from opskit.cli.read import (
     show,
 )
 from opskit.errors import InputError
+from opskit.modes import WHOLE
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
@@ -42,15 +42,9 @@ _FOLLOW_S = 1.0
 _MANY = 1000
 
 
-class With(StrEnum):
-    """What deploys an app."""
-
-    stack = "stack"
-    abra = "abra"
-
-
 WithOption = Annotated[
-    With | None, typer.Option("--with", help="docker stack deploy, or abra where it is installed.")
+    str | None,
+    one_of(WHOLE, "--with", help="What deploys it; abra where it is installed."),
 ]
 Services = Annotated[
     list[str] | None, typer.Argument(help="Services, named without the stack; else every one.")
@@ -183,9 +177,8 @@ def upgrade(
     carry_out(open_fleet().plan_upgrade(app, options), dry_run=dry_run, yes=yes)
 
 
-def _deploying(with_: With | None, *, timeout: float, stable: float, commit: bool) -> Options:
-    mode = Mode(with_.value) if with_ else None
-    return make_options(deploy=mode, timeout=timeout, stable=stable, commit=commit)
+def _deploying(with_: str | None, *, timeout: float, stable: float, commit: bool) -> Options:
+    return make_options(deploy=with_, timeout=timeout, stable=stable, commit=commit)
 
 
 def undeploy(app: App, timeout: Timeout = 300.0, dry_run: DryRun = False, yes: Yes = False) -> None:

@@ -1,10 +1,10 @@
-"""Commands that change secrets: each shows its plan, asks, applies and tells what came of it."""
+"""Commands that change secrets: each shows its plan, asks, applies and tells the outcome."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from enum import StrEnum
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,10 @@ import typer
 
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
+from opskit.modes import MODES
+from opskit.operations.hooks.kinds import hooks_in_words
+from opskit.secrets.generators import CHARSETS
+from opskit.secrets.generators import OFFERED as GENERATORS
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
@@ -19,22 +23,20 @@ if TYPE_CHECKING:
     from opskit.operations.run import Plan, Run
 
 
-class Deploy(StrEnum):
-    """How services get a new version."""
+def one_of(names: Collection[str], *flags: str, help: str) -> Any:  # noqa: A002 (typer's word)
+    """Return an option that takes one of these names, which the help lists."""
 
-    services = "services"
-    stack = "stack"
-    abra = "abra"
-    none = "none"
+    def parse(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(names)}.")
+        return text
 
-
-class Generator(StrEnum):
-    """What makes a value."""
-
-    characters = "characters"
-    words = "words"
-    pwqgen = "pwqgen"
-    pwgen = "pwgen"
+    return typer.Option(
+        *flags,
+        parser=parse,
+        metavar=f"[{'|'.join(names)}]",
+        help=help,
+    )
 
 
 App = Annotated[str, typer.Argument(help="The app's name, or SERVER/APP.")]
@@ -45,10 +47,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the calls and cha
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Pass = Annotated[bool, typer.Option("--pass", help="Keep the password store in step.")]
 Length = Annotated[int | None, typer.Option(min=1, help="Characters, or words.")]
-Charset = Annotated[str, typer.Option(help="default, hex, special, safespecial; comma-joined.")]
-GeneratorOption = Annotated[Generator | None, typer.Option(help="What makes the value.")]
+Charset = Annotated[str, typer.Option(help=f"{', '.join(CHARSETS)}; comma-joined.")]
+GeneratorOption = Annotated[
+    str | None, one_of(GENERATORS, "--generator", help="What makes the value.")
+]
 Command = Annotated[str, typer.Option("--command", help="A program that prints the value.")]
-DeployOption = Annotated[Deploy | None, typer.Option(help="How services get the new version.")]
+DeployOption = Annotated[
+    str | None, one_of(MODES, "--deploy", help="How services get the new version.")
+]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds for services to converge.")]
 Stable = Annotated[float, typer.Option(min=0, help="Seconds they must stay converged.")]
 Commit = Annotated[bool, typer.Option("--commit", help="Commit the .env in its git checkout.")]
@@ -57,7 +63,7 @@ Hook = Annotated[
     typer.Option(
         "--hook",
         metavar="KIND[:SERVICE]",
-        help="Tell the database: postgres, mariadb, redis, or command:SERVICE PROGRAM.",
+        help=f"Tell the database: {hooks_in_words()}.",
     ),
 ]
 NoHook = Annotated[
@@ -284,9 +290,9 @@ def make_options(
     *,
     length: int | None = None,
     charset: str = "",
-    generator: Generator | None = None,
+    generator: str | None = None,
     command: str = "",
-    deploy: Deploy | None = None,
+    deploy: str | None = None,
     **others: Any,
 ) -> Options:
     """Make the options of a plan from those of a command and the settings."""
@@ -297,10 +303,9 @@ def make_options(
     if command:
         policy = Policy(generator="command", command=_words(command))
     elif generator or length or charset:
-        kind = generator.value if generator else "characters"
-        policy = Policy(generator=kind, length=length, charset=charset)
+        policy = Policy(generator=generator or "characters", length=length, charset=charset)
     if deploy:
-        others["deploy"] = deploy.value
+        others["deploy"] = deploy
     return Options(policy=policy, **others)
 
 
@@ -326,6 +331,16 @@ def _check_choice(secrets: list[str] | None, all_: bool) -> None:
         )
 
 
+def _agreed(word: str) -> bool:
+    """Ask for a yes, or for the word that confirms what cannot simply be undone."""
+    if not word:
+        return typer.confirm("Apply this plan?")
+    if str(typer.prompt(f"Type {word} to confirm")).strip() == word:
+        return True
+    print(f"that is not {word}: nothing was changed.", file=sys.stderr)
+    return False
+
+
 def carry_out(
     plan: Plan,
     *,
@@ -334,12 +349,13 @@ def carry_out(
     max_parallel: int | None = None,
     keep_going: bool = False,
 ) -> None:
-    """Show a plan, ask, apply it and tell what came of it."""
+    """Show a plan and its consequences, ask, apply it and tell how the run ended."""
     show(plan.changes, Format.table)
+    print(*plan.data.consequences.sentences, sep="\n")
     if dry_run:
         show(plan.calls, Format.table)
         return
-    if not yes and not typer.confirm("Apply this plan?"):
+    if not yes and not _agreed(plan.data.consequences.confirm):
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 

@@ -213,5 +213,5 @@ def show(view: View, form: Format) -> None:
             print(view.flat().to_csv(index=False), end="")
         case _ as unknown:
             assert_never(unknown)
-    if form is not Format.table and "missing" in view.caption:
+    if form is not Format.table and view.missing_servers:
         print(f"opskit: {view.caption}", file=sys.stderr)

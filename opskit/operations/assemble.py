@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
 
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.join import stack_of
+from opskit.modes import MODES, StackMode
 from opskit.operations.envfile import check_replaceable
 from opskit.operations.hooks.choose import find_service, mounted_at
 from opskit.operations.hooks.spec import HookSpec
 from opskit.operations.options import Options
 from opskit.operations.plan import Change, Unit
-from opskit.operations.select import Chosen, Target
+from opskit.operations.select import Lookup, Target
 from opskit.operations.steps import (
     AnyStep,
     CommitEnv,
@@ -81,13 +81,13 @@ class Assembler:
 
     Parameters
     ----------
-    chosen
+    lookup
         Looks things up in the snapshot.
     options
         How the change is to be made.
     """
 
-    chosen: Chosen
+    lookup: Lookup
     options: Options
 
     def renew(self, renewals: list[Renewal]) -> Unit:
@@ -101,17 +101,14 @@ class Assembler:
         timeout = float(self.options.timeout)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
-        match self.options.deploy:
-            case "services":
-                forward = list(switches)
-            case "stack" | "abra" as mode:
-                if switches:
-                    back = [self.deploy_step(app, mode, back=True)]
-                    forward = [self.deploy_step(app, mode)]
-            case "none":
-                watched = ()
-            case _ as unknown:
-                assert_never(unknown)
+        mode = MODES[self.options.deploy]
+        if mode.switches:
+            forward = list(switches)
+        elif not mode.deploys:
+            watched = ()
+        elif switches:
+            back = [self.deploy_step(app, mode.whole, back=True)]
+            forward = [self.deploy_step(app, mode.whole)]
         settle: list[AnyStep] = [ConvergeBack(watched=watched, timeout=timeout)] if watched else []
         verify = Verify(
             watched=watched,
@@ -133,7 +130,7 @@ class Assembler:
             *self._promotions(renewals),
             ReleaseLock(stack=app.stack),
         ]
-        restarts = {
+        services = {
             r.new_name: tuple(
                 s.service for s in switches for swap in s.swaps if swap.to_name == r.new_name
             )
@@ -142,7 +139,7 @@ class Assembler:
         changes = [
             _change(
                 r,
-                restarts=restarts[r.new_name] if self.options.deploy != "none" else (),
+                services=services[r.new_name] if watched else (),
                 from_version=r.target.declared.version,
                 undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
                 more=(self._left_behind(r), self._about_dead_nodes(app.server, switches)),
@@ -165,9 +162,7 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def deploy_step(
-        self, app: DeclaredApp, mode: Literal["stack", "abra"], *, back: bool = False
-    ) -> Deploy:
+    def deploy_step(self, app: DeclaredApp, mode: StackMode, *, back: bool = False) -> Deploy:
         """Give the step that deploys the app, or its other half for the way back."""
         check_installed(mode)
         return Deploy(
@@ -182,7 +177,7 @@ class Assembler:
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
         """Say that a node is down on which tasks of these services may still run."""
-        seen = self.chosen.server(server)
+        seen = self.lookup.server(server)
         services = {switch.service_id for switch in switches}
         tasks = [task for task in seen.tasks if task.service_id in services]
         return about_lost(lost(tasks, seen.nodes))
@@ -236,18 +231,19 @@ class Assembler:
         return steps
 
     def _hooks(self, renewals: list[Renewal]) -> list[AnyStep]:
+        mode = MODES[self.options.deploy]
         steps: list[AnyStep] = []
         for one in renewals:
             if one.hook is None:
                 continue
-            if self.options.deploy == "none":
+            if not (mode.switches or mode.deploys):
                 raise InputError(
                     f"{one.target.app.name} {one.target.declared.name}: its database would have "
                     "the new password and the app the old one until you deploy.",
                     remedy="Leave --deploy none, or say --no-hook.",
                 )
             app = one.target.app
-            seen = self.chosen.server(app.server)
+            seen = self.lookup.server(app.server)
             service, reference = find_service(one.hook, seen, app.stack, one.replaced)
             steps.append(
                 RunHook(
@@ -292,7 +288,7 @@ class Assembler:
         app, declared = one.target.app, one.target.declared
         names = [
             other.name
-            for other in self.chosen.apps(app.server)
+            for other in self.lookup.apps(app.server)
             if other.name != app.name
             and any(
                 secret.swarm_name == declared.swarm_name
@@ -313,7 +309,7 @@ class Assembler:
         }
         switches: list[SwitchService] = []
         others: dict[str, str] = {}
-        for service in self.chosen.server(app.server).services:
+        for service in self.lookup.server(app.server).services:
             container = service.spec.task_template.container_spec
             used = {r.secret_id for r in (container and container.secrets) or ()} & swaps.keys()
             stack = stack_of(service.spec.labels)
@@ -328,7 +324,8 @@ class Assembler:
                         swaps=tuple(swaps[ident] for ident in sorted(used)),
                     )
                 )
-        if others and self.options.deploy != "none":
+        mode = MODES[self.options.deploy]
+        if others and (mode.switches or mode.deploys):
             raise self._refusal(app, others, [swaps[ident].from_name for ident in swaps])
         return switches
 
@@ -337,7 +334,7 @@ class Assembler:
     ) -> InputError:
         """Refuse what would leave the files of another stack behind, and say how it is done."""
         stacks = sorted(set(others.values()))
-        apps = [one.name for one in self.chosen.apps(app.server) if one.stack in stacks]
+        apps = [one.name for one in self.lookup.apps(app.server) if one.stack in stacks]
         theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
         deploys = "; ".join(f"opskit app deploy {name}" for name in (app.name, *apps))
         return InputError(
@@ -363,7 +360,7 @@ def _change(
     one: Renewal,
     *,
     undone_by: str,
-    restarts: tuple[str, ...] = (),
+    services: tuple[str, ...] = (),
     from_version: str = "",
     more: tuple[str, ...] = (),
 ) -> Change:
@@ -374,7 +371,7 @@ def _change(
         secret=one.target.declared.name,
         from_version=from_version,
         to_version=one.version,
-        restarts=restarts,
+        services=services,
         bits=one.policy.entropy_bits() if one.policy else None,
         undone_by=undone_by,
         note=", ".join(notes),

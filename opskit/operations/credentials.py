@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from opskit.errors import InputError
+from opskit.operations.hooks.kinds import hooks_in_words
 from opskit.operations.select import Target
 
 _DATABASE = re.compile(
@@ -33,6 +34,6 @@ def refuse_database_password(target: Target) -> None:
         raise InputError(
             f"{target.app.name} {target.declared.name} looks like a database password, and the "
             "database keeps the old one inside whatever the file says.",
-            remedy="Say --hook postgres, mariadb, redis or command:SERVICE PROGRAM; or --no-hook "
+            remedy=f"Say --hook {hooks_in_words()}; or --no-hook "
             "and change it in the database in the same minute; or leave it out.",
         )

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
 
 from opskit.arguments import check_choice, check_flag, check_kind, check_number, check_text
 from opskit.errors import InputError
+from opskit.modes import MODES, DeployMode
 from opskit.operations.hooks.spec import parse_hook
 from opskit.operations.steps import Probe
 from opskit.secrets.generate import Policy
 from opskit.secrets.passstore import entry_path
 from opskit.settings import read_settings
-
-DeployMode = Literal["services", "stack", "abra", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +69,7 @@ class Options:
     root: Path = Path()
 
     def __post_init__(self) -> None:
-        check_choice("deploy", self.deploy, get_args(DeployMode))
+        check_choice("deploy", self.deploy, tuple(MODES))
         check_number("timeout", self.timeout, above=0)
         check_number("stable", self.stable)
         if self.probe is not None:

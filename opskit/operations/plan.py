@@ -10,6 +10,7 @@ import msgspec
 
 from opskit.decoding import ready
 from opskit.errors import InputError
+from opskit.operations.consequences import Consequences, consequences_of, removed, restarted
 from opskit.operations.steps import AnyStep, CreateSecret
 from opskit.views.frame import About, Columns, View
 
@@ -20,6 +21,7 @@ CHANGES = {
     "from": "string",
     "to": "string",
     "restarts": "object",
+    "removes": "object",
     "bits": "float",
     "undone_by": "string",
     "note": "string",
@@ -34,16 +36,20 @@ STEPS = {
 }
 
 _NAMED = 5
-"""So many of what stays are named below a plan."""
+"""So many of what is left alone are named below a plan."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of one secret; `bits` is the new value's entropy, if opskit makes it."""
+    """What becomes of one secret; `bits` is the new value's entropy, if opskit makes it.
+
+    `services` get new tasks, or are removed where a step of the unit takes them away.
+    """
 
     secret: str
     from_version: str = ""
     to_version: str = ""
-    restarts: tuple[str, ...] = ()
+    # Called so in the plans that journals hold.
+    services: tuple[str, ...] = msgspec.field(default=(), name="restarts")
     bits: float | None = None
     undone_by: str = ""
     note: str = ""
@@ -62,18 +68,25 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     """A plan without behaviour; holds names, ids and hashes, never a value.
 
-    `stays` says of what was selected and is left alone why it is.
+    `left_alone` says of what was selected and stays as it is why it does. What applying the plan
+    means, and what is asked before, is read off the steps: see `consequences`.
     """
 
     kind: str
     made_at: datetime
     units: tuple[Unit, ...]
-    stays: tuple[str, ...] = ()
+    # Called so in the plans that journals hold.
+    left_alone: tuple[str, ...] = msgspec.field(default=(), name="stays")
 
     @property
     def digest(self) -> str:
         """SHA-256 over all steps: object ids, spec digests and file hashes included."""
         return hashlib.sha256(msgspec.json.encode(self.units)).hexdigest()
+
+    @property
+    def consequences(self) -> Consequences:
+        """What every skin shows and asks: equal for plans of equal steps."""
+        return consequences_of(self)
 
 
 def changes_view(data: PlanData) -> View:
@@ -83,24 +96,27 @@ def changes_view(data: PlanData) -> View:
     """
     columns = Columns(CHANGES)
     for unit in data.units:
+        gone, renewed = removed(unit), restarted(unit)
         for change in unit.changes:
+            touched = [name.removeprefix(f"{unit.stack}_") for name in change.services]
             columns.add(
                 unit.server,
                 unit.app,
                 change.secret or None,
                 change.from_version or None,
                 change.to_version or None,
-                [name.removeprefix(f"{unit.stack}_") for name in change.restarts],
+                [name for name in touched if name in renewed],
+                [name for name in touched if name in gone],
                 change.bits,
                 change.undone_by or None,
                 change.note or None,
             )
     remark = f"{data.kind}, plan {data.digest[:12]}"
-    if data.stays:
-        more = len(data.stays) - _NAMED
-        remark += f"; stays: {'; '.join(data.stays[:_NAMED])}"
+    if data.left_alone:
+        more = len(data.left_alone) - _NAMED
+        remark += f"; stays: {'; '.join(data.left_alone[:_NAMED])}"
         remark += f"; and {more} more" if more > 0 else ""
-    return columns.view(About(noun="changes", remark=remark))
+    return columns.view(About(noun="changes", remark=remark, shown=_shown(data)))
 
 
 def steps_view(data: PlanData) -> View:
@@ -118,6 +134,13 @@ def steps_view(data: PlanData) -> View:
 def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
     """Tell whether a step creates a secret."""
     return isinstance(step, CreateSecret)
+
+
+def _shown(data: PlanData) -> tuple[str, ...]:
+    """Name the columns of the changes, without that of removed services where there are none."""
+    gone, renewed = (any(map(look, data.units)) for look in (removed, restarted))
+    hidden = {"removes": not gone, "restarts": gone and not renewed}
+    return tuple(name for name in CHANGES if not hidden.get(name))
 
 
 def _action(step: AnyStep) -> str:

@@ -14,7 +14,7 @@ from opskit.operations.hooks.choose import choose_hook
 from opskit.operations.options import Options
 from opskit.operations.plan import PlanData, Unit
 from opskit.operations.removal import RemovalPlanner
-from opskit.operations.select import Chosen, Selection, Target
+from opskit.operations.select import Lookup, Selection, Target
 from opskit.operations.stacks import StackPlanner
 from opskit.operations.versions import check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
@@ -34,12 +34,12 @@ class Planner:
 
     facts: Facts
     options: Options
-    chosen: Chosen = field(init=False)
+    lookup: Lookup = field(init=False)
     assembler: Assembler = field(init=False)
 
     def __post_init__(self) -> None:
-        self.chosen = Chosen(self.facts)
-        self.assembler = Assembler(self.chosen, self.options)
+        self.lookup = Lookup(self.facts)
+        self.assembler = Assembler(self.lookup, self.options)
 
     def rotate(self, selection: Selection) -> PlanData:
         """Plan a new, generated version for each selected secret.
@@ -50,10 +50,10 @@ class Planner:
             Something selected cannot be rotated; the text names it and says what to do.
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        targets = self.chosen.targets(selection)
+        targets = self.lookup.targets(selection)
         counted = Counter((target.app.server, target.app.name) for target in targets)
         for target in targets:
-            self.chosen.server(target.app.server)
+            self.lookup.server(target.app.server)
             _refuse_missing(target)
             if not target.declared.generate and self.options.policy is None:
                 raise InputError(
@@ -82,15 +82,15 @@ class Planner:
         secrets
             These secrets; ``None`` for all that are absent and may be generated.
         """
-        named = None if secrets is None else [one for *_, one in self.chosen.named(app, secrets)]
-        found = self.chosen.app(app)
-        self.chosen.server(found.server)
-        targets = [self.chosen.target(found, s.name) for s in found.secrets]
+        named = None if secrets is None else [one for *_, one in self.lookup.named(app, secrets)]
+        found = self.lookup.app(app)
+        self.lookup.server(found.server)
+        targets = [self.lookup.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]
         if named is None:
             wanted = [t for t in absent if t.declared.generate and t.declared.version]
         else:
-            wanted = [self.chosen.target(found, name) for name in named]
+            wanted = [self.lookup.target(found, name) for name in named]
             for target in wanted:
                 if target.in_force.stored is not None:
                     raise InputError(
@@ -127,8 +127,8 @@ class Planner:
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         lacking: list[str] = []
-        for target in self.chosen.targets(selection):
-            self.chosen.server(target.app.server)
+        for target in self.lookup.targets(selection):
+            self.lookup.server(target.app.server)
             declared = target.declared
             if target.in_force.stored is not None or not declared.version:
                 continue
@@ -158,9 +158,9 @@ class Planner:
         version
             At exactly this version; by default the declared one, or the next free one.
         """
-        found = self.chosen.app(app)
-        seen = self.chosen.server(found.server)
-        target = self.chosen.target(found, secret)
+        found = self.lookup.app(app)
+        seen = self.lookup.server(found.server)
+        target = self.lookup.target(found, secret)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
             made = Renewal(target=target, version=target.declared.version, policy=None)
@@ -189,7 +189,7 @@ class Planner:
 
     def upgrade(self, app: str) -> PlanData:
         """Plan to pin and deploy the latest release of an app's recipe."""
-        releases = self.facts.declared.releases.get(self.chosen.app(app).recipe, ())
+        releases = self.facts.declared.releases.get(self.lookup.app(app).recipe, ())
         return self._plan("upgrade", [StackPlanner(self.assembler).upgrade(app, releases)])
 
     def undeploy(self, app: str) -> PlanData:
@@ -203,7 +203,7 @@ class Planner:
     def _renewal(
         self, target: Target, policy: Policy | None, version: str, *, alone: bool = True
     ) -> Renewal:
-        self.chosen.server(target.app.server)
+        self.lookup.server(target.app.server)
         if not target.declared.env_key:
             raise InputError(
                 f"{target.declared.swarm_name} has no version variable in its recipe's name:, so "
@@ -216,7 +216,7 @@ class Planner:
         return Renewal(target=target, version=chosen, policy=policy, hook=hook)
 
     def _next(self, target: Target) -> str:
-        seen = self.chosen.server(target.app.server)
+        seen = self.lookup.server(target.app.server)
         taken = {secret.spec.name for secret in seen.secrets}
         return next_free_version(prefix(target), target.declared.version, taken)
 

@@ -24,12 +24,12 @@ _NAMED = 5
 
 @dataclass(slots=True)
 class _Found:
-    """What goes, by server and stack, and what stays, each with the reason."""
+    """What goes, by server and stack, and what is left alone, each with the reason."""
 
     going: defaultdict[tuple[str, str], list[SecretRow]] = field(
         default_factory=lambda: defaultdict[tuple[str, str], list[SecretRow]](list)
     )
-    staying: list[str] = field(default_factory=list[str])
+    left_alone: list[str] = field(default_factory=list[str])
     updates: set[str] = field(default_factory=set[str])
 
     def add(self, server: str, rows: Iterable[SecretRow], needed: Uses) -> None:
@@ -39,7 +39,9 @@ class _Found:
                 continue
             users = needed.needed_by(row.stored.id)
             if users:
-                self.staying.append(f"{row.swarm_name} on {server} is needed by {_listed(users)}")
+                self.left_alone.append(
+                    f"{row.swarm_name} on {server} is needed by {_listed(users)}"
+                )
                 self.updates |= {row.app.name if row.app else "APP"}
             else:
                 # What belongs to no stack is locked by its own name.
@@ -74,25 +76,25 @@ class RemovalPlanner:
         InputError
             What an app declares is needed, or all that was selected stays; the text says why.
         """
-        chosen = self.assembler.chosen
+        lookup = self.assembler.lookup
         orphans, declared = orphans_in(selection)
         found = _Found()
         none_chosen = not declared and (orphans or self.may_be_empty)
-        for target in () if none_chosen else chosen.targets(declared):
+        for target in () if none_chosen else lookup.targets(declared):
             server = target.app.server
-            seen = chosen.server(server)
+            seen = lookup.server(server)
             found.add(server, target.versions, uses(seen.services, seen.tasks))
-            if found.staying:
+            if found.left_alone:
                 raise InputError(
-                    f"{found.staying[0]}: it is in use by them, or would be if they went back.",
+                    f"{found.left_alone[0]}: it is in use by them, or would be if they went back.",
                     remedy="Undeploy the app first, or rotate the secret and prune.",
                 )
         by_server: defaultdict[str, set[str]] = defaultdict(set)
         for server, name in orphans:
             by_server[server].add(name)
         for server, names in by_server.items():
-            seen = chosen.server(server)
-            rows = {row.swarm_name: row for row in chosen.rows(server)}
+            seen = lookup.server(server)
+            rows = {row.swarm_name: row for row in lookup.rows(server)}
             for name in sorted(names):
                 if name not in rows or rows[name].state != "orphan":
                     now = f"{rows[name].state} by now" if name in rows else "gone"
@@ -103,7 +105,7 @@ class RemovalPlanner:
             undoubted: list[SecretRow] = []
             for row in (rows[name] for name in sorted(names)):
                 if doubt := self._doubt(server, row):
-                    found.staying.append(f"{row.swarm_name} on {server}: {doubt}")
+                    found.left_alone.append(f"{row.swarm_name} on {server}: {doubt}")
                 else:
                     undoubted.append(row)
             found.add(server, undoubted, uses(seen.services, seen.tasks))
@@ -120,23 +122,23 @@ class RemovalPlanner:
             All of them stay; the text says why, and when they can go.
         """
         check_count("keep", keep, least=0)
-        chosen = self.assembler.chosen
+        lookup = self.assembler.lookup
         wanted = None
         if selection is not None:
             named = list(named_in(selection))
-            targets = chosen.targets(named) if named or not self.may_be_empty else ()
+            targets = lookup.targets(named) if named or not self.may_be_empty else ()
             wanted = {(t.app.server, t.app.stack, t.declared.name) for t in targets}
         found, kept = _Found(), 0
         for server in self.facts.apps_by_server:
             if wanted is not None and all(server != where for where, *_ in wanted):
                 continue
             try:
-                seen = chosen.server(server)
+                seen = lookup.server(server)
             except InputError as error:
-                found.staying.append(str(error))
+                found.left_alone.append(str(error))
                 continue
             replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
-            for row in chosen.rows(server):
+            for row in lookup.rows(server):
                 key = (server, row.stack, row.secret)
                 if row.state == "superseded" and (wanted is None or key in wanted):
                     replaced[row.stack, row.secret].append(row)
@@ -150,7 +152,7 @@ class RemovalPlanner:
 
     def _doubt(self, server: str, row: SecretRow) -> str:
         """Say why some app may declare what seems to be an orphan; nothing when none does."""
-        apps = [row.app] if row.app else self.assembler.chosen.apps(server)
+        apps = [row.app] if row.app else self.assembler.lookup.apps(server)
         for app in apps:
             unread = app.guessed or app.problems
             if row.app is None:
@@ -175,7 +177,10 @@ class RemovalPlanner:
             for (server, stack), rows in found.going.items()
         ]  # fmt: skip
         return PlanData(
-            kind=kind, made_at=datetime.now(UTC), units=tuple(units), stays=tuple(found.staying)
+            kind=kind,
+            made_at=datetime.now(UTC),
+            units=tuple(units),
+            left_alone=tuple(found.left_alone),
         )
 
     def _unit(
@@ -193,7 +198,7 @@ class RemovalPlanner:
             names = dict.fromkeys(row.secret for row in rows if row.state != "orphan")
             steps += [
                 RemovePassword(
-                    path=self.assembler.entry_to_change(self.assembler.chosen.target(app, name))
+                    path=self.assembler.entry_to_change(self.assembler.lookup.target(app, name))
                 )
                 for name in names
             ]  # fmt: skip
@@ -217,7 +222,7 @@ class RemovalPlanner:
 
 def _nothing(kind: str, found: _Found, kept: int) -> InputError:
     """Say why nothing goes, and when it can."""
-    why, ways = list(found.staying), list[str]()
+    why, ways = list(found.left_alone), list[str]()
     if found.updates:
         apps = " or ".join(sorted(found.updates))
         ways.append(

@@ -9,7 +9,7 @@ from pandas import DataFrame
 from opskit.arguments import check_text, names_in
 from opskit.errors import InputError
 from opskit.operations.options import Options
-from opskit.operations.select import Chosen, Names, Selection, named_in, orphans_in
+from opskit.operations.select import Lookup, Names, Selection, named_in, orphans_in
 from opskit.views.views import Views
 
 SAY_APP = 'Name an app and its secrets, such as "wiki.coop.example", ["api_token"].'
@@ -63,13 +63,13 @@ class Request:
             secrets = names_in("secrets", secrets)
         return cls(app=selection, secrets=secrets, options=options)
 
-    def rows(self, chosen: Chosen) -> Selection:
+    def rows(self, lookup: Lookup) -> Selection:
         """Return the selection, looking the app up."""
-        return chosen.named(self.app, self.secrets) if self.app else self.table
+        return lookup.named(self.app, self.secrets) if self.app else self.table
 
-    def servers(self, chosen: Chosen) -> frozenset[str]:
+    def servers(self, lookup: Lookup) -> frozenset[str]:
         """Return the servers that have what is selected."""
-        return frozenset(server for server, *_ in named_in(self.rows(chosen)))
+        return frozenset(server for server, *_ in named_in(self.rows(lookup)))
 
     def has_orphans(self) -> bool:
         """Tell whether the table holds rows of no app."""

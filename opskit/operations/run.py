@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import html
 import os
 import socket
 from collections import Counter
@@ -109,8 +110,6 @@ class Plan:
         abra's folder of the fleet it was made for.
     values
         What an operator gave, by swarm name.
-    use_pass
-        Whether the password store is changed too.
 
     Examples
     --------
@@ -126,7 +125,6 @@ class Plan:
     data: PlanData
     root: Path
     values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
-    use_pass: bool = False
 
     @classmethod
     def join(cls, plans: Iterable[Plan]) -> Plan:
@@ -165,11 +163,10 @@ class Plan:
                 kind=" and ".join(kinds),
                 made_at=made_at,
                 units=tuple(units),
-                stays=tuple(one for part in parts for one in part.data.stays),
+                left_alone=tuple(one for part in parts for one in part.data.left_alone),
             ),
             root=parts[0].root,
             values={name: value for part in parts for name, value in part.values.items()},
-            use_pass=any(part.use_pass for part in parts),
         )
 
     def __bool__(self) -> bool:
@@ -200,11 +197,18 @@ class Plan:
         return steps_view(self.data)
 
     def to_json(self) -> str:
-        """Return the plan as JSON; it holds no value."""
-        return msgspec.json.format(msgspec.json.encode(self.data)).decode()
+        """Return the plan with its consequences as JSON; it holds no value."""
+        plan = msgspec.to_builtins(self.data) | {"consequences": self.data.consequences}
+        return msgspec.json.format(msgspec.json.encode(plan)).decode()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        return self.changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
+        shown = self.changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
+        said = self.data.consequences.sentences
+        lines = "<br>".join(html.escape(sentence) for sentence in said)
+        return shown | {
+            "text/plain": "\n".join((shown["text/plain"], *said)),
+            "text/html": f"{shown['text/html']}<p>{lines}</p>",
+        }
 
     def apply(
         self,
@@ -247,7 +251,7 @@ class Plan:
                 journal=journal,
                 run=new_run_id(),
                 values=self.values,
-                store=PassStore() if self.use_pass else None,
+                store=_store(self.data),
                 on_made=on_made,
                 **settings,
             )
@@ -336,17 +340,19 @@ def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> 
                 "there is no unfinished run.", remedy=way or "See them all: opskit journal"
             )
         data = load_plan(record.plan)
-        uses_pass = any(
-            "password" in str(s.__struct_config__.tag) for u in data.units for s in u.steps
-        )
         runner = Runner(
             data=data,
             journal=journal,
             run=record.run,
-            store=PassStore() if uses_pass else None,
+            store=_store(data),
             **settings,
         )
         return _ended(runner, act(runner))
+
+
+def _store(data: PlanData) -> PassStore | None:
+    """Return the password store for a plan that changes it."""
+    return PassStore() if data.consequences.touches_pass else None
 
 
 def _ended(runner: Runner, status: str) -> Run:

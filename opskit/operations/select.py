@@ -39,7 +39,7 @@ class Target:
         return next(row for row in self.versions if row.declared is not None)
 
 
-class Chosen:
+class Lookup:
     """Looks things up in one snapshot's facts."""
 
     def __init__(self, facts: Facts) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
 
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.model import DeclaredApp
@@ -12,9 +11,9 @@ from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.releases import newer
 from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of
+from opskit.modes import MODES
 from opskit.operations.assemble import Assembler, unit
 from opskit.operations.envfile import check_replaceable
-from opskit.operations.options import DeployMode
 from opskit.operations.plan import Change, Unit
 from opskit.operations.steps import (
     AnyStep,
@@ -54,10 +53,10 @@ class StackPlanner:
         With `version` that one is pinned in the ``.env`` first.
         """
         options = self.assembler.options
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         self._check_alone(app)
         services = self._services(app)
-        mode = _tool(options.deploy)
+        mode = MODES[options.deploy].whole
         shown, timeout, needed = (
             version,
             float(options.timeout),
@@ -103,7 +102,7 @@ class StackPlanner:
         InputError
             There is none later than what runs, or nobody knows which version runs.
         """
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         running = _deployed(app, self._deployed_services(app))
         later = newer(releases, running)
         if not later:
@@ -122,7 +121,7 @@ class StackPlanner:
         InputError
             It is not deployed.
         """
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         self._check_alone(app)
         services = self._deployed_services(app)
         timeout, why = float(self.assembler.options.timeout), ""
@@ -144,7 +143,7 @@ class StackPlanner:
         change = Change(
             secret="",
             from_version=_deployed(app, services),
-            restarts=names,
+            services=names,
             note="removed; volumes and secrets stay",
             undone_by=f"nothing: {why}" if why else "deploying again",
         )
@@ -158,7 +157,7 @@ class StackPlanner:
         InputError
             It is not deployed, or has no such service.
         """
-        app = self.assembler.chosen.app(name)
+        app = self.assembler.lookup.app(name)
         there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
         wanted = sorted(there) if services is None else services
         if not wanted:
@@ -189,14 +188,14 @@ class StackPlanner:
             ReleaseLock(stack=app.stack),
         ]
         change = Change(
-            secret="", restarts=names, note="new tasks, same spec", undone_by="nothing to undo"
+            secret="", services=names, note="new tasks, same spec", undone_by="nothing to undo"
         )
         return unit(app, [change], steps)
 
     def _check_alone(self, app: DeclaredApp) -> None:
         """Refuse a stack that another app has too: what runs may be that one's."""
         name = f"{app.server}/{app.name}"
-        for other in self.assembler.chosen.apps(app.server):
+        for other in self.assembler.lookup.apps(app.server):
             if other.stack == app.stack and other.name != app.name:
                 raise InputError(
                     f"{app.name} and {other.name} share the stack name {app.stack} on "
@@ -205,7 +204,7 @@ class StackPlanner:
                 )
 
     def _services(self, app: DeclaredApp) -> list[model.Service]:
-        seen = self.assembler.chosen.server(app.server)
+        seen = self.assembler.lookup.server(app.server)
         return [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
 
     def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
@@ -236,7 +235,7 @@ class StackPlanner:
         ]
 
     def _check_secrets(self, app: DeclaredApp, needed: list[str], version: str) -> None:
-        there = {s.spec.name for s in self.assembler.chosen.server(app.server).secrets}
+        there = {s.spec.name for s in self.assembler.lookup.server(app.server).secrets}
         absent = [name for name in needed if name not in there]
         if absent:
             first = f"Pin {version} with opskit app config {app.name}, then: " if version else ""
@@ -262,17 +261,6 @@ class StackPlanner:
             probe=None if back else options.probe,
             back=back,
         )
-
-
-def _tool(mode: DeployMode) -> Literal["stack", "abra"]:
-    """Return what deploys a whole stack where services are otherwise updated in this way."""
-    match mode:
-        case "abra":
-            return "abra"
-        case "stack" | "services" | "none":
-            return "stack"
-        case _ as unknown:
-            assert_never(unknown)
 
 
 def _left_to_abra(found: Deployment) -> str:

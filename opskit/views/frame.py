@@ -76,13 +76,19 @@ class View(pd.DataFrame):
         """How many rows there are, and which servers are missing; the servers view says why."""
         about = self._about
         noun = about.noun.removesuffix("s") if len(self) == 1 else about.noun
-        caption = f"{len(self):,} {noun}" + (f" · {about.remark}" if about.remark else "")
+        counted = f"{len(self):,} {noun}"
+        return " · ".join(part for part in (counted, about.remark, self.missing_servers) if part)
+
+    @property
+    def missing_servers(self) -> str:
+        """Name the servers that are missing; empty when none is."""
+        about = self._about
         if not about.missing:
-            return caption
+            return ""
         names = ", ".join(list(about.missing)[:_NAMED])
         more = len(about.missing) - _NAMED
         names += f" and {more} more" if more > 0 else ""
-        return f"{caption} · {len(about.missing)} of {about.servers} servers missing: {names}"
+        return f"{len(about.missing)} of {about.servers} servers missing: {names}"
 
     def shown_columns(self) -> list[str]:
         """Return which columns a table shows: the telling ones of a whole view, else all."""

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, assert_never
+from typing import Any
 
 import pandas as pd
 
 from opskit.secrets.generate import Policy
 from opskit.snapshot import Snapshot
-from opskit.widgets.planning import WholeApp
+from opskit.widgets.kinds import FormKind, SecretState, later_releases
 
 COLUMNS = ("server", "app", "recipe", "secret", "version", "state", "age_days")
 
 
-def app_choices(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """List each app with its declared secrets, their version, state and recipe's wishes."""
+def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
+    """List each app with its declared secrets, and what a form of this kind can do with them."""
     view = snapshot.secrets
     rows = sorted(view.records(view["declared"]), key=lambda row: (row.server, row.app, row.secret))
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -33,29 +33,49 @@ def app_choices(snapshot: Snapshot) -> list[dict[str, Any]]:
             (row.server, row.app),
             {"server": row.server, "app": row.app, "recipe": _plain(row.recipe), "secrets": []},
         )
+        key = (row.server, row.app, row.secret)
+        superseded = old[key]
+        obstacle = kind.obstacle(
+            SecretState(
+                state=_plain(row.state),
+                exists=_number(row.age_days) is not None,
+                used=key in used,
+                generate=bool(row.generate),
+                superseded=superseded,
+            )
+        )
         one["secrets"].append(
             {
                 "name": row.secret,
                 "version": _plain(row.version),
                 "state": _plain(row.state),
                 "age": _number(row.age_days),
-                "old": old[row.server, row.app, row.secret],
-                "used": (row.server, row.app, row.secret) in used,
-                "generate": bool(row.generate),
                 "length": _number(row.length),
                 "charset": _plain(row.charset),
+                "hint": _hint(row, kind, superseded),
+                "obstacle": obstacle,
+                "preselected": kind.preselects and bool(row.generate) and not obstacle,
             }
         )
     return list(found.values())
 
 
+def _hint(row: Any, kind: FormKind, superseded: int) -> str:
+    """Say what the recipe wants of a secret's value, or how much there is to prune."""
+    if "keep" in kind.fields:
+        return f"{superseded} old" if superseded else ""
+    if not row.generate:
+        return "not generated"
+    return "" if pd.isna(row.length) else f"{row.length} characters"
+
+
 def alphabets(apps: list[dict[str, Any]]) -> dict[str, str]:
-    """Give the characters of each charset that secrets of these apps declare, "" for none."""
+    """Return the characters of each charset that secrets of these apps declare, "" for none."""
     declared = {secret["charset"] or "" for app in apps for secret in app["secrets"]}
     return {charset: Policy(charset=charset).alphabet() for charset in sorted(declared | {""})}
 
 
-def whole_apps(snapshot: Snapshot, kind: WholeApp) -> list[dict[str, Any]]:
+def whole_apps(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
     """List the apps of servers that answered and that a form can do something with."""
     view = snapshot.apps
     rows = sorted(view.records(view["deployed"].notna()), key=lambda row: (row.server, row.app))
@@ -68,25 +88,8 @@ def whole_apps(snapshot: Snapshot, kind: WholeApp) -> list[dict[str, Any]]:
             "about": _about(row),
         }
         for row in rows
-        if _suits(row, kind)
+        if kind.suits(row)
     ]
-
-
-def _suits(row: Any, kind: WholeApp) -> bool:
-    match kind:
-        case "deploy":
-            return True
-        case "upgrade":
-            return bool(_later(row))
-        case "undeploy" | "restart":
-            return bool(row.deployed)
-        case _ as unknown:
-            assert_never(unknown)
-
-
-def _later(row: Any) -> list[str]:
-    """Give the known releases later than what runs; none where nobody can tell."""
-    return list(row.upgrades) if isinstance(row.upgrades, list | tuple) else []
 
 
 def _about(row: Any) -> list[list[str]]:
@@ -97,7 +100,7 @@ def _about(row: Any) -> list[list[str]]:
         version = _plain(row.deployed_version) or "yes"
         runs = f"{version}{' (chaos)' if row.chaos is True else ''}"
     tasks = f"{row.running} of {row.desired} tasks" if row.deployed else ""
-    newest = "".join(_later(row)[-1:])
+    newest = "".join(later_releases(row)[-1:])
     pairs = [
         ("Recipe", _plain(row.recipe)), ("Version", declared), ("Deployed", runs),
         ("Running", tasks), ("Newest version", newest),
@@ -106,7 +109,7 @@ def _about(row: Any) -> list[list[str]]:
 
 
 def table(snapshot: Snapshot) -> dict[str, Any]:
-    """Give the secrets view column by column; texts as numbers into a list of distinct ones."""
+    """Return the secrets view column by column; texts as numbers into a list of distinct ones."""
     view = snapshot.secrets
     columns: dict[str, Any] = {}
     for name in COLUMNS:

@@ -13,29 +13,15 @@ from typing import Any
 import traitlets
 
 from opskit.widgets.session import SEALER, Session
-from opskit.widgets.worded import Worded
-from opskit.widgets.words import approvals_in_words, way_on
+from opskit.widgets.textual import TextualWidget
+from opskit.widgets.words import approvals_in_words, elsewhere
 
 _STATIC = Path(__file__).parent / "static"
 _PAUSE_S = 0.1
 """Between two updates of every browser while steps come in."""
 
-_TITLES = {
-    "browse": "Browse secrets",
-    "rotate": "Rotate secrets",
-    "generate": "Generate secrets",
-    "insert": "Insert a secret",
-    "remove": "Remove secrets",
-    "prune": "Prune old versions",
-    "approve": "Approve a plan",
-    "deploy": "Deploy an app",
-    "upgrade": "Upgrade an app",
-    "undeploy": "Take an app down",
-    "restart": "Restart an app",
-}
 
-
-class Form(Worded):
+class Form(TextualWidget):
     """A form that everybody on the notebook sees in the same state.
 
     Parameters
@@ -60,7 +46,7 @@ class Form(Worded):
         self._telling = threading.Lock()
         self._told = 0.0
         super().__init__(
-            title=_TITLES[self._session.kind], key=SEALER.public, state=self._session.state
+            title=self._session.form.title, key=SEALER.public, state=self._session.state
         )
         self.on_msg(self._clicked)
         self._session.begin()
@@ -88,18 +74,18 @@ class Form(Worded):
         with self._telling:
             # First: the views that JupyterLab makes anew are to be those with the new buttons, or
             # a click on what was just shown would be lost.
-            self.tell_words()
+            self.update_text()
             with self.hold_sync():
                 self.rows = self._session.rows
                 self.steps = list(self._session.steps)
                 self.state = self._session.state
 
-    def in_words(self) -> str:
-        """Name the form, what it was for, and what came of it or where it works."""
+    def as_text(self) -> str:
+        """Name the form, what it was for, and the outcome or where it works."""
         session = self._session
         about = f" ({session.subject})" if session.subject else ""
         words = [f"opskit form: {self.title}{about}."]
         if session.needed:
             words.append(approvals_in_words(session.state["approvals"], session.needed))
-        elsewhere = f"Nothing was applied here. {way_on(session.kind, session.state['chosen'])}"
-        return " ".join([*words, session.outcome or elsewhere])
+        unapplied = f"Nothing was applied here. {elsewhere(session.form, session.state['chosen'])}"
+        return " ".join([*words, session.outcome or unapplied])

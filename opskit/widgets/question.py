@@ -16,12 +16,12 @@ import traitlets
 from opskit.errors import OpskitError
 from opskit.secrets.redact import redact
 from opskit.widgets.person import NOBODY, Person, read_person
-from opskit.widgets.worded import Worded
+from opskit.widgets.textual import TextualWidget
 
 _STATIC = Path(__file__).parent / "static"
 
 
-class Question(Worded):
+class Question(TextualWidget):
     """Buttons that everybody sees, and who clicked which.
 
     Parameters
@@ -84,9 +84,9 @@ class Question(Worded):
             answer = {**who.to_json(), "choice": choice, "at": said_at(datetime.now().astimezone())}
             self.status = ""
             self.answers = [*self.answers, answer]
-            self.tell_words()
+            self.update_text()
 
-    def in_words(self) -> str:
+    def as_text(self) -> str:
         """Give the question and who answered what."""
         given = ", ".join(f"{one['name']}: {one['choice']}" for one in self.answers)
         return " ".join(filter(None, (self.title, self.text, given or "Nobody has answered.")))

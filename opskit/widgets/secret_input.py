@@ -20,7 +20,7 @@ from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person, read_person
 from opskit.widgets.session import SEALER
-from opskit.widgets.worded import Worded
+from opskit.widgets.textual import TextualWidget
 
 _STATIC = Path(__file__).parent / "static"
 _NOTHING = (
@@ -29,7 +29,7 @@ _NOTHING = (
 )
 
 
-class SecretInput(Worded):
+class SecretInput(TextualWidget):
     """A field whose value is sealed in the browser to this kernel.
 
     Parameters
@@ -66,9 +66,9 @@ class SecretInput(Worded):
         else:
             self.status = f"received from {who.name} at {datetime.now().astimezone():%H:%M}"
 
-        self.tell_words()
+        self.update_text()
 
-    def in_words(self) -> str:
+    def as_text(self) -> str:
         """Say what was asked for and whether it came."""
         status = f"{self.status[:1].upper()}{self.status[1:]}".rstrip(".")
         return f"opskit secret field: {self.label}. {status or _NOTHING}."

@@ -25,8 +25,9 @@ from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.choices import alphabets, app_choices, table, whole_apps
+from opskit.widgets.fields import options_from
+from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, person_named, read_person
-from opskit.widgets.planning import Kind, make_plan, options_from
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
@@ -35,12 +36,6 @@ Send = Callable[[dict[str, Any]], None]
 SEALER = Sealer()
 """One key pair for all forms of this process."""
 
-_WARNINGS: Mapping[str, str] = {
-    "remove": "This cannot be undone: the values cannot be read back.",
-    "prune": "This cannot be undone: the values cannot be read back.",
-    "undeploy": "The app goes down until it is deployed again; its volumes and secrets stay.",
-}
-_DEPLOYED = "Restarts the services whose specs the files change."
 _REVEAL_S = 600.0
 """How long a new value waits to be revealed to the tab that made it."""
 
@@ -63,7 +58,7 @@ class Session:
     fleet
         Where plans come from.
     kind
-        What the form does.
+        What the form does, of `FORMS`.
     publish
         Called after every change of `state` or `steps`, from any thread.
     preselected
@@ -75,7 +70,7 @@ class Session:
     """
 
     fleet: Any
-    kind: Kind
+    kind: str
     publish: Callable[[], None]
     preselected: Mapping[str, Any] = field(default_factory=dict[str, Any])
     needed: int = 0
@@ -96,7 +91,7 @@ class Session:
         plan = self.plan
         self.subject = changes_in_words(plan.data) if plan else chosen_in_words(self.preselected)
         self.state = {
-            "kind": self.kind,
+            "form": self.form.to_json(),
             "phase": "loading",
             "view": 0,
             "loaded": False,
@@ -113,6 +108,11 @@ class Session:
             "unfinished": None,
             "error": "",
         }
+
+    @property
+    def form(self) -> FormKind:
+        """What forms of this kind show."""
+        return FORMS[self.kind]
 
     def begin(self) -> None:
         """Read the fleet, and plan at once what was preselected whole."""
@@ -180,17 +180,18 @@ class Session:
     def _load(self) -> None:
         snapshot = self.fleet.snapshot()
         read: dict[str, Any] = {}
-        match self.kind:
-            case "browse":
+        match self.form.chooses:
+            case "table":
                 self.rows = table(snapshot)
-            case "deploy" | "upgrade" | "undeploy" | "restart" as kind:
-                read["apps"] = whole_apps(snapshot, kind)
-            case "rotate" | "generate" | "insert" | "remove" | "prune" | "approve":
-                read["apps"] = app_choices(snapshot)
-                read["alphabets"] = alphabets(read["apps"]) if self.kind == "insert" else {}
+            case "app":
+                read["apps"] = whole_apps(snapshot, self.form)
+            case "secrets" | "secret":
+                read["apps"] = app_choices(snapshot, self.form)
+                read["alphabets"] = alphabets(read["apps"]) if self._takes_value else {}
+            case "nothing":
+                pass
             case _ as unknown:
                 assert_never(unknown)
-        caption = snapshot.secrets.caption
         with open_journal() as journal:
             open_run = journal.last_unfinished()
         unfinished = None
@@ -201,31 +202,45 @@ class Session:
                 "status": open_run.status,
                 "identity": open_run.identity or open_run.actor,
             }
-        missing = caption.partition(" · ")[2]
         self._set(
-            phase="choose", plan=None, result=None, approvals=[], missing=missing,
-            unfinished=unfinished, loaded=True, **read,
+            phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished,
+            missing=snapshot.secrets.missing_servers, loaded=True, **read,
         )  # fmt: skip
         if self.preselected.get("rows"):
             rows, self.preselected = self.preselected["rows"], {}
             self._set(phase="planning")
             self._show_plan(
-                make_plan(self.fleet, self.kind, rows, options_from({}), snapshot=snapshot)
+                self.form.plan(
+                    Wanted(
+                        fleet=self.fleet,
+                        rows=rows,
+                        options=options_from({}),
+                        snapshot=snapshot,
+                    )
+                )
             )
 
     def _plan(self, message: Mapping[str, Any]) -> None:
         options = options_from(message.get("options"))
         value = None
-        if self.kind == "insert":
+        if self._takes_value:
             value = SEALER.open(message.get("sealed"), purpose="insert")
         chosen = self._chosen(message)
         keep = message.get("keep")
         # Read now, and only the servers concerned: the form may have stood open for hours.
-        plan = make_plan(
-            self.fleet, self.kind, chosen, options, value=value,
+        wanted = Wanted(
+            fleet=self.fleet,
+            rows=chosen,
+            options=options,
+            value=value,
             keep=keep if isinstance(keep, int) else None,
-        )  # fmt: skip
-        self._show_plan(plan)
+        )
+        self._show_plan(self.form.plan(wanted))
+
+    @property
+    def _takes_value(self) -> bool:
+        """Whether somebody gives the value, which then need not be revealed."""
+        return "value" in self.form.fields
 
     def _chosen(self, message: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         try:
@@ -240,13 +255,10 @@ class Session:
         self.plan = plan
         shown: dict[str, Any] = {
             "digest": plan.digest,
-            "kind": plan.data.kind,
             "changes": _records(plan.changes),
             "calls": _records(plan.calls),
-            "stays": list(plan.data.stays),
-            "confirm": _confirm_word(plan),
-            "warning": " ".join(dict.fromkeys(_warnings(plan))),
-            "impact": _DEPLOYED if plan.data.kind in ("deploy", "upgrade") else "Restarts nothing.",
+            "left_alone": list(plan.data.left_alone),
+            **msgspec.to_builtins(plan.data.consequences),
         }
         self._set(phase="planned", plan=shown, approvals=self._approvals(plan))
 
@@ -272,7 +284,7 @@ class Session:
 
         run = plan.apply(identity=str(who), on_progress=self._progressed, on_made=made)
         self.plan, self.subject = None, changes_in_words(plan.data)
-        self._ended(run, who, tab if self.kind != "insert" else "")
+        self._ended(run, who, "" if self._takes_value else tab)
 
     def _finish(self, how: Literal["resume", "rollback"], run: str, who: Person) -> None:
         self._clear_steps()
@@ -389,17 +401,3 @@ def _records(view: Any) -> list[dict[str, Any]]:
     flat: Any = view.flat().astype(object)
     records: list[dict[str, Any]] = flat.where(flat.notna(), "").to_dict("records")
     return records
-
-
-def _warnings(plan: Plan) -> list[str]:
-    """Say what is gone afterwards; a plan that others made may be of several kinds."""
-    return [_WARNINGS[kind] for kind in plan.data.kind.split(" and ") if kind in _WARNINGS]
-
-
-def _confirm_word(plan: Plan) -> str:
-    """Say what must be typed before something is gone: the app, or how many they are."""
-    if not _warnings(plan):
-        return ""
-    apps = {unit.app for unit in plan.data.units}
-    count = sum(len(unit.changes) for unit in plan.data.units)
-    return apps.pop() if len(apps) == 1 else f"{plan.data.kind} {count}"

@@ -1,4 +1,4 @@
-"""A form in words: what it is for, what came of it, and how to do the same without it."""
+"""A form in words: what it is for, its outcome, and how to do the same without it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,11 @@ from typing import Any
 
 from opskit.operations.plan import Change, PlanData
 from opskit.operations.run import Run
-from opskit.widgets.planning import WHOLE_APPS, Kind
+from opskit.widgets.kinds import FormKind
 
 _NAMED = 5
 """So many changes are named, and the rest counted."""
 
-_ELSEWHERE: Mapping[Kind, tuple[str, str]] = {
-    "browse": ("opskit secrets", "fleet.snapshot().secrets"),
-    "rotate": ("opskit secret rotate", "fleet.plan_rotate(…).apply()"),
-    "generate": ("opskit secret generate", "fleet.plan_generate(…).apply()"),
-    "insert": ("opskit secret insert", "fleet.plan_insert(…).apply()"),
-    "remove": ("opskit secret remove", "fleet.plan_remove(…).apply()"),
-    "prune": ("opskit secret prune", "fleet.plan_prune(…).apply()"),
-    "deploy": ("opskit app deploy", "fleet.plan_deploy(…).apply()"),
-    "upgrade": ("opskit app upgrade", "fleet.plan_upgrade(…).apply()"),
-    "undeploy": ("opskit app undeploy", "fleet.plan_undeploy(…).apply()"),
-    "restart": ("opskit app restart", "fleet.plan_restart(…).apply()"),
-}
 _BROWSER = "It needs JupyterLab and a running kernel"
 
 
@@ -53,17 +41,14 @@ def approvals_in_words(given: Sequence[Mapping[str, Any]], needed: int) -> str:
     return f"Approved by {len(given)} of {needed}{f': {names}' if names else ''}."
 
 
-def way_on(kind: Kind, chosen: Mapping[str, str]) -> str:
+def elsewhere(form: FormKind, chosen: Mapping[str, str]) -> str:
     """Say where a form works, and what does the same elsewhere."""
-    if kind not in _ELSEWHERE:
+    if not form.command:
         return f"{_BROWSER}."
-    command, call = _ELSEWHERE[kind]
-    app, secret = chosen["app"] or "APP", chosen["secret"] or "SECRET"
-    if kind != "browse":
-        command = f"{command} {app}"
-    if kind not in WHOLE_APPS | {"browse", "prune"}:
-        command = f"{command} {secret}"
-    return f"{_BROWSER}; elsewhere use `{command}`, or {call} in Python."
+    command = form.command.format(
+        app=chosen["app"] or "APP", secret=chosen["secret"] or "SECRET"
+    )  # fmt: skip
+    return f"{_BROWSER}; elsewhere use `{command}`, or {form.call} in Python."
 
 
 def chosen_in_words(preselected: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opskit.errors import InputError, MissingToolError, OpskitError
-from opskit.secrets import generate as generate_module
+from opskit.secrets import generators
 from opskit.secrets.generate import ALPHANUMERIC, FLOOR_BITS, Policy, generate, policy_for
 from tests.secrets.canary import CANARY, leaks, tracebacks
 
@@ -106,7 +106,7 @@ def test_no_default_is_below_the_floor(generator: str) -> None:
 
 
 def test_words_come_from_the_whole_long_list() -> None:
-    words = generate_module._words()
+    words = generators._word_list()
     assert len(words) == 7776
     # A dash between words and a dash within one cannot be confused: the parts are no words.
     assert not any({*word.split("-")} <= {*words} for word in words if "-" in word)
@@ -175,7 +175,7 @@ def test_a_command_that_fails_or_makes_no_value_is_an_error(code: str, said: str
 
 
 def test_a_command_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate_module, "_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(generators, "_TIMEOUT_S", 0.3)
     with pytest.raises(OpskitError, match="did not end"):
         generate(Policy(generator="command", command=("sleep", "600")))
 

@@ -282,8 +282,8 @@ def test_the_whole_table_is_sent_small(stage: Stage) -> None:
     assert len(desk.until("planned")["plan"]["changes"]) == 1
 
 
-@pytest.mark.parametrize(("kind", "restarts"), [("restart", "app, worker"), ("undeploy", "")])
-def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, restarts: str) -> None:
+@pytest.mark.parametrize(("kind", "touches"), [("restart", "restarts"), ("undeploy", "removes")])
+def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, touches: str) -> None:
     desk = Desk(kind)
     (app,) = desk.until("choose")["apps"]
     assert (app["app"], app["secrets"]) == (APP, [])
@@ -291,8 +291,11 @@ def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, restar
     desk.click("plan", rows=[[SERVER, APP, ""]])
     plan = desk.until("planned")["plan"]
     assert plan["confirm"] == (APP if kind == "undeploy" else "")
-    assert "restarts" in plan["changes"][0]
-    assert plan["kind"] == kind
+    (change,) = plan["changes"]
+    assert {name: change[name] for name in ("restarts", "removes")} == {
+        "restarts": "", "removes": "", touches: "app, worker",
+    }  # fmt: skip
+    assert plan[touches] == (f"{APP} app", f"{APP} worker")
     desk.click("apply", digest=plan["digest"], confirm=APP)
     assert desk.until("ended")["result"]["status"] == "done"
     again = Desk(kind)
@@ -312,7 +315,7 @@ def test_an_app_is_upgraded_where_a_later_release_is_known(stage: Stage) -> None
     desk.click("plan", rows=[[SERVER, APP, ""]])
     plan = desk.until("planned")["plan"]
     assert (plan["changes"][0]["from"], plan["changes"][0]["to"]) == (OLD, NEW)
-    assert (plan["confirm"], plan["impact"][:21]) == ("", "Restarts the services")
+    assert (plan["confirm"], plan["impact"][0][:21]) == ("", "Restarts the services")
     desk.click("apply", digest=plan["digest"])
     assert desk.until("ended")["result"]["status"] == "done"
 
@@ -327,7 +330,7 @@ def test_a_plan_that_takes_something_away_is_confirmed_in_an_approval_too(stage:
     plan = opskit.Fleet.from_abra().plan_undeploy(APP)
     desk = Desk("approve", plan=plan, needed=1)
     shown = desk.until("planned")["plan"]
-    assert (shown["confirm"], shown["warning"][:21]) == (APP, "The app goes down unt")
+    assert (shown["confirm"], shown["warnings"][0][:21]) == (APP, "The app goes down unt")
     desk.click("approve", digest=plan.digest)
     desk.click("apply", digest=plan.digest)
     assert desk.session.state["error"] == f"Type {APP} to confirm."
@@ -345,9 +348,9 @@ def test_a_selection_that_cannot_be_planned_whole_is_shown_to_choose_from(stage:
 def test_what_a_plan_leaves_alone_is_shown(stage: Stage) -> None:
     plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")])
     left = ("key_v0 is needed by shop_app (its previous spec)",)
-    plan = replace(plan, data=msgspec.structs.replace(plan.data, stays=left))
+    plan = replace(plan, data=msgspec.structs.replace(plan.data, left_alone=left))
     desk = Desk("approve", plan=plan, needed=1)
-    assert desk.until("planned")["plan"]["stays"] == list(left)
+    assert desk.until("planned")["plan"]["left_alone"] == list(left)
 
 
 def test_an_empty_selection_is_refused_at_once(stage: Stage) -> None:
@@ -361,8 +364,10 @@ def test_a_form_reads_the_fleet_again_when_asked(stage: Stage) -> None:
     stage.create("token_v0")
     desk.click("back")
     (after,) = desk.until("choose")["apps"]
-    old = [[secret["old"] for secret in app["secrets"]] for app in (before, after)]
-    assert old == [[0, 0], [0, 1]]
+    hints = [[secret["hint"] for secret in app["secrets"]] for app in (before, after)]
+    assert hints == [["", ""], ["", "1 old"]]
+    never = "It has no superseded version."
+    assert [secret["obstacle"] for secret in after["secrets"]] == [never, ""]
 
 
 def test_a_tab_that_asks_whether_somebody_listens_is_answered(stage: Stage) -> None:

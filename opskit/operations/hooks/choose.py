@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from opskit.errors import InputError
 from opskit.operations.credentials import looks_like_database_password, refuse_database_password
-from opskit.operations.hooks.spec import HookSpec, Kind, parse_hook
+from opskit.operations.hooks.kinds import HOOKS
+from opskit.operations.hooks.spec import HookSpec, parse_hook
 from opskit.operations.options import Options
 from opskit.operations.select import Target
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
-
-_IMAGES: dict[Kind, re.Pattern[str]] = {
-    "postgres": re.compile(r"postgres|postgis|pgvector|timescaledb"),
-    "mariadb": re.compile(r"mariadb|mysql|percona"),
-    "redis": re.compile(r"redis|valkey"),
-}
 
 
 def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | None:
@@ -120,8 +114,8 @@ def _references(service: model.Service) -> tuple[model.SecretReference, ...]:
     return (container and container.secrets) or ()
 
 
-def _runs(service: model.Service, kind: Kind) -> bool:
+def _runs(service: model.Service, kind: str) -> bool:
     container = service.spec.task_template.container_spec
     image = container.image.partition("@")[0] if container else ""
-    pattern = _IMAGES.get(kind)
+    pattern = HOOKS[kind].images
     return bool(pattern and pattern.search(image.rpartition("/")[2]))

@@ -9,10 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from opskit.decoding import ready
 from opskit.errors import InputError
+from opskit.operations.hooks.kinds import HOOKS, PROGRAMS, databases_in_words
 
-Kind = Literal["postgres", "mariadb", "redis", "command"]
 Action = Literal["set", "restore"]
 TRY_LATER = 75
 """The exit status of a script whose database is not there yet."""
@@ -27,13 +26,17 @@ class HookSpec(msgspec.Struct, frozen=True, kw_only=True):
     hook runs: the password comes in on its input, the old one when the change is undone.
     """
 
-    kind: Kind
+    kind: str
     service: str = ""
     user: str = ""
     program: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.kind not in HOOKS:
+            raise _wrong(self.kind)
+
     def arguments(self, action: Action, file: str) -> tuple[str, ...]:
-        """Give what to run in the container whose mounted `file` holds the old password."""
+        """Return what to run in the container whose mounted `file` holds the old password."""
         script = _script("common") + _script(self.kind)
         return ("sh", "-c", script, "opskit-hook", action, file, self.user, *self.program)
 
@@ -51,18 +54,16 @@ def parse_hook(text: str) -> HookSpec:
     except ValueError as error:
         raise _wrong(text) from error
     kind, _, service = head.partition(":")
-    if kind == "command":
+    if kind not in HOOKS:
+        raise _wrong(text)
+    if HOOKS[kind].takes_program:
         if not (service and words):
             raise _wrong(text)
-        return HookSpec(kind="command", service=service, program=tuple(words))
+        return HookSpec(kind=kind, service=service, program=tuple(words))
     users = [word.removeprefix("user=") for word in words if word.startswith("user=")]
     if len(users) != len(words) or len(users) > 1:
         raise _wrong(text)
-    try:
-        said = {"kind": kind, "service": service, "user": "".join(users)}
-        return msgspec.convert(said, ready(HookSpec))
-    except msgspec.ValidationError as error:
-        raise _wrong(text) from error
+    return HookSpec(kind=kind, service=service, user="".join(users))
 
 
 def complaint(stderr: bytes) -> str:
@@ -80,6 +81,6 @@ def _script(name: str) -> str:
 def _wrong(text: str) -> InputError:
     return InputError(
         f"{text!r} is no hook.",
-        remedy="Write postgres, mariadb or redis, with :SERVICE and user=NAME if need be; or "
-        "command:SERVICE PROGRAM.",
+        remedy=f"Write {databases_in_words()}, with :SERVICE and user=NAME if need be; or "
+        f"{PROGRAMS}.",
     )

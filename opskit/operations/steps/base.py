@@ -130,6 +130,30 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
         """Take the change back, or find it taken back."""
         raise NotImplementedError
 
+    def warning(self) -> str:
+        """Say what is gone or down once this is done, so that a word is typed first, or nothing."""
+        return ""
+
+    def impact(self) -> str:
+        """Say what else it touches that no change of the plan can name beforehand, or nothing."""
+        return ""
+
+    def is_irreversible(self) -> bool:
+        """Tell whether `undo` cannot bring back what `do` took away."""
+        return False
+
+    def removes_services(self) -> tuple[str, ...]:
+        """Name the services that `do` takes away."""
+        return ()
+
+    def touches_pass(self) -> bool:
+        """Tell whether an entry of the password store is written or removed."""
+        return False
+
+    def longest_wait(self) -> float:
+        """Give the seconds that `do` waits for services at most."""
+        return 0.0
+
     def hindrance(self, site: Site) -> str:
         """Say why `undo` would end neither here nor there; nothing when it would not.
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
 from opskit.errors import MissingToolError, StepError
+from opskit.modes import PROGRAMS, StackMode
 from opskit.operations.steps.base import Detail, Site, Step
 from opskit.secrets.redact import redact
 from opskit.swarm.context import docker_arguments, docker_config_dir
@@ -38,7 +38,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     in seconds.
     """
 
-    mode: Literal["stack", "abra"]
+    mode: StackMode
     root: str
     server: str
     app: str
@@ -60,6 +60,14 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             f"docker --context {self.server} stack deploy --compose-file … {self.stack} "
             f"(compose files and environment of {self.app})"
         ]
+
+    def impact(self) -> str:
+        """Say that the files decide what is touched."""
+        return "" if self.back else "Restarts the services whose specs the files change."
+
+    def longest_wait(self) -> float:
+        """Give the time it has."""
+        return 0.0 if self.back else self.timeout
 
     def do(self, site: Site) -> Detail:
         """Run it; deploying the same state again changes nothing."""
@@ -179,7 +187,7 @@ def _end(process: subprocess.Popen[str]) -> None:
         return
 
 
-def check_installed(mode: Literal["stack", "abra"]) -> None:
+def check_installed(mode: StackMode) -> None:
     """Refuse a plan whose deploys could neither be made nor undone here.
 
     Raises
@@ -187,7 +195,7 @@ def check_installed(mode: Literal["stack", "abra"]) -> None:
     MissingToolError
         The program is not installed.
     """
-    program = "abra" if mode == "abra" else "docker"
+    program = PROGRAMS[mode]
     if shutil.which(program) is None:
         raise _not_installed(program)
 

@@ -53,6 +53,10 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
             f"({self.swarm_name} on stdin)"
         ]
 
+    def longest_wait(self) -> float:
+        """Give the time it has."""
+        return min(_READY_S, self.timeout)
+
     def do(self, site: Site) -> Detail:
         """Set the new password, once or again."""
         value = self._value(site)

@@ -37,6 +37,10 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
         """Show the entry that is written."""
         return [f"pass insert {self.path}{NEXT} (value on stdin)"]
 
+    def touches_pass(self) -> bool:
+        """Tell that an entry of the store changes."""
+        return True
+
     def do(self, site: Site) -> Detail:
         """Store it, or take up what a crashed process had stored."""
         store = site.password_store()
@@ -74,6 +78,10 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
             f"pass cp {self.path} {self.path}{PREVIOUS}",
             f"pass mv {self.path}{NEXT} {self.path}",
         ]
+
+    def touches_pass(self) -> bool:
+        """Tell that an entry of the store changes."""
+        return True
 
     def do(self, site: Site) -> Detail:
         """Move it, or find it moved."""
@@ -130,6 +138,14 @@ class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
     def calls(self) -> list[str]:
         """Show the removal."""
         return [f"pass rm {self.path}"]
+
+    def touches_pass(self) -> bool:
+        """Tell that an entry of the store changes."""
+        return True
+
+    def is_irreversible(self) -> bool:
+        """Tell that only the store's own history, if it has one, still knows the value."""
+        return True
 
     def do(self, site: Site) -> Detail:
         """Remove it, or find it gone."""

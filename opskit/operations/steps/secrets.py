@@ -160,6 +160,14 @@ class RemoveSecret(Step, frozen=True, kw_only=True, tag="remove-secret"):
         """Show the delete call."""
         return [f"DELETE /secrets/{self.secret_id} ({self.swarm_name})"]
 
+    def warning(self) -> str:
+        """Say what is gone."""
+        return "This cannot be undone: the values cannot be read back."
+
+    def is_irreversible(self) -> bool:
+        """Tell that a swarm never gives a value back."""
+        return True
+
     def do(self, site: Site) -> Detail:
         """Remove it, unless a current spec, a previous spec or a live task needs it."""
         users = still_needed(site.engine, self.secret_id)

@@ -58,6 +58,10 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
             lines.append(f"probe {self.probe.kind} {' '.join(self.probe.target)}")
         return lines
 
+    def longest_wait(self) -> float:
+        """Give the time it has."""
+        return 0.0 if self.back else self.timeout
+
     def do(self, site: Site) -> Detail:
         """Watch until all is well, or say what is not."""
         if self.back:

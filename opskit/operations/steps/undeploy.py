@@ -40,6 +40,22 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
             f"DELETE /networks, /configs (labelled {self.stack})",
         ]
 
+    def warning(self) -> str:
+        """Say what is down until somebody deploys again."""
+        return "The app goes down until it is deployed again; its volumes and secrets stay."
+
+    def is_irreversible(self) -> bool:
+        """Tell whether no other step can deploy it again."""
+        return not self.returns
+
+    def removes_services(self) -> tuple[str, ...]:
+        """Name the stack's services."""
+        return self.services
+
+    def longest_wait(self) -> float:
+        """Give the time it has."""
+        return self.timeout
+
     def do(self, site: Site) -> Detail:
         """Remove the services, wait for their tasks to end, and remove the rest."""
         until = time.monotonic() + self.timeout

@@ -57,6 +57,10 @@ class Verify(Step, frozen=True, kw_only=True, tag="verify"):
             lines.append(f"probe {self.probe.kind} {' '.join(self.probe.target)}")
         return lines
 
+    def longest_wait(self) -> float:
+        """Give the time it has."""
+        return self.timeout
+
     def do(self, site: Site) -> Detail:
         """Watch until all is well, or say what is not."""
         started = time.monotonic()

@@ -8,7 +8,6 @@ import { openFor, tab, tabKey } from "./seal.js";
 import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
 
-const VERBS = { browse: "Rotate selected…", rotate: "Rotate", generate: "Generate", insert: "Insert", remove: "Remove", prune: "Prune", deploy: "Deploy", upgrade: "Upgrade", undeploy: "Take down", restart: "Restart" };
 const PATIENCE_MS = 2500;
 const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this form's cell again.";
 const BUSY = { loading: "Reading every server…", planning: "Making the plan…", running: "Running" };
@@ -83,21 +82,22 @@ function render({ model, el }, memory) {
   };
 
   function choosing(now) {
-    const { kind } = now;
-    const again = button("Read again", () => send("back"), "opskit-quiet");
-    if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, again);
-    const kept = memory.chosen?.();
-    const fields = optionFields(kind, kept?.fields);
-    const go = button(VERBS[kind], plan, "opskit-primary");
+    const { form } = now;
+    const takesTable = form.chooses === "table";
+    const reread = button("Read again", () => send("back"), "opskit-quiet");
+    if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, reread);
+    const saved = memory.chosen?.();
+    const fields = optionFields(form, saved?.fields);
+    const go = button(form.verb, plan, "opskit-primary");
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
-    const chooser = kind === "browse"
-      ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, kept?.chooser)
-      : now.preset.length ? presetChooser(now.preset, kept?.chooser) : appChooser(kind, now.apps, now.chosen, kept?.chooser);
-    memory.chosen = () => ({ chooser: chooser.kept(), fields: fields.kept() });
-    const secret = kind === "insert" ? secretField({ purpose: "insert", draft: memory.draft, wish: () => wished(now, chooser.chosen()) }) : null;
+    const chooser = takesTable
+      ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, saved?.chooser)
+      : now.preset.length ? presetChooser(now.preset, saved?.chooser) : appChooser(form, now.apps, now.chosen, saved?.chooser);
+    memory.chosen = () => ({ chooser: chooser.saved(), fields: fields.saved() });
+    const secret = form.fields.value ? secretField({ purpose: "insert", draft: memory.draft, wish: () => wished(now, chooser.chosen()) }) : null;
     async function plan() {
       const rows = chooser.chosen();
-      if (!rows.length) { note.textContent = now.apps[0]?.about ? "Choose an app." : "Choose at least one secret."; return; }
+      if (!rows.length) { note.textContent = form.chooses === "app" ? "Choose an app." : "Choose at least one secret."; return; }
       if (secret?.problem) { note.textContent = "A value cannot be given on this page; see above."; return; }
       if (secret?.isEmpty()) { note.textContent = "Give the value first."; secret.focus(); return; }
       go.disabled = true;
@@ -109,8 +109,8 @@ function render({ model, el }, memory) {
         go.disabled = false;
       }
     }
-    if (kind === "browse") go.disabled = !chooser.chosen().length;
-    return h("div", {}, chooser.element, secret?.element, fields.element, h("div", { class: "opskit-row opskit-actions" }, go, again, note));
+    if (takesTable) go.disabled = !chooser.chosen().length;
+    return h("div", {}, chooser.element, secret?.element, fields.element, h("div", { class: "opskit-row opskit-actions" }, go, reread, note));
   }
 
   function spoken(now) {
@@ -125,10 +125,10 @@ function render({ model, el }, memory) {
   function panel(now) {
     switch (now.phase) {
       case "choose": return choosing(now);
-      case "planned": return planView(now, memory.confirm, { ...actions, back: now.kind === "approve" ? null : () => send("back") });
+      case "planned": return planView(now, memory.confirm, { ...actions, back: now.form.chooses === "nothing" ? null : () => send("back") });
       case "ended":
         memory.chosen = null;
-        return resultView(now.result, { ...actions, again: now.kind === "approve" ? null : () => send("back") });
+        return resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") });
       default: return "";
     }
   }
@@ -158,7 +158,7 @@ function render({ model, el }, memory) {
     steps.show(model.get("steps"));
   }
 
-  async function told(message) {
+  async function received(message) {
     if (message.tab !== tab) return;
     heard();
     if (message.type !== "revealed") return;
@@ -168,7 +168,7 @@ function render({ model, el }, memory) {
   const changed = () => { heard(); show(); };
   model.on("change:state", changed);
   model.on("change:steps", changed);
-  model.on("msg:custom", told);
+  model.on("msg:custom", received);
   // JupyterLab says so when the kernel, and with it this form, went away or came back.
   model.on("comm_live_update", ping);
   const clock = setInterval(() => { if (silence.hidden && model.get("state").phase === "running") steps.tick(); }, 1000);
@@ -182,7 +182,7 @@ function render({ model, el }, memory) {
     memory.shows.delete(reveal);
     model.off("change:state", changed);
     model.off("change:steps", changed);
-    model.off("msg:custom", told);
+    model.off("msg:custom", received);
     model.off("comm_live_update", ping);
   };
 }

@@ -1,18 +1,8 @@
 // A plan as it will be applied, its approvals and its confirmation.
 import { badge, button, h, labelled, list } from "./dom.js";
 
-const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", ""], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
+const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["removes", "Removes"], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
 const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
-
-/** So many services are named in the line above the button. */
-const NAMED = 4;
-
-/** What becomes of the services a change names. */
-function touched(kind) {
-  const kinds = kind.split(" and ");
-  const taken = kinds.filter((one) => one === "undeploy").length;
-  return taken ? (taken < kinds.length ? "Restarts or removes" : "Removes") : "Restarts";
-}
 
 function table(columns, rows, label) {
   const used = columns.filter(([name]) => rows.some((row) => row[name] !== "" && row[name] !== null));
@@ -29,7 +19,6 @@ function table(columns, rows, label) {
 /** `confirms` keeps, by plan, what somebody typed to confirm it. */
 export function planView(now, confirms, { apply, approve, back }) {
   const { plan, needed, approvals } = now;
-  const restarts = new Set(plan.changes.flatMap((row) => String(row.restarts || "").split(", ").filter(Boolean).map((name) => `${row.app} ${name}`)));
   const word = plan.confirm;
   const typed = h("input", { type: "text", class: "opskit-input", autocomplete: "off", spellcheck: "false" });
   const enough = () => approvals.length >= needed;
@@ -40,15 +29,13 @@ export function planView(now, confirms, { apply, approve, back }) {
   typed.value = confirms[plan.digest] ?? "";
   typed.addEventListener("input", () => { confirms[plan.digest] = typed.value; check(); });
   check();
-  const impact = word
-    ? plan.warning
-    : restarts.size ? `Restarts ${restarts.size > NAMED ? `${restarts.size} services, named above` : [...restarts].join(", ")}.` : plan.impact;
   return h("div", {},
-    table(CHANGES.map(([name, title]) => [name, title || touched(plan.kind)]), plan.changes, "Changes"),
+    table(CHANGES, plan.changes, "Changes"),
     h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
-    plan.stays.length > 0 && h("p", { class: "opskit-hint" }, "Stays:"),
-    list(plan.stays),
-    h("p", { class: word ? "opskit-warning" : "opskit-impact", title: (!word && [...restarts].join(", ")) || false }, impact),
+    plan.left_alone.length > 0 && h("p", { class: "opskit-hint" }, "Stays:"),
+    list(plan.left_alone),
+    plan.warnings.length > 0 && h("p", { class: "opskit-warning" }, plan.warnings.join(" ")),
+    h("p", { class: "opskit-impact", title: plan.restarts.join(", ") || false }, plan.impact.join(" ")),
     needed > 0 && h("p", { class: "opskit-approvals", "aria-live": "polite" },
       `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),
       approvals.length ? "" : "nobody yet"),

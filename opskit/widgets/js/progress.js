@@ -1,4 +1,4 @@
-// The steps of a run as they happen, and what came of them.
+// The steps of a run as they happen, and their outcome.
 import { button, h, list } from "./dom.js";
 
 const SIGNS = { running: "…", done: "✓", failed: "✗" };
@@ -49,13 +49,13 @@ const WORDS = {
   interrupted: "Interrupted. Finish or undo it.",
 };
 
-/** What came of a run; what was undone because of a fault must not look as if somebody asked for it. */
+/** The outcome of a run; what was undone because of a fault must not look as if somebody asked for it. */
 export function outcome({ status, errors }) {
   if (status === "rolled-back" && errors.length) return "Failed, and rolled back: everything is as it was.";
   return WORDS[status] ?? status;
 }
 
-export function resultView(result, { tab, resume, rollback, reveal, again }) {
+export function resultView(result, { tab, resume, rollback, reveal, another }) {
   const open = ["failed", "interrupted"].includes(result.status);
   const undoable = open || ["done", "partly-rolled-back"].includes(result.status);
   const counted = Object.entries(result.stacks).map(([status, count]) => `${count} ${status}`).join(", ");
@@ -69,7 +69,7 @@ export function resultView(result, { tab, resume, rollback, reveal, again }) {
       h("div", { class: "opskit-row opskit-actions" },
         open && button("Resume", () => resume(result.run), "opskit-primary"),
         undoable && button("Roll back", () => rollback(result.run)),
-        again && button("Another one", again, "opskit-quiet")));
+        another && button("Another one", another, "opskit-quiet")));
 }
 
 /** One revealed value: hidden until shown; `forget` lets it go for good. */

@@ -12,16 +12,16 @@ const SHOWN = [
   ["age_days", "Age, days"],
 ];
 
-export function secretTable(rows, { onchange }, kept) {
+export function secretTable(rows, { onchange }, saved) {
   const { columns, rows: count } = rows;
   const text = (name, row) => columns[name].values[columns[name].codes[row]];
   const age = (row) => columns.age_days[row];
   const keyOf = (row) => JSON.stringify([text("server", row), text("app", row), text("secret", row)]);
   const lower = Array.from({ length: count }, (_, row) =>
     ["server", "app", "recipe", "secret", "state"].map((name) => text(name, row)).join(" ").toLowerCase());
-  const chosen = new Set(kept?.chosen);
+  const chosen = new Set(saved?.chosen);
   let order = [];
-  let sorted = kept?.sorted ?? { by: "age_days", down: true };
+  let sorted = saved?.sorted ?? { by: "age_days", down: true };
 
   const search = h("input", { type: "search", class: "opskit-input", placeholder: "server, app, secret …" });
   const pick = (name, title) => {
@@ -115,12 +115,12 @@ export function secretTable(rows, { onchange }, kept) {
     h("div", { class: "opskit-row opskit-filters" }, labelled("Search", search), ...Object.values(filters), labelled("Older than, days", older), found),
     grid);
   const fields = [search, older, ...Object.values(filters)];
-  fields.forEach((one, place) => { if (kept) one.value = kept.fields[place]; });
+  fields.forEach((one, place) => { if (saved) one.value = saved.fields[place]; });
   arrange();
   if (chosen.size) changed();
   return {
     element,
     chosen: () => [...chosen].map((key) => JSON.parse(key)),
-    kept: () => ({ chosen: [...chosen], sorted, fields: fields.map((one) => one.value) }),
+    saved: () => ({ chosen: [...chosen], sorted, fields: fields.map((one) => one.value) }),
   };
 }

@@ -1,4 +1,4 @@
-"""A widget that also says in words what it is and what came of it, kept up to date.
+"""A widget that also says in words what it is and its outcome, kept up to date.
 
 Words are all that an export, GitHub, a terminal or a run without people shows of it.
 """
@@ -15,22 +15,22 @@ import anywidget
 from IPython.display import DisplayHandle, display
 
 
-class Worded(anywidget.AnyWidget):
+class TextualWidget(anywidget.AnyWidget):
     """The base of opskit's widgets."""
 
     _handle: DisplayHandle | None = None
-    _words: str = ""
+    _text: str = ""
 
-    def in_words(self) -> str:
-        """Say what it is and what came of it."""
+    def as_text(self) -> str:
+        """Say what it is and its outcome."""
         raise NotImplementedError
 
-    def tell_words(self) -> None:
+    def update_text(self) -> None:
         """Put what is said now into the notebook.
 
         JupyterLab then makes every view anew, so only what is new is told.
         """
-        if self._handle is not None and self.in_words() != self._words:
+        if self._handle is not None and self.as_text() != self._text:
             self._handle.update(self._bundle(), raw=True)
 
     def _ipython_display_(self) -> None:
@@ -42,9 +42,9 @@ class Worded(anywidget.AnyWidget):
     def _bundle(self) -> dict[str, Any]:
         made: Any = super()._repr_mimebundle_()
         data: dict[str, Any] = dict((made[0] if isinstance(made, tuple) else made) or {})
-        self._words = self.in_words()
-        data["text/plain"], data["text/html"] = self._words, f"<p>{html.escape(self._words)}</p>"
+        self._text = self.as_text()
+        data["text/plain"], data["text/html"] = self._text, f"<p>{html.escape(self._text)}</p>"
         return data
 
     def __repr__(self) -> str:
-        return self.in_words()
+        return self.as_text()

@@ -1,0 +1,193 @@
+"""The tables: whatever one of them holds, every skin offers, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+import typer
+
+import opskit
+from opskit import forms
+from opskit.cli.app import app, run
+from opskit.errors import InputError
+from opskit.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
+from opskit.operations.hooks.kinds import HOOKS, NO_HOOK
+from opskit.operations.hooks.kinds import OFFERED as HOOKS_OFFERED
+from opskit.operations.hooks.spec import HookSpec, parse_hook
+from opskit.secrets.generators import CHARSETS, GENERATORS
+from opskit.secrets.generators import OFFERED as GENERATORS_OFFERED
+from opskit.settings import Settings
+from opskit.widgets.fields import options_from
+from opskit.widgets.kinds import FIELDS, FORMS
+
+JS = Path(__file__).parents[1] / "opskit" / "widgets" / "js"
+
+
+def commands(tree: Any, path: str = "opskit") -> Iterator[tuple[str, Any]]:
+    """List every command with its path."""
+    for name, command in getattr(tree, "commands", {}).items():
+        yield f"{path} {name}", command
+        yield from commands(command, f"{path} {name}")
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def options(name: str) -> list[Any]:
+    """Find an option in every command that has it."""
+    found = [one for command in COMMANDS.values() for one in command.params if name in one.opts]
+    assert found
+    return found
+
+
+def choices(field: str) -> list[str]:
+    return [value for value, _ in FIELDS[field] if value]
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., bool]:
+    """Tell whether the command line takes a word for none of its choices."""
+    (tmp_path / "servers").mkdir()
+    monkeypatch.setenv("ABRA_DIR", str(tmp_path))
+
+    def say(*arguments: str) -> bool:
+        assert run([*arguments, "--dry-run"]) == 2, "there is no such app"
+        return "is none of" in " ".join(capsys.readouterr().err.split())
+
+    return say
+
+
+# -- forms ----------------------------------------------------------------------------------
+
+
+def test_each_kind_of_form_has_a_function_and_each_function_a_kind() -> None:
+    assert set(forms.__all__) - {"SecretInput", "ask"} == set(FORMS)
+
+
+@pytest.mark.parametrize("kind", sorted(set(FORMS) - {"approve"}))
+def test_what_a_form_says_does_the_same_elsewhere_is_there(kind: str) -> None:
+    form = FORMS[kind]
+    path = re.sub(r" \{.*", "", form.command)
+    wanted = form.command.count("{")
+    arguments = [one.name for one in COMMANDS[path].params if one.param_type_name == "argument"]
+    assert len(arguments) >= wanted
+    (name,) = re.findall(r"fleet\.(\w+)\(", form.call)
+    assert hasattr(opskit.Fleet, name)
+
+
+def test_a_form_function_gives_a_form_of_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "servers").mkdir()
+    for kind in sorted(set(FORMS) - {"approve"}):
+        form = getattr(forms, kind)(opskit.Fleet(tmp_path))
+        assert form.title == FORMS[kind].title
+        assert form.state["form"] == FORMS[kind].to_json()
+
+
+def test_the_browser_is_told_what_to_draw_and_decides_nothing_by_a_kind() -> None:
+    for kind, form in FORMS.items():
+        told = form.to_json()
+        assert set(told["fields"]) == set(form.fields) <= set(FIELDS)
+        for script in JS.glob("*.js"):
+            # A click and what a value is sealed for have names of their own.
+            text = script.read_text().replace('send("approve"', "").replace('purpose: "insert"', "")
+            assert f'"{kind}"' not in text, script.name
+    drawn = (JS / "choose.js").read_text() + (JS / "form.js").read_text()
+    for field in FIELDS:
+        assert re.search(rf"fields\.{field}\b", drawn), field
+
+
+# -- generators -----------------------------------------------------------------------------
+
+
+def test_command_line_and_forms_offer_every_generator(refused: Callable[..., bool]) -> None:
+    names = [name for name, one in GENERATORS.items() if not one.takes_command]
+    assert list(GENERATORS_OFFERED) == choices("generator") == names
+    for option in options("--generator"):
+        assert option.metavar == f"[{'|'.join(names)}]"
+    rotate = ("secret", "rotate", "shop", "token", "--generator")
+    assert not any(refused(*rotate, name) for name in names)
+    assert refused(*rotate, "dice")
+
+
+@pytest.mark.parametrize("name", sorted(GENERATORS))
+def test_every_generator_is_a_policy_and_nothing_else_is(name: str) -> None:
+    program = ("true",) if GENERATORS[name].takes_command else ()
+    policy = opskit.Policy(generator=name, command=program)
+    assert policy.describe()
+    bits = policy.entropy_bits()
+    assert bits is None or bits >= 128
+    if not program:
+        assert options_from({"generator": name}).policy == policy
+    with pytest.raises(InputError, match="dice"):
+        opskit.Policy(generator="dice")
+    with pytest.raises(InputError, match="dice"):
+        options_from({"generator": "dice"})
+
+
+def test_command_line_and_forms_offer_every_charset() -> None:
+    assert choices("charset") == list(CHARSETS)
+    for option in options("--charset"):
+        assert option.help.startswith(", ".join(CHARSETS))
+
+
+# -- hooks ----------------------------------------------------------------------------------
+
+
+def test_command_line_and_forms_offer_every_hook() -> None:
+    assert choices("hook") == [*HOOKS_OFFERED, NO_HOOK]
+    assert NO_HOOK not in HOOKS
+    for option in options("--hook"):
+        assert all(name in option.help for name in HOOKS)
+
+
+@pytest.mark.parametrize("name", sorted(HOOKS))
+def test_every_hook_can_be_written_down_and_has_its_script(name: str) -> None:
+    text = f"{name}:db change it" if HOOKS[name].takes_program else name
+    spec = parse_hook(text)
+    assert spec.kind == name
+    assert opskit.Options(hook=text).hook == text
+    assert "sh" in spec.arguments("set", "/run/secrets/x")
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=HookSpec) == spec
+    assert bool(HOOKS[name].images) != HOOKS[name].takes_program
+
+
+def test_another_hook_is_refused_and_the_refusal_names_each() -> None:
+    with pytest.raises(InputError) as error:
+        parse_hook("oracle")
+    assert all(name in str(error.value) for name in HOOKS)
+
+
+# -- deploy modes ---------------------------------------------------------------------------
+
+
+def test_settings_options_command_line_and_forms_take_every_deploy_mode(
+    refused: Callable[..., bool],
+) -> None:
+    assert list(MODES) == list(get_args(DeployMode)) == choices("deploy")
+    assert list(WHOLE) == list(PROGRAMS) == list(get_args(StackMode)) == choices("deploy_with")
+    for option in options("--deploy"):
+        assert option.metavar == f"[{'|'.join(MODES)}]"
+    for option in options("--with"):
+        assert option.metavar == f"[{'|'.join(WHOLE)}]"
+    for name in MODES:
+        assert msgspec.convert({"deploy": name}, Settings).deploy == name
+        assert options_from({"deploy": name}).deploy == opskit.Options(deploy=name).deploy == name
+        assert not refused("secret", "rotate", "shop", "token", "--deploy", name)
+        assert refused("app", "deploy", "shop", "--with", name) == (name not in WHOLE)
+    for wrong in ("service", "swarm"):
+        assert refused("secret", "rotate", "shop", "token", "--deploy", wrong)
+        with pytest.raises(InputError, match=wrong):
+            opskit.Options(deploy=wrong)  # type: ignore[arg-type]
+
+
+def test_a_mode_deploys_the_whole_stack_or_updates_services_or_neither() -> None:
+    assert [name for name, mode in MODES.items() if not (mode.deploys or mode.switches)] == ["none"]
+    assert not [name for name, mode in MODES.items() if mode.deploys and mode.switches]
+    assert all(MODES[name].whole == name for name in PROGRAMS)
