@@ -12,6 +12,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +170,8 @@ class Database:
             try:
                 if self._connection is None:
                     self._connection = self._open()
+                    # Who forgets to close it, such as a runbook that is never finished, may.
+                    weakref.finalize(self, self._connection.close)
                 return work(self._connection)
             except (sqlite3.Error, OSError) as error:
                 # A connection opened while the disk was read-only would stay so: begin afresh.

@@ -205,7 +205,9 @@ class StackPlanner:
 
     def _services(self, app: DeclaredApp) -> list[model.Service]:
         seen = self.assembler.lookup.server(app.server)
-        return [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
+        found = [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
+        # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
+        return sorted(found, key=lambda service: service.spec.name)
 
     def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
         services = self._services(app)
