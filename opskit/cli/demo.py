@@ -13,7 +13,7 @@ from opskit.cli.read import Format, show
 _NEXT_STEPS = """
 To open the notebooks on this fleet:
   make lab
-or, where JupyterLab is installed: opskit lab --demo
+or, in JupyterLab: opskit lab --demo
 and then run the cells of 00-start-here.ipynb from the top."""
 
 
