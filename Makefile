@@ -39,9 +39,9 @@ nightly: .venv/dev packages  ## What takes too long for every change: a clean in
 
 kill-matrix: .venv/dev packages  ## Kill runs at every moment, on real swarms too, and finish them both ways.
 	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) \
-		tests/operations/test_crash.py tests/operations/test_crash_others.py \
-		tests/operations/test_crash_pass.py \
-		tests/operations/test_stacks_crash.py tests/operations/hooks/test_run.py
+		tests/run/test_crash.py tests/run/test_crash_others.py \
+		tests/run/test_crash_pass.py \
+		tests/run/test_stacks_crash.py tests/steps/hooks/test_run.py
 
 pythons:  ## The fast tests on each supported Python, and with the lowest versions allowed.
 	@.ci/pythons "$(FAST)"

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from opskit.demo.dockerd import DockerdFleet
-from opskit.demo.image import IMAGE
+from opskit.demo.dockerd import IMAGE, DockerdFleet
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT
 
 

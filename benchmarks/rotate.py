@@ -21,8 +21,8 @@ from peers import deploy, report, timed
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from opskit.operations.run import Run
-from opskit.operations.steps.base import Site
+from opskit.run.run import Run
+from opskit.steps.base import Site
 from opskit.swarm import observe
 from opskit.swarm.transport import TRANSPORT
 

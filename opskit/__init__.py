@@ -12,13 +12,13 @@ from opskit.errors import OpskitError
 if TYPE_CHECKING:
     from opskit import forms, guard, pictures
     from opskit.fleet import Fleet
-    from opskit.operations.options import Options
-    from opskit.operations.run import Plan, Run
-    from opskit.operations.steps.probe import Probe
+    from opskit.plan.options import Options
+    from opskit.run.run import Plan, Run
     from opskit.runbook.book import Runbook
     from opskit.secrets.generate import Policy
     from opskit.secrets.value import Secret
     from opskit.snapshot import Snapshot
+    from opskit.steps.tasks import Probe
 
     __version__: str
 
@@ -42,11 +42,11 @@ __all__ = [
 # Loaded when first used: pandas takes half a second, and `opskit --help` needs none of it.
 _HOMES = {
     "Fleet": "opskit.fleet",
-    "Options": "opskit.operations.options",
-    "Plan": "opskit.operations.run",
+    "Options": "opskit.plan.options",
+    "Plan": "opskit.run.run",
     "Policy": "opskit.secrets.generate",
-    "Probe": "opskit.operations.steps.probe",
-    "Run": "opskit.operations.run",
+    "Probe": "opskit.steps.tasks",
+    "Run": "opskit.run.run",
     "Runbook": "opskit.runbook.book",
     "Secret": "opskit.secrets.value",
     "Snapshot": "opskit.snapshot",

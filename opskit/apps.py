@@ -17,19 +17,18 @@ from opskit.arguments import check_count, check_flag, check_kind, check_text, gi
 from opskit.errors import InputError, OpskitError
 from opskit.facts import Facts
 from opskit.join import stack_of
-from opskit.operations.config import plan_config, problems_of
-from opskit.operations.newapp import plan_new
-from opskit.operations.options import Options
-from opskit.operations.plan import PlanData
-from opskit.operations.planner import Planner
-from opskit.operations.run import Plan
-from opskit.operations.select import Lookup
-from opskit.operations.steps.newenv import old_text
+from opskit.plan.config import plan_config, plan_new, problems_of
+from opskit.plan.data import PlanData
+from opskit.plan.options import Options
+from opskit.plan.planner import Planner
+from opskit.plan.selection import Lookup
 from opskit.reading import Reading
+from opskit.run.run import Plan
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
+from opskit.steps.newenv import old_text
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 from opskit.swarm.logs import LogLine, read_logs

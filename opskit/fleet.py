@@ -14,20 +14,18 @@ from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
 from opskit.errors import InputError, OpskitError
 from opskit.journal.runs import open_journal
-from opskit.operations.lock import Lock, locks_among
-from opskit.operations.options import Options
-from opskit.operations.plan import PlanData, is_creation
-from opskit.operations.planner import Planner
-from opskit.operations.request import SAY_APP, Request
-from opskit.operations.run import Plan, Run, resume, roll_back
-from opskit.operations.select import Names, Selection
-from opskit.operations.work import Progressed, say_nothing
+from opskit.plan.data import PlanData, is_creation
+from opskit.plan.options import Options
+from opskit.plan.planner import Planner
+from opskit.plan.selection import SAY_APP, Names, Request, Selection
 from opskit.reading import READERS, entry_paths
-from opskit.secrets.passstore import PassStore, listed, store_folder
-from opskit.secrets.recipients import openable
+from opskit.run.run import Plan, Run, resume, roll_back
+from opskit.run.work import Progressed, say_nothing
+from opskit.secrets.passstore import PassStore, listed, openable, store_folder
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
+from opskit.steps.lock import Lock, locks_among
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 from opskit.views.columns import Column, Row

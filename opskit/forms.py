@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from opskit.arguments import check_count, check_kind, check_text
 from opskit.errors import InputError
 from opskit.fleet import Fleet
-from opskit.operations.run import Plan
-from opskit.operations.select import Selection, named_in
+from opskit.plan.selection import Selection, named_in
+from opskit.run.run import Plan
 from opskit.widgets.form import Form
 from opskit.widgets.secret_input import ask
 from opskit.widgets.secret_input import give as SecretInput  # noqa: N812 (what it gives)

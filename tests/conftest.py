@@ -27,6 +27,7 @@ from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
 from tests import late
 from tests.disk import Disk, small_disk
+from tests.stage import Stage, staged
 from tests.waiting import LIMIT
 
 
@@ -42,21 +43,21 @@ settings.load_profile("unhurried")
 
 _LONGEST = (
     "browser/test_forms.py",
-    "operations/test_stacks_crash.py",
-    "operations/test_trouble.py",
+    "run/test_stacks_crash.py",
+    "run/test_trouble.py",
     "browser/test_canary.py",
-    "operations/test_stacks.py",
-    "operations/test_crash_others.py",
-    "operations/test_rotate.py",
-    "operations/test_crash.py",
-    "operations/hooks/test_databases.py",
-    "operations/test_overtaken.py",
-    "operations/test_crash_pass.py",
+    "run/test_stacks.py",
+    "run/test_crash_others.py",
+    "run/test_rotate.py",
+    "run/test_crash.py",
+    "steps/hooks/test_databases.py",
+    "run/test_overtaken.py",
+    "run/test_crash_pass.py",
     "browser/test_runbook.py",
-    "operations/hooks/test_run.py",
+    "steps/hooks/test_run.py",
     "notebooks/test_notebooks.py",
     "notebooks/test_on_real_swarms.py",
-    "operations/test_nodes.py",
+    "run/test_nodes.py",
     "jupyter/test_execute.py",
 )
 """Files of a minute and more, as measured, the longest first."""
@@ -125,6 +126,28 @@ def embedded_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An embedded engine on a unix socket, in a thread of its own."""
     with embedded(tmp_path_factory.mktemp("engine") / "docker.sock", Swarm("embedded")) as host:
         yield host
+
+
+@pytest.fixture
+def embedded_stage(
+    tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    """One server with nothing on it yet, on the embedded engine."""
+    yield from staged(tmp_path, embedded_host, monkeypatch)
+
+
+@pytest.fixture
+def real_stage(
+    tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    """One server with nothing on it yet, on a real engine."""
+    yield from staged(tmp_path, real_fleet.host("srv1"), monkeypatch)
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.swarm)])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """One server with nothing on it yet, on either engine."""
+    return request.getfixturevalue(f"{request.param}_stage")
 
 
 @contextmanager

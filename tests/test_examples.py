@@ -86,8 +86,8 @@ def test_an_example_is_short(name: str) -> None:
 
 def test_what_operators_begin_with_has_an_example() -> None:
     things = (
-        "opskit.fleet.Fleet", "opskit.snapshot.Snapshot", "opskit.operations.run.Plan",
-        "opskit.operations.run.Run", "opskit.runbook.book.Runbook", "opskit.forms",
+        "opskit.fleet.Fleet", "opskit.snapshot.Snapshot", "opskit.run.run.Plan",
+        "opskit.run.run.Run", "opskit.runbook.book.Runbook", "opskit.forms",
     )  # fmt: skip
     assert set(things) <= EXAMPLES.keys()
 

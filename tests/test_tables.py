@@ -15,14 +15,14 @@ import opskit
 from opskit import forms
 from opskit.cli.app import app, run
 from opskit.errors import InputError
+from opskit.hooks import HOOKS, NO_HOOK, HookSpec, parse_hook
+from opskit.hooks import OFFERED as HOOKS_OFFERED
 from opskit.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
-from opskit.operations.hooks.kinds import HOOKS, NO_HOOK
-from opskit.operations.hooks.kinds import OFFERED as HOOKS_OFFERED
-from opskit.operations.hooks.spec import HookSpec, parse_hook
 from opskit.secrets.generators import CHARSETS, GENERATORS
 from opskit.secrets.generators import OFFERED as GENERATORS_OFFERED
 from opskit.settings import Settings
-from opskit.widgets.fields import options_from
+from opskit.steps.hook import container_command
+from opskit.widgets.choices import options_from
 from opskit.widgets.kinds import FIELDS, FORMS
 
 JS = Path(__file__).parents[1] / "opskit" / "widgets" / "js"
@@ -153,7 +153,7 @@ def test_every_hook_can_be_written_down_and_has_its_script(name: str) -> None:
     spec = parse_hook(text)
     assert spec.kind == name
     assert opskit.Options(hook=text).hook == text
-    assert "sh" in spec.arguments("set", "/run/secrets/x")
+    assert "sh" in container_command(spec, "set", "/run/secrets/x")
     assert msgspec.json.decode(msgspec.json.encode(spec), type=HookSpec) == spec
     assert bool(HOOKS[name].images) != HOOKS[name].takes_program
 

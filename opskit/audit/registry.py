@@ -4,6 +4,8 @@ To add one, write a function in a module of this package, decorate it, and give 
 
     @check("secret-missing", severity="high", title="A declared secret is not in the swarm")
     def missing(views: Views) -> Iterator[Finding]: ...
+
+`require` says whether findings are bad enough to fail a scheduled run.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Literal
 
-from opskit.errors import InputError
+from opskit.errors import InputError, OpskitError
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View, about
 from opskit.views.views import Views
@@ -172,3 +174,35 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
         for one, finding in found
     ]
     return View.from_rows(FindingsRow, rows, about(views.facts, "findings"))
+
+
+class FindingsError(OpskitError):
+    """An audit found what was not to be found."""
+
+
+def fail_on(findings: View, severity: Severity | str) -> None:
+    """End with an error when there are findings of a severity or worse.
+
+    Parameters
+    ----------
+    findings
+        What ``snap.audit()`` gave.
+    severity
+        The mildest that counts; empty for never.
+
+    Raises
+    ------
+    FindingsError
+        There are such findings; says how many.
+    """
+    if not severity:
+        return
+    if severity not in SEVERITIES:
+        raise OpskitError(
+            f"there is no severity called {severity!r}. Choose from: {', '.join(SEVERITIES)}"
+        )
+    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
+    number = len(findings.keep(findings["severity"].isin(bad)))
+    if number:
+        noun = "finding is" if number == 1 else "findings are"
+        raise FindingsError(f"{number} {noun} of severity {severity} or worse.")

@@ -35,7 +35,7 @@ from opskit.modes import WHOLE
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
-    from opskit.operations.options import Options
+    from opskit.plan.options import Options
     from opskit.views.frame import View
 
 _FOLLOW_S = 1.0

@@ -12,15 +12,15 @@ import typer
 
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
+from opskit.hooks import hooks_in_words
 from opskit.modes import MODES
-from opskit.operations.hooks.kinds import hooks_in_words
 from opskit.secrets.generators import CHARSETS
 from opskit.secrets.generators import OFFERED as GENERATORS
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
-    from opskit.operations.options import Options
-    from opskit.operations.run import Plan, Run
+    from opskit.plan.options import Options
+    from opskit.run.run import Plan, Run
 
 
 def one_of(names: Collection[str], *flags: str, help: str) -> Any:  # noqa: A002 (typer's word)
@@ -296,7 +296,7 @@ def make_options(
     **others: Any,
 ) -> Options:
     """Make the options of a plan from those of a command and the settings."""
-    from opskit.operations.options import Options
+    from opskit.plan.options import Options
     from opskit.secrets.generate import Policy
 
     policy = None

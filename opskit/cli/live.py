@@ -23,7 +23,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opskit.operations.work import Progressed
+    from opskit.run.work import Progressed
 
 _ACTIONS = 24
 """Width of the step's column: longer ones would make the lines jump."""

@@ -40,7 +40,7 @@ def journal(
 def resume(run: RunArgument = "") -> None:
     """Carry on a run that stopped."""
     from opskit.cli.live import shown_steps
-    from opskit.operations.run import resume as resume_run
+    from opskit.run.run import resume as resume_run
 
     with shown_steps(stacks=0) as told:
         ended = resume_run(run, on_progress=told)
@@ -50,7 +50,7 @@ def resume(run: RunArgument = "") -> None:
 def rollback(run: RunArgument = "") -> None:
     """Undo a run, finished or not."""
     from opskit.cli.live import shown_steps
-    from opskit.operations.run import roll_back
+    from opskit.run.run import roll_back
 
     with shown_steps(stacks=0) as told:
         ended = roll_back(run, on_progress=told)
@@ -59,7 +59,7 @@ def rollback(run: RunArgument = "") -> None:
 
 def give_up(run: Annotated[str, typer.Argument(help="The run's id or its beginning.")]) -> None:
     """Leave a run that stopped as it stands, when it can be neither finished nor undone."""
-    from opskit.operations.run import give_up as give_up_run
+    from opskit.run.run import give_up as give_up_run
 
     give_up_run(run)
     print("left as it stands; what it had locked: opskit locks. What it did: opskit journal RUN")
@@ -83,7 +83,7 @@ def break_lock(
     stack: Annotated[str, typer.Argument(help="The stack's name.")],
 ) -> None:
     """Remove the lock of a stack, and say whose it was."""
-    from opskit.operations import lock
+    from opskit.steps import lock
     from opskit.swarm.context import find_context
     from opskit.swarm.engine import Engine
 

@@ -70,7 +70,7 @@ class DemoFleet:
         arguments = [str(self.root), str(self._many), str(self._secrets), str(self._latency_ms)]
         self._process = subprocess.Popen(
             # -P: a file of the working folder must not pass for a module.
-            [sys.executable, "-P", "-m", "opskit.demo.child", *arguments],
+            [sys.executable, "-P", "-m", "opskit.demo.swarms", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C is for whoever uses the fleet; the fleet ends with its parent.

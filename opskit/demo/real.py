@@ -11,17 +11,15 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.dockerd import DockerdFleet, layer
 from opskit.demo.fleet import write_contexts
-from opskit.demo.history import sample_seeds
-from opskit.demo.image import layer
-from opskit.demo.seed import SwarmSeed
+from opskit.demo.history import SwarmSeed, sample_seeds
 from opskit.demo.tree import write_abra
 from opskit.errors import OpskitError
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
 from opskit.swarm.refusal import refusal
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import Transport
 
 STAND_IN = "local/stand-in:1"

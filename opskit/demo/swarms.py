@@ -1,14 +1,25 @@
-"""Embedded swarms with something in them: the sample's, and large synthetic ones."""
+"""Embedded swarms with something in them: the sample's, and large synthetic ones.
+
+A demo fleet runs them in a process of their own::
+
+    python -m opskit.demo.swarms ROOT MANY SECRETS LATENCY_MS
+"""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import shutil
+import signal
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opskit.demo.engine import Swarm
-from opskit.demo.history import sample_seeds
+from opskit.demo.engine.serve import serve_until_orphaned
+from opskit.demo.fleet import write_contexts, write_sample
+from opskit.demo.history import SwarmSeed, sample_seeds
 from opskit.demo.sample import WORKER
-from opskit.demo.seed import SwarmSeed
 
 _SERVER_AGE = timedelta(days=700)
 _FORTNIGHT = timedelta(days=14)
@@ -91,3 +102,29 @@ def _filled(server: str, seed: SwarmSeed) -> Swarm:
             swarm.add_volume(name, labels=labels)
         swarm.add_service(service.resolved(secrets, configs), created_at=ago(service.age))
     return swarm
+
+
+def main(root: Path, many: int, secrets: int, latency_ms: float) -> None:
+    """Serve a fleet from `root` until the parent is gone, then remove `root`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Every demo fleet has the same ids, so that tables and screenshots can be compared.
+    random.seed(0)
+    try:
+        if many:
+            (root / "s").mkdir()
+            swarms = many_swarms(root / "abra", many, secrets)
+            hosts = {name: f"unix://{root / 's' / name.partition('.')[0]}" for name in swarms}
+            write_contexts(root / "docker", hosts)
+        else:
+            hosts = write_sample(root)
+            swarms = sample_swarms()
+        sockets = {
+            Path(hosts[name].removeprefix("unix://")): swarm for name, swarm in swarms.items()
+        }
+        asyncio.run(serve_until_orphaned(sockets, latency=latency_ms / 1000))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from opskit.pictures.palette import OUTCOMES
-from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
+from opskit.pictures.picture import OUTCOMES, WIDTH, Picture, altair, counted, drawn, safe
 from opskit.views.frame import View
 
 _POINTS = {

@@ -10,8 +10,16 @@ from typing import Annotated, Any
 
 import pandas as pd
 
-from opskit.pictures.palette import HEALTH
-from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn, safe
+from opskit.pictures.picture import (
+    HEALTH,
+    WIDTH,
+    Picture,
+    altair,
+    check_snapshot,
+    counted,
+    drawn,
+    safe,
+)
 from opskit.snapshot import Snapshot
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about

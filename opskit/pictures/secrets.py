@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Annotated, Any
 
-from opskit.pictures.palette import AGES, STATES
-from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn, safe
+from opskit.pictures.picture import (
+    AGES,
+    STATES,
+    WIDTH,
+    Picture,
+    altair,
+    check_snapshot,
+    counted,
+    drawn,
+    safe,
+)
 from opskit.snapshot import Snapshot
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 from opskit.arguments import check_text
 from opskit.journal.runs import open_journal
-from opskit.operations.run import Run
-from opskit.pictures.palette import OUTCOMES
-from opskit.pictures.picture import WIDTH, Picture, altair, counted, drawn, safe
+from opskit.pictures.picture import OUTCOMES, WIDTH, Picture, altair, counted, drawn, safe
+from opskit.run.run import Run
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 

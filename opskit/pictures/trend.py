@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from opskit.arguments import check_kind
 from opskit.audit.registry import SEVERITIES, Severity
-from opskit.pictures import palette
+from opskit.pictures import picture as palette
 from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn
 from opskit.snapshot import Snapshot
 from opskit.views.columns import Column, Row

@@ -12,8 +12,8 @@ import pandas as pd
 from opskit.errors import InputError
 from opskit.journal.records import EntryKind
 from opskit.journal.runbooks import masked
-from opskit.operations.run import Plan, Run
 from opskit.pictures import Picture
+from opskit.run.run import Plan, Run
 from opskit.views.frame import View
 from opskit.views.render import cell_text
 

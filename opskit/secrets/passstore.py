@@ -4,6 +4,9 @@ An entry is the value and one newline, as ``pass insert`` itself writes it; read
 newline away, so that entries made by hand read as they were typed. `pass` keeps any bytes.
 gopass would take several lines for a form with fields, so its own ``cat`` stores those, in
 base64. An entry that is written over stays in the store's git history, when it has one.
+
+Who can open an entry are the keys that the nearest ``.gpg-id`` above it names. The store's git
+history is left out: somebody removed from a ``.gpg-id`` may keep copies of what was there before.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import copy
 import os
 import re
 import shutil
+import subprocess
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -279,3 +283,65 @@ def _checked(path: str) -> str:
             remedy="Its parts may not be empty, nor begin with '.' or '-'.",
         )
     return path
+
+
+_HEX = frozenset("0123456789ABCDEF")
+_RECIPIENTS_TIMEOUT_S = 20.0
+
+
+def openable(entries: Iterable[str], store: Path, person: str) -> frozenset[str]:
+    """Give the entries that are encrypted to a person.
+
+    Parameters
+    ----------
+    entries
+        Paths of entries.
+    store
+        The store's folder.
+    person
+        An address or a key's id or fingerprint. An address stands for the keys that gpg knows
+        of it, too.
+    """
+    names = {person.casefold()}
+    keys = _keys(person)
+    recipients: dict[Path, bool] = {}
+
+    def is_recipient(folder: Path) -> bool:
+        if folder not in recipients:
+            listed = folder / ".gpg-id"
+            if listed.is_file():
+                recipients[folder] = any(
+                    _is(line, names, keys) for line in listed.read_text().splitlines()
+                )
+            else:
+                recipients[folder] = folder != store and is_recipient(folder.parent)
+        return recipients[folder]
+
+    return frozenset(path for path in entries if is_recipient((store / path).parent))
+
+
+def _is(line: str, names: set[str], keys: frozenset[str]) -> bool:
+    ident = line.partition("#")[0].strip().casefold()
+    if not ident:
+        return False
+    address = ident.rpartition("<")[2].removesuffix(">")
+    key = ident.removeprefix("0x").removesuffix("!").upper()
+    by_key = set(key) <= _HEX and any(one.endswith(key) for one in keys)
+    return bool({ident, address} & names) or by_key
+
+
+def _keys(person: str) -> frozenset[str]:
+    """Give the fingerprints gpg knows of a person, and what the person was called by."""
+    called = person.upper().removeprefix("0X")
+    try:
+        listed = subprocess.run(
+            ["gpg", "--batch", "--with-colons", "--list-keys", "--", person],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_RECIPIENTS_TIMEOUT_S,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        listed = ""  # without gpg, what the files say is all there is
+    lines = (line.split(":") for line in listed.splitlines())
+    return frozenset(parts[9] for parts in lines if parts[0] == "fpr") | {called}

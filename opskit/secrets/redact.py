@@ -1,25 +1,213 @@
 """Masking values that passed through a `Secret`, wherever text leaves the process.
 
 Values are known while a `Secret` holds them and for ten minutes after, as a message with a
-value in it may come later than the end of what held it. Masked are all of a value's `spellings`;
-long ones also where line breaks, indentation, spaces, colours or a table's frame cut them up.
-Values of less than six bytes are not masked: they occur in ordinary text by chance, and a mask
-over a word or a number of it would itself point at the value.
+value in it may come later than the end of what held it. Masked are all `spellings` of a value:
+escaped, encoded or quoted by something on the way; long ones also where line breaks,
+indentation, spaces, colours or a table's frame cut them up. The time it takes hardly depends on
+how many values are known. Values of less than six bytes are not masked: they occur in ordinary
+text by chance, and a mask over a word or a number of it would itself point at the value.
 """
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import re
+import shlex
 import threading
 import time
 import weakref
-from bisect import bisect_right
-from collections import deque
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
-from opskit.secrets.finder import Finder
-from opskit.secrets.spellings import SHORTEST, spellings
+SHORTEST = 6
+"""In bytes; shorter spellings occur in ordinary text by chance."""
+
+_SHORTEST_LINE = 16
+_LARGE = 4096
+
+
+def spellings(value: bytes) -> frozenset[str]:
+    """Give every spelling that is looked for.
+
+    Of base64 inside a longer base64 text, only the characters that the value alone decides:
+    up to four bits at each end are shared with its neighbours. Of several lines, such as a
+    private key, each is looked for too, as logs put something before every line. Very large
+    values are looked for in the commonest spellings only.
+    """
+    found: set[str] = set()
+    # A value often appears without the white space around it: printed, typed, or in a table.
+    for data in {value, value.strip()}:
+        found |= {data.hex(), data.hex().upper(), *_base64(data)}
+        if len(data) <= _LARGE:
+            found |= {*_undecoded(data), *_urls(data)}
+        text = data.decode(errors="replace")
+        # Of bytes that are no text, too little may be left to be told from other such bytes.
+        if len(text.replace("\N{REPLACEMENT CHARACTER}", "")) >= SHORTEST:
+            found |= {*_escaped(text), *_lines(text)}
+    return frozenset(form for form in found if len(form.encode(errors="surrogatepass")) >= SHORTEST)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    yield text
+    if len(text) > _LARGE:
+        yield from _json(text)
+        return
+    yield repr(text)[1:-1]
+    yield shlex.quote(text)
+    for quotes in (True, False):
+        yield html.escape(text, quote=quotes)
+    yield html.escape(text).replace("&#x27;", "&#39;")
+    for once in _json(text):
+        yield once
+        # JSON inside JSON: a log line in a log line, a notebook's output.
+        yield json.dumps(once)[1:-1]
+
+
+def _json(text: str) -> Iterator[str]:
+    for ascii_only in (True, False):
+        plain = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        yield plain
+        # PHP's way, and that of Go, in which the engine is written.
+        yield plain.replace("/", "\\/")
+        yield plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _undecoded(data: bytes) -> Iterator[str]:
+    yield repr(data)[2:-1]
+    for errors in ("backslashreplace", "surrogateescape"):
+        yield data.decode(errors=errors)
+        yield json.dumps(data.decode(errors=errors))[1:-1]
+
+
+def _urls(data: bytes) -> Iterator[str]:
+    yield quote(data)
+    for url in (quote(data, safe=""), quote_plus(data)):
+        yield url
+        head, *escapes = url.split("%")
+        yield head + "".join(f"%{escape[:2].lower()}{escape[2:]}" for escape in escapes)
+
+
+def _lines(text: str) -> Iterator[str]:
+    lines = [line.strip() for line in text.splitlines()]
+    if len(lines) > 1:
+        for line in lines:
+            if len(line) >= _SHORTEST_LINE and not line.startswith("-----"):
+                yield line
+                yield json.dumps(line)[1:-1]
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    for offset in range(3):
+        whole = base64.b64encode(b"\0" * offset + data).decode()
+        start, rest = (0, 2, 3)[offset], (offset + len(data)) % 3
+        middle = whole[start : len(whole) if rest == 0 else rest - 4]
+        for form in (middle, whole.rstrip("="), whole) if offset == 0 else (middle,):
+            yield form
+            yield form.replace("+", "-").replace("/", "_")
+
+
+_GRAM = 8
+_SAMPLED = 2 * _GRAM - 1
+"""A string this long covers, wherever it stands, a whole gram at a multiple of `_GRAM`."""
+_LONGEST_TAIL = 4096
+
+Span = tuple[int, int]
+
+
+class Finder:
+    """A changing collection of strings, looked for together.
+
+    Every `_GRAM`-th place of a text is looked up in a table of the pieces of the long strings;
+    the few short ones are searched for one by one.
+    """
+
+    __slots__ = ("_grams", "_ordered", "_short", "_strings")
+
+    def __init__(self) -> None:
+        self._strings: Counter[str] = Counter()
+        self._grams: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+        self._short: set[str] = set()
+        self._ordered: list[str] | None = None
+
+    def add(self, strings: Iterable[str]) -> None:
+        """Look for these strings too, until they have been removed as often as added."""
+        for string in strings:
+            self._strings[string] += 1
+            if len(string) < _SAMPLED:
+                self._short.add(string)
+            for gram, place in _pieces(string):
+                self._grams[gram].add((string, place))
+        self._ordered = None
+
+    def remove(self, strings: Iterable[str]) -> None:
+        """Take back an `add`."""
+        for string in strings:
+            self._strings[string] -= 1
+            if self._strings[string] > 0:
+                continue
+            del self._strings[string]
+            self._short.discard(string)
+            for gram, place in _pieces(string):
+                self._grams[gram].discard((string, place))
+                if not self._grams[gram]:
+                    del self._grams[gram]
+        self._ordered = None
+
+    def spans(self, text: str) -> list[Span]:
+        """Give where strings stand in a text, in order, those that touch or overlap joined."""
+        found = sorted([*self._sampled(text), *self._searched(text)])
+        joined: list[Span] = []
+        for start, end in found:
+            if joined and start <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+            else:
+                joined.append((start, end))
+        return joined
+
+    def unfinished(self, text: str) -> int:
+        """Give where a string begins that the text's end cuts short; else the text's length."""
+        if self._ordered is None:
+            self._ordered = sorted(self._strings)
+        longest = min(max(map(len, self._ordered), default=0), _LONGEST_TAIL)
+        for start in range(max(0, len(text) - longest), len(text)):
+            tail = text[start:]
+            place = bisect_left(self._ordered, tail)
+            # The strings that begin with the tail follow each other, the tail itself first.
+            following = self._ordered[place : place + 2]
+            if any(string.startswith(tail) and string != tail for string in following):
+                return start
+        return len(text)
+
+    def _sampled(self, text: str) -> Iterator[Span]:
+        grams = self._grams
+        if not grams:
+            return
+        for at in range(0, len(text) - _GRAM + 1, _GRAM):
+            gram = text[at : at + _GRAM]
+            if gram in grams:
+                for string, place in grams[gram]:
+                    start = at - place
+                    if start >= 0 and text.startswith(string, start):
+                        yield start, start + len(string)
+
+    def _searched(self, text: str) -> Iterator[Span]:
+        for string in self._short:
+            start = text.find(string)
+            while start >= 0:
+                yield start, start + len(string)
+                start = text.find(string, start + 1)
+
+
+def _pieces(string: str) -> Iterator[tuple[str, int]]:
+    if len(string) >= _SAMPLED:
+        for place in range(_GRAM):
+            yield string[place : place + _GRAM], place
+
 
 MASK = "[redacted]"
 

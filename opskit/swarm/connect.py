@@ -9,8 +9,7 @@ import threading
 
 from opskit.errors import InputError, UnreachableError
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
-from opskit.swarm.stream import Stream
+from opskit.swarm.stream import Deadline, Stream
 
 
 def connect(context: Context, deadline: Deadline) -> Stream:

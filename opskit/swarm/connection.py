@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from opskit.errors import RefusedError, UnreachableError
-from opskit.swarm.deadline import Deadline
-from opskit.swarm.stream import Stream
+from opskit.swarm.stream import Deadline, Stream
 
 if TYPE_CHECKING:
     from opskit.swarm.client import EngineClient

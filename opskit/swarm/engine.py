@@ -20,10 +20,9 @@ import msgspec
 from opskit.errors import RefusedError, UnreachableError
 from opskit.swarm import lists, model
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
 from opskit.swarm.frames import is_framed, read_frames
 from opskit.swarm.lists import Listing, SpecBytes, decoded, with_digest
-from opskit.swarm.stream import Stream
+from opskit.swarm.stream import Deadline, Stream
 from opskit.swarm.transport import TRANSPORT, Transport
 
 if TYPE_CHECKING:

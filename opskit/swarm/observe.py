@@ -11,9 +11,9 @@ from opskit.errors import NotManagerError, OpskitError, RefusedError
 from opskit.swarm import lists, model, refusal
 from opskit.swarm.connection import Reply
 from opskit.swarm.context import Context, find_context
-from opskit.swarm.deadline import Deadline
 from opskit.swarm.lists import Listing
 from opskit.swarm.reader import read_at_once
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT
 
 _T = TypeVar("_T")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from opskit.errors import OpskitError
 from opskit.swarm.connection import Flight, Reply
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import Transport
 
 

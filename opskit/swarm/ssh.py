@@ -24,8 +24,7 @@ from typing import IO
 from opskit.errors import MissingToolError, UnreachableError
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
-from opskit.swarm.stream import Stream
+from opskit.swarm.stream import Deadline, Stream
 
 _PERSIST_SECONDS = 60
 """How long a master outlives its last channel, so that a killed process leaves none behind."""

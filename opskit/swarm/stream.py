@@ -1,4 +1,7 @@
-"""A connected byte stream to one engine whose every read and write obeys a deadline."""
+"""A connected byte stream to one engine whose every read and write obeys a deadline.
+
+The deadline is one point in time by which the whole exchange must be over, whatever hangs in it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,53 @@ import io
 import select
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from typing import IO, Protocol
 
 from opskit.errors import UnreachableError
-from opskit.swarm.deadline import Deadline
+
+
+class Deadline:
+    """A deadline for one server.
+
+    Parameters
+    ----------
+    seconds
+        From now; monotonic, so that a clock change does not matter.
+    server
+        Named in the error when the time is up.
+    """
+
+    __slots__ = ("_at", "seconds", "server")
+
+    def __init__(self, seconds: float, server: str = "") -> None:
+        self.seconds, self.server = seconds, server
+        self._at = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Tell whether the time is up."""
+        return time.monotonic() >= self._at
+
+    def remaining(self, doing: str = "waiting for an answer") -> float:
+        """Give the seconds left, at most; the value suits ``socket.settimeout``.
+
+        Raises
+        ------
+        UnreachableError
+            The time is up while `doing`.
+        """
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise self.passed(doing)
+        return left
+
+    def passed(self, doing: str) -> UnreachableError:
+        """Make the error for a deadline that passed while `doing`."""
+        return UnreachableError(
+            f"no answer within {self.seconds:g} s ({doing}).", server=self.server
+        )
+
 
 _LAST_WORDS_S = 10.0
 """An ssh client that closed its side is about to end; what it said decides on another try."""

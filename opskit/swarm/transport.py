@@ -14,9 +14,8 @@ from opskit.errors import EngineError, RefusedError, UnreachableError
 from opskit.swarm.connect import connect
 from opskit.swarm.connection import Connection, Reply
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
 from opskit.swarm.ssh import SshMasters, open_ssh, pause_before_retry, was_dropped
-from opskit.swarm.stream import Stream
+from opskit.swarm.stream import Deadline, Stream
 
 if TYPE_CHECKING:
     from opskit.swarm.client import EngineClient

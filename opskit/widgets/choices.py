@@ -1,16 +1,17 @@
-"""What a form offers to choose from, small enough to send to every browser."""
-
-# pandas ships partial types.
+"""What a form offers to choose from, and what its fields say of the options of a plan."""
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pandas as pd
 
+from opskit.modes import DeployMode
+from opskit.plan.options import Options
 from opskit.secrets.generate import Policy
 from opskit.snapshot import Snapshot
 from opskit.widgets.kinds import FormKind, SecretState, later_releases
@@ -132,3 +133,30 @@ def _plain(value: Any) -> Any:
 
 def _number(value: Any) -> float | None:
     return None if pd.isna(value) else round(float(value), 1)
+
+
+def options_from(said: Any) -> Options:
+    """Read a form's option fields; empty ones leave what the recipe and the settings say.
+
+    Raises
+    ------
+    InputError
+        A field makes no sense; names it.
+    """
+    fields: dict[str, Any] = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+    length, charset, generator = (fields.get(key) for key in ("length", "charset", "generator"))
+    policy = None
+    if length or charset or generator:
+        policy = Policy(
+            generator=str(generator or "characters"),
+            length=int(length) if isinstance(length, int | float) and length else None,
+            charset=str(charset or ""),
+        )
+    mode = str(fields.get("deploy") or "")
+    options = Options(
+        policy=policy,
+        use_pass=fields.get("use_pass") is True,
+        hook=str(fields.get("hook") or ""),
+        no_hook=fields.get("no_hook") is True,
+    )
+    return replace(options, deploy=cast("DeployMode", mode)) if mode else options

@@ -13,8 +13,7 @@ from typing import Any
 import traitlets
 
 from opskit.widgets.session import SEALER, Session
-from opskit.widgets.textual import TextualWidget
-from opskit.widgets.words import approvals_in_words, elsewhere
+from opskit.widgets.words import TextualWidget, approvals_in_words, elsewhere
 
 _STATIC = Path(__file__).parent / "static"
 _PAUSE_S = 0.1

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from opskit.errors import InputError
 from opskit.fleet import Fleet
+from opskit.hooks import NO_HOOK
+from opskit.hooks import OFFERED as HOOKS
 from opskit.modes import MODES, WHOLE
-from opskit.operations.hooks.kinds import NO_HOOK
-from opskit.operations.hooks.kinds import OFFERED as HOOKS
-from opskit.operations.options import Options
-from opskit.operations.run import Plan
+from opskit.plan.options import Options
+from opskit.run.run import Plan
 from opskit.secrets.generators import CHARSETS
 from opskit.secrets.generators import OFFERED as GENERATORS
 from opskit.secrets.value import Secret

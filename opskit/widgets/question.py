@@ -16,7 +16,7 @@ import traitlets
 from opskit.errors import OpskitError
 from opskit.secrets.redact import redact
 from opskit.widgets.person import NOBODY, Person, read_person
-from opskit.widgets.textual import TextualWidget
+from opskit.widgets.words import TextualWidget
 
 _STATIC = Path(__file__).parent / "static"
 

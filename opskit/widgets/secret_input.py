@@ -20,7 +20,7 @@ from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person, read_person
 from opskit.widgets.session import SEALER
-from opskit.widgets.textual import TextualWidget
+from opskit.widgets.words import TextualWidget
 
 _STATIC = Path(__file__).parent / "static"
 _NOTHING = (

@@ -18,14 +18,13 @@ import msgspec
 
 from opskit.errors import InputError, OpskitError
 from opskit.journal.runs import open_journal
-from opskit.operations.plan import Unit
-from opskit.operations.run import Plan, Run
-from opskit.operations.work import Progressed
+from opskit.plan.data import Unit
+from opskit.run.run import Plan, Run
+from opskit.run.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
-from opskit.widgets.choices import alphabets, app_choices, table, whole_apps
-from opskit.widgets.fields import options_from
+from opskit.widgets.choices import alphabets, app_choices, options_from, table, whole_apps
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, person_named, read_person
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words

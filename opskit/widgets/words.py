@@ -1,14 +1,59 @@
-"""A form in words: what it is for, its outcome, and how to do the same without it."""
+"""A form in words: what it is for, its outcome, and how to do the same without it.
+
+Words are all that an export, GitHub, a terminal or a run without people shows of a widget, so
+each also carries them, and they are kept up to date.
+"""
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from opskit.operations.plan import Change, PlanData
-from opskit.operations.run import Run
+import anywidget
+from IPython.display import DisplayHandle, display
+
+from opskit.plan.data import Change, PlanData
+from opskit.run.run import Run
 from opskit.widgets.kinds import FormKind
+
+
+class TextualWidget(anywidget.AnyWidget):
+    """The base of opskit's widgets."""
+
+    _handle: DisplayHandle | None = None
+    _text: str = ""
+
+    def as_text(self) -> str:
+        """Say what it is and its outcome."""
+        raise NotImplementedError
+
+    def update_text(self) -> None:
+        """Put what is said now into the notebook.
+
+        JupyterLab then makes every view anew, so only what is new is told.
+        """
+        if self._handle is not None and self.as_text() != self._text:
+            self._handle.update(self._bundle(), raw=True)
+
+    def _ipython_display_(self) -> None:
+        self._handle = display(self._bundle(), raw=True, display_id=True)
+
+    def _repr_mimebundle_(self, **_options: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        return self._bundle(), {}
+
+    def _bundle(self) -> dict[str, Any]:
+        made: Any = super()._repr_mimebundle_()
+        data: dict[str, Any] = dict((made[0] if isinstance(made, tuple) else made) or {})
+        self._text = self.as_text()
+        data["text/plain"], data["text/html"] = self._text, f"<p>{html.escape(self._text)}</p>"
+        return data
+
+    def __repr__(self) -> str:
+        return self.as_text()
+
 
 _NAMED = 5
 """So many changes are named, and the rest counted."""

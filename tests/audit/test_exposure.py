@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import opskit
-from opskit.audit.gate import FindingsError
+from opskit.audit.registry import FindingsError
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import OpskitError
-from opskit.secrets.recipients import openable
+from opskit.secrets.passstore import openable
 
 
 @pytest.fixture

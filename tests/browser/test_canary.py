@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opskit.demo.dockerd import DockerdFleet
-from opskit.secrets.spellings import spellings
+from opskit.secrets.redact import spellings
 from tests.browser.lab import Lab, Person
 from tests.waiting import eventually
 

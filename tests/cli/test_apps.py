@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.secrets.value import Secret
-from tests.operations.stage import APP, Stage, staged
-from tests.operations.test_stacks import NEW, OLD, two_releases
+from tests.run.test_stacks import NEW, OLD, two_releases
+from tests.stage import APP, Stage
 from tests.waiting import eventually
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
@@ -24,12 +24,9 @@ QUICK = ["--stable", "0.2", "--timeout", "180", "--yes"]
 
 
 @pytest.fixture
-def stage(
-    tmp_path: Path, real_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    for stage in staged(tmp_path, real_fleet.host("srv1"), monkeypatch):
-        two_releases(stage)
-        yield stage
+def stage(real_stage: Stage) -> Stage:
+    two_releases(real_stage)
+    return real_stage
 
 
 def listed(capsys: Capture, *command: str) -> list[dict[str, Any]]:

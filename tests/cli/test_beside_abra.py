@@ -15,8 +15,8 @@ from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.secrets.passstore import PassStore
 from tests.abra.releases import Releases
-from tests.operations.stage import APP, SERVER, Stage, staged
-from tests.operations.test_stacks import NEW, OLD, files
+from tests.run.test_stacks import NEW, OLD, files
+from tests.stage import APP, SERVER, Stage, staged
 
 README = Path(__file__).parents[2] / "README.md"
 HOMES = {"Fleet": opskit.Fleet, "Snapshot": opskit.Snapshot, "forms": opskit.forms}

@@ -14,7 +14,7 @@ import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
-from opskit.operations import lock
+from opskit.steps import lock
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 

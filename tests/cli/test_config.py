@@ -6,7 +6,7 @@ import io
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,16 @@ from opskit.cli.app import run
 from opskit.errors import InputError
 from opskit.settings import state_dir
 from tests.abra.releases import ENVIRONMENT
-from tests.operations.stage import APP, Stage, staged
+from tests.stage import APP, Stage
 
 Capture = pytest.CaptureFixture[str]
 Edit = Callable[[str], None]
 
 
 @pytest.fixture
-def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    for stage in staged(tmp_path, embedded_host, monkeypatch):
-        stage.write_files()
-        yield stage
+def stage(embedded_stage: Stage) -> Stage:
+    embedded_stage.write_files()
+    return embedded_stage
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from opskit.cli.live import shown_steps
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
-from opskit.operations.work import Progressed
+from opskit.run.work import Progressed
 
 STEP = Progressed(
     unit=0, step=3, server="one", app="wiki.example", action="switch-service",

@@ -13,10 +13,10 @@ import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.errors import InputError, StepError
-from opskit.operations.plan import PlanData
+from opskit.plan.data import PlanData
 from opskit.secrets.passstore import PassStore
 from tests.abra.releases import Releases
-from tests.operations.stage import APP, SERVER, Stage, staged
+from tests.stage import APP, SERVER, Stage, staged
 
 Capture = pytest.CaptureFixture[str]
 DOMAIN = "shop.two.example"
@@ -46,12 +46,11 @@ WRITTEN = (
 
 
 @pytest.fixture
-def stage(tmp_path: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    for stage in staged(tmp_path, embedded_host, monkeypatch):
-        stage.write_files()
-        yield stage
-        stage.stack = DOMAIN.replace(".", "_")
-        stage.clean()
+def stage(embedded_stage: Stage) -> Iterator[Stage]:
+    embedded_stage.write_files()
+    yield embedded_stage
+    embedded_stage.stack = DOMAIN.replace(".", "_")
+    embedded_stage.clean()
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from opskit.demo.dockerd import DockerdFleet
-from opskit.demo.image import IMAGE
+from opskit.demo.dockerd import IMAGE, DockerdFleet
 from opskit.swarm.connection import Reply
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import Transport
 from tests.waiting import LIMIT
 

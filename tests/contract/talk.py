@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
 
-from opskit.demo.image import IMAGE
+from opskit.demo.dockerd import IMAGE
 from tests.waiting import eventually
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from opskit.demo.dockerd import DockerdFleet
-from opskit.demo.image import IMAGE
+from opskit.demo.dockerd import IMAGE, DockerdFleet
 from tests.waiting import LIMIT, eventually
 
 if shutil.which("docker") is None:

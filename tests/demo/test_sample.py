@@ -18,13 +18,12 @@ from opskit.abra.layout import read_tree
 from opskit.abra.model import DeclaredApp
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet, write_contexts
-from opskit.demo.history import sample_seeds, sample_stack
+from opskit.demo.history import SwarmSeed, sample_seeds, sample_stack
 from opskit.demo.real import load_sample
 from opskit.demo.sample import APPS, SERVERS
-from opskit.demo.seed import SwarmSeed
 from opskit.demo.tree import write_abra
 from opskit.swarm.context import Context
-from opskit.swarm.deadline import Deadline
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT
 from tests.waiting import LIMIT
 

@@ -19,7 +19,7 @@ from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
 from opskit.secrets.passstore import PassStore
 from tests.abra.releases import Releases
-from tests.operations.stage import QUICK
+from tests.stage import QUICK
 from tests.waiting import LIMIT
 
 MODULE = "coopcloud.tech/abra/cmd/abra@latest"

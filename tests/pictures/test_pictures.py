@@ -14,7 +14,8 @@ from opskit import pictures
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.pictures import Picture, palette
+from opskit.pictures import Picture
+from opskit.pictures import picture as palette
 
 LIGHT, DARK = "#ffffff", "#111111"
 BELONGS_TO_SVG = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}

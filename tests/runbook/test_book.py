@@ -18,7 +18,7 @@ from opskit.errors import InputError, JournalError, LockHeldError, RunbookError
 from opskit.journal.runbooks import _HELD
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person
-from tests.operations.stage import APP, QUICK, SERVER, Stage, staged
+from tests.stage import APP, QUICK, SERVER, Stage, staged
 from tests.waiting import LIMIT
 
 ADA = Person(username="ada", name="Ada")

@@ -13,7 +13,7 @@ import opskit
 from opskit.cli.app import run as run_cli
 from opskit.errors import InputError
 from opskit.pictures import Picture
-from opskit.pictures.palette import OUTCOMES
+from opskit.pictures.picture import OUTCOMES
 from opskit.widgets.person import Person
 
 ADA = Person(username="ada", name="Ada")

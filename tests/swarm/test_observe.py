@@ -14,10 +14,10 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import UnreachableError
 from opskit.swarm.context import Context, find_context
-from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
 from opskit.swarm.observe import observe, observe_server
 from opskit.swarm.ssh import explain
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]

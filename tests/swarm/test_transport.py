@@ -21,9 +21,9 @@ from tornado.web import Application, RequestHandler
 
 from opskit.errors import UnreachableError
 from opskit.swarm.context import Context, TlsFiles
-from opskit.swarm.deadline import Deadline
 from opskit.swarm.engine import Engine
 from opskit.swarm.observe import observe
+from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT, Transport
 from tests.waiting import LIMIT
 

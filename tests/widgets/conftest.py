@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import opskit
-from tests.operations.stage import Stage, staged
+from tests.stage import Stage, staged
 from tests.waiting import LIMIT
 
 QUICK = opskit.Options(stable=0, timeout=LIMIT)

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.operations.stage import APP, Stage
+from tests.stage import APP, Stage
 from tests.waiting import LIMIT
 
 FORM = "import opskit, opskit.forms as f; print(repr(f.{call}))"

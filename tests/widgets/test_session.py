@@ -25,8 +25,8 @@ from opskit.widgets.form import Form
 from opskit.widgets.person import NOBODY, read_person
 from opskit.widgets.session import SEALER, Session
 from tests.abra.releases import Releases
-from tests.operations.stage import APP, SERVER, Stage
-from tests.operations.test_stacks import NEW, OLD, files
+from tests.run.test_stacks import NEW, OLD, files
+from tests.stage import APP, SERVER, Stage
 from tests.waiting import eventually
 from tests.widgets.conftest import QUICK
 
@@ -247,7 +247,7 @@ def test_nonsense_from_a_browser_is_an_error_in_the_form(stage: Stage, rows: Any
 def test_an_unfinished_run_is_offered_and_finished(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.operations.killing import apply_in_a_process
+    from tests.run.killing import apply_in_a_process
 
     before = stage.state()
     assert apply_in_a_process(stage.env, "rotate", 30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opskit.operations.run import Run
+from opskit.run.run import Run
 from opskit.widgets.words import outcome_in_words
 
 

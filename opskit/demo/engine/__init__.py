@@ -2,7 +2,7 @@
 
 It answers what opskit and the docker CLI ask of a swarm, with the statuses and texts of Docker
 Engine 20.10, and rolls services out as Swarm does. No container ever runs: how a task behaves is
-read from its spec (see `opskit.demo.engine.behaviour`).
+read from its spec (see `opskit.demo.engine.life`).
 
 The layers, each knowing only those before it::
 

@@ -1,4 +1,4 @@
-"""The HTTP side of a server: versions, headers, latency, faults, and raw streams."""
+"""The HTTP side of a server: versions, headers, latency, raw streams, and faults on purpose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 from weakref import WeakSet
 
 import msgspec
@@ -18,9 +18,59 @@ from tornado.iostream import IOStream, StreamClosedError
 from opskit.demo.engine.api import find_route
 from opskit.demo.engine.api.call import Call, Edition, Reply
 from opskit.demo.engine.execs import Exec, ExecTable, Execute, Outcome, shell_words
-from opskit.demo.engine.faults import Faults
 from opskit.demo.engine.refusal import Refusal
 from opskit.demo.engine.state import Swarm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What goes wrong with requests of one kind.
+
+    Parameters
+    ----------
+    effect
+        ``drop-before`` closes the connection without acting, ``drop-after`` acts and closes it,
+        ``delay`` answers late, ``refuse`` answers with `status` and does not act.
+    method, path
+        Which requests: a method, empty for any, and a pattern for the whole path.
+    times
+        How often.
+    seconds
+        How late.
+    status, message
+        The answer of a refusal.
+    """
+
+    effect: Literal["drop-before", "drop-after", "delay", "refuse"]
+    method: str = ""
+    path: str = ".*"
+    times: int = 1
+    seconds: float = 0.0
+    status: int = 500
+    message: str = "refused on purpose"
+
+
+class Faults:
+    """The faults one server has yet to show."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Fault, int]] = []
+
+    def add(self, fault: Fault) -> None:
+        """Let something go wrong."""
+        self._waiting.append((fault, fault.times))
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """Give the fault this request meets, and count it."""
+        for at, (fault, left) in enumerate(self._waiting):
+            if fault.method in ("", method) and re.fullmatch(fault.path, path):
+                if left > 1:
+                    self._waiting[at] = (fault, left - 1)
+                else:
+                    del self._waiting[at]
+                return fault
+        return None
+
 
 _PREFIX = re.compile(r"/v(\d+)\.(\d+)(?=/)")
 _RAW_STREAM = "application/vnd.docker.raw-stream"

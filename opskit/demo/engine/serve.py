@@ -12,8 +12,7 @@ from tornado.netutil import bind_unix_socket
 
 from opskit.demo.engine.api.call import Edition
 from opskit.demo.engine.execs import Execute, shell_words
-from opskit.demo.engine.faults import Faults
-from opskit.demo.engine.http import Site, application
+from opskit.demo.engine.http import Faults, Site, application
 from opskit.demo.engine.life import Pace
 from opskit.demo.engine.rollout import Orchestrator
 from opskit.demo.engine.state import Swarm

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opskit.demo.engine.behaviour import FAILS_WITH, FATE, Kind, fate
+from opskit.demo.engine.life import FAILS_WITH, FATE, Kind, fate
 from opskit.demo.engine.specs import converted
 
 REFERENCE = {"SecretID": "id", "SecretName": "a_pw_v2", "File": {"Name": "pw"}}

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from opskit.demo.engine import Swarm
-from opskit.demo.engine.behaviour import FAILS_WITH
-from opskit.demo.engine.life import Pace
+from opskit.demo.engine.life import FAILS_WITH, Pace
 from opskit.demo.engine.rollout import Orchestrator
 from opskit.demo.engine.services import Service
 from tests.waiting import eventually_async

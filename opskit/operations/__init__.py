@@ -1,1 +1,0 @@
-"""The only place that changes anything: plan, apply, journal, resume, roll back."""

@@ -1,0 +1,452 @@
+"""The steps of one stack, put in order, and the version that a new secret gets.
+
+Undoing goes through the steps in reverse, so what must happen late on the way back stands early
+on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from opskit.abra.edit import has_line, set_value
+from opskit.abra.model import DeclaredApp
+from opskit.errors import InputError
+from opskit.hooks import HookSpec
+from opskit.join import stack_of
+from opskit.modes import MODES, StackMode
+from opskit.plan.data import Change, Unit
+from opskit.plan.hooks import find_service, mounted_at
+from opskit.plan.options import Options
+from opskit.plan.selection import Lookup, Target
+from opskit.secrets.generate import Policy
+from opskit.secrets.passstore import PassStore, entry_path
+from opskit.steps import (
+    AnyStep,
+    CommitEnv,
+    ConvergeBack,
+    CreateSecret,
+    Declaration,
+    Declare,
+    Deploy,
+    PromotePassword,
+    RecommitEnv,
+    ReleaseLock,
+    RunHook,
+    StagePassword,
+    Swap,
+    SwitchService,
+    TakeLock,
+    Verify,
+    Watched,
+)
+from opskit.steps.deploy import check_installed
+from opskit.steps.env import digest, read_unchanged
+from opskit.steps.envfile import check_replaceable
+from opskit.steps.tasks import about_lost, lost
+
+NAME_LIMIT = 64
+_NUMBER = re.compile(r"(.*?)([0-9]+)$")
+_LETTER = re.compile(r"(.*[0-9])([a-y])$")
+
+
+def next_version(version: str) -> str:
+    """Give the version after this one: ``v9`` → ``v10``, ``2024a`` → ``2024b``, ``x`` → ``x2``.
+
+    Leading zeros are kept (``007`` → ``008``), as they would be in a file.
+    """
+    if match := _NUMBER.fullmatch(version):
+        stem, number = match.groups()
+        return f"{stem}{int(number) + 1:0{len(number)}d}"
+    if match := _LETTER.fullmatch(version):
+        stem, letter = match.groups()
+        return stem + chr(ord(letter) + 1)
+    return f"{version}2" if version else "v1"
+
+
+def next_free_version(prefix: str, version: str, taken: Collection[str]) -> str:
+    """Give the first version after `version` whose swarm name is free.
+
+    Parameters
+    ----------
+    prefix
+        The swarm name up to the version, ``<stack>_<secret>_``.
+    version
+        The one in force.
+    taken
+        All secret names of that swarm.
+
+    Raises
+    ------
+    InputError
+        The name would be longer than Swarm allows.
+    """
+    candidate = next_version(version)
+    while prefix + candidate in taken:
+        candidate = next_version(candidate)
+    check_name(prefix + candidate)
+    return candidate
+
+
+def check_name(name: str) -> None:
+    """Refuse a name Swarm would refuse for its length.
+
+    Raises
+    ------
+    InputError
+        It is too long; says by how much.
+    """
+    if len(name) > NAME_LIMIT:
+        raise InputError(
+            f"the secret name {name} would have {len(name)} characters, and Swarm allows "
+            f"{NAME_LIMIT}.",
+            remedy="Give the app a shorter STACK_NAME, or insert a value at a shorter version: "
+            "opskit secret insert APP SECRET VERSION",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """A secret that gets a new version.
+
+    `policy` is ``None`` when the operator gives the value; `hook` when only the file changes.
+    """
+
+    target: Target
+    version: str
+    policy: Policy | None
+    hook: HookSpec | None = None
+
+    @property
+    def new_name(self) -> str:
+        """The new version's swarm name."""
+        return prefix(self.target) + self.version
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Ids and names of the versions that services use now."""
+        return {
+            row.stored.id: row.swarm_name
+            for row in self.target.versions
+            if row.stored is not None and row.used_by
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Puts the steps of one stack in order.
+
+    Parameters
+    ----------
+    lookup
+        Looks things up in the snapshot.
+    options
+        How the change is to be made.
+    """
+
+    lookup: Lookup
+    options: Options
+
+    def renew(self, renewals: list[Renewal]) -> Unit:
+        """Create new versions, declare them, switch the services, verify."""
+        app = renewals[0].target.app
+        switches = self._switches(app, renewals)
+        watched = tuple(_watched(switch) for switch in switches)
+        declare = self._declare(app, renewals)
+        names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
+        message = f"{app.name}: rotate {names}"
+        timeout = float(self.options.timeout)
+        back: list[AnyStep] = []
+        forward: list[AnyStep] = []
+        mode = MODES[self.options.deploy]
+        if mode.switches:
+            forward = list(switches)
+        elif not mode.deploys:
+            watched = ()
+        elif switches:
+            back = [self.deploy_step(app, mode.whole, back=True)]
+            forward = [self.deploy_step(app, mode.whole)]
+        settle: list[AnyStep] = [ConvergeBack(watched=watched, timeout=timeout)] if watched else []
+        verify = Verify(
+            watched=watched,
+            timeout=timeout,
+            stable=float(self.options.stable),
+            probe=self.options.probe,
+        )
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *self._creations(renewals),
+            *settle,
+            *self._hooks(renewals),
+            *back,
+            *([RecommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
+            declare,
+            *([CommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
+            *forward,
+            *([verify] if watched or self.options.probe else []),
+            *self._promotions(renewals),
+            ReleaseLock(stack=app.stack),
+        ]
+        services = {
+            r.new_name: tuple(
+                s.service for s in switches for swap in s.swaps if swap.to_name == r.new_name
+            )
+            for r in renewals
+        }
+        changes = [
+            _change(
+                r,
+                services=services[r.new_name] if watched else (),
+                from_version=r.target.declared.version,
+                undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
+                more=(self._left_behind(r), self._about_dead_nodes(app.server, switches)),
+            )
+            for r in renewals
+        ]
+        return unit(app, changes, steps)
+
+    def create(self, made: list[Renewal]) -> Unit:
+        """Create declared versions that no service uses yet."""
+        app = made[0].target.app
+        for one in made:
+            check_name(one.new_name)
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *self._creations(made),
+            *self._promotions(made),
+            ReleaseLock(stack=app.stack),
+        ]
+        changes = [_change(one, undone_by=self._fate(one)) for one in made]
+        return unit(app, changes, steps)
+
+    def deploy_step(self, app: DeclaredApp, mode: StackMode, *, back: bool = False) -> Deploy:
+        """Give the step that deploys the app, or its other half for the way back."""
+        check_installed(mode)
+        return Deploy(
+            mode=mode,
+            root=str(self.options.root),
+            server=app.server,
+            app=app.name,
+            stack=app.stack,
+            timeout=float(self.options.timeout),
+            back=back,
+        )
+
+    def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
+        """Say that a node is down on which tasks of these services may still run."""
+        seen = self.lookup.server(server)
+        services = {switch.service_id for switch in switches}
+        tasks = [task for task in seen.tasks if task.service_id in services]
+        return about_lost(lost(tasks, seen.nodes))
+
+    def entry(self, target: Target) -> str:
+        """Return where a secret's value lives in the password store."""
+        return entry_path(
+            self.options.pass_template,
+            server=target.app.server,
+            app=target.app.name,
+            secret=target.declared.name,
+        )
+
+    def entry_to_change(self, target: Target) -> str:
+        """Return where a secret's value is to be stored or removed.
+
+        Raises
+        ------
+        MissingToolError
+            Neither ``pass`` nor ``gopass`` is installed.
+        InputError
+            The store cannot take it: found now rather than in the middle of a run.
+        """
+        path = self.entry(target)
+        PassStore().check_ready(path)
+        return path
+
+    def _fate(self, one: Renewal) -> str:
+        kept = "kept and labelled failed" if self.options.keep_failed else "removed"
+        return f"{one.version} {kept}"
+
+    def _creations(self, renewals: list[Renewal]) -> list[AnyStep]:
+        steps: list[AnyStep] = []
+        for one in renewals:
+            if self.options.use_pass:
+                steps.append(
+                    StagePassword(
+                        path=self.entry_to_change(one.target),
+                        swarm_name=one.new_name,
+                        policy=one.policy,
+                    )
+                )
+            steps.append(
+                CreateSecret(
+                    swarm_name=one.new_name,
+                    policy=one.policy,
+                    entry=self.entry(one.target) if self.options.use_pass else "",
+                    keep_failed=self.options.keep_failed,
+                )
+            )
+        return steps
+
+    def _hooks(self, renewals: list[Renewal]) -> list[AnyStep]:
+        mode = MODES[self.options.deploy]
+        steps: list[AnyStep] = []
+        for one in renewals:
+            if one.hook is None:
+                continue
+            if not (mode.switches or mode.deploys):
+                raise InputError(
+                    f"{one.target.app.name} {one.target.declared.name}: its database would have "
+                    "the new password and the app the old one until you deploy.",
+                    remedy="Leave --deploy none, or say --no-hook.",
+                )
+            app = one.target.app
+            seen = self.lookup.server(app.server)
+            service, reference = find_service(one.hook, seen, app.stack, one.replaced)
+            steps.append(
+                RunHook(
+                    hook=one.hook,
+                    service=service.spec.name,
+                    service_id=service.id,
+                    file=mounted_at(reference),
+                    old_id=reference.secret_id,
+                    swarm_name=one.new_name,
+                    policy=one.policy,
+                    entry=self.entry(one.target) if self.options.use_pass else "",
+                    timeout=float(self.options.timeout),
+                )
+            )
+        return steps
+
+    def _promotions(self, renewals: list[Renewal]) -> list[AnyStep]:
+        if not self.options.use_pass:
+            return []
+        return [PromotePassword(path=self.entry(one.target)) for one in renewals]
+
+    def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
+        content = read_unchanged(Path(app.env_file), app.env_sha256)
+        check_replaceable(Path(app.env_file))
+        declarations: list[Declaration] = []
+        for one in renewals:
+            declared = one.target.declared
+            old = declared.version if declared.env_line else None
+            if old is None and has_line(content, declared.env_key):
+                old = ""
+            content = set_value(content, declared.env_key, one.version, Path(app.env_file))
+            declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
+        return Declare(
+            path=app.env_file,
+            before=app.env_sha256,
+            after=digest(content),
+            declarations=tuple(declarations),
+        )
+
+    def _left_behind(self, one: Renewal) -> str:
+        """Name the other apps whose ``.env`` goes on naming the version that is replaced."""
+        app, declared = one.target.app, one.target.declared
+        names = [
+            other.name
+            for other in self.lookup.apps(app.server)
+            if other.name != app.name
+            and any(
+                secret.swarm_name == declared.swarm_name
+                or (other.stack == app.stack and secret.name == declared.name)
+                for secret in other.secrets
+            )
+        ]
+        if not names:
+            return ""
+        does = "declares it too and keeps" if len(names) == 1 else "declare it too and keep"
+        return f"{' and '.join(names)} {does} {declared.version}"
+
+    def _switches(self, app: DeclaredApp, renewals: list[Renewal]) -> list[SwitchService]:
+        swaps = {
+            ident: Swap(from_id=ident, from_name=name, to_name=one.new_name)
+            for one in renewals
+            for ident, name in one.replaced.items()
+        }
+        switches: list[SwitchService] = []
+        others: dict[str, str] = {}
+        for service in self.lookup.server(app.server).services:
+            container = service.spec.task_template.container_spec
+            used = {r.secret_id for r in (container and container.secrets) or ()} & swaps.keys()
+            stack = stack_of(service.spec.labels)
+            if used and stack not in ("", app.stack):
+                others[service.spec.name] = stack
+            elif used:
+                switches.append(
+                    SwitchService(
+                        service=service.spec.name,
+                        service_id=service.id,
+                        spec_digest=service.spec_digest,
+                        swaps=tuple(swaps[ident] for ident in sorted(used)),
+                    )
+                )
+        mode = MODES[self.options.deploy]
+        if others and (mode.switches or mode.deploys):
+            raise self._refusal(app, others, [swaps[ident].from_name for ident in swaps])
+        return switches
+
+    def _refusal(
+        self, app: DeclaredApp, others: Mapping[str, str], names: Sequence[str]
+    ) -> InputError:
+        """Refuse what would leave the files of another stack behind, and say how it is done."""
+        stacks = sorted(set(others.values()))
+        apps = [one.name for one in self.lookup.apps(app.server) if one.stack in stacks]
+        theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
+        deploys = "; ".join(f"opskit app deploy {name}" for name in (app.name, *apps))
+        return InputError(
+            f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
+            f"{' and '.join(stacks)}: their own files would bring the old version back.",
+            remedy="Say --deploy none, which makes the new version and lets the services be. "
+            f"Name it in {theirs} too, then: {deploys}",
+        )
+
+
+def unit(app: DeclaredApp, changes: list[Change], steps: list[AnyStep]) -> Unit:
+    """Make the unit of an app's stack."""
+    return Unit(
+        server=app.server,
+        app=app.name,
+        stack=app.stack,
+        changes=tuple(changes),
+        steps=tuple(steps),
+    )
+
+
+def _change(
+    one: Renewal,
+    *,
+    undone_by: str,
+    services: tuple[str, ...] = (),
+    from_version: str = "",
+    more: tuple[str, ...] = (),
+) -> Change:
+    notes = [f"{one.hook.kind} hook"] if one.hook else []
+    notes += ["weaker than 128 bits"] if one.policy and one.policy.is_weak() else []
+    notes += [note for note in more if note]
+    return Change(
+        secret=one.target.declared.name,
+        from_version=from_version,
+        to_version=one.version,
+        services=services,
+        bits=one.policy.entropy_bits() if one.policy else None,
+        undone_by=undone_by,
+        note=", ".join(notes),
+    )
+
+
+def _watched(switch: SwitchService) -> Watched:
+    return Watched(
+        service=switch.service,
+        service_id=switch.service_id,
+        new=tuple(sorted({swap.to_name for swap in switch.swaps})),
+        old_ids=tuple(swap.from_id for swap in switch.swaps),
+    )
+
+
+def prefix(target: Target) -> str:
+    """Give a secret's swarm name up to its version."""
+    name, version = target.declared.swarm_name, target.declared.version
+    return name[: len(name) - len(version)] if version else name

@@ -1,0 +1,286 @@
+"""A plan: what will happen, in order, as pure data that can be shown, saved and compared.
+
+What it does to people and services is read off its steps and not stored beside them: a plan that
+was approved or saved, by whatever opskit, has the consequences of the steps it holds, and several
+plans joined have those of all. Every skin shows and asks the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypeGuard
+
+import msgspec
+
+from opskit.decoding import ready
+from opskit.errors import InputError
+from opskit.steps import AnyStep, CreateSecret
+from opskit.views.frame import About, Columns, View
+
+CHANGES = {
+    "server": "string",
+    "app": "string",
+    "secret": "string",
+    "from": "string",
+    "to": "string",
+    "restarts": "object",
+    "removes": "object",
+    "bits": "float",
+    "undone_by": "string",
+    "note": "string",
+}
+
+STEPS = {
+    "server": "string",
+    "app": "string",
+    "step": "Int64",
+    "action": "string",
+    "call": "string",
+}
+
+_NAMED = 5
+"""So many of what is left alone are named below a plan."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of one secret; `bits` is the new value's entropy, if opskit makes it.
+
+    `services` get new tasks, or are removed where a step of the unit takes them away.
+    """
+
+    secret: str
+    from_version: str = ""
+    to_version: str = ""
+    # Called so in the plans that journals hold.
+    services: tuple[str, ...] = msgspec.field(default=(), name="restarts")
+    bits: float | None = None
+    undone_by: str = ""
+    note: str = ""
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that happens to one stack; units run in parallel, steps in order."""
+
+    server: str
+    app: str
+    stack: str
+    changes: tuple[Change, ...]
+    steps: tuple[AnyStep, ...]
+
+
+class PlanData(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan without behaviour; holds names, ids and hashes, never a value.
+
+    `left_alone` says of what was selected and stays as it is why it does. What applying the plan
+    means, and what is asked before, is read off the steps: see `consequences`.
+    """
+
+    kind: str
+    made_at: datetime
+    units: tuple[Unit, ...]
+    # Called so in the plans that journals hold.
+    left_alone: tuple[str, ...] = msgspec.field(default=(), name="stays")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all steps: object ids, spec digests and file hashes included."""
+        return hashlib.sha256(msgspec.json.encode(self.units)).hexdigest()
+
+    @property
+    def consequences(self) -> Consequences:
+        """What every skin shows and asks: equal for plans of equal steps."""
+        return consequences_of(self)
+
+
+def changes_view(data: PlanData) -> View:
+    """List what becomes of each secret: from → to, what restarts, bits, what undoes it.
+
+    Services are named without their stack, which the app's name tells.
+    """
+    columns = Columns(CHANGES)
+    for unit in data.units:
+        gone, renewed = removed(unit), restarted(unit)
+        for change in unit.changes:
+            touched = [name.removeprefix(f"{unit.stack}_") for name in change.services]
+            columns.add(
+                unit.server,
+                unit.app,
+                change.secret or None,
+                change.from_version or None,
+                change.to_version or None,
+                [name for name in touched if name in renewed],
+                [name for name in touched if name in gone],
+                change.bits,
+                change.undone_by or None,
+                change.note or None,
+            )
+    remark = f"{data.kind}, plan {data.digest[:12]}"
+    if data.left_alone:
+        more = len(data.left_alone) - _NAMED
+        remark += f"; stays: {'; '.join(data.left_alone[:_NAMED])}"
+        remark += f"; and {more} more" if more > 0 else ""
+    return columns.view(About(noun="changes", remark=remark, shown=_shown(data)))
+
+
+def steps_view(data: PlanData) -> View:
+    """List every call that applying makes, in order: what ``--dry-run`` prints."""
+    columns = Columns(STEPS)
+    for unit in data.units:
+        # A step that only waits for the way back calls nothing on the way there.
+        shown = (step for step in unit.steps if step.calls())
+        for number, step in enumerate(shown, 1):
+            for call in step.calls():
+                columns.add(unit.server, unit.app, number, _action(step), call)
+    return columns.view(About(noun="calls", remark=f"plan {data.digest[:12]}"))
+
+
+def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
+    """Tell whether a step creates a secret."""
+    return isinstance(step, CreateSecret)
+
+
+def _shown(data: PlanData) -> tuple[str, ...]:
+    """Name the columns of the changes, without that of removed services where there are none."""
+    gone, renewed = (any(map(look, data.units)) for look in (removed, restarted))
+    hidden = {"removes": not gone, "restarts": gone and not renewed}
+    return tuple(name for name in CHANGES if not hidden.get(name))
+
+
+def _action(step: AnyStep) -> str:
+    return str(step.__struct_config__.tag)
+
+
+def load_plan(content: bytes) -> PlanData:
+    """Read a plan back from the journal.
+
+    Raises
+    ------
+    InputError
+        A different opskit wrote it.
+    """
+    try:
+        return msgspec.json.decode(content, type=ready(PlanData))
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"this run's plan was written by another opskit ({error}).",
+            remedy="Finish the run with the version that began it (opskit journal shows which).",
+        ) from error
+
+
+_NAMED_AT_MOST = 4
+"""So many services are named in a sentence, and the rest counted."""
+
+
+class Consequences(msgspec.Struct, frozen=True, kw_only=True):
+    """What skins show beside a plan's changes, and ask before it is applied.
+
+    Parameters
+    ----------
+    irreversible
+        Whether something of it can never be taken back.
+    confirm
+        What somebody types before it is applied; empty when a yes will do.
+    warnings
+        Sentences about what is gone or down afterwards.
+    impact
+        Sentences about everything else that is touched.
+    restarts, removes
+        Services, each after its app's name.
+    servers, stacks
+        Where; a stack is named after its server.
+    touches_pass
+        Whether entries of the password store are written or removed.
+    longest_wait
+        Seconds that the steps of one stack may wait for it, at most.
+    """
+
+    irreversible: bool
+    confirm: str
+    warnings: tuple[str, ...]
+    impact: tuple[str, ...]
+    restarts: tuple[str, ...]
+    removes: tuple[str, ...]
+    servers: tuple[str, ...]
+    stacks: tuple[str, ...]
+    touches_pass: bool
+    longest_wait: float
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All that is to be read before somebody agrees, the gravest first."""
+        return (*self.warnings, *self.impact)
+
+
+def consequences_of(plan: PlanData) -> Consequences:
+    """Read off a plan's steps what applying it does."""
+    units, steps = plan.units, [step for unit in plan.units for step in unit.steps]
+    restarts = _distinct(f"{u.app} {name}" for u in units for name in restarted(u))
+    removes = _distinct(f"{u.app} {name}" for u in units for name in removed(u))
+    warnings = _distinct(step.warning() for step in steps)
+    servers = _distinct(unit.server for unit in units)
+    stacks = _distinct(f"{unit.server}/{unit.stack}" for unit in units)
+    touches_pass = any(step.touches_pass() for step in steps)
+    waits = [sum(step.longest_wait() for step in unit.steps) for unit in units]
+    longest = max(waits, default=0.0)
+    services = [
+        *_counted("Removes", removes),
+        *_counted("Restarts", restarts),
+        *_distinct(step.impact() for step in steps),
+    ]
+    impact = [*(services or ["Restarts nothing."])]
+    if len(stacks) > 1:
+        where = servers[0] if len(servers) == 1 else f"{len(servers)} servers"
+        impact.append(f"Changes {len(stacks)} stacks on {where}.")
+    if touches_pass:
+        impact.append("Changes entries of your password store.")
+    if longest:
+        each = " of each stack" if len(stacks) > 1 else ""
+        impact.append(f"Waits for services{each}, at most {longest:,.0f} s.")
+    return Consequences(
+        irreversible=any(step.is_irreversible() for step in steps),
+        confirm=_word(plan) if warnings else "",
+        warnings=warnings,
+        impact=tuple(impact),
+        restarts=restarts,
+        removes=removes,
+        servers=servers,
+        stacks=stacks,
+        touches_pass=touches_pass,
+        longest_wait=longest,
+    )
+
+
+def removed(unit: Unit) -> tuple[str, ...]:
+    """Return the services that a unit takes away, named without their stack."""
+    return _short(unit, (name for step in unit.steps for name in step.removes_services()))
+
+
+def restarted(unit: Unit) -> tuple[str, ...]:
+    """Return the services that a unit gives new tasks, named without their stack."""
+    gone = removed(unit)
+    names = _short(unit, (name for change in unit.changes for name in change.services))
+    return tuple(name for name in names if name not in gone)
+
+
+def _short(unit: Unit, names: Iterable[str]) -> tuple[str, ...]:
+    return _distinct(name.removeprefix(f"{unit.stack}_") for name in names)
+
+
+def _word(plan: PlanData) -> str:
+    """Return the app's name, or the number of changes when several apps are concerned."""
+    apps = {unit.app for unit in plan.units}
+    count = sum(len(unit.changes) for unit in plan.units)
+    return apps.pop() if len(apps) == 1 else f"{plan.kind} {count}"
+
+
+def _counted(verb: str, services: tuple[str, ...]) -> list[str]:
+    if not services:
+        return []
+    many = len(services) > _NAMED_AT_MOST
+    return [f"{verb} {f'{len(services)} services, named above' if many else ', '.join(services)}."]
+
+
+def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text))

@@ -1,0 +1,284 @@
+"""Plans about whole stacks: deploy, undeploy, restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.model import DeclaredApp
+from opskit.abra.names import APP_SERVICE, label
+from opskit.abra.recipe import newer
+from opskit.errors import InputError, MissingToolError
+from opskit.join import stack_of
+from opskit.modes import MODES
+from opskit.plan.assemble import Assembler, unit
+from opskit.plan.data import Change, Unit
+from opskit.steps import (
+    AnyStep,
+    CommitEnv,
+    PutBack,
+    RecommitEnv,
+    ReleaseLock,
+    RestartService,
+    TakeLock,
+    Undeploy,
+    VerifyStack,
+    Was,
+)
+from opskit.steps.env import pin
+from opskit.steps.envfile import check_replaceable
+from opskit.swarm import model
+
+_COMMANDS = ("POST_DEPLOY_CMDS", "POST_UPGRADE_CMDS")
+_UNPINNED = "; no version is pinned: the recipe as it is on disk"
+"""abra would take the version that runs, or the latest: the operator has to see the difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlanner:
+    """Plans over one snapshot, as `Planner` does for secrets.
+
+    Parameters
+    ----------
+    assembler
+        Knows the snapshot and the options.
+    """
+
+    assembler: Assembler
+
+    def deploy(self, name: str, version: str = "") -> Unit:
+        """Plan to deploy an app from its files, and to put the services back if that fails.
+
+        With `version` that one is pinned in the ``.env`` first.
+        """
+        options = self.assembler.options
+        app = self.assembler.lookup.app(name)
+        self._check_alone(app)
+        services = self._services(app)
+        mode = MODES[options.deploy].whole
+        shown, timeout, needed = (
+            version,
+            float(options.timeout),
+            [s.swarm_name for s in app.secrets],
+        )
+        # Services that an older version left behind are none of this deploy's business.
+        names: tuple[str, ...] = ()
+        note = "the whole stack"
+        if mode == "stack" or version:
+            found = self._deployment(app, version)
+            if mode == "stack":
+                note += "" if version or app.recipe_version else _UNPINNED
+                note += _left_to_abra(found)
+            shown, needed = _shown(found), list(found.secrets)
+            timeout = max(timeout, found.timeout)
+            names = tuple(f"{app.stack}_{name}" for name in found.services)
+        self._check_secrets(app, needed, version)
+        before = tuple(
+            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest) for s in services
+        )
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            PutBack(stack=app.stack, before=before, timeout=timeout),
+            *(self._pinning(app, version) if version else ()),
+            self.assembler.deploy_step(app, mode),
+            self._verify(app, timeout, names),
+            ReleaseLock(stack=app.stack),
+        ]
+        change = Change(
+            secret="",
+            from_version=_deployed(app, services),
+            to_version=shown,
+            note=note,
+            undone_by="the specs before" if before else "removing what was made",
+        )
+        return unit(app, [change], steps)
+
+    def upgrade(self, name: str, releases: tuple[str, ...]) -> Unit:
+        """Plan to pin and deploy the latest of an app's releases.
+
+        Raises
+        ------
+        InputError
+            There is none later than what runs, or nobody knows which version runs.
+        """
+        app = self.assembler.lookup.app(name)
+        running = _deployed(app, self._deployed_services(app))
+        later = newer(releases, running)
+        if not later:
+            raise InputError(
+                f"{app.name} runs {running or 'an unknown version'}, "
+                + ("and no later release is known here." if later == [] else "which is none."),
+                remedy=f"Fetch its tags, or name one: opskit app deploy {app.name} VERSION",
+            )
+        return self.deploy(name, later[-1])
+
+    def undeploy(self, name: str) -> Unit:
+        """Plan to take an app down; its volumes and secrets stay.
+
+        Raises
+        ------
+        InputError
+            It is not deployed.
+        """
+        app = self.assembler.lookup.app(name)
+        self._check_alone(app)
+        services = self._deployed_services(app)
+        timeout, why = float(self.assembler.options.timeout), ""
+        try:
+            self._deployment(app)
+        except (InputError, MissingToolError) as error:
+            why = str(error)
+        back: list[AnyStep] = [
+            self._verify(app, timeout, back=True),
+            self.assembler.deploy_step(app, "stack", back=True),
+        ]
+        names = tuple(service.spec.name for service in services)
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *([] if why else back),
+            Undeploy(stack=app.stack, services=names, timeout=timeout, returns=not why, why=why),
+            ReleaseLock(stack=app.stack),
+        ]
+        change = Change(
+            secret="",
+            from_version=_deployed(app, services),
+            services=names,
+            note="removed; volumes and secrets stay",
+            undone_by=f"nothing: {why}" if why else "deploying again",
+        )
+        return unit(app, [change], steps)
+
+    def restart(self, name: str, services: list[str] | None = None) -> Unit:
+        """Plan new tasks for all or some services of an app.
+
+        Raises
+        ------
+        InputError
+            It is not deployed, or has no such service.
+        """
+        app = self.assembler.lookup.app(name)
+        there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
+        wanted = sorted(there) if services is None else services
+        if not wanted:
+            raise InputError(
+                f"no service of {app.name} is named.",
+                remedy=f"It has: {', '.join(sorted(there))}.",
+            )
+        for one in wanted:
+            if one not in there:
+                raise InputError(
+                    f"{app.name} has no service called {one!r}.",
+                    remedy=f"It has: {', '.join(sorted(there))}.",
+                )
+        chosen = [there[one] for one in wanted]
+        names = tuple(service.spec.name for service in chosen)
+        steps: list[AnyStep] = [
+            TakeLock(stack=app.stack),
+            *(
+                RestartService(
+                    service=service.spec.name,
+                    service_id=service.id,
+                    spec_digest=service.spec_digest,
+                    forced=service.spec.task_template.force_update + 1,
+                )
+                for service in chosen
+            ),
+            self._verify(app, float(self.assembler.options.timeout), names),
+            ReleaseLock(stack=app.stack),
+        ]
+        change = Change(
+            secret="", services=names, note="new tasks, same spec", undone_by="nothing to undo"
+        )
+        return unit(app, [change], steps)
+
+    def _check_alone(self, app: DeclaredApp) -> None:
+        """Refuse a stack that another app has too: what runs may be that one's."""
+        name = f"{app.server}/{app.name}"
+        for other in self.assembler.lookup.apps(app.server):
+            if other.stack == app.stack and other.name != app.name:
+                raise InputError(
+                    f"{app.name} and {other.name} share the stack name {app.stack} on "
+                    f"{app.server}: what happens to one happens to the other.",
+                    remedy=f"Give one its own STACK_NAME: opskit app config {name}",
+                )
+
+    def _services(self, app: DeclaredApp) -> list[model.Service]:
+        seen = self.assembler.lookup.server(app.server)
+        found = [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
+        # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
+        return sorted(found, key=lambda service: service.spec.name)
+
+    def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
+        services = self._services(app)
+        if not services:
+            raise InputError(
+                f"{app.name} is not deployed on {app.server}.",
+                remedy=f"Deploy it: opskit app deploy {app.name}",
+            )
+        return services
+
+    def _deployment(self, app: DeclaredApp, version: str = "") -> Deployment:
+        with deployment(self.assembler.options.root, app.server, app.name, version) as found:
+            return found
+
+    def _pinning(self, app: DeclaredApp, version: str) -> list[AnyStep]:
+        change = pin(Path(app.env_file), version, app.env_sha256)
+        if change.before == change.after:
+            return []
+        check_replaceable(Path(app.env_file))
+        if not self.assembler.options.commit:
+            return [change]
+        message = f"{app.name}: {change.new}"
+        return [
+            RecommitEnv(path=app.env_file, message=message),
+            change,
+            CommitEnv(path=app.env_file, message=message),
+        ]
+
+    def _check_secrets(self, app: DeclaredApp, needed: list[str], version: str) -> None:
+        there = {s.spec.name for s in self.assembler.lookup.server(app.server).secrets}
+        absent = [name for name in needed if name not in there]
+        if absent:
+            first = f"Pin {version} with opskit app config {app.name}, then: " if version else ""
+            by_hand = [s.name for s in app.secrets if s.swarm_name in absent and not s.generate]
+            ways = [f"opskit secret insert {app.name} {secret}" for secret in by_hand]
+            if len(by_hand) < len(absent):
+                ways.insert(0, f"opskit secret generate {app.name} --all")
+            raise InputError(
+                f"{app.name} cannot be deployed: {', '.join(absent)} "
+                f"{'does' if len(absent) == 1 else 'do'} not exist.",
+                remedy=f"{first}{'; '.join(ways)}",
+            )
+
+    def _verify(
+        self, app: DeclaredApp, timeout: float, names: tuple[str, ...] = (), *, back: bool = False
+    ) -> VerifyStack:
+        options = self.assembler.options
+        return VerifyStack(
+            stack=app.stack,
+            services=names,
+            timeout=timeout,
+            stable=float(options.stable),
+            probe=None if back else options.probe,
+            back=back,
+        )
+
+
+def _left_to_abra(found: Deployment) -> str:
+    """Name the commands of the ``.env`` that abra would run when all is deployed."""
+    left = [name for name in _COMMANDS if found.environment.get(name)]
+    return f"; not run: {', '.join(left)} (use abra app cmd)" if left else ""
+
+
+def _shown(found: Deployment) -> str:
+    return f"{found.version} (chaos)".strip() if found.chaos else found.version
+
+
+def _deployed(app: DeclaredApp, services: list[model.Service]) -> str:
+    """Give the version that the labels of the running app name."""
+    for service in services:
+        labels = service.spec.labels or {}
+        if service.spec.name == f"{app.stack}_{APP_SERVICE}":
+            return labels.get(label(app.stack, "version"), "")
+    return ""

@@ -1,0 +1,263 @@
+"""Carrying a plan out: all its stacks at once, from the run's beginning to its end."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from importlib.metadata import version as package_version
+
+import msgspec
+
+from opskit.errors import InputError, JournalError, StalePlanError, StepError
+from opskit.journal.records import KnownStatus
+from opskit.journal.runs import Journal
+from opskit.plan.data import PlanData, Unit
+from opskit.run.precheck import what_changed
+from opskit.run.work import Outcome, Progressed, Work, say_nothing
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.value import Secret
+from opskit.steps import Deploy, Site, SwitchService, TakeLock, lock
+from opskit.steps.base import TRANSIENT
+from opskit.swarm.context import find_context
+from opskit.swarm.engine import Engine
+
+_RENEW_LOCK_S = lock.LIFETIME.total_seconds() / 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Runner:
+    """Carries out one run of one plan.
+
+    Parameters
+    ----------
+    data, journal, run
+        What to do, where to write it down, under which id.
+    values
+        Values the operator gave, by swarm name.
+    identity
+        The claimed person, as the journal and the lock will show it.
+    max_parallel
+        Stacks worked on at once.
+    keep_going
+        Go on with other stacks after one failed.
+    seconds
+        Deadline of one call to an engine.
+    on_progress
+        Told of every step as it begins and ends, from worker threads.
+    on_made
+        Given a finished unit's new values by swarm name, from worker threads.
+    outcomes
+        How each unit ended, once it is over.
+    """
+
+    data: PlanData
+    journal: Journal
+    run: str
+    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+    identity: str = ""
+    store: PassStore | None = None
+    max_parallel: int = 8
+    keep_going: bool = False
+    seconds: float = 30.0
+    on_progress: Callable[[Progressed], None] = say_nothing
+    on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None
+    stop: threading.Event = field(default_factory=threading.Event)
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    again: bool = field(default=False, init=False)
+
+    def start(self) -> str:
+        """Check that the world is as the plan saw it, open the run, and carry it out.
+
+        Raises
+        ------
+        StalePlanError
+            The world moved; nothing was changed.
+        JournalError
+            The journal cannot be written; nothing was changed.
+        """
+        changed = [line for unit in self.data.units for line in self._stale(unit)]
+        if changed:
+            raise StalePlanError(
+                "the plan no longer fits and nothing was changed: "
+                f"{'; '.join(changed[:5])}. Read the servers "
+                "again and plan again."
+            )
+        self.journal.begin(
+            run=self.run,
+            kind=self.data.kind,
+            plan_digest=self.data.digest,
+            plan=msgspec.json.encode(self.data),
+            actor=getpass.getuser(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            identity=self.identity,
+            tool_version=package_version("opskit"),
+        )
+        return self._finish(self._each_unit(Work.forward))
+
+    def resume(self) -> str:
+        """Carry on where the run stopped, and give its status.
+
+        A unit that had begun to be undone is undone to the end: going forward again from the
+        middle of a way back would leave it neither here nor there. One that a later change went
+        past meanwhile is left alone: either way would take that change back.
+        """
+        self._reopen()
+        return self._finish(self._each_unit(Work.onward))
+
+    def roll_back(self) -> str:
+        """Undo everything the run did, in reverse, and give its status.
+
+        Raises
+        ------
+        StepError
+            No stack can go back, because the world moved on; nothing was changed.
+        """
+        begun = [n for n in range(len(self.data.units)) if self.journal.begun(self.run, n)]
+        stuck = {n: why for n in begun if (why := self._work(n).undo_conflict())}
+        if stuck and len(stuck) == len(begun):
+            raise StepError(
+                f"run {self.run} cannot be undone, and nothing was changed: "
+                f"{'; '.join(stuck.values())}"
+            )
+        was = self.journal.run(self.run).status
+        self._reopen()
+        outcomes = [Outcome(unit=n, status="failed", error=why) for n, why in stuck.items()]
+        outcomes += self._each_unit(Work.backward, leave=frozenset(stuck))
+        if was == "done" and not any(self.journal.was_undone(self.run, n) for n in begun):
+            # Refused before anything was undone, by a lock perhaps: it is done as it was.
+            self.journal.finish(self.run, was)
+            raise StepError(
+                f"run {self.run} was not undone, and nothing was changed: "
+                f"{'; '.join(outcome.error for outcome in outcomes)}"
+            )
+        return self._finish(outcomes)
+
+    def _reopen(self) -> None:
+        self.again = True
+        self.journal.reopen(
+            self.run,
+            actor=getpass.getuser(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            identity=self.identity,
+        )
+
+    # -- all units ------------------------------------------------------------------------
+
+    def _each_unit(
+        self, way: Callable[[Work], Outcome], *, leave: frozenset[int] = frozenset()
+    ) -> list[Outcome]:
+        waiting = [n for n in range(len(self.data.units)) if n not in leave]
+        running: set[Future[Outcome]] = set()
+        outcomes: dict[int, Outcome] = {}
+        stopped = False
+
+        def work(number: int) -> Outcome:
+            outcomes[number] = way(self._work(number))
+            return outcomes[number]
+
+        with ThreadPoolExecutor(self.max_parallel, "opskit-apply") as threads:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self.max_parallel and not stopped:
+                        running.add(threads.submit(work, waiting.pop(0)))
+                    if not running:
+                        break
+                    ended, running = wait(running, return_when=FIRST_COMPLETED)
+                    for outcome in (future.result() for future in ended):
+                        failed = outcome.status not in ("done", "rolled-back")
+                        undone = way != Work.backward and outcome.status == "rolled-back"
+                        stopped = stopped or ((failed or undone) and not self.keep_going)
+            except KeyboardInterrupt:
+                # What is begun notes how it ends, wherever this came in between.
+                self.stop.set()
+                for future in running:
+                    future.result()
+        return [
+            outcomes.get(n) or Outcome(unit=n, status="skipped")
+            for n in range(len(self.data.units))
+            if n not in leave
+        ]
+
+    def _finish(self, outcomes: list[Outcome]) -> str:
+        self.outcomes = sorted(outcomes, key=lambda outcome: outcome.unit)
+        kinds = {outcome.status for outcome in outcomes}
+        # Told to stop, a run may have ended what it worked on and left out what it had not begun.
+        if "interrupted" in kinds or (self.stop.is_set() and "skipped" in kinds):
+            status = "interrupted"
+        elif "failed" in kinds:
+            status = "failed"
+        elif "rolled-back" in kinds:
+            status = "rolled-back" if "done" not in kinds else "partly-rolled-back"
+        else:
+            status = "done"
+        try:
+            self.journal.finish(self.run, status)
+        except JournalError as error:
+            raise JournalError(
+                f"{error} Then finish run {self.run}, which is {status}: opskit resume {self.run}; "
+                f"or undo it: opskit rollback {self.run}."
+            ) from error
+        return status
+
+    # -- one unit -------------------------------------------------------------------------
+
+    def _work(self, number: int) -> Work:
+        unit = self.data.units[number]
+        return Work(
+            number=number,
+            unit=unit,
+            journal=self.journal,
+            run=self.run,
+            open_site=lambda: self._site(unit),
+            on_progress=self.on_progress,
+            on_made=self.on_made,
+        )
+
+    def _site(self, unit: Unit) -> Site:
+        engine = Engine(find_context(unit.server), seconds=self.seconds)
+        site = Site(
+            engine=engine,
+            run=self.run,
+            actor=getpass.getuser(),
+            host=socket.gethostname(),
+            identity=self.identity,
+            values=dict(self.values),
+            store=self.store,
+            stop=self.stop,
+            again=self.again,
+            status_of=self._status_of,
+            switches=any(isinstance(step, SwitchService | Deploy) for step in unit.steps),
+        )
+        lock_step = unit.steps[0]
+        # Not the monotonic clock, which stands still while a laptop sleeps; the lock runs out.
+        # This one may be set back.
+        renewed = time.time()
+
+        def keep_lock() -> None:
+            nonlocal renewed
+            if isinstance(lock_step, TakeLock) and abs(time.time() - renewed) > _RENEW_LOCK_S:
+                renewed = time.time()
+                try:
+                    lock_step.do(site)
+                except TRANSIENT:
+                    return
+
+        site.keep_lock = keep_lock
+        return site
+
+    def _status_of(self, run: str) -> KnownStatus:
+        try:
+            return self.journal.run(run).status
+        except InputError:
+            return ""
+
+    def _stale(self, unit: Unit) -> list[str]:
+        return what_changed(unit, Engine(find_context(unit.server), seconds=self.seconds))

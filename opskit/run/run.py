@@ -1,0 +1,381 @@
+"""Plans and runs as operators handle them: shown, applied, resumed, rolled back."""
+
+from __future__ import annotations
+
+import getpass
+import html
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from opskit.arguments import check_count, check_flag, check_function, check_kind, check_text
+from opskit.errors import InputError, OpskitError
+from opskit.journal.runs import new_run_id, open_journal
+from opskit.plan.data import PlanData, Unit, changes_view, load_plan, steps_view
+from opskit.run.apply import Runner
+from opskit.run.work import Outcome, Progressed, say_nothing
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.redact import redact
+from opskit.secrets.value import Secret
+from opskit.settings import read_settings
+from opskit.steps import TakeLock
+from opskit.views.frame import About, Columns, View
+
+_OUTCOME = {"status": "string", "what": "string"}
+_RUN = "Give the id of a run, or its beginning: see fleet.journal()."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Run:
+    """One execution of a plan, ended.
+
+    `status` is ``done``, ``rolled-back``, ``partly-rolled-back``, ``failed`` or ``interrupted``;
+    `stacks` counts how the stacks ended; `errors` names what went wrong in each, `notes` what
+    could not be made sure of though it went well.
+
+    Examples
+    --------
+    >>> run = fleet.plan_restart("notes.coop.example").apply()
+    >>> run
+    <Run ...: done, stacks: 1 done>
+    >>> run.steps[["action", "status"]].to_numpy().tolist()
+    [...]
+    """
+
+    id: str
+    status: str
+    stacks: Mapping[str, int] = field(default_factory=dict[str, int])
+    errors: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        stacks = ", ".join(f"{number} {status}" for status, number in sorted(self.stacks.items()))
+        return f"<Run {self.id}: {self.status}{f', stacks: {stacks}' if stacks else ''}>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._outcome()._repr_html_()}  # pyright: ignore[reportPrivateUsage]
+
+    def _outcome(self) -> View:
+        """List how the stacks ended, what went wrong and what is worth knowing."""
+        columns = Columns(_OUTCOME)
+        for status, number in sorted(self.stacks.items()):
+            columns.add(status, _counted(number, "stack"))
+        for error in self.errors:
+            columns.add("error", redact(error))
+        for note in self.notes:
+            columns.add("note", redact(note))
+        return columns.view(About(noun="lines", remark=f"run {self.id}: {self.status}"))
+
+    @property
+    def steps(self) -> View:
+        """Every step of the run, as the journal has it."""
+        with open_journal() as journal:
+            return journal.steps_frame(self.id)
+
+    def raise_for_status(self) -> Self:
+        """Return the run itself if it is done, so that a cell or script goes on.
+
+        Raises
+        ------
+        OpskitError
+            It is not done; says what went wrong and how to go on.
+        """
+        if self.status == "done":
+            return self
+        went_wrong = " ".join(f"{error}." for error in self.errors).replace("..", ".")
+        remedy = "Mend the cause and plan again."
+        if self.status in {"failed", "interrupted", "partly-rolled-back"}:
+            remedy = f"Go on with: opskit resume {self.id}, or opskit rollback {self.id}"
+        raise OpskitError(f"run {self.id} ended {self.status}. {went_wrong} {remedy}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Plan:
+    """What will happen, and nothing has yet.
+
+    Show it, print its `calls`, or `apply` it. Values an operator gave live beside the data,
+    never in it. A plan of nothing is false.
+
+    Parameters
+    ----------
+    data
+        The changes and the steps.
+    root
+        abra's folder of the fleet it was made for.
+    values
+        What an operator gave, by swarm name.
+
+    Examples
+    --------
+    >>> plan = fleet.plan_generate("notes.garden.example")
+    >>> plan
+    <Plan to generate: 1 change of 1 stack on 1 server, ...>
+    >>> plan.changes[["secret", "to"]].to_numpy().tolist()
+    [['session', 'v1']]
+    >>> plan.apply().raise_for_status().status
+    'done'
+    """
+
+    data: PlanData
+    root: Path
+    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+
+    @classmethod
+    def join(cls, plans: Iterable[Plan]) -> Plan:
+        """Return one plan of several, to be shown, approved and applied as one.
+
+        Raises
+        ------
+        InputError
+            There are none, they are of several fleets, or two of them change the same stack:
+            apply those one after another.
+        """
+        remedy = "Give a list of plans."
+        check_kind("plans", plans, Iterable, remedy)
+        parts = list(plans)
+        for part in parts:
+            check_kind("one of the plans", part, Plan, remedy)
+        if not parts:
+            raise InputError("there is no plan to join.", remedy="Nothing needs to be done.")
+        roots = sorted({str(part.root) for part in parts})
+        if len(roots) > 1:
+            raise InputError(
+                f"the plans are of several fleets: {', '.join(roots)}.",
+                remedy="Apply those of each by themselves.",
+            )
+        units = [unit for part in parts for unit in part.data.units]
+        for (server, stack), number in Counter((one.server, one.stack) for one in units).items():
+            if number > 1:
+                raise InputError(
+                    f"two of the plans change {stack} on {server}.",
+                    remedy="Apply one, then plan and apply the other.",
+                )
+        kinds = sorted({part.data.kind for part in parts})
+        made_at = min(part.data.made_at for part in parts)
+        return cls(
+            data=PlanData(
+                kind=" and ".join(kinds),
+                made_at=made_at,
+                units=tuple(units),
+                left_alone=tuple(one for part in parts for one in part.data.left_alone),
+            ),
+            root=parts[0].root,
+            values={name: value for part in parts for name, value in part.values.items()},
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.data.units)
+
+    def __repr__(self) -> str:
+        changes = sum(len(unit.changes) for unit in self.data.units)
+        servers = len({unit.server for unit in self.data.units})
+        counted = (
+            f"{_counted(changes, 'change')} of {_counted(len(self.data.units), 'stack')} on "
+            f"{_counted(servers, 'server')}"
+        )
+        return f"<Plan to {self.data.kind}: {counted}, {self.digest[:12]}>"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything the plan will do."""
+        return self.data.digest
+
+    @property
+    def changes(self) -> View:
+        """One row per secret: from, to, what restarts, bits, what undoes it."""
+        return changes_view(self.data)
+
+    @property
+    def calls(self) -> View:
+        """Every call that applying makes, in order."""
+        return steps_view(self.data)
+
+    def to_json(self) -> str:
+        """Return the plan with its consequences as JSON; it holds no value."""
+        plan = msgspec.to_builtins(self.data) | {"consequences": self.data.consequences}
+        return msgspec.json.format(msgspec.json.encode(plan)).decode()
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        shown = self.changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
+        said = self.data.consequences.sentences
+        lines = "<br>".join(html.escape(sentence) for sentence in said)
+        return shown | {
+            "text/plain": "\n".join((shown["text/plain"], *said)),
+            "text/html": f"{shown['text/html']}<p>{lines}</p>",
+        }
+
+    def apply(
+        self,
+        *,
+        max_parallel: int | None = None,
+        keep_going: bool = False,
+        identity: str = "",
+        on_progress: Callable[[Progressed], None] = say_nothing,
+        on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None,
+    ) -> Run:
+        """Carry the plan out.
+
+        Parameters
+        ----------
+        max_parallel
+            Stacks worked on at once; by default as many as the settings say.
+        keep_going
+            Go on with other stacks after one failed.
+        identity
+            The claimed person, for lock and journal.
+        on_progress
+            Told of each step as it begins and ends, from worker threads.
+        on_made
+            Given a finished stack's new values by swarm name, to show them to one person once.
+
+        Raises
+        ------
+        StalePlanError
+            The world moved since the plan was made; nothing was changed.
+        JournalError
+            The journal cannot be written; nothing was changed.
+        InputError
+            One of the arguments is not what it must be.
+        """
+        check_function("on_made", on_made)
+        settings = _checked(max_parallel, keep_going, identity, on_progress)
+        with open_journal() as journal:
+            runner = Runner(
+                data=self.data,
+                journal=journal,
+                run=new_run_id(),
+                values=self.values,
+                store=_store(self.data),
+                on_made=on_made,
+                **settings,
+            )
+            return _ended(runner, runner.start())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"
+
+
+def resume(
+    run: str = "",
+    *,
+    max_parallel: int | None = None,
+    keep_going: bool = False,
+    identity: str = "",
+    on_progress: Callable[[Progressed], None] = say_nothing,
+) -> Run:
+    """Carry on a run that stopped; the last unfinished one when none is named."""
+    return _again(run, Runner.resume, _checked(max_parallel, keep_going, identity, on_progress))
+
+
+def roll_back(
+    run: str = "",
+    *,
+    max_parallel: int | None = None,
+    keep_going: bool = False,
+    identity: str = "",
+    on_progress: Callable[[Progressed], None] = say_nothing,
+) -> Run:
+    """Undo a run, finished or not; the last unfinished one when none is named."""
+    return _again(run, Runner.roll_back, _checked(max_parallel, keep_going, identity, on_progress))
+
+
+def give_up(run: str, identity: str = "") -> None:
+    """Count a run that stopped as ended, and leave everything as it stands.
+
+    Raises
+    ------
+    InputError
+        The run is not one that stopped.
+    LockHeldError
+        A live process works on it.
+    """
+    check_text("run", run, _RUN)
+    with open_journal() as journal:
+        record = journal.run(run)
+        if record.status not in ("crashed", "interrupted", "failed", "running"):
+            raise InputError(
+                f"run {record.run} is {record.status}: there is nothing to give up.",
+                remedy="See: opskit journal",
+            )
+        journal.reopen(
+            record.run, actor=getpass.getuser(), host=socket.gethostname(), pid=os.getpid(),
+            identity=identity,
+        )  # fmt: skip
+        journal.finish(record.run, "given-up")
+
+
+def _checked(
+    max_parallel: object, keep_going: object, identity: object, on_progress: object
+) -> dict[str, Any]:
+    """Return what a runner is told, or refuse what it could not use."""
+    if max_parallel is None:
+        max_parallel = read_settings().max_parallel
+    check_count("max_parallel", max_parallel, least=1)
+    check_flag("keep_going", keep_going)
+    check_text("identity", identity, "Name the person.", empty=True)
+    check_function("on_progress", on_progress)
+    return {
+        "max_parallel": max_parallel,
+        "keep_going": keep_going,
+        "identity": identity,
+        "on_progress": on_progress,
+    }
+
+
+def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> Run:
+    check_text("run", run, _RUN, empty=True)
+    with open_journal() as journal:
+        record = journal.run(run) if run else journal.last_unfinished()
+        if record is None:
+            last = journal.last_done() if act is Runner.roll_back else ""
+            way = f"To undo the last one that is done: opskit rollback {last}" if last else ""
+            raise InputError(
+                "there is no unfinished run.", remedy=way or "See them all: opskit journal"
+            )
+        data = load_plan(record.plan)
+        runner = Runner(
+            data=data,
+            journal=journal,
+            run=record.run,
+            store=_store(data),
+            **settings,
+        )
+        return _ended(runner, act(runner))
+
+
+def _store(data: PlanData) -> PassStore | None:
+    """Return the password store for a plan that changes it."""
+    return PassStore() if data.consequences.touches_pass else None
+
+
+def _ended(runner: Runner, status: str) -> Run:
+    units = runner.data.units
+    errors = tuple(
+        f"{units[outcome.unit].server} {units[outcome.unit].app}: "
+        f"{_untouched(runner, outcome)}{outcome.error or outcome.status}"
+        for outcome in runner.outcomes
+        if outcome.status != "done" and (outcome.error or outcome.status == "skipped")
+    )
+    notes = tuple(
+        f"{units[outcome.unit].server} {units[outcome.unit].app}: {outcome.note}"
+        for outcome in runner.outcomes
+        if outcome.note
+    )
+    stacks = Counter(outcome.status for outcome in runner.outcomes)
+    return Run(id=runner.run, status=status, stacks=dict(stacks), errors=errors, notes=notes)
+
+
+def _untouched(runner: Runner, outcome: Outcome) -> str:
+    """Say so when a stack was given back before anything but its lock was asked for."""
+    begun = runner.journal.begun(runner.run, outcome.unit)
+    only_lock = isinstance(
+        runner.data.units[outcome.unit].steps[0], TakeLock
+    ) and begun == frozenset({0})
+    return "nothing was changed: " if outcome.status == "rolled-back" and only_lock else ""

@@ -1,0 +1,266 @@
+"""What one stack goes through: done, undone, or resumed where it stopped, step by step.
+
+What is resumed or undone later may no longer be the run's: the lock may have run out since, and
+another run have come and gone.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from opskit.errors import JournalError, OpskitError, StalePlanError, StepError
+from opskit.journal.records import Phase
+from opskit.journal.runs import Journal
+from opskit.plan.data import Unit
+from opskit.run.precheck import what_changed
+from opskit.secrets.redact import redact
+from opskit.secrets.value import Secret
+from opskit.steps import (
+    CannotUndoError,
+    InterruptedStepError,
+    ReleaseLock,
+    Site,
+    Step,
+    TakeLock,
+)
+from opskit.steps.base import Detail
+
+_REMEDY = (
+    "Roll back the later run first, or rotate to a new version. A run that stopped can be left as "
+    "it is: opskit give-up"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """A step began or ended; `seconds` is how long it took, `error` why it failed."""
+
+    unit: int
+    step: int
+    server: str
+    app: str
+    action: str
+    subject: str
+    phase: Phase
+    status: Literal["running", "done", "failed"]
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one unit ended; `note` says what could not be made sure of though all went well."""
+
+    unit: int
+    status: Literal["done", "rolled-back", "failed", "interrupted", "skipped"]
+    error: str = ""
+    note: str = ""
+
+
+def say_nothing(_: Progressed) -> None:
+    """Let progress pass unseen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One unit's part of a run, each step journalled before and after.
+
+    Parameters
+    ----------
+    number, unit
+        Which unit of the plan.
+    journal, run
+        Where to write it down, under which id.
+    open_site
+        Gives what the steps work on, anew for each way through them.
+    on_progress, on_made
+        As `Runner` has them.
+    """
+
+    number: int
+    unit: Unit
+    journal: Journal
+    run: str
+    open_site: Callable[[], Site]
+    on_progress: Callable[[Progressed], None]
+    on_made: Callable[[Unit, Mapping[str, Secret]], None]
+
+    def onward(self) -> Outcome:
+        """Resume where the unit stopped, in the direction it was going."""
+        begun = self._begun()
+        undoing = self.journal.was_undone(self.run, self.number)
+        phase, steps = (
+            ("undo", begun) if undoing else ("do", frozenset(range(len(self.unit.steps))))
+        )
+        left = {n for n in steps if not self._is_done(n, phase)}
+        # Only taking or releasing the lock overwrites nothing.
+        overwrites = bool(begun and left - {0, len(self.unit.steps) - 1})
+        if overwrites and (conflict := self._lock_to_resume(begun)):
+            return Outcome(unit=self.number, status="failed", error=conflict)
+        return self.backward() if undoing else self.forward()
+
+    def forward(self) -> Outcome:
+        """Take every step, and undo what was done when one fails."""
+        site = self.open_site()
+        notes: list[str] = []
+        try:
+            for step_number, step in enumerate(self.unit.steps):
+                site.check_stop()
+                if not isinstance(step, TakeLock | ReleaseLock):
+                    site.keep_lock()
+                notes.append(self._step(site, step_number, step, "do"))
+                if isinstance(step, TakeLock) and self._begun() == frozenset({step_number}):
+                    self._check_precondition(site)
+        except (InterruptedStepError, JournalError) as error:
+            return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
+        except OpskitError as error:
+            undone = self.backward()
+            text = redact(str(error))
+            if undone.error:
+                text += f" Undoing it failed too: {undone.error}"
+            return Outcome(unit=self.number, status=undone.status, error=text, note=undone.note)
+        self.on_made(self.unit, site.values)
+        return Outcome(unit=self.number, status="done", note=_noted(notes))
+
+    def backward(self) -> Outcome:
+        """Undo every step that was begun, in reverse."""
+        site = self.open_site()
+        begun = self._begun()
+        if all(self._is_done(step, "undo") for step in begun):
+            return Outcome(unit=self.number, status="rolled-back")
+        lock_step = self.unit.steps[0]
+        lost, notes = list[str](), list[str]()
+        try:
+            # A unit that never got beyond asking for the lock has nothing to undo under it.
+            if isinstance(lock_step, TakeLock) and begun != frozenset({0}):
+                lock_step.do(site)
+            for step_number, step in reversed(list(enumerate(self.unit.steps))):
+                if step_number not in begun:
+                    continue
+                try:
+                    notes.append(self._step(site, step_number, step, "undo"))
+                except CannotUndoError as error:
+                    lost.append(redact(str(error)))
+        except (InterruptedStepError, JournalError) as error:
+            return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
+        except OpskitError as error:
+            return Outcome(unit=self.number, status="failed", error=redact(str(error)))
+        if lost:
+            return Outcome(unit=self.number, status="failed", error=" ".join(lost))
+        return Outcome(unit=self.number, status="rolled-back", note=_noted(notes))
+
+    def undo_conflict(self) -> str:
+        """Return what makes undoing impossible, before anything is undone; nothing if it is not."""
+        site, begun = self.open_site(), self._begun()
+        steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
+        try:
+            conflict = self._overtaken(site, begun)
+            return conflict or next((why for step in steps if (why := step.hindrance(site))), "")
+        except OpskitError as error:
+            return redact(str(error))
+
+    def _lock_to_resume(self, begun: Collection[int]) -> str:
+        """Lock the stack again to resume the unit, or return why it is not the run's any more."""
+        site, lock = self.open_site(), self.unit.steps[0]
+        try:
+            if isinstance(lock, TakeLock):
+                lock.do(site)
+            conflict = self._overtaken(site, begun)
+            if conflict and isinstance(lock, TakeLock):
+                lock.undo(site)
+        except OpskitError as error:
+            return redact(str(error))
+        return conflict
+
+    def _overtaken(self, site: Site, begun: Collection[int]) -> str:
+        steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
+        why = next((why for step in steps if (why := step.overtaken(site))), "")
+        return f"{why} {_REMEDY} {site.run}" if why else ""
+
+    def _check_precondition(self, site: Site) -> None:
+        """Refuse what another operator changed before this run had the stack to itself."""
+        if changed := site.patiently(lambda: what_changed(self.unit, site.engine)):
+            raise StalePlanError(
+                f"the plan no longer fits: {'; '.join(changed)}. Read the servers "
+                "again and plan again."
+            )
+
+    def _begun(self) -> frozenset[int]:
+        return self.journal.begun(self.run, self.number)
+
+    def _is_done(self, step: int, phase: Phase) -> bool:
+        return self.journal.is_done(self.run, self.number, step, phase)
+
+    def _step(self, site: Site, step_number: int, step: Step, phase: Phase) -> str:
+        """Take or undo a step, unless that is done, and return what it noted."""
+        if self._is_done(step_number, phase):
+            return ""
+        shown = Progressed(
+            unit=self.number,
+            step=step_number,
+            server=self.unit.server,
+            app=self.unit.app,
+            action=str(step.__struct_config__.tag),
+            subject=step.subject(),
+            phase=phase,
+            status="running",
+        )
+        self.journal.intent(
+            self.run,
+            self.number,
+            step_number,
+            phase,
+            action=shown.action,
+            server=self.unit.server,
+            app=self.unit.app,
+            stack=self.unit.stack,
+            subject=shown.subject,
+            detail={},
+        )
+        # A step that waits for the way back does nothing on the way there; nobody need see it.
+        tell = self.on_progress if phase == "undo" or step.calls() else say_nothing
+        tell(shown)
+        started = time.monotonic()
+
+        def ended(status: Literal["done", "failed"], detail: Detail, error: str = "") -> None:
+            self.journal.outcome(
+                self.run, self.number, step_number, phase, status=status, detail=detail, error=error
+            )
+            seconds = time.monotonic() - started
+            tell(replace(shown, status=status, seconds=seconds, error=error))
+
+        try:
+            if phase == "do":
+                detail = step.do(site)
+            else:
+                site.came_of_it = self.journal.result_of(self.run, self.number, step_number)
+                detail = step.undo(site)
+        except OpskitError as error:
+            ended("failed", {}, redact(str(error)))
+            raise
+        except Exception as error:
+            # A fault of a program must not leave a stack half changed: it is undone like any
+            # other failure.
+            text = _unexpected(error, shown.action)
+            ended("failed", {}, text)
+            raise StepError(text) from error
+        ended("done", detail)
+        return str(detail.get("note") or "")
+
+
+def _noted(notes: list[str]) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _unexpected(error: Exception, action: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    return redact(
+        f"{action} met a fault in opskit or a library ({type(error).__name__} in {where}: "
+        f"{error}). Please report it."
+    )

@@ -1,0 +1,280 @@
+"""One operator at a time per stack: a lock in the swarm itself, and the steps that hold it.
+
+Swarm's Raft log creates a name only once, so a config object is a lock that every operator of
+the swarm sees, from whatever machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from opskit.errors import AlreadyExistsError, LockHeldError, NotFoundError, StaleIndexError
+from opskit.journal.records import KnownStatus
+from opskit.steps import lock
+from opskit.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.swarm import model
+from opskit.swarm.engine import Engine
+
+PREFIX = "opskit_lock_"
+LIFETIME = timedelta(minutes=15)
+_NAME_LIMIT = 64
+_DATA = b"held by opskit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Who works on a stack."""
+
+    server: str
+    stack: str
+    run: str
+    owner: str
+    host: str
+    identity: str
+    taken_at: datetime
+    expires_at: datetime
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its holder has stopped renewing it."""
+        return datetime.now(UTC) >= self.expires_at
+
+    def holder(self) -> str:
+        """Name the holder in a sentence."""
+        person = (
+            f"{self.identity} ({self.owner}@{self.host})"
+            if self.identity
+            else (f"{self.owner}@{self.host}")
+        )
+        return f"{person} with run {self.run} since {self.taken_at:%Y-%m-%d %H:%M} UTC"
+
+
+def lock_name(stack: str) -> str:
+    """Give the config's name; a stack too long for it is named by a digest."""
+    name = PREFIX + stack
+    if len(name) <= _NAME_LIMIT:
+        return name
+    return PREFIX + hashlib.sha256(stack.encode()).hexdigest()[:40]
+
+
+def take(
+    engine: Engine,
+    stack: str,
+    *,
+    run: str,
+    owner: str,
+    host: str,
+    identity: str = "",
+    status_of: Callable[[str], KnownStatus] = lambda _: "",
+) -> None:
+    """Take the lock of a stack, or renew it when this run holds it already.
+
+    `status_of` gives how a run stands in the asking operator's own journal, nothing for another
+    operator's.
+
+    One that ran out is made anew, under an id that its holder does not know: so that one, coming
+    back late, can neither renew nor release it.
+
+    Raises
+    ------
+    LockHeldError
+        Another run holds it; the text says whose, since when and until when.
+    """
+    labels = _labels(stack, run=run, owner=owner, host=host, identity=identity)
+    try:
+        engine.create_config(lock_name(stack), _DATA, labels)
+    except AlreadyExistsError:
+        held = _config(engine, stack)
+        if held is None:
+            # Released between the two calls; one more try decides.
+            try:
+                engine.create_config(lock_name(stack), _DATA, labels)
+            except AlreadyExistsError:
+                raise _just_taken(engine, stack) from None
+            return
+        lock = _read(engine.server, held)
+        # By the engine's own clock, which wrote when the lock was renewed: the clocks of two
+        # operators may be far apart.
+        now = engine.info().system_time or datetime.now(UTC)
+        if lock.run != run and now < lock.expires_at:
+            raise LockHeldError(_held(lock, status_of(lock.run))) from None
+        if lock.run == run:
+            labels["opskit.taken-at"] = lock.taken_at.isoformat(timespec="seconds")
+        try:
+            # With its version index: of two who ask at once, or one who asks and its holder who
+            # renews it, the later one fails.
+            engine.label_config(held, _DATA, labels)
+            if lock.run != run:
+                _remove(engine, held.id)
+                engine.create_config(lock_name(stack), _DATA, labels)
+        except (StaleIndexError, NotFoundError, AlreadyExistsError):
+            raise _just_taken(engine, stack) from None
+
+
+def release(engine: Engine, stack: str, *, run: str) -> bool:
+    """Release the lock if this run holds it."""
+    held = _config(engine, stack)
+    if held is None or _read(engine.server, held).run != run:
+        return False
+    return _remove(engine, held.id)
+
+
+def break_lock(engine: Engine, stack: str) -> Lock | None:
+    """Remove a lock whoever holds it, and give what it said."""
+    held = _config(engine, stack)
+    if held is None or not _remove(engine, held.id):
+        return None
+    return _read(engine.server, held)
+
+
+def locks_among(server: str, configs: Iterable[model.StoredObject]) -> list[Lock]:
+    """Find the locks among a server's configs."""
+    return [_read(server, c) for c in configs if c.spec.name.startswith(PREFIX)]
+
+
+def _just_taken(engine: Engine, stack: str) -> LockHeldError:
+    return LockHeldError(
+        f"{stack} on {engine.server} was locked by someone else this moment. See: opskit locks"
+    )
+
+
+def _remove(engine: Engine, ident: str) -> bool:
+    try:
+        engine.remove_config(ident)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _config(engine: Engine, stack: str) -> model.StoredObject | None:
+    return next(iter(engine.configs(lock_name(stack))), None)
+
+
+def _held(lock: Lock, status: KnownStatus) -> str:
+    """Say who holds a lock, and what to do; breaking it is the last resort."""
+    held = (
+        f"{lock.stack} on {lock.server} is locked by {lock.holder()}, "
+        f"until {lock.expires_at:%H:%M} UTC unless renewed."
+    )
+    match status:
+        case "running":
+            return f"{held} That run is your own and still at work. Wait for it."
+        case "crashed" | "interrupted" | "failed":
+            return (
+                f"{held} That run is your own and {status}. Finish it: opskit resume {lock.run}; "
+                f"or undo it: opskit rollback {lock.run}"
+            )
+        case "":
+            return f"{held} Wait, or if that run is dead: {_breaking(lock)}"
+        case "done" | "rolled-back" | "partly-rolled-back" | "given-up":
+            return f"{held} That run is your own and {status}, so: {_breaking(lock)}"
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _breaking(lock: Lock) -> str:
+    return f"opskit break-lock {lock.server} {lock.stack}"
+
+
+def _labels(stack: str, *, run: str, owner: str, host: str, identity: str) -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {
+        "opskit.lock": stack,
+        "opskit.run": run,
+        "opskit.owner": owner,
+        "opskit.host": host,
+        "opskit.identity": identity,
+        "opskit.taken-at": now.isoformat(timespec="seconds"),
+        "opskit.expires-at": (now + LIFETIME).isoformat(timespec="seconds"),
+    }
+
+
+def _read(server: str, config: model.StoredObject) -> Lock:
+    labels = config.spec.labels or {}
+    taken_at = _time(labels.get("opskit.taken-at"), config.created_at)
+    said = _time(labels.get("opskit.expires-at"), taken_at + LIFETIME)
+    return Lock(
+        server=server,
+        stack=labels.get("opskit.lock") or config.spec.name.removeprefix(PREFIX),
+        run=labels.get("opskit.run", ""),
+        owner=labels.get("opskit.owner", "unknown"),
+        host=labels.get("opskit.host", "unknown"),
+        identity=labels.get("opskit.identity", ""),
+        taken_at=taken_at,
+        expires_at=config.updated_at + LIFETIME if config.updated_at else said,
+    )
+
+
+def _time(text: str | None, fallback: datetime) -> datetime:
+    try:
+        return datetime.fromisoformat(text) if text else fallback
+    except ValueError:
+        return fallback
+
+
+class TakeLock(Step, frozen=True, kw_only=True, tag="take-lock"):
+    """Keep every other operator's opskit away from the stack."""
+
+    stack: str
+
+    def subject(self) -> str:
+        """Name the stack."""
+        return self.stack
+
+    def calls(self) -> list[str]:
+        """Show the create call."""
+        return [f"POST /configs/create Name={lock.lock_name(self.stack)}"]
+
+    def do(self, site: Site) -> Detail:
+        """Take the lock, or renew it when this run holds it."""
+        try:
+            self._take(site)
+        except TRANSIENT:
+            # Taking twice is harmless: the run that holds it may take it again.
+            site.patiently(lambda: self._take(site))
+        return {}
+
+    def undo(self, site: Site) -> Detail:
+        """Release it."""
+        return {
+            "released": site.patiently(lambda: lock.release(site.engine, self.stack, run=site.run))
+        }
+
+    def _take(self, site: Site) -> None:
+        lock.take(
+            site.engine,
+            self.stack,
+            run=site.run,
+            owner=site.actor,
+            host=site.host,
+            identity=site.identity,
+            status_of=site.status_of,
+        )
+
+
+class ReleaseLock(Step, frozen=True, kw_only=True, tag="release-lock"):
+    """Let others work on the stack again."""
+
+    stack: str
+
+    def subject(self) -> str:
+        """Name the stack."""
+        return self.stack
+
+    def calls(self) -> list[str]:
+        """Show the delete call."""
+        return [f"DELETE /configs/{lock.lock_name(self.stack)}"]
+
+    def do(self, site: Site) -> Detail:
+        """Release the lock, or find it released."""
+        return {
+            "released": site.patiently(lambda: lock.release(site.engine, self.stack, run=site.run))
+        }
+
+    def undo(self, site: Site) -> Detail:
+        """Do nothing: whoever undoes the run takes the lock first."""
+        return {}

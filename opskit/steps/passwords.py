@@ -1,0 +1,165 @@
+"""Steps that keep the password store in step with the swarm.
+
+The new value is stored beside the old one first, and takes its place only when the services
+have proved it: at every moment the store holds the value that is in use. The entry it replaced
+is kept as ``<path>.previous`` so that the run can be undone.
+"""
+
+from __future__ import annotations
+
+from opskit.secrets.generate import Policy, generate
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.value import Secret
+from opskit.steps.base import CannotUndoError, Detail, Site, Step
+
+NEXT, PREVIOUS = ".next", ".previous"
+
+
+def staged_value(site: Site, path: str) -> Secret | None:
+    """Read what a crashed process had staged; nothing without an entry's `path`."""
+    if not path or not site.password_store().exists(path + NEXT):
+        return None
+    return site.password_store().read(path + NEXT)
+
+
+class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
+    """Store the new value at ``<path>.next``."""
+
+    path: str
+    swarm_name: str
+    policy: Policy | None
+
+    def subject(self) -> str:
+        """Name the entry."""
+        return self.path
+
+    def calls(self) -> list[str]:
+        """Show the entry that is written."""
+        return [f"pass insert {self.path}{NEXT} (value on stdin)"]
+
+    def touches_pass(self) -> bool:
+        """Tell that an entry of the store changes."""
+        return True
+
+    def do(self, site: Site) -> Detail:
+        """Store it, or take up what a crashed process had stored."""
+        store = site.password_store()
+        # Only a run that is taken up again: what another run left there is not this one's.
+        if site.again and self.swarm_name not in site.values and store.exists(self.path + NEXT):
+            site.values[self.swarm_name] = store.read(self.path + NEXT)
+            return {"found": True}
+        if self.swarm_name not in site.values and self.policy is not None:
+            site.values[self.swarm_name] = generate(self.policy)
+        if self.swarm_name in site.values:
+            store.store(self.path + NEXT, site.values[self.swarm_name])
+        return {"found": False}
+
+    def undo(self, site: Site) -> Detail:
+        """Remove the entry."""
+        store = site.password_store()
+        found = store.exists(self.path + NEXT)
+        if found:
+            store.remove(self.path + NEXT)
+        return {"removed": found}
+
+
+class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
+    """Let ``<path>.next`` take the place of ``<path>``; keep the old as ``<path>.previous``."""
+
+    path: str
+
+    def subject(self) -> str:
+        """Name the entry."""
+        return self.path
+
+    def calls(self) -> list[str]:
+        """Show what moves where."""
+        return [
+            f"pass cp {self.path} {self.path}{PREVIOUS}",
+            f"pass mv {self.path}{NEXT} {self.path}",
+        ]
+
+    def touches_pass(self) -> bool:
+        """Tell that an entry of the store changes."""
+        return True
+
+    def do(self, site: Site) -> Detail:
+        """Move it, or find it moved."""
+        store = site.password_store()
+        if not store.exists(self.path + NEXT):
+            return {"found": True}
+        new, replaced = store.read(self.path + NEXT), store.exists(self.path)
+        if not replaced:
+            # What an earlier run kept must not be mistaken for what this one replaces.
+            self._forget(store)
+        # After a crash half-way the entry may hold the new value already; the old one is then
+        # safe in .previous and must not be overwritten.
+        elif (old := store.read(self.path)) != new or not site.again:
+            store.store(self.path + PREVIOUS, old)
+        store.store(self.path, new)
+        store.remove(self.path + NEXT)
+        return {"found": False, "replaced": replaced}
+
+    def undo(self, site: Site) -> Detail:
+        """Put the previous value back."""
+        store = site.password_store()
+        there = store.read(self.path) if store.exists(self.path) else None
+        if store.exists(self.path + NEXT) and there != store.read(self.path + NEXT):
+            if store.exists(self.path + PREVIOUS) and store.read(self.path + PREVIOUS) == there:
+                self._forget(store)
+            return {"restored": False}
+        if store.exists(self.path + PREVIOUS):
+            store.store(self.path, store.read(self.path + PREVIOUS))
+            self._forget(store)
+        elif site.came_of_it.get("replaced"):
+            raise CannotUndoError(
+                f"{self.path} in the password store is still the newer value: the one before was "
+                "kept for the last change only. If the store is a git checkout, its history has "
+                "it: pass git log."
+            )
+        elif there is not None:
+            store.remove(self.path)
+        return {"restored": True}
+
+    def _forget(self, store: PassStore) -> None:
+        if store.exists(self.path + PREVIOUS):
+            store.remove(self.path + PREVIOUS)
+
+
+class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
+    """Remove an entry from the store; only the store's own git history still has it."""
+
+    path: str
+
+    def subject(self) -> str:
+        """Name the entry."""
+        return self.path
+
+    def calls(self) -> list[str]:
+        """Show the removal."""
+        return [f"pass rm {self.path}"]
+
+    def touches_pass(self) -> bool:
+        """Tell that an entry of the store changes."""
+        return True
+
+    def is_irreversible(self) -> bool:
+        """Tell that only the store's own history, if it has one, still knows the value."""
+        return True
+
+    def do(self, site: Site) -> Detail:
+        """Remove it, or find it gone."""
+        store = site.password_store()
+        found = store.exists(self.path)
+        if found:
+            store.remove(self.path)
+        return {"removed": found}
+
+    def undo(self, site: Site) -> Detail:
+        """Say that there is no way back, if it is gone."""
+        if site.password_store().exists(self.path):
+            return {}
+        raise CannotUndoError(
+            f"{self.path} was removed from the password store. If the store is a git checkout, "
+            "its history still has it: pass git log."
+        )

@@ -1,0 +1,212 @@
+"""Steps that create and remove secrets in the swarm."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+
+from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
+from opskit.join import uses
+from opskit.secrets.generate import Policy, generate
+from opskit.secrets.value import Secret
+from opskit.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.steps.passwords import staged_value
+from opskit.swarm import model
+from opskit.swarm.engine import Engine
+
+RUN_LABEL = "opskit.run"
+LABELS = {
+    "run": RUN_LABEL,
+    "by": "opskit.created-by",
+    "at": "opskit.created-at",
+    "tool": "opskit.version",
+    "policy": "opskit.policy",
+}
+FAILED_LABEL = "opskit.failed"
+"""When a version whose rotation failed was kept; nothing uses it."""
+# No digest of the value: who can list secrets could test guesses. No stack namespace:
+# `docker stack rm` would take the secret along.
+
+
+def stored(engine: Engine, name: str) -> model.StoredObject | None:
+    """Find a secret by its exact name."""
+    return next(iter(engine.secrets(name)), None)
+
+
+def made_by(secret: model.StoredObject, run: str) -> bool:
+    """Tell whether a run made this secret."""
+    return (secret.spec.labels or {}).get(RUN_LABEL) == run
+
+
+def is_failed(secret: model.StoredObject) -> bool:
+    """Tell whether a version was kept though its rotation failed."""
+    return FAILED_LABEL in (secret.spec.labels or {})
+
+
+class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
+    """Create one version of a secret; never overwrites.
+
+    `policy` says how the value is made; ``None`` when the operator gives it. `entry` is where the
+    password store has it already, empty without a store. `keep_failed` leaves the version in the
+    swarm, labelled as failed, when the change is undone.
+    """
+
+    swarm_name: str
+    policy: Policy | None
+    entry: str = ""
+    keep_failed: bool = False
+
+    def subject(self) -> str:
+        """Name the secret."""
+        return self.swarm_name
+
+    def calls(self) -> list[str]:
+        """Show the create call; the value is never part of it."""
+        how = self.policy.describe() if self.policy else "value given by the operator"
+        return [f"POST /secrets/create Name={self.swarm_name} ({how})"]
+
+    def do(self, site: Site) -> Detail:
+        """Create it, or recognise it as made by this run before a crash."""
+        there = stored(site.engine, self.swarm_name)
+        if there is not None:
+            if not made_by(there, site.run):
+                raise _taken(self.swarm_name, site)
+            return {"secret_id": there.id, "found": True}
+        value = self._value(site)
+        try:
+            created = site.engine.create_secret(self.swarm_name, value.reveal(), self._labels(site))
+        except AlreadyExistsError:
+            raise _taken(self.swarm_name, site) from None
+        except UnreachableError:
+            there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+            if there is None or not made_by(there, site.run):
+                raise
+            created = there.id
+        return {"secret_id": created, "found": False}
+
+    def undo(self, site: Site) -> Detail:
+        """Remove it, or label it as failed, if this run made it."""
+        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        if there is None or not made_by(there, site.run):
+            return {"removed": False}
+        if self.keep_failed:
+            self._label_failed(site, there)
+            return {"removed": False, "kept": there.id}
+        _remove(site, there.id, self.swarm_name)
+        return {"removed": True}
+
+    def hindrance(self, site: Site) -> str:
+        """Say so when services use it that the run does not take back to another version."""
+        if site.switches or self.keep_failed:
+            return ""
+        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        if there is None or not made_by(there, site.run):
+            return ""
+        users = site.patiently(lambda: uses(site.engine.services(), [])).needed_by(there.id)
+        if not users:
+            return ""
+        return (
+            f"{self.swarm_name} is used by {', '.join(users)} on {site.engine.server} by now. "
+            "Undeploy the app first, or rotate to a new version."
+        )
+
+    def _label_failed(self, site: Site, there: model.StoredObject) -> None:
+        labels = there.spec.labels or {}
+        if is_failed(there):
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            site.engine.label_secret(there, {**labels, FAILED_LABEL: now})
+        except UnreachableError:
+            again = site.patiently(lambda: stored(site.engine, self.swarm_name))
+            if again is not None and not is_failed(again):
+                site.engine.label_secret(again, {**labels, FAILED_LABEL: now})
+
+    def _value(self, site: Site) -> Secret:
+        if self.swarm_name not in site.values:
+            staged = staged_value(site, self.entry)
+            if staged is not None:
+                site.values[self.swarm_name] = staged
+                return staged
+            if self.policy is None:
+                raise StepError(
+                    f"the value of {self.swarm_name} was never stored and is not kept anywhere. "
+                    f"Roll this run back ({site.run}) and insert the value again."
+                )
+            site.values[self.swarm_name] = generate(self.policy)
+        return site.values[self.swarm_name]
+
+    def _labels(self, site: Site) -> dict[str, str]:
+        return {
+            LABELS["run"]: site.run,
+            LABELS["by"]: f"{site.actor}@{site.host}",
+            LABELS["at"]: datetime.now(UTC).isoformat(timespec="seconds"),
+            LABELS["tool"]: package_version("opskit"),
+            LABELS["policy"]: self.policy.describe() if self.policy else "given",
+        }
+
+
+class RemoveSecret(Step, frozen=True, kw_only=True, tag="remove-secret"):
+    """Remove one version that nothing needs; its value is gone for good."""
+
+    swarm_name: str
+    secret_id: str
+
+    def subject(self) -> str:
+        """Name the secret."""
+        return self.swarm_name
+
+    def calls(self) -> list[str]:
+        """Show the delete call."""
+        return [f"DELETE /secrets/{self.secret_id} ({self.swarm_name})"]
+
+    def warning(self) -> str:
+        """Say what is gone."""
+        return "This cannot be undone: the values cannot be read back."
+
+    def is_irreversible(self) -> bool:
+        """Tell that a swarm never gives a value back."""
+        return True
+
+    def do(self, site: Site) -> Detail:
+        """Remove it, unless a current spec, a previous spec or a live task needs it."""
+        users = still_needed(site.engine, self.secret_id)
+        if users:
+            raise StepError(f"{self.swarm_name} stays: it is still needed by {', '.join(users)}.")
+        _remove(site, self.secret_id, self.swarm_name)
+        return {"removed": True}
+
+    def undo(self, site: Site) -> Detail:
+        """Say that there is no way back, if it is gone."""
+        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        if there is not None and there.id == self.secret_id:
+            return {"removed": False}
+        raise CannotUndoError(
+            f"{self.swarm_name} was removed and its value cannot be read back. "
+            "Insert or generate it again if it is needed."
+        )
+
+
+def still_needed(engine: Engine, secret_id: str) -> list[str]:
+    """List who needs a secret, and how: by its spec, its previous spec or a live task."""
+    found = uses(engine.services(), engine.tasks())
+    return found.needed_by(secret_id)
+
+
+def _remove(site: Site, secret_id: str, name: str) -> None:
+    try:
+        site.engine.remove_secret(secret_id)
+    except NotFoundError:
+        return
+    except InUseError as error:
+        raise StepError(f"{name} stays: {error}") from error
+    except UnreachableError:
+        if site.patiently(lambda: stored(site.engine, name)) is not None:
+            site.engine.remove_secret(secret_id)
+
+
+def _taken(name: str, site: Site) -> StepError:
+    return StepError(
+        f"{name} exists already on {site.engine.server}, and existing versions are never "
+        "overwritten. Plan again: the next free version will be proposed."
+    )

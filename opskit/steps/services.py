@@ -1,0 +1,203 @@
+"""Steps that move services from one version of a secret to another."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from opskit.errors import NotFoundError, StaleIndexError, StalePlanError, StepError
+from opskit.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.steps.secrets import stored
+from opskit.swarm.engine import RawSpec
+
+_TRIES = 8
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True):
+    """One reference to replace."""
+
+    from_id: str
+    from_name: str
+    to_name: str
+
+
+class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
+    """Point one service at new versions, changing nothing else of its spec.
+
+    The mounted file keeps its name, owner and mode, so the app finds it where it was.
+    """
+
+    service: str
+    service_id: str
+    spec_digest: str
+    swaps: tuple[Swap, ...]
+
+    def subject(self) -> str:
+        """Name the service."""
+        return self.service
+
+    def calls(self) -> list[str]:
+        """Show the update call and the references it changes."""
+        changes = ", ".join(f"{swap.from_name} → {swap.to_name}" for swap in self.swaps)
+        return [f"POST /services/{self.service_id}/update ({self.service}: {changes})"]
+
+    def do(self, site: Site) -> Detail:
+        """Update the whole spec with its version index, or find it updated."""
+        ids = {swap.to_name: _id_of(site, swap.to_name) for swap in self.swaps}
+        targets = {swap.from_id: (ids[swap.to_name], swap.to_name) for swap in self.swaps}
+        return self._replace(site, targets, expected=self.spec_digest)
+
+    def undo(self, site: Site) -> Detail:
+        """Point the service back at the versions it came from."""
+        targets: dict[str, tuple[str, str]] = {}
+        for swap in self.swaps:
+            new = site.patiently(lambda name=swap.to_name: stored(site.engine, name))
+            if new is not None:
+                targets[new.id] = (swap.from_id, swap.from_name)
+        try:
+            return self._replace(site, targets, expected=None)
+        except NotFoundError:
+            return {"gone": True}
+
+    def hindrance(self, site: Site) -> str:
+        """Say so when a version to return to is gone, or the service was deployed anew."""
+        now = next(
+            (s for s in site.patiently(site.engine.services) if s.spec.name == self.service), None
+        )
+        if now is not None and now.id != self.service_id:
+            return (
+                f"{self.service} on {site.engine.server} was removed and deployed anew since. "
+                "Rotate to a new version instead."
+            )
+        for swap in self.swaps:
+            old = site.patiently(lambda name=swap.from_name: stored(site.engine, name))
+            if old is None or old.id != swap.from_id:
+                return (
+                    f"{swap.from_name} is no longer on {site.engine.server}, and its value cannot "
+                    "be read back. Rotate to a new version instead."
+                )
+        return ""
+
+    def _replace(
+        self, site: Site, targets: dict[str, tuple[str, str]], expected: str | None
+    ) -> Detail:
+        return replace_spec(
+            site, self.service_id, lambda spec: swapped(spec, targets), expected=expected
+        )
+
+
+class RestartService(Step, frozen=True, kw_only=True, tag="restart-service"):
+    """Replace a service's tasks by new ones of the same spec.
+
+    `forced` is the number Swarm counts such restarts by, as it is to be.
+    """
+
+    service: str
+    service_id: str
+    spec_digest: str
+    forced: int
+
+    def subject(self) -> str:
+        """Name the service."""
+        return self.service
+
+    def calls(self) -> list[str]:
+        """Show the update call."""
+        return [f"POST /services/{self.service_id}/update ({self.service}: new tasks)"]
+
+    def do(self, site: Site) -> Detail:
+        """Count the restart, or find it counted."""
+
+        def force(spec: RawSpec) -> RawSpec:
+            template = {**spec["TaskTemplate"], "ForceUpdate": self.forced}
+            return {**spec, "TaskTemplate": template}
+
+        return replace_spec(site, self.service_id, force, expected=self.spec_digest)
+
+    def undo(self, site: Site) -> Detail:
+        """Do nothing: the new tasks are as the old ones were."""
+        return {}
+
+
+def replace_spec(
+    site: Site,
+    service_id: str,
+    change: Callable[[RawSpec], RawSpec],
+    *,
+    expected: str | None = None,
+) -> Detail:
+    """Update a whole spec with its version index, or find it changed already.
+
+    Parameters
+    ----------
+    site
+        Where.
+    service_id
+        Which service.
+    change
+        Gives the spec to have from the one there is.
+    expected
+        Digest of the spec that may be changed; any when ``None``.
+
+    Raises
+    ------
+    StalePlanError
+        The spec is neither the expected nor the wanted one.
+    StepError
+        The version index kept moving, or the connection kept breaking.
+    """
+    unsure, name, server = False, service_id, site.engine.server
+    for _ in range(_TRIES):
+        raw = site.patiently(lambda: site.engine.raw_service(service_id))
+        name = raw.service.spec.name
+        spec = change(raw.spec)
+        if spec == raw.spec:
+            return {"updated": unsure}
+        if expected is not None and raw.service.spec_digest != expected:
+            raise StalePlanError(
+                f"service {name} on {server} changed since the plan was made. Plan again."
+            )
+        try:
+            site.engine.update_service(service_id, raw.service.version.index, spec)
+        except StaleIndexError:
+            # The orchestrator moves the index when it writes the update's status; only a
+            # changed spec is a conflict, and the next turn sees that.
+            continue
+        except TRANSIENT:
+            unsure = True
+            continue
+        return {"updated": True}
+    raise StepError(
+        f"service {name} on {server} could not be updated in {_TRIES} tries: its version index "
+        "kept moving, or the connection kept breaking."
+    )
+
+
+def swapped(spec: RawSpec, targets: dict[str, tuple[str, str]]) -> RawSpec:
+    """Give a copy of a spec with secret references replaced by id, files kept as they are.
+
+    Parameters
+    ----------
+    spec
+        As the engine stores it.
+    targets
+        Old secret id → (new id, new name).
+    """
+    changed = copy.deepcopy(spec)
+    template: dict[str, Any] = changed.get("TaskTemplate") or {}
+    container: dict[str, Any] = template.get("ContainerSpec") or {}
+    references: list[dict[str, Any]] = container.get("Secrets") or []
+    for reference in references:
+        if reference["SecretID"] in targets:
+            reference["SecretID"], reference["SecretName"] = targets[reference["SecretID"]]
+    return changed
+
+
+def _id_of(site: Site, name: str) -> str:
+    there = site.patiently(lambda: stored(site.engine, name))
+    if there is None:
+        raise StepError(f"{name} is not on {site.engine.server}; the service cannot use it.")
+    return there.id

@@ -1,0 +1,174 @@
+"""What shows that services work: their tasks, and answers to questions from outside."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, assert_never
+from urllib.parse import urlsplit
+
+import msgspec
+
+from opskit.arguments import check_choice, check_count, names_in
+from opskit.errors import InputError, VerifyError
+from opskit.steps.base import Site
+from opskit.swarm import model
+
+_FAILED_STATES = frozenset({"failed", "rejected"})
+_ENDED_STATES = _FAILED_STATES | {"complete", "shutdown", "remove", "orphaned"}
+_TO_END = frozenset({"shutdown", "remove"})
+
+
+def is_alive(task: model.Task) -> bool:
+    """Tell whether a task has not ended, as far as Swarm knows."""
+    return task.status.state not in _ENDED_STATES
+
+
+def has_failed(task: model.Task) -> bool:
+    """Tell whether a task has failed."""
+    return task.status.state in _FAILED_STATES
+
+
+def complaint(tasks: Sequence[model.Task]) -> str:
+    """Give the latest thing a task complained of."""
+    said = [task for task in tasks if task.status.err or has_failed(task)]
+    if not said:
+        return "no task complains"
+    last = max(said, key=lambda task: task.created_at)
+    return last.status.err or last.status.message or last.status.state
+
+
+def lost(tasks: Iterable[model.Task], nodes: Iterable[model.Node]) -> dict[str, str]:
+    """Give the tasks that Swarm told to end on nodes that are down: their ids, and the nodes.
+
+    Swarm shows them as running until the node is back or removed, a day at most. Nothing can
+    be learnt by waiting for them, and they may in truth still run.
+    """
+    down = {
+        node.id: node.description.hostname or node.id
+        for node in nodes
+        if node.status.state == "down"
+    }
+    return {
+        task.id: down[task.node_id]
+        for task in tasks
+        if task.node_id in down and is_alive(task) and task.desired_state in _TO_END
+    }
+
+
+def about_lost(found: Mapping[str, str]) -> str:
+    """Say which nodes are down and what that means; nothing when no task is lost on one."""
+    if not found:
+        return ""
+    names = sorted(set(found.values()))
+    which = f"node {names[0]} is" if len(names) == 1 else f"nodes {', '.join(names)} are"
+    return f"{which} down, and whether its old task there has ended cannot be told"
+
+
+_PAUSE_S = 1.0
+
+_TARGETS = {
+    "http": "one address, such as https://cloud.example.org/status",
+    "tcp": "one address with a port, such as 127.0.0.1:5432",
+    "command": "a program and its arguments",
+}
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """A question from outside: an HTTP status, an open TCP port, or a command's exit status.
+
+    Raises
+    ------
+    InputError
+        It could never be asked.
+    """
+
+    kind: Literal["http", "tcp", "command"]
+    target: tuple[str, ...]
+    status: int = 200
+
+    def __post_init__(self) -> None:
+        """Refuse a target before anything is changed."""
+        check_choice("the probe's kind", self.kind, _TARGETS)
+        names_in("the probe's target", self.target, empty=True)
+        check_count("the probe's status", self.status, least=100)
+        if not _is_askable(self.kind, self.target):
+            raise InputError(
+                f"the probe {self.kind} cannot be asked of {' '.join(self.target) or 'nothing'!r}.",
+                remedy=f"Its target is {_TARGETS[self.kind]}.",
+            )
+
+
+def ask(site: Site, probe: Probe, until: float) -> None:
+    """Ask until the answer is right or the time is up.
+
+    Raises
+    ------
+    VerifyError
+        The answer stayed wrong.
+    """
+    why = "not tried"
+    while True:
+        try:
+            why = _answer(probe, max(1.0, min(10.0, until - time.monotonic())))
+        except (
+            OSError,
+            ValueError,
+            http.client.HTTPException,
+            subprocess.SubprocessError,
+        ) as error:
+            why = str(error) or type(error).__name__
+        if not why:
+            return
+        if time.monotonic() >= until:
+            raise VerifyError(f"the probe {probe.kind} {' '.join(probe.target)} failed: {why}.")
+        site.keep_lock()
+        site.wait(_PAUSE_S)
+
+
+def _answer(probe: Probe, seconds: float) -> str:
+    """Ask once; give nothing when the answer is right, else what is wrong with it."""
+    match probe.kind:
+        case "http":
+            status = _http_status(probe.target[0], seconds)
+            return "" if status == probe.status else f"status {status}, not {probe.status}"
+        case "tcp":
+            address = urlsplit(f"//{probe.target[0]}")
+            socket.create_connection((address.hostname, address.port), seconds).close()
+            return ""
+        case "command":
+            ended = subprocess.run(
+                list(probe.target), stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds,
+                check=False,
+            )  # fmt: skip
+            return "" if ended.returncode == 0 else f"exit status {ended.returncode}"
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _http_status(url: str, seconds: float) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=seconds) as reply:  # noqa: S310
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        # It is the reply, with its connection.
+        with error:
+            return error.code
+
+
+def _is_askable(kind: str, target: tuple[str, ...]) -> bool:
+    if not target or kind == "command":
+        return bool(target)
+    try:
+        address = urlsplit(target[0] if kind == "http" else f"//{target[0]}")
+        port = address.port
+    except ValueError:
+        return False
+    if len(target) > 1 or not address.hostname:
+        return False
+    return address.scheme in ("http", "https") if kind == "http" else bool(port)

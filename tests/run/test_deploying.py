@@ -1,0 +1,103 @@
+"""A deploy that takes long: its lock is kept, and no program outlives a run that stops."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from opskit.errors import LockHeldError, OpskitError, StepError
+from opskit.steps import Deploy, InterruptedStepError, Site
+from opskit.steps import deploy as deploying
+from opskit.swarm.context import Context
+from opskit.swarm.engine import Engine
+from tests.stage import APP, SERVER
+from tests.waiting import eventually
+
+ABRA = """#!/bin/sh
+sleep 1000 &
+echo $! > started.tmp && mv started.tmp started
+wait
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where an abra runs that does not end, and writes the number of what it began."""
+    program = tmp_path / "bin" / "abra"
+    program.parent.mkdir()
+    program.write_text(ABRA)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def deploy(root: Path, site: Site, timeout: float = 60.0) -> None:
+    Deploy(mode="abra", root=str(root), server=SERVER, app=APP, stack="shop", timeout=timeout).do(
+        site
+    )
+
+
+def site(keep_lock: Callable[[], None], stop: threading.Event | None = None) -> Site:
+    nowhere = Engine(Context(server=SERVER, host="unix:///nowhere"))
+    return Site(
+        engine=nowhere, run="run", actor="kim", host="laptop", keep_lock=keep_lock,
+        stop=stop or threading.Event(),
+    )  # fmt: skip
+
+
+def has_ended(root: Path) -> bool:
+    """Whether what abra began is dead soon: a kill is taken up when the kernel runs its target."""
+    status = Path("/proc") / (root / "started").read_text().strip() / "stat"
+
+    def state() -> str:
+        try:
+            return status.read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return "gone"
+
+    return bool(eventually(state, f"{status} to be of the dead", {"Z", "X", "gone"}.__contains__))
+
+
+def test_a_lock_that_is_lost_meanwhile_ends_the_deploy(slow: Path) -> None:
+    def keep_lock() -> None:
+        if (slow / "started").exists():
+            raise LockHeldError("shop is locked by kim")
+
+    with pytest.raises(LockHeldError, match="locked by kim"):
+        deploy(slow, site(keep_lock))
+    assert has_ended(slow)
+
+
+def test_a_run_that_is_told_to_stop_ends_the_deploy(slow: Path) -> None:
+    stop = threading.Event()
+
+    def keep_lock() -> None:
+        if (slow / "started").exists():
+            stop.set()
+
+    with pytest.raises(InterruptedStepError):
+        deploy(slow, site(keep_lock, stop))
+    assert has_ended(slow)
+
+
+def test_a_deploy_that_takes_too_long_is_stopped_and_said(
+    slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its time is up once abra has begun something, however long that takes on a busy machine.
+    clock = SimpleNamespace(monotonic=lambda: math.inf if (slow / "started").exists() else 0.0)
+    monkeypatch.setattr(deploying, "time", clock)
+    with pytest.raises(StepError, match="did not end in 60 s, and was stopped"):
+        deploy(slow, site(lambda: None), timeout=60)
+    assert has_ended(slow)
+
+
+def test_what_it_says_last_is_said(slow: Path) -> None:
+    (slow / "bin" / "abra").write_text("#!/bin/sh\necho no such recipe >&2\nexit 3\n")
+    with pytest.raises(OpskitError, match=r"abra could not deploy .*no such recipe"):
+        deploy(slow, site(lambda: None))

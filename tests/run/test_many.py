@@ -1,0 +1,84 @@
+"""Several stacks in one run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import opskit
+from opskit.demo.fleet import DemoFleet
+from opskit.run.work import Progressed
+from opskit.swarm.transport import TRANSPORT
+from tests.waiting import LIMIT
+
+CHOSEN = [
+    ("mutual.example", "matrix.mutual.example", "macaroon"),
+    ("workshop.example", "pads.workshop.example", "session"),
+]
+
+
+@pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[opskit.Fleet]:
+    with DemoFleet() as demo:
+        for name, value in demo.env.items():
+            monkeypatch.setenv(name, value)
+        yield opskit.Fleet.from_abra()
+    TRANSPORT.close()
+
+
+@pytest.fixture
+def interrupted() -> Iterator[threading.Event]:
+    """Tell when Ctrl-C has reached the main thread."""
+    seen = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        seen.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield seen
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ending", "status"), [("resume", "done"), ("rollback", "rolled-back")])
+def test_a_run_stopped_between_two_stacks_is_unfinished_though_no_step_was_cut_short(
+    fleet: opskit.Fleet, interrupted: threading.Event, ending: str, status: str
+) -> None:
+    plan = fleet.plan_rotate(CHOSEN, opskit.Options(stable=0.1))
+
+    def press_ctrl_c_at_the_last_step(step: Progressed) -> None:
+        if (step.unit, step.action, step.status) == (0, "release-lock", "running"):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert interrupted.wait(LIMIT)
+
+    run = plan.apply(max_parallel=1, on_progress=press_ctrl_c_at_the_last_step)
+
+    assert run.status == "interrupted"
+    assert run.stacks == {"done": 1, "skipped": 1}
+    assert getattr(fleet, ending)().status == status
+
+
+@pytest.mark.slow
+def test_what_the_settings_say_holds_in_python_too(
+    fleet: opskit.Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "opskit").mkdir()
+    (tmp_path / "opskit" / "config.toml").write_text("deadline = 7\nkeep = 0\nmax_parallel = 1\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    units: list[int] = []
+
+    fleet.plan_rotate(CHOSEN, opskit.Options(stable=0)).apply(
+        on_progress=lambda step: units.append(step.unit)
+    )
+    removed = [len(fleet.plan_prune(keep=keep).changes) for keep in (None, 0, 1)]
+
+    assert opskit.Fleet.from_abra().deadline == 7
+    assert opskit.Fleet.from_abra(deadline=3).deadline == 3
+    assert units == sorted(units)
+    assert removed[0] == removed[1] > removed[2]

@@ -1,0 +1,177 @@
+"""The password store kept in step with the swarm, through success, failure and undoing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import opskit
+from opskit.demo.engine.life import FAILS_WITH
+from opskit.errors import InputError
+from opskit.plan.options import Options
+from opskit.run.work import Progressed
+from opskit.secrets.passstore import PassStore
+from opskit.secrets.value import Secret
+from tests.stage import APP, BAD, QUICK, SERVER, Stage, staged
+
+ENTRY = f"hosts/{SERVER}/{APP}/token"
+OPTIONS = replace(QUICK, use_pass=True)
+OLD = Secret("the old value, as it stands in the store")
+
+
+@pytest.fixture
+def stage(
+    tmp_path: Path,
+    embedded_host: str,
+    monkeypatch: pytest.MonkeyPatch,
+    password_store: PassStore,
+) -> Iterator[Stage]:
+    password_store.store(ENTRY, OLD)
+    yield from staged(tmp_path, embedded_host, monkeypatch)
+
+
+def plan(options: Options = OPTIONS) -> opskit.Plan:
+    return opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], options)
+
+
+def test_the_new_value_takes_the_old_ones_place(stage: Stage, password_store: PassStore) -> None:
+    stage.set_up()
+    run = plan().apply()
+
+    assert run.status == "done", run.errors
+    assert password_store.read(ENTRY) != OLD
+    assert len(password_store.read(ENTRY).reveal()) == 40
+    assert password_store.read(f"{ENTRY}.previous") == OLD
+    assert password_store.entries() == {ENTRY, f"{ENTRY}.previous"}
+
+
+def test_rolling_back_restores_the_entry(stage: Stage, password_store: PassStore) -> None:
+    stage.set_up()
+    run = plan().apply()
+    assert opskit.Fleet.from_abra().rollback(run.id).status == "rolled-back"
+
+    assert password_store.read(ENTRY) == OLD
+    assert password_store.entries() == {ENTRY}
+
+
+def test_a_value_that_does_not_work_never_takes_the_place(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up(fails=True)
+    run = plan(replace(OPTIONS, policy=BAD)).apply()
+
+    assert run.status == "rolled-back", run.errors
+    assert password_store.read(ENTRY) == OLD
+    assert password_store.entries() == {ENTRY}
+
+
+def test_a_store_that_fails_before_anything_else_leaves_the_swarm_alone(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    before = stage.state()
+    ready = plan()
+    (Path(os.environ["PASSWORD_STORE_DIR"]) / ".gpg-id").write_text("nobody@nowhere.example\n")
+    run = ready.apply()
+
+    assert run.status in ("rolled-back", "failed")
+    assert "pass insert" in run.errors[0]
+    assert stage.state() == before
+
+
+def test_a_store_that_cannot_take_the_value_is_refused_at_planning(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    (Path(os.environ["PASSWORD_STORE_DIR"]) / ".gpg-id").unlink()
+
+    with pytest.raises(InputError, match=r"never initialised.*pass init YOUR-KEY"):
+        plan()
+
+
+def test_an_entry_is_never_lost_though_a_later_run_went_back(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    fleet = opskit.Fleet.from_abra()
+    first = plan().apply()
+    raw = stage.engine.raw_service(f"{stage.stack}_app")
+    raw.spec["Labels"][FAILS_WITH] = f"{stage.stack}_token_v3"
+    stage.put("app", raw.spec)
+    assert plan(replace(OPTIONS, policy=BAD)).apply().status == "rolled-back"
+
+    assert fleet.rollback(first.id).status == "rolled-back"
+    assert password_store.read(ENTRY) == OLD
+    assert password_store.entries() == {ENTRY}
+
+
+def test_a_value_before_the_last_is_not_kept_and_that_is_said(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    fleet = opskit.Fleet.from_abra()
+    first, second = plan().apply(), plan().apply()
+    assert fleet.rollback(second.id).status == "rolled-back"
+    between = password_store.read(ENTRY)
+    ended = fleet.rollback(first.id)
+
+    assert ended.status == "failed"
+    assert "still the newer value" in ended.errors[0]
+    assert password_store.read(ENTRY) == between
+    assert stage.state()["secrets"] == [f"{stage.stack}_key_v1", f"{stage.stack}_token_v1"]
+
+
+def test_what_was_not_in_the_store_is_not_there_after_the_undoing(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    password_store.remove(ENTRY)
+    password_store.store(f"{ENTRY}.previous", OLD)
+    run = plan().apply()
+    assert opskit.Fleet.from_abra().rollback(run.id).status == "rolled-back"
+    assert password_store.entries() == frozenset()
+
+
+def test_the_same_value_again_can_be_taken_back(stage: Stage, password_store: PassStore) -> None:
+    stage.set_up()
+    fleet = opskit.Fleet.from_abra()
+    run = fleet.plan_insert(APP, "token", Secret(OLD.reveal()), options=OPTIONS).apply()
+    assert fleet.rollback(run.id).status == "rolled-back"
+    assert password_store.read(ENTRY) == OLD
+
+
+def test_what_another_run_left_is_not_taken_for_a_new_value(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    left = Secret("left by a run that was given up")
+    password_store.store(f"{ENTRY}.next", left)
+    assert plan().apply().status == "done"
+    assert password_store.read(ENTRY) != left
+
+
+def test_a_store_that_fails_after_the_switch_undoes_it(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    before = stage.state()
+    folder = Path(os.environ["PASSWORD_STORE_DIR"])
+    keys = (folder / ".gpg-id").read_text()
+
+    def lose_the_key(step: Progressed) -> None:
+        if step.status == "running":
+            forward = step.phase == "do" and step.action == "promote-password"
+            (folder / ".gpg-id").write_text("nobody@nowhere.example\n" if forward else keys)
+
+    run = plan().apply(on_progress=lose_the_key)
+
+    assert run.status == "rolled-back", run.errors
+    assert "promote" not in run.errors[0]
+    assert "pass insert" in run.errors[0]
+    assert stage.state() == before
+    assert password_store.read(ENTRY) == OLD
+    assert password_store.entries() == {ENTRY}

@@ -1,0 +1,127 @@
+"""The lock of a stack: whose it is, and until when, by the engine's clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from opskit.errors import LockHeldError
+from opskit.steps import lock
+from opskit.swarm.engine import Engine
+from tests.stage import SERVER, Stage
+from tests.waiting import eventually
+
+
+def take(stage: Stage, run: str) -> None:
+    lock.take(stage.engine, stage.stack, run=run, owner="kim", host="laptop")
+
+
+def held(stage: Stage) -> lock.Lock:
+    (found,) = (
+        one for one in lock.locks_among(SERVER, stage.engine.configs()) if one.stack == stage.stack
+    )
+    return found
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_holder_whose_clock_is_wrong_holds_it_all_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    wrong = datetime.now(UTC) + timedelta(hours=hours)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return wrong
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lock, "datetime", Clock)
+        take(stage, "first")
+    with pytest.raises(LockHeldError, match="kim@laptop with run first"):
+        take(stage, "second")
+    assert not held(stage).is_expired
+
+
+def test_one_that_is_not_renewed_goes_to_who_asks(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    monkeypatch.setattr(lock, "LIFETIME", timedelta(0))
+    take(stage, "second")
+    assert held(stage).run == "second"
+    assert not lock.release(stage.engine, stage.stack, run="first")
+    assert lock.release(stage.engine, stage.stack, run="second")
+
+
+def test_a_holder_that_comes_back_late_cannot_release_what_another_took(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    remove = Engine.remove_config
+
+    def late(engine: Engine, ident: str) -> None:
+        # Between reading whose it is and removing it, it has run out and is taken over.
+        monkeypatch.setattr(Engine, "remove_config", remove)
+        with monkeypatch.context() as patched:
+            patched.setattr(lock, "LIFETIME", timedelta(0))
+            take(stage, "second")
+        remove(engine, ident)
+
+    monkeypatch.setattr(Engine, "remove_config", late)
+    assert not lock.release(stage.engine, stage.stack, run="first")
+    assert held(stage).run == "second"
+    with pytest.raises(LockHeldError, match="with run second"):
+        take(stage, "first")
+
+
+def test_a_lock_that_is_renewed_while_another_asks_stays(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    label = Engine.label_config
+
+    def late(engine: Engine, *arguments: Any) -> None:
+        monkeypatch.setattr(Engine, "label_config", label)
+        take(stage, "first")
+        label(engine, *arguments)
+
+    monkeypatch.setattr(Engine, "label_config", late)
+    with monkeypatch.context() as patched:
+        patched.setattr(lock, "LIFETIME", timedelta(0))
+        with pytest.raises(LockHeldError, match="this moment"):
+            take(stage, "second")
+    assert held(stage).run == "first"
+
+
+def test_one_that_a_third_takes_while_another_asks_is_theirs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    find = lock._config
+
+    def late(engine: Engine, stack: str) -> Any:
+        monkeypatch.setattr(lock, "_config", find)
+        lock.release(stage.engine, stage.stack, run="first")
+        found = find(engine, stack)
+        take(stage, "third")
+        return found
+
+    monkeypatch.setattr(lock, "_config", late)
+    with pytest.raises(LockHeldError, match="this moment"):
+        take(stage, "second")
+    assert held(stage).run == "third"
+
+
+def test_renewing_keeps_since_when_it_is_held(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(stage, "first")
+    before = held(stage)
+    later = before.taken_at + timedelta(seconds=1.1)
+    eventually(lambda: datetime.now(UTC), f"the clock to show {later}", lambda now: now >= later)
+    take(stage, "first")
+    after = held(stage)
+    assert after.taken_at == before.taken_at
+    assert after.expires_at > before.expires_at
