@@ -19,7 +19,7 @@ _one_at_a_time = threading.Lock()
 
 
 def ready(kind: type[_T]) -> type[_T]:
-    """Give a type once it is wholly worked out, with all that it is made of."""
+    """Return a type once it is wholly worked out, with all that it is made of."""
     _work_out(kind)
     return kind
 

@@ -133,11 +133,11 @@ def default_progress(title: str, total: int) -> Progress:
 
 
 def in_notebook() -> bool:
-    """Tell whether this process is a Jupyter kernel."""
+    """Return whether this process is a Jupyter kernel."""
     return hasattr(shell(), "kernel")
 
 
 def shell() -> Any:
-    """Give IPython's shell, or nothing where there is none; loads nothing."""
+    """Return IPython's shell, or nothing where there is none; loads nothing."""
     interactive = sys.modules.get("IPython")
     return interactive.get_ipython() if interactive is not None else None

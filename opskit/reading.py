@@ -171,6 +171,6 @@ class Reading:
 
 
 def entry_paths() -> Callable[[str, str, str], str]:
-    """Give what tells where a secret (server, app, secret) lives in the password store."""
+    """Return what tells where a secret (server, app, secret) lives in the password store."""
     template = read_settings().pass_template
     return lambda server, app, secret: entry_path(template, server=server, app=app, secret=secret)

@@ -83,7 +83,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give the folder of the journal and of locks.
+    """Return the folder of the journal and of locks.
 
     ``OPSKIT_STATE_DIR``, else ``opskit`` in ``XDG_STATE_HOME``, else in ``~/.local/state``.
     """
@@ -93,7 +93,7 @@ def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def journal_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give the journal's file."""
+    """Return the journal's file."""
     return state_dir(environ) / "journal.sqlite"
 
 

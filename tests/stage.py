@@ -20,7 +20,7 @@ from opskit.demo.fleet import environment, write_contexts
 from opskit.errors import StaleIndexError
 from opskit.secrets.generate import Policy
 from opskit.steps import verify
-from opskit.steps.base import Site
+from opskit.steps.base import StepContext
 from opskit.steps.tasks import Probe, ask
 from opskit.swarm.context import Context
 from opskit.swarm.engine import Engine
@@ -221,8 +221,8 @@ def has_its_tasks(service: Service) -> bool:
 def hurry_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a probe be asked for two seconds only, though services may take as long as they need."""
 
-    def hurried(site: Site, probe: Probe, until: float) -> None:
-        ask(site, probe, min(until, time.monotonic() + 2))
+    def hurried(ctx: StepContext, probe: Probe, until: float) -> None:
+        ask(ctx, probe, min(until, time.monotonic() + 2))
 
     monkeypatch.setattr(verify, "ask", hurried)
 

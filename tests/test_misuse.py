@@ -622,9 +622,9 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         'a step needs a title. Give a text, such as "Rotate".',
     ),
     (
-        "a word for again",
-        lambda g: g.book.step("Revoke", again="no"),
-        f"again is a str, neither true nor false. {FLAG}",
+        "a word for rerun",
+        lambda g: g.book.step("Revoke", rerun="no"),
+        f"rerun is a str, neither true nor false. {FLAG}",
     ),
     (
         "a check of a function",

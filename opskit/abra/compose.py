@@ -192,7 +192,7 @@ class _Reader:
         return self._pairs_of(node)
 
     def _pairs_of(self, node: Any) -> dict[str, Any]:
-        """Give a mapping's pairs with ``<<`` merged in; its own keys win."""
+        """Return a mapping's pairs with ``<<`` merged in; its own keys win."""
         if not _is(node, MappingNode):
             return {}
         known = self._pairs.get(id(node))

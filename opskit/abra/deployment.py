@@ -182,7 +182,7 @@ def _compose(env: EnvFile, recipe: Recipe, files: tuple[str, ...]) -> Compose:
 def _needed(
     env: EnvFile, stack: str, compose: Compose, recipe: Recipe, environment: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Give the secrets that enabled services use and that the deploy does not make itself."""
+    """Return the secrets that enabled services use and that the deploy does not make itself."""
     inputs = Inputs(
         env=env,
         stack=stack,
@@ -254,12 +254,12 @@ def _check_claim(env: EnvFile, stack: str, recipe: Recipe, pinned: str) -> None:
 
 
 def _beside(name: str) -> str:
-    """Give the variable in which docker has an app's value of one that is taken."""
+    """Return the variable in which docker has an app's value of one that is taken."""
     return f"OPSKIT_APP_{name}"
 
 
 def _overlay(compose: Compose, labels: Mapping[str, str], variables: Iterable[str]) -> str:
-    """Give a compose file that adds to the service ``app`` what abra adds when it deploys.
+    """Return a compose file that adds to the service ``app`` what abra adds when it deploys.
 
     Parameters
     ----------

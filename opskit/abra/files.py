@@ -39,7 +39,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def too_large(path: Path) -> InputError:
-    """Say that a file is larger than any of its kind."""
+    """Make the error for a file larger than any of its kind."""
     return InputError(
         f"the file is larger than {SIZE_LIMIT // 1024 // 1024} MiB.",
         path=path,

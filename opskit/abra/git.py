@@ -311,7 +311,7 @@ class Repository:
         return [found[name] for name in wanted]
 
     def is_ignored(self, name: str) -> bool:
-        """Tell whether git ignores a file of the working tree."""
+        """Return whether git ignores a file of the working tree."""
         if not _plain(name):
             return False
         ignored = ("--others", "--ignored", "--exclude-standard", "-z", "--", name)

@@ -24,7 +24,7 @@ _REMEDY = "Set ABRA_DIR to your abra folder, or try opskit on a demo fleet: opsk
 
 
 def default_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give abra's folder: ``ABRA_DIR``, else ``~/.abra``.
+    """Return abra's folder: ``ABRA_DIR``, else ``~/.abra``.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def check_root(root: Path) -> None:
 
 
 def env_path(root: Path, server: str, app: str) -> Path:
-    """Give the path of an app's ``.env``.
+    """Return the path of an app's ``.env``.
 
     Raises
     ------
@@ -150,7 +150,7 @@ class _Tree:
         return tuple(read_app(self._recipes, server, env.path, env) for env in envs)
 
     def _entries(self, folder: Path) -> list[Path]:
-        """Give what a folder holds, in order; what points nowhere and is no app is a problem."""
+        """Return what a folder holds, in order; what points nowhere and is no app is a problem."""
         try:
             found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         except OSError as error:

@@ -71,7 +71,7 @@ def new_app(root: Path, server: str, domain: str, recipe: str, version: str | No
 
 
 def env_place(root: Path, server: str, domain: str) -> Path:
-    """Give the path of an app's ``.env`` to be.
+    """Return the path of an app's ``.env`` to be.
 
     Raises
     ------

@@ -119,7 +119,7 @@ class Recipe:
         return sample_modifiers(self._quietly(SAMPLE))
 
     def enabled(self, names: tuple[str, ...]) -> Enabled:
-        """Give the compose files of these names, merged in that order."""
+        """Return the compose files of these names, merged in that order."""
         known = self._enabled.get(names)
         if known is None:
             known = self._enabled[names] = self._read(names)
@@ -233,7 +233,7 @@ class Recipes:
 
 
 def exported(script: str) -> dict[str, str]:
-    """Give the plain ``export NAME=value`` lines of an ``abra.sh``, without running it.
+    """Return the plain ``export NAME=value`` lines of an ``abra.sh``, without running it.
 
     Only those that begin their line count, as for abra: an indented one stands in a function,
     which may set ``DOMAIN`` or the like for itself alone.
@@ -252,7 +252,7 @@ class _Listed(msgspec.Struct):
 
 
 def order(version: str) -> _Key | None:
-    """Give what releases are sorted by: the recipe's own version, then the app's.
+    """Return what releases are sorted by: the recipe's own version, then the app's.
 
     ``None`` for what is no release, such as a commit or a branch.
     """

@@ -27,7 +27,7 @@ _DIGEST = re.compile(r"(?i)(?:sha\d+:)?[0-9a-f]{32,128}")
 
 
 def _services(views: Views) -> Iterator[tuple[str, str | None, Service, ContainerSpec]]:
-    """Give server, app, service and container of each service that was read."""
+    """Return server, app, service and container of each service that was read."""
     facts = views.facts
     for seen in facts.observed:
         apps = {app.stack: app.name for app in reversed(facts.apps_by_server.get(seen.server, ()))}

@@ -49,7 +49,7 @@ def managers_even(views: Views) -> Iterator[Finding]:
     reference="CIS Docker Benchmark 7.5 (up to 1.5: 7.6)",
 )
 def not_locked(views: Views) -> Iterator[Finding]:
-    """Tell which swarms give their secrets to whoever has the disk.
+    """Return which swarms give their secrets to whoever has the disk.
 
     A choice and no fault: with one node, a locked swarm stays down after a reboot until
     somebody comes.

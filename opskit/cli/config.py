@@ -53,7 +53,7 @@ def config(app: App, from_: From = None, commit: Commit = False, yes: Yes = Fals
 
 @contextmanager
 def _copy(app: str, path: Path, before: bytes, from_: Path | None) -> Generator[Path, None, None]:
-    """Give a copy to edit, for the operator alone; what was not applied of it stays.
+    """Return a copy to edit, for the operator alone; what was not applied of it stays.
 
     It lies with opskit's state from the beginning, as a lost connection ends this process too.
     """

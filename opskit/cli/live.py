@@ -30,7 +30,7 @@ _ACTIONS = 24
 
 
 def shown_steps(stacks: int) -> AbstractContextManager[Callable[[Progressed], None]]:
-    """Give what to tell each step to: a live display in a terminal, else `print_step`.
+    """Return what to tell each step to: a live display in a terminal, else `print_step`.
 
     `stacks` is how many are worked on; 0 when that is not known.
     """

@@ -121,7 +121,7 @@ def snapshot(
 def take_snapshot(
     saved: Path | None, servers: list[str] | None, deadline: float | None
 ) -> Snapshot:
-    """Give a saved snapshot, or read the servers now.
+    """Return a saved snapshot, or read the servers now.
 
     Raises
     ------

@@ -78,7 +78,7 @@ _SBIN = "/usr/sbin:/sbin"
 
 
 def why_not(*, ssh: bool = False) -> str | None:
-    """Say in one sentence what keeps real engines from running here; ``None`` when nothing."""
+    """Return in one sentence what keeps real engines from running here; ``None`` when nothing."""
     if os.geteuid() != 0:
         return "real engines need root; try the embedded engine, or run as root."
     needed = _NEEDED | ({"sshd": "openssh-server", "ssh": "openssh-client"} if ssh else {})
@@ -184,7 +184,7 @@ class DockerdFleet:
             remove_folder(self.root)
 
     def host(self, name: str) -> str:
-        """Give an engine's unix socket address."""
+        """Return an engine's unix socket address."""
         return self.daemons[name].host
 
     def restart(self, name: str) -> None:

@@ -99,7 +99,7 @@ class DemoFleet:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Give the environment variables of a demo fleet in a folder."""
+    """Return the environment variables of a demo fleet in a folder."""
     store = root / STORE
     return {
         "ABRA_DIR": str(root / "abra"),

@@ -44,7 +44,7 @@ class ServiceSeed:
     age: float
 
     def resolved(self, secrets: Mapping[str, str], configs: Mapping[str, str]) -> Json:
-        """Give the spec with the ids of what it names.
+        """Return the spec with the ids of what it names.
 
         Parameters
         ----------
@@ -90,12 +90,12 @@ _LAST_DEPLOY = 40.0
 
 
 def sample_seeds() -> dict[str, SwarmSeed]:
-    """Give the swarm of every server of the sample that can be read, by server."""
+    """Return the swarm of every server of the sample that can be read, by server."""
     return {server: _swarm(server) for server in SERVERS if server not in {UNREACHABLE, WORKER}}
 
 
 def sample_stack(app: SampleApp) -> Stack:
-    """Give an app's stack as ``docker stack deploy`` would deploy it now."""
+    """Return an app's stack as ``docker stack deploy`` would deploy it now."""
     env = parse_env(env_text(app).encode(), env_path(app))
     stack, recipe = stack_name(app.name, env.values), RECIPES / app.recipe
     script = recipe / "abra.sh"
@@ -159,7 +159,7 @@ class _History:
                 self._remember(reference["SecretName"])
 
     def deployed(self, spec: Json) -> Json:
-        """Give a service's spec as the last deploy with abra left it."""
+        """Return a service's spec as the last deploy with abra left it."""
         spec = self._older(spec)
         template: Json = spec["TaskTemplate"]
         container: Json = template["ContainerSpec"]
@@ -185,7 +185,7 @@ class _History:
         self._used[declared] = prefix + (versions.used or versions.declared)
 
     def _versions(self, declared: str) -> tuple[str, Versions]:
-        """Give what stands before the version of a secret's name, and its versions."""
+        """Return what stands before the version of a secret's name, and its versions."""
         for secret, versions in self._app.secrets.items():
             prefix = f"{self._stack.name}_{secret}_"
             if declared == prefix + versions.declared:
@@ -194,7 +194,7 @@ class _History:
         return prefix + underscore, Versions(declared=version)
 
     def _older(self, spec: Json) -> Json:
-        """Give a spec as the recipe's version that runs would have it."""
+        """Return a spec as the recipe's version that runs would have it."""
         if not self._app.running:
             return spec
         on_disk = self._stack.version

@@ -85,12 +85,12 @@ class Sshd:
         return False
 
     def known_host(self) -> str:
-        """Give its line for a known_hosts file."""
+        """Return its line for a known_hosts file."""
         kind, key, *_ = (self._folder / "host_key.pub").read_text().split()
         return f"[127.0.0.1]:{self.port} {kind} {key}\n"
 
     def config(self, identity: Path, known_hosts: Path) -> str:
-        """Give its block for an ssh config."""
+        """Return its block for an ssh config."""
         return (
             f"Host {self.alias}\n  HostName 127.0.0.1\n  Port {self.port}\n  User root\n"
             f"  IdentityFile {identity}\n  IdentitiesOnly yes\n"
@@ -133,7 +133,7 @@ def _free_port() -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """Give all descendants of a process, the nearest first."""
+    """Return all descendants of a process, the nearest first."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def merged(files: Iterable[Path], variables: Mapping[str, str]) -> Json:
-    """Give one document for several files, later ones over earlier ones.
+    """Return one document for several files, later ones over earlier ones.
 
     Environments and deploy labels are mappings in it, however they were written.
 

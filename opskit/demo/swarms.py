@@ -72,7 +72,7 @@ def _host_name(server: str) -> str:
 
 
 def anchor(now: datetime) -> datetime:
-    """Give the moment from which the sample's ages are counted: each fortnight has one.
+    """Return the moment from which the sample's ages are counted: each fortnight has one.
 
     Every kernel makes a fleet of its own. Counted from when it does, all dates would differ
     between two looks, and hide what somebody has changed.

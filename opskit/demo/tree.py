@@ -54,12 +54,12 @@ def write_abra(root: Path, servers: Iterable[str] = SERVERS) -> None:
 
 
 def env_path(app: SampleApp) -> Path:
-    """Give the place of an app's ``.env`` below the abra folder."""
+    """Return the place of an app's ``.env`` below the abra folder."""
     return Path("servers", app.server, f"{app.name}.env")
 
 
 def env_text(app: SampleApp) -> str:
-    """Give an app's ``.env``: its recipe's sample, edited as an operator does."""
+    """Return an app's ``.env``: its recipe's sample, edited as an operator does."""
     text = (RECIPES / app.recipe / ".env.sample").read_text()
     for overlay in app.overlays:
         text = _enabled(text, overlay)

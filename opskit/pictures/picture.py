@@ -160,7 +160,7 @@ class Picture:
         return {"text/html": self.to_html(), "text/plain": repr(self)}
 
     def to_html(self) -> str:
-        """Give the picture, its words and its numbers as HTML to stand in any page."""
+        """Return the picture, its words and its numbers as HTML to stand in any page."""
         label = html.escape(f"{self.title}. {self.alt}", quote=True)
         drawing = self.svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
@@ -235,10 +235,10 @@ def drawn(
 
 
 def safe(text: object) -> str:
-    """Give a name as it may stand in a picture: one line without control characters."""
+    """Return a name as it may stand in a picture: one line without control characters."""
     return cell_text(text)
 
 
 def counted(number: int, noun: str) -> str:
-    """Give a number with its noun, in the plural where it takes one."""
+    """Return a number with its noun, in the plural where it takes one."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -53,7 +53,7 @@ _LETTER = re.compile(r"(.*[0-9])([a-y])$")
 
 
 def next_version(version: str) -> str:
-    """Give the version after this one: ``v9`` → ``v10``, ``2024a`` → ``2024b``, ``x`` → ``x2``.
+    """Return the version after this one: ``v9`` → ``v10``, ``2024a`` → ``2024b``, ``x`` → ``x2``.
 
     Leading zeros are kept (``007`` → ``008``), as they would be in a file.
     """
@@ -67,7 +67,7 @@ def next_version(version: str) -> str:
 
 
 def next_free_version(prefix: str, version: str, taken: Collection[str]) -> str:
-    """Give the first version after `version` whose swarm name is free.
+    """Return the first version after `version` whose swarm name is free.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class Assembler:
         return unit(app, changes, steps)
 
     def deploy_step(self, app: DeclaredApp, mode: StackMode, *, back: bool = False) -> Deploy:
-        """Give the step that deploys the app, or its other half for the way back."""
+        """Return the step that deploys the app, or its other half for the way back."""
         check_installed(mode)
         return Deploy(
             mode=mode,
@@ -235,7 +235,7 @@ class Assembler:
         )
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
-        """Say that a node is down on which tasks of these services may still run."""
+        """Warn when a node is down on which tasks of these services may still run."""
         seen = self.lookup.server(server)
         services = {switch.service_id for switch in switches}
         tasks = [task for task in seen.tasks if task.service_id in services]
@@ -447,6 +447,6 @@ def _watched(switch: SwitchService) -> Watched:
 
 
 def prefix(target: Target) -> str:
-    """Give a secret's swarm name up to its version."""
+    """Return a secret's swarm name up to its version."""
     name, version = target.declared.swarm_name, target.declared.version
     return name[: len(name) - len(version)] if version else name

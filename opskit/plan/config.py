@@ -67,7 +67,7 @@ def _edited(root: Path, app: DeclaredApp, content: bytes) -> tuple[DeclaredApp, 
 def _changes(
     before: DeclaredApp, after: DeclaredApp, old: EnvFile, new: EnvFile
 ) -> Iterator[Change]:
-    """Tell what a redeploy would change; names and versions only."""
+    """Return what a redeploy would change; names and versions only."""
     if before.stack != after.stack:
         yield Change(
             secret="",

@@ -137,7 +137,7 @@ def steps_view(data: PlanData) -> View:
 
 
 def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
-    """Tell whether a step creates a secret."""
+    """Return whether a step creates a secret."""
     return isinstance(step, CreateSecret)
 
 

@@ -276,7 +276,7 @@ def _shown(found: Deployment) -> str:
 
 
 def _deployed(app: DeclaredApp, services: list[model.Service]) -> str:
-    """Give the version that the labels of the running app name."""
+    """Return the version that the labels of the running app name."""
     for service in services:
         labels = service.spec.labels or {}
         if service.spec.name == f"{app.stack}_{APP_SERVICE}":

@@ -19,7 +19,7 @@ _PASSWORD = re.compile(r"pass(?:word|wd)?|pwd|pw(?:[_-]|$)|secret")
 
 
 def looks_like_database_password(name: str) -> bool:
-    """Tell whether a secret's name says it is a database's password."""
+    """Return whether a secret's name says it is a database's password."""
     return bool(_DATABASE.search(name) and _PASSWORD.search(name))
 
 
@@ -44,7 +44,7 @@ def refuse_database_password(target: Target) -> None:
 
 
 def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | None:
-    """Give the hook for a secret, or nothing when its file is all there is to change.
+    """Return the hook for a secret, or nothing when its file is all there is to change.
 
     ``recipe/secret`` in the settings names one secret. What is said for a whole recipe, or on
     the command line, is meant for the secrets that look like a database's password; on the
@@ -113,7 +113,7 @@ def find_service(
 
 
 def mounted_at(reference: model.SecretReference) -> str:
-    """Give the path of a mounted secret."""
+    """Return the path of a mounted secret."""
     name = reference.file.name if reference.file else reference.secret_name
     return name if name.startswith("/") else f"/run/secrets/{name}"
 

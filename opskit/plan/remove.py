@@ -151,7 +151,7 @@ class RemovalPlanner:
         return self._plan("prune", found, kept)
 
     def _doubt(self, server: str, row: SecretRow) -> str:
-        """Say why some app may declare what seems to be an orphan; nothing when none does."""
+        """Return why some app may declare what seems to be an orphan; nothing when none does."""
         apps = [row.app] if row.app else self.assembler.lookup.apps(server)
         for app in apps:
             unread = app.guessed or app.problems
@@ -221,7 +221,7 @@ class RemovalPlanner:
 
 
 def _nothing(kind: str, found: _Found, kept: int) -> InputError:
-    """Say why nothing goes, and when it can."""
+    """Return why nothing goes, and when it can."""
     why, ways = list(found.left_alone), list[str]()
     if found.updates:
         apps = " or ".join(sorted(found.updates))

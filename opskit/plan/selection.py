@@ -75,11 +75,11 @@ class Lookup:
         return found[0]
 
     def apps(self, server: str) -> Sequence[DeclaredApp]:
-        """Give the apps declared on a server."""
+        """Return the apps declared on a server."""
         return self._facts.apps_by_server.get(server, ())
 
     def server(self, name: str) -> Observation:
-        """Give what a server said.
+        """Return what a server said.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Lookup:
         return seen
 
     def rows(self, server: str) -> list[SecretRow]:
-        """Give the joined secret versions of one server."""
+        """Return the joined secret versions of one server."""
         if server not in self._rows:
             self._rows[server] = secret_rows(
                 self._facts.apps_by_server.get(server, ()), self._facts.seen.get(server)
@@ -182,7 +182,7 @@ class Lookup:
 def orphans_in(
     selection: Selection,
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
-    """Give the (server, swarm name) of orphans among a view's rows, and what the others name."""
+    """Return the (server, swarm name) of orphans among a view's rows, and what the others name."""
     columns = {"server", "swarm_name", "state"}
     if not isinstance(selection, pd.DataFrame) or not columns <= set(selection.columns):
         return [], named_in(selection)
@@ -213,7 +213,7 @@ def _triples(selection: object) -> list[tuple[str, str, str]]:
 
 
 def named_in(selection: Selection) -> list[tuple[str, str, str]]:
-    """Give the (server, app, secret) a selection names; one row for each version of it.
+    """Return the (server, app, secret) a selection names; one row for each version of it.
 
     Raises
     ------
@@ -296,5 +296,5 @@ class Request:
         return frozenset(server for server, *_ in named_in(self.rows(lookup)))
 
     def has_orphans(self) -> bool:
-        """Tell whether the table holds rows of no app."""
+        """Return whether the table holds rows of no app."""
         return bool(orphans_in(self.table)[0])

@@ -22,7 +22,7 @@ from opskit.run.precheck import what_changed
 from opskit.run.work import Outcome, Progressed, Work, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
-from opskit.steps import Deploy, Site, SwitchService, TakeLock, lock
+from opskit.steps import Deploy, StepContext, SwitchService, TakeLock, lock
 from opskit.steps.base import TRANSIENT
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
@@ -69,7 +69,7 @@ class Runner:
     on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None
     stop: threading.Event = field(default_factory=threading.Event)
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
-    again: bool = field(default=False, init=False)
+    retry: bool = field(default=False, init=False)
 
     def start(self) -> str:
         """Check that the world is as the plan saw it, open the run, and carry it out.
@@ -140,7 +140,7 @@ class Runner:
         return self._finish(outcomes)
 
     def _reopen(self) -> None:
-        self.again = True
+        self.retry = True
         self.journal.reopen(
             self.run,
             actor=getpass.getuser(),
@@ -216,14 +216,14 @@ class Runner:
             unit=unit,
             journal=self.journal,
             run=self.run,
-            open_site=lambda: self._site(unit),
+            open_context=lambda: self._context(unit),
             on_progress=self.on_progress,
             on_made=self.on_made,
         )
 
-    def _site(self, unit: Unit) -> Site:
+    def _context(self, unit: Unit) -> StepContext:
         engine = Engine(find_context(unit.server), seconds=self.seconds)
-        site = Site(
+        ctx = StepContext(
             engine=engine,
             run=self.run,
             actor=getpass.getuser(),
@@ -232,7 +232,7 @@ class Runner:
             values=dict(self.values),
             store=self.store,
             stop=self.stop,
-            again=self.again,
+            retry=self.retry,
             status_of=self._status_of,
             switches=any(isinstance(step, SwitchService | Deploy) for step in unit.steps),
         )
@@ -246,12 +246,12 @@ class Runner:
             if isinstance(lock_step, TakeLock) and abs(time.time() - renewed) > _RENEW_LOCK_S:
                 renewed = time.time()
                 try:
-                    lock_step.do(site)
+                    lock_step.do(ctx)
                 except TRANSIENT:
                     return
 
-        site.keep_lock = keep_lock
-        return site
+        ctx.keep_lock = keep_lock
+        return ctx
 
     def _status_of(self, run: str) -> KnownStatus:
         try:

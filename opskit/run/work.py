@@ -24,8 +24,8 @@ from opskit.steps import (
     CannotUndoError,
     InterruptedStepError,
     ReleaseLock,
-    Site,
     Step,
+    StepContext,
     TakeLock,
 )
 from opskit.steps.base import Detail
@@ -76,7 +76,7 @@ class Work:
         Which unit of the plan.
     journal, run
         Where to write it down, under which id.
-    open_site
+    open_context
         Gives what the steps work on, anew for each way through them.
     on_progress, on_made
         As `Runner` has them.
@@ -86,7 +86,7 @@ class Work:
     unit: Unit
     journal: Journal
     run: str
-    open_site: Callable[[], Site]
+    open_context: Callable[[], StepContext]
     on_progress: Callable[[Progressed], None]
     on_made: Callable[[Unit, Mapping[str, Secret]], None]
 
@@ -106,16 +106,16 @@ class Work:
 
     def forward(self) -> Outcome:
         """Take every step, and undo what was done when one fails."""
-        site = self.open_site()
+        ctx = self.open_context()
         notes: list[str] = []
         try:
             for step_number, step in enumerate(self.unit.steps):
-                site.check_stop()
+                ctx.check_stop()
                 if not isinstance(step, TakeLock | ReleaseLock):
-                    site.keep_lock()
-                notes.append(self._step(site, step_number, step, "do"))
+                    ctx.keep_lock()
+                notes.append(self._step(ctx, step_number, step, "do"))
                 if isinstance(step, TakeLock) and self._begun() == frozenset({step_number}):
-                    self._check_precondition(site)
+                    self._check_precondition(ctx)
         except (InterruptedStepError, JournalError) as error:
             return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
         except OpskitError as error:
@@ -124,12 +124,12 @@ class Work:
             if undone.error:
                 text += f" Undoing it failed too: {undone.error}"
             return Outcome(unit=self.number, status=undone.status, error=text, note=undone.note)
-        self.on_made(self.unit, site.values)
+        self.on_made(self.unit, ctx.values)
         return Outcome(unit=self.number, status="done", note=_noted(notes))
 
     def backward(self) -> Outcome:
         """Undo every step that was begun, in reverse."""
-        site = self.open_site()
+        ctx = self.open_context()
         begun = self._begun()
         if all(self._is_done(step, "undo") for step in begun):
             return Outcome(unit=self.number, status="rolled-back")
@@ -138,12 +138,12 @@ class Work:
         try:
             # A unit that never got beyond asking for the lock has nothing to undo under it.
             if isinstance(lock_step, TakeLock) and begun != frozenset({0}):
-                lock_step.do(site)
+                lock_step.do(ctx)
             for step_number, step in reversed(list(enumerate(self.unit.steps))):
                 if step_number not in begun:
                     continue
                 try:
-                    notes.append(self._step(site, step_number, step, "undo"))
+                    notes.append(self._step(ctx, step_number, step, "undo"))
                 except CannotUndoError as error:
                     lost.append(redact(str(error)))
         except (InterruptedStepError, JournalError) as error:
@@ -156,35 +156,35 @@ class Work:
 
     def undo_conflict(self) -> str:
         """Return what makes undoing impossible, before anything is undone; nothing if it is not."""
-        site, begun = self.open_site(), self._begun()
+        ctx, begun = self.open_context(), self._begun()
         steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
         try:
-            conflict = self._overtaken(site, begun)
-            return conflict or next((why for step in steps if (why := step.hindrance(site))), "")
+            conflict = self._overtaken(ctx, begun)
+            return conflict or next((why for step in steps if (why := step.undo_conflict(ctx))), "")
         except OpskitError as error:
             return redact(str(error))
 
     def _lock_to_resume(self, begun: Collection[int]) -> str:
         """Lock the stack again to resume the unit, or return why it is not the run's any more."""
-        site, lock = self.open_site(), self.unit.steps[0]
+        ctx, lock = self.open_context(), self.unit.steps[0]
         try:
             if isinstance(lock, TakeLock):
-                lock.do(site)
-            conflict = self._overtaken(site, begun)
+                lock.do(ctx)
+            conflict = self._overtaken(ctx, begun)
             if conflict and isinstance(lock, TakeLock):
-                lock.undo(site)
+                lock.undo(ctx)
         except OpskitError as error:
             return redact(str(error))
         return conflict
 
-    def _overtaken(self, site: Site, begun: Collection[int]) -> str:
+    def _overtaken(self, ctx: StepContext, begun: Collection[int]) -> str:
         steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
-        why = next((why for step in steps if (why := step.overtaken(site))), "")
-        return f"{why} {_REMEDY} {site.run}" if why else ""
+        why = next((why for step in steps if (why := step.overtaken(ctx))), "")
+        return f"{why} {_REMEDY} {ctx.run}" if why else ""
 
-    def _check_precondition(self, site: Site) -> None:
+    def _check_precondition(self, ctx: StepContext) -> None:
         """Refuse what another operator changed before this run had the stack to itself."""
-        if changed := site.patiently(lambda: what_changed(self.unit, site.engine)):
+        if changed := ctx.patiently(lambda: what_changed(self.unit, ctx.engine)):
             raise StalePlanError(
                 f"the plan no longer fits: {'; '.join(changed)}. Read the servers "
                 "again and plan again."
@@ -196,7 +196,7 @@ class Work:
     def _is_done(self, step: int, phase: Phase) -> bool:
         return self.journal.is_done(self.run, self.number, step, phase)
 
-    def _step(self, site: Site, step_number: int, step: Step, phase: Phase) -> str:
+    def _step(self, ctx: StepContext, step_number: int, step: Step, phase: Phase) -> str:
         """Take or undo a step, unless that is done, and return what it noted."""
         if self._is_done(step_number, phase):
             return ""
@@ -236,10 +236,10 @@ class Work:
 
         try:
             if phase == "do":
-                detail = step.do(site)
+                detail = step.do(ctx)
             else:
-                site.came_of_it = self.journal.result_of(self.run, self.number, step_number)
-                detail = step.undo(site)
+                ctx.outcome = self.journal.result_of(self.run, self.number, step_number)
+                detail = step.undo(ctx)
         except OpskitError as error:
             ended("failed", {}, redact(str(error)))
             raise

@@ -108,7 +108,7 @@ class Runbook:
     # -- what is done ---------------------------------------------------------------------
 
     def step(
-        self, title: str, *, again: bool = False, repeat: bool = False, stop: bool = True
+        self, title: str, *, rerun: bool = False, repeat: bool = False, stop: bool = True
     ) -> Step:
         """Return a step, to be used as ``with rb.step("…"):``.
 
@@ -116,7 +116,7 @@ class Runbook:
         ----------
         title
             What it does; tells it from the others of the runbook.
-        again
+        rerun
             Do it once more although it is finished.
         repeat
             It only looks: done whenever its cell is run.
@@ -124,7 +124,7 @@ class Runbook:
             When it fails, raise; else say why, go on, and let `finish` fail.
         """
         title = _checked_title(title, "step")
-        for name, flag in (("again", again), ("repeat", repeat), ("stop", stop)):
+        for name, flag in (("rerun", rerun), ("repeat", repeat), ("stop", stop)):
             check_flag(name, flag)
         if running := self._step_log.current:
             raise InputError(
@@ -135,7 +135,7 @@ class Runbook:
             raise RunbookError(
                 f"runbook {self.id} is finished: make it anew with opskit.Runbook({self.title!r})."
             )
-        if not again and not repeat and self._step_log.is_done_in_this_cell(title):
+        if not rerun and not repeat and self._step_log.is_done_in_this_cell(title):
             raise InputError(
                 f"the step {title!r} is done already, a moment ago in this cell.",
                 remedy='Give each its own title, as in rb.step(f"Restart {server}").',
@@ -143,7 +143,7 @@ class Runbook:
         last = self._last_attempts().get(title)
         finished = last if last is not None and last.status == "done" else None
         return Step(
-            title, None if again or repeat else finished, log=self._step_log, quiet=repeat,
+            title, None if rerun or repeat else finished, log=self._step_log, quiet=repeat,
             stop=stop,
         )  # fmt: skip
 

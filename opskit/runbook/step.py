@@ -119,10 +119,10 @@ class Step:
         text = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
         if not self.guarded:
             raise RunbookError(
-                f"{text} Say again=True to repeat it. In a notebook it is left out by itself, "
+                f"{text} Say rerun=True to repeat it. In a notebook it is left out by itself, "
                 "where the Runbook is made in an earlier cell and the step stands in the with."
             )
-        print(f"✓ {text} Left out; again=True repeats it.")
+        print(f"✓ {text} Left out; rerun=True repeats it.")
         return self
 
     def __exit__(

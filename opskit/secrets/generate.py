@@ -76,18 +76,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return "".join(dict.fromkeys(joined or ALPHANUMERIC))
 
     def describe(self) -> str:
-        """Say in a few words how values are made and how strong they are."""
+        """Return in a few words how values are made and how strong they are."""
         bits = self.entropy_bits()
         strength = f", {bits:.0f} bits" if bits is not None else ""
         return f"{self._generator.describe(self)}{strength}"
 
     def is_weak(self) -> bool:
-        """Tell whether a value has fewer bits than the floor."""
+        """Return whether a value has fewer bits than the floor."""
         bits = self.entropy_bits()
         return bits is not None and bits < FLOOR_BITS
 
     def notes(self) -> tuple[str, ...]:
-        """Say what an operator should know before agreeing to it."""
+        """Return what an operator should know before agreeing to it."""
         unknown = [name for name in self._charsets() if name not in CHARSETS]
         notes = [f"unknown charset {name!r}: alphanumeric is used" for name in unknown]
         if self.is_weak():

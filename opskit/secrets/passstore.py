@@ -78,7 +78,7 @@ def listed() -> frozenset[str]:
 
 
 def store_folder() -> Path:
-    """Give the folder of pass's store: ``PASSWORD_STORE_DIR``, else ``~/.password-store``."""
+    """Return the folder of pass's store: ``PASSWORD_STORE_DIR``, else ``~/.password-store``."""
     configured = os.environ.get("PASSWORD_STORE_DIR")
     return Path(configured) if configured else Path.home() / ".password-store"
 
@@ -141,7 +141,7 @@ class PassStore:
             )
 
     def attended(self, meanwhile: Callable[[], None]) -> PassStore:
-        """Give this store for somebody who has something to do `meanwhile`.
+        """Return this store for somebody who has something to do `meanwhile`.
 
         It is done before each call and every second of waiting for other stacks' calls. It may
         raise: then the call is not made.
@@ -186,7 +186,7 @@ class PassStore:
             self._run("rm", "--force", _checked(path))
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is an entry."""
+        """Return whether there is an entry."""
         if self._is_gopass:
             return _checked(path) in self.entries()
         return (store_folder() / f"{_checked(path)}.gpg").is_file()
@@ -290,7 +290,7 @@ _RECIPIENTS_TIMEOUT_S = 20.0
 
 
 def openable(entries: Iterable[str], store: Path, person: str) -> frozenset[str]:
-    """Give the entries that are encrypted to a person.
+    """Return the entries that are encrypted to a person.
 
     Parameters
     ----------
@@ -331,7 +331,7 @@ def _is(line: str, names: set[str], keys: frozenset[str]) -> bool:
 
 
 def _keys(person: str) -> frozenset[str]:
-    """Give the fingerprints gpg knows of a person, and what the person was called by."""
+    """Return the fingerprints gpg knows of a person, and what the person was called by."""
     called = person.upper().removeprefix("0X")
     try:
         listed = subprocess.run(

@@ -32,7 +32,7 @@ _LARGE = 4096
 
 
 def spellings(value: bytes) -> frozenset[str]:
-    """Give every spelling that is looked for.
+    """Return every spelling that is looked for.
 
     Of base64 inside a longer base64 text, only the characters that the value alone decides:
     up to four bits at each end are shared with its neighbours. Of several lines, such as a
@@ -159,7 +159,7 @@ class Finder:
         self._ordered = None
 
     def spans(self, text: str) -> list[Span]:
-        """Give where strings stand in a text, in order, those that touch or overlap joined."""
+        """Return where strings stand in a text, in order, those that touch or overlap joined."""
         found = sorted([*self._sampled(text), *self._searched(text)])
         joined: list[Span] = []
         for start, end in found:
@@ -170,7 +170,7 @@ class Finder:
         return joined
 
     def unfinished(self, text: str) -> int:
-        """Give where a string begins that the text's end cuts short; else the text's length."""
+        """Return where a string begins that the text's end cuts short; else the text's length."""
         if self._ordered is None:
             self._ordered = sorted(self._strings)
         longest = min(max(map(len, self._ordered), default=0), _LONGEST_TAIL)
@@ -275,7 +275,7 @@ class Registry:
         return _masked(text, _with_seams(text, spans))
 
     def unfinished(self, text: str) -> int:
-        """Give where a value begins that may continue in the text to come."""
+        """Return where a value begins that may continue in the text to come."""
         with self._lock:
             return self._whole.unfinished(text)
 

@@ -53,7 +53,7 @@ class Secret:
         remember(held, owner=self)
 
     def reveal(self) -> bytes:
-        """Give the value; the only way to it."""
+        """Return the value; the only way to it."""
         return self._reveal()
 
     @classmethod

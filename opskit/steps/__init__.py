@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opskit.steps.base import CannotUndoError, InterruptedStepError, Site, Step
+from opskit.steps.base import CannotUndoError, InterruptedStepError, Step, StepContext
 from opskit.steps.deploy import Deploy
 from opskit.steps.env import CommitEnv, Declaration, Declare, Pin, RecommitEnv
 from opskit.steps.hook import RunHook
@@ -63,9 +63,9 @@ __all__ = [
     "ReplaceEnv",
     "RestartService",
     "RunHook",
-    "Site",
     "StagePassword",
     "Step",
+    "StepContext",
     "Swap",
     "SwitchService",
     "TakeLock",

@@ -1,4 +1,4 @@
-"""What a step is, and the site it works on."""
+"""What a step is, and the ctx it works on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CannotUndoError(OpskitError):
 
 
 @dataclass(slots=True, kw_only=True)
-class Site:
+class StepContext:
     """Everything a step of one stack needs from outside.
 
     Parameters
@@ -53,11 +53,11 @@ class Site:
         Seconds to find out what became of a write whose answer was lost.
     stop
         Set when the run is to end at the next opportunity.
-    again
+    retry
         Whether an earlier process may have taken the step before.
     switches
         Whether the unit takes services from one version to another, and back when undone.
-    came_of_it
+    outcome
         What doing the step that is being undone had reported.
     keep_lock
         Renews the stack's lock when it is time to.
@@ -76,9 +76,9 @@ class Site:
     stop: Event = field(default_factory=Event)
     keep_lock: Callable[[], None] = lambda: None
     status_of: Callable[[str], KnownStatus] = lambda _: ""
-    again: bool = False
+    retry: bool = False
     switches: bool = True
-    came_of_it: Detail = field(default_factory=dict[str, str | int | float | bool | None])
+    outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
 
     def check_stop(self) -> None:
         """Raise when the run was told to stop."""
@@ -91,7 +91,7 @@ class Site:
             self.check_stop()
 
     def password_store(self) -> PassStore:
-        """Give the password store, which keeps the lock however long it takes."""
+        """Return the password store, which keeps the lock however long it takes."""
         if self.store is None:
             raise StepError("this run uses the password store, and none was given.")
         return self.store.attended(self.keep_lock)
@@ -122,24 +122,24 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
         """List what `do` will send or write, for ``--dry-run``."""
         raise NotImplementedError
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Make the change, or find it made."""
         raise NotImplementedError
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Take the change back, or find it taken back."""
         raise NotImplementedError
 
     def warning(self) -> str:
-        """Say what is gone or down once this is done, so that a word is typed first, or nothing."""
+        """Return what is gone or down once this is done; a word is typed first then."""
         return ""
 
     def impact(self) -> str:
-        """Say what else it touches that no change of the plan can name beforehand, or nothing."""
+        """Return what else it touches that no change of the plan can name beforehand."""
         return ""
 
     def is_irreversible(self) -> bool:
-        """Tell whether `undo` cannot bring back what `do` took away."""
+        """Return whether `undo` cannot bring back what `do` took away."""
         return False
 
     def removes_services(self) -> tuple[str, ...]:
@@ -147,23 +147,23 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
         return ()
 
     def touches_pass(self) -> bool:
-        """Tell whether an entry of the password store is written or removed."""
+        """Return whether an entry of the password store is written or removed."""
         return False
 
     def longest_wait(self) -> float:
-        """Give the seconds that `do` waits for services at most."""
+        """Return the seconds that `do` waits for services at most."""
         return 0.0
 
-    def hindrance(self, site: Site) -> str:
-        """Say why `undo` would end neither here nor there; nothing when it would not.
+    def undo_conflict(self, ctx: StepContext) -> str:
+        """Return why `undo` would end neither here nor there; nothing when it would not.
 
         Asked of every step before the first is undone, as an older run may be rolled back after
         newer ones.
         """
         return ""
 
-    def overtaken(self, site: Site) -> str:
-        """Say which later change went past this step; going on would take that one back.
+    def overtaken(self, ctx: StepContext) -> str:
+        """Return which later change went past this step; going on would take that one back.
 
         Asked before a run that stopped goes on in either direction.
         """

@@ -16,7 +16,7 @@ from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
 from opskit.errors import MissingToolError, StepError
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
-from opskit.steps.base import Detail, Site, Step
+from opskit.steps.base import Detail, Step, StepContext
 from opskit.swarm.context import docker_arguments, docker_config_dir
 
 _PAUSE_S = 0.5
@@ -66,25 +66,25 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         return "" if self.back else "Restarts the services whose specs the files change."
 
     def longest_wait(self) -> float:
-        """Give the time it has."""
+        """Return the time it has."""
         return 0.0 if self.back else self.timeout
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Run it; deploying the same state again changes nothing."""
-        return {} if self.back else self._run(site)
+        return {} if self.back else self._run(ctx)
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Deploy once more if this is the half that stands before the ``.env`` was changed."""
-        return self._run(site) if self.back else {}
+        return self._run(ctx) if self.back else {}
 
-    def _run(self, site: Site) -> Detail:
+    def _run(self, ctx: StepContext) -> Detail:
         if self.mode == "abra":
             command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
             environment = {**os.environ, "ABRA_DIR": self.root}
-            return self._insist(site, command, environment, Path(self.root))
+            return self._insist(ctx, command, environment, Path(self.root))
         with deployment(Path(self.root), self.server, self.app) as found:
             files = [word for path in found.files for word in ("--compose-file", path)]
-            target = docker_arguments(site.engine.context.server)
+            target = docker_arguments(ctx.engine.context.server)
             kept = TAKEN - LOCATORS if target else TAKEN
             self._check_free(found, kept)
             # Found before, as the app's own environment may name another PATH.
@@ -101,7 +101,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 "DOCKER_CONFIG": str(docker_config_dir().absolute()),
             }
             command = [docker, *target, "stack", "deploy", *files, self.stack]
-            detail = self._insist(site, command, environment, Path(found.folder))
+            detail = self._insist(ctx, command, environment, Path(found.folder))
             return {**detail, "version": found.version, "chaos": found.chaos}
 
     def _check_free(self, found: Deployment, kept: frozenset[str]) -> None:
@@ -116,21 +116,21 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 )
 
     def _insist(
-        self, site: Site, command: list[str], environment: Mapping[str, str], folder: Path
+        self, ctx: StepContext, command: list[str], environment: Mapping[str, str], folder: Path
     ) -> Detail:
         """Execute it again for as long as a network of the stack is on its way out."""
         until = time.monotonic() + min(self.timeout, _LEAVES_S)
         while True:
             try:
-                return self._execute(site, command, environment, folder)
+                return self._execute(ctx, command, environment, folder)
             except StepError as error:
                 if time.monotonic() >= until or not _HALF_GONE.search(str(error)):
                     raise
-            site.keep_lock()
-            site.wait(_PAUSE_S)
+            ctx.keep_lock()
+            ctx.wait(_PAUSE_S)
 
     def _execute(
-        self, site: Site, command: list[str], environment: Mapping[str, str], folder: Path
+        self, ctx: StepContext, command: list[str], environment: Mapping[str, str], folder: Path
     ) -> Detail:
         program = Path(command[0]).name
         try:
@@ -150,7 +150,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             raise _not_installed(program) from None
         with process:
             try:
-                output, errors = self._wait(site, process)
+                output, errors = self._wait(ctx, process)
             except BaseException:
                 _end(process)
                 raise
@@ -159,8 +159,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             raise StepError(f"{program} could not deploy {self.app}: {redact(' '.join(last))}")
         return {"status": process.returncode}
 
-    def _wait(self, site: Site, process: subprocess.Popen[str]) -> tuple[str, str]:
-        """Give what it printed once it has ended, and keep the lock until then."""
+    def _wait(self, ctx: StepContext, process: subprocess.Popen[str]) -> tuple[str, str]:
+        """Return what it printed once it has ended, and keep the lock until then."""
         until = time.monotonic() + self.timeout
         while True:
             try:
@@ -171,8 +171,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 raise StepError(
                     f"deploying {self.app} did not end in {self.timeout:g} s, and was stopped."
                 )
-            site.check_stop()
-            site.keep_lock()
+            ctx.check_stop()
+            ctx.keep_lock()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -12,7 +12,7 @@ from opskit.abra.edit import empty_value, set_name, set_value, unset_value
 from opskit.abra.env import parse_env
 from opskit.abra.names import recipe_key
 from opskit.errors import StalePlanError
-from opskit.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.envfile import commit_env, replace_env
 
 
@@ -43,11 +43,11 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
         """Show each line's change."""
         return [f"write {self.path}: {d.key}={d.old or ''} → {d.new}" for d in self.declarations]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
         return replaced(Path(self.path), self.before, self.after, lambda was: declared(was, self))
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Put the old versions back, leaving what others changed meanwhile as it is."""
         path = Path(self.path)
         content = read_env(path)
@@ -68,10 +68,10 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
         if digest(content) != found:
             replace_env(path, expected_sha256=found, content=content)
         if passed:
-            raise CannotUndoError(f"{self.overtaken(site)} That line was left as it is.")
+            raise CannotUndoError(f"{self.overtaken(ctx)} That line was left as it is.")
         return {"written": True, "identical": digest(content) == self.before}
 
-    def overtaken(self, site: Site) -> str:
+    def overtaken(self, ctx: StepContext) -> str:
         """Say so when a later change declared yet another version."""
         for one, now in self._passed(read_env(Path(self.path))):
             return f"{self.path} declares {one.key}={now} by now, not {one.new}."
@@ -98,11 +98,11 @@ class CommitEnv(Step, frozen=True, kw_only=True, tag="commit-env"):
         """Show the commit."""
         return [f"git commit --only {self.path} -m {self.message!r}"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Commit it, or find nothing to commit."""
-        return {"commit": commit_env(Path(self.path), f"{self.message} (opskit {site.run})")}
+        return {"commit": commit_env(Path(self.path), f"{self.message} (opskit {ctx.run})")}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Do nothing here: the restored file is committed by `RecommitEnv`."""
         return {}
 
@@ -121,13 +121,13 @@ class RecommitEnv(Step, frozen=True, kw_only=True, tag="recommit-env"):
         """Do nothing unless the run is undone."""
         return []
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Do nothing; there is something to commit only when the run is undone."""
         return {}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Commit the restored file."""
-        return {"commit": commit_env(Path(self.path), f"Undo: {self.message} (opskit {site.run})")}
+        return {"commit": commit_env(Path(self.path), f"Undo: {self.message} (opskit {ctx.run})")}
 
 
 def replaced(path: Path, before: str, after: str, change: Callable[[bytes], bytes]) -> Detail:
@@ -184,12 +184,12 @@ def read_unchanged(path: Path, expected: str) -> bytes:
 
 
 def digest(content: bytes) -> str:
-    """Give a file content's SHA-256, as plans name it."""
+    """Return a file content's SHA-256, as plans name it."""
     return hashlib.sha256(content).hexdigest()
 
 
 def declared(content: bytes, step: Declare) -> bytes:
-    """Give the content with the new versions in place."""
+    """Return the content with the new versions in place."""
     for declaration in step.declarations:
         content = set_value(content, declaration.key, declaration.new, Path(step.path))
     return content
@@ -217,14 +217,14 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
         """Show the line's change."""
         return [f"write {self.path}: {self.key}={self.old} → {self.new}"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
         path = Path(self.path)
         return replaced(
             path, self.before, self.after, lambda was: set_name(was, self.key, self.new, path)
         )
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Put the old version back, leaving what others changed meanwhile as it is."""
         content = read_env(Path(self.path))
         if parse_env(content, Path(self.path)).values.get(self.key) == self.old:
@@ -234,7 +234,7 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
         replace_env(path, expected_sha256=digest(content), content=changed)
         return {"written": True}
 
-    def overtaken(self, site: Site) -> str:
+    def overtaken(self, ctx: StepContext) -> str:
         """Say so when a later change pinned yet another version."""
         now = parse_env(read_env(Path(self.path)), Path(self.path)).values.get(self.key, "")
         if now in (self.old, self.new):

@@ -26,7 +26,7 @@ from opskit.errors import NotFoundError, StepError
 from opskit.hooks import HookSpec
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
-from opskit.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.steps.passwords import staged_value
 from opskit.steps.secrets import CreateSecret, made_by, stored
 from opskit.swarm import model
@@ -75,25 +75,25 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
         ]
 
     def longest_wait(self) -> float:
-        """Give the time it has."""
+        """Return the time it has."""
         return min(_READY_S, self.timeout)
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Set the new password, once or again."""
-        value = self._value(site)
+        value = self._value(ctx)
         _check_line(value, self.swarm_name)
-        self._run(site, "set", value.reveal() + b"\n", min(_READY_S, self.timeout))
+        self._run(ctx, "set", value.reveal() + b"\n", min(_READY_S, self.timeout))
         return {}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Set the password that the mounted old version holds."""
-        self._run(site, "restore", b"", self.timeout)
+        self._run(ctx, "restore", b"", self.timeout)
         return {}
 
-    def _value(self, site: Site) -> Secret:
-        if self.swarm_name in site.values:
-            return site.values[self.swarm_name]
-        staged = staged_value(site, self.entry)
+    def _value(self, ctx: StepContext) -> Secret:
+        if self.swarm_name in ctx.values:
+            return ctx.values[self.swarm_name]
+        staged = staged_value(ctx, self.entry)
         if staged is not None:
             return staged
         if self.policy is None:
@@ -101,24 +101,24 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
                 f"the value of {self.swarm_name} was given before a crash and cannot be read "
                 "back. Insert it again."
             )
-        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
         create = CreateSecret(swarm_name=self.swarm_name, policy=self.policy)
-        if there is not None and made_by(there, site.run):
-            create.undo(site)
-        create.do(site)
-        return site.values[self.swarm_name]
+        if there is not None and made_by(there, ctx.run):
+            create.undo(ctx)
+        create.do(ctx)
+        return ctx.values[self.swarm_name]
 
-    def _run(self, site: Site, action: Action, stdin: bytes, patience: float) -> None:
+    def _run(self, ctx: StepContext, action: Action, stdin: bytes, patience: float) -> None:
         # Setting the same password twice is harmless, so whatever may pass is tried again.
         arguments = container_command(self.hook, action, self.file)
         why = "the server did not answer"
-        for _ in _until(site, patience):
+        for _ in _until(ctx, patience):
             try:
-                container = self._container(site)
+                container = self._container(ctx)
                 if container is None:
                     why = "no task of it runs with the old version mounted"
                     continue
-                ended = site.engine.execute(container, arguments, stdin)
+                ended = ctx.engine.execute(container, arguments, stdin)
             except (*TRANSIENT, NotFoundError) as error:
                 why = str(error)
                 continue
@@ -129,23 +129,23 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
                 break
         done = "set the new password" if action == "set" else "bring back the old password"
         raise StepError(
-            f"the {self.hook.kind} hook in {self.service} on {site.engine.server} could not "
+            f"the {self.hook.kind} hook in {self.service} on {ctx.engine.server} could not "
             f"{done}: {why.rstrip('.')}."
         )
 
-    def _container(self, site: Site) -> str | None:
+    def _container(self, ctx: StepContext) -> str | None:
         """Find a running container that mounts the old version."""
         nodes = {
             task.id: task.node_id
-            for task in site.engine.tasks(self.service_id)
+            for task in ctx.engine.tasks(self.service_id)
             if self._is_right(task)
         }
-        found = site.engine.containers(self.service_id)
+        found = ctx.engine.containers(self.service_id)
         mine = [container.id for container in found if container.task_id in nodes]
         # One of this node may have ended since Swarm heard of it, and is made anew.
-        if nodes and not mine and site.engine.info().swarm.node_id not in nodes.values():
+        if nodes and not mine and ctx.engine.info().swarm.node_id not in nodes.values():
             raise StepError(
-                f"{self.service} runs on another node of {site.engine.server}'s swarm, whose "
+                f"{self.service} runs on another node of {ctx.engine.server}'s swarm, whose "
                 "containers cannot be reached from the manager."
             )
         return mine[0] if mine else None
@@ -160,13 +160,13 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
         )
 
 
-def _until(site: Site, seconds: float) -> Iterator[None]:
-    """Give turns until the time is up, with a pause between."""
+def _until(ctx: StepContext, seconds: float) -> Iterator[None]:
+    """Yield turns until the time is up, with a pause between."""
     until = time.monotonic() + seconds
     yield
     while time.monotonic() < until:
-        site.keep_lock()
-        site.wait(_PAUSE_S)
+        ctx.keep_lock()
+        ctx.wait(_PAUSE_S)
         yield
 
 
@@ -194,7 +194,7 @@ def _script(name: str) -> str:
 
 
 def complaint(stderr: bytes) -> str:
-    """Give what a script says to the operator; nothing else of its output may be shown."""
+    """Return what a script says to the operator; nothing else of its output may be shown."""
     lines = stderr.decode(errors="replace").splitlines()
     said = [line.removeprefix(_SHOWN) for line in lines if line.startswith(_SHOWN)]
     return said[-1] if said else "it ended without saying why."

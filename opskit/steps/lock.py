@@ -15,7 +15,7 @@ from typing import assert_never
 from opskit.errors import AlreadyExistsError, LockHeldError, NotFoundError, StaleIndexError
 from opskit.journal.records import KnownStatus
 from opskit.steps import lock
-from opskit.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 
@@ -54,7 +54,7 @@ class Lock:
 
 
 def lock_name(stack: str) -> str:
-    """Give the config's name; a stack too long for it is named by a digest."""
+    """Return the config's name; a stack too long for it is named by a digest."""
     name = PREFIX + stack
     if len(name) <= _NAME_LIMIT:
         return name
@@ -155,7 +155,7 @@ def _config(engine: Engine, stack: str) -> model.StoredObject | None:
 
 
 def _held(lock: Lock, status: KnownStatus) -> str:
-    """Say who holds a lock, and what to do; breaking it is the last resort."""
+    """Return who holds a lock, and what to do; breaking it is the last resort."""
     held = (
         f"{lock.stack} on {lock.server} is locked by {lock.holder()}, "
         f"until {lock.expires_at:%H:%M} UTC unless renewed."
@@ -229,30 +229,30 @@ class TakeLock(Step, frozen=True, kw_only=True, tag="take-lock"):
         """Show the create call."""
         return [f"POST /configs/create Name={lock.lock_name(self.stack)}"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Take the lock, or renew it when this run holds it."""
         try:
-            self._take(site)
+            self._take(ctx)
         except TRANSIENT:
             # Taking twice is harmless: the run that holds it may take it again.
-            site.patiently(lambda: self._take(site))
+            ctx.patiently(lambda: self._take(ctx))
         return {}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Release it."""
         return {
-            "released": site.patiently(lambda: lock.release(site.engine, self.stack, run=site.run))
+            "released": ctx.patiently(lambda: lock.release(ctx.engine, self.stack, run=ctx.run))
         }
 
-    def _take(self, site: Site) -> None:
+    def _take(self, ctx: StepContext) -> None:
         lock.take(
-            site.engine,
+            ctx.engine,
             self.stack,
-            run=site.run,
-            owner=site.actor,
-            host=site.host,
-            identity=site.identity,
-            status_of=site.status_of,
+            run=ctx.run,
+            owner=ctx.actor,
+            host=ctx.host,
+            identity=ctx.identity,
+            status_of=ctx.status_of,
         )
 
 
@@ -269,12 +269,12 @@ class ReleaseLock(Step, frozen=True, kw_only=True, tag="release-lock"):
         """Show the delete call."""
         return [f"DELETE /configs/{lock.lock_name(self.stack)}"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Release the lock, or find it released."""
         return {
-            "released": site.patiently(lambda: lock.release(site.engine, self.stack, run=site.run))
+            "released": ctx.patiently(lambda: lock.release(ctx.engine, self.stack, run=ctx.run))
         }
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Do nothing: whoever undoes the run takes the lock first."""
         return {}

@@ -9,7 +9,7 @@ from opskit.abra.newapp import new_app
 from opskit.abra.recipe import Recipes
 from opskit.errors import InputError, StalePlanError, StepError, UnreachableError
 from opskit.join import stack_of
-from opskit.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.env import digest
 from opskit.steps.envfile import create_env, replace_env
 
@@ -37,7 +37,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
         """Show what is written."""
         return [f"write {self.path}: {self.recipe} {self.version or '(working tree)'}'s sample"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Write it, or find it written."""
         path = Path(self.path)
         if path.exists() and digest(path.read_bytes()) == self.after:
@@ -50,7 +50,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
         create_env(path, made.content)
         return {"written": True}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Remove it, if it still is what was written."""
         path = Path(self.path)
         try:
@@ -64,11 +64,11 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
         path.unlink()
         return {"removed": True}
 
-    def hindrance(self, site: Site) -> str:
+    def undo_conflict(self, ctx: StepContext) -> str:
         """Say so while the swarm holds something of the app: without its file it is an orphan's."""
         try:
             app = read_app(Recipes(Path(self.root)), self.server, Path(self.path))
-            services, secrets = site.engine.services(), site.engine.secrets()
+            services, secrets = ctx.engine.services(), ctx.engine.secrets()
         except (InputError, UnreachableError):
             return ""
         declared = {one.swarm_name for one in app.secrets}
@@ -98,7 +98,7 @@ class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
         """Show what is written."""
         return [f"write {self.path}: as edited"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what was edited."""
         found = digest(Path(self.path).read_bytes())
         if found == self.after:
@@ -107,29 +107,29 @@ class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
             raise StalePlanError(
                 f"{self.path} changed while it was edited, and was not touched. Edit it again."
             )
-        self._write(site, found, self.path, "Edit it again.")
+        self._write(ctx, found, self.path, "Edit it again.")
         return {"written": True}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Put the old text back, as long as the process lives that read it."""
         found = digest(Path(self.path).read_bytes())
         if found == self.before:
             return {"written": False}
-        if found != self.after or old_text(self.path) not in site.values:
+        if found != self.after or old_text(self.path) not in ctx.values:
             raise CannotUndoError(
                 f"the text before of {self.path} is not kept by opskit. Take it from git or a "
                 "backup, or edit the file again."
             )
-        self._write(site, found, old_text(self.path), "")
+        self._write(ctx, found, old_text(self.path), "")
         return {"written": True}
 
-    def _write(self, site: Site, found: str, key: str, remedy: str) -> None:
-        text = site.values.get(key)
+    def _write(self, ctx: StepContext, found: str, key: str, remedy: str) -> None:
+        text = ctx.values.get(key)
         if text is None:
             raise StepError(f"the edited text of {self.path} was only in memory. {remedy}")
         replace_env(Path(self.path), expected_sha256=found, content=text.reveal())
 
 
 def old_text(path: str) -> str:
-    """Give the key under which a run keeps a file's text before, in memory."""
+    """Return the key under which a run keeps a file's text before, in memory."""
     return f"{path} before"

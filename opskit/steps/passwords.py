@@ -10,16 +10,16 @@ from __future__ import annotations
 from opskit.secrets.generate import Policy, generate
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
-from opskit.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 
 NEXT, PREVIOUS = ".next", ".previous"
 
 
-def staged_value(site: Site, path: str) -> Secret | None:
+def staged_value(ctx: StepContext, path: str) -> Secret | None:
     """Read what a crashed process had staged; nothing without an entry's `path`."""
-    if not path or not site.password_store().exists(path + NEXT):
+    if not path or not ctx.password_store().exists(path + NEXT):
         return None
-    return site.password_store().read(path + NEXT)
+    return ctx.password_store().read(path + NEXT)
 
 
 class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
@@ -38,25 +38,25 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
         return [f"pass insert {self.path}{NEXT} (value on stdin)"]
 
     def touches_pass(self) -> bool:
-        """Tell that an entry of the store changes."""
+        """Say that an entry of the store changes."""
         return True
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Store it, or take up what a crashed process had stored."""
-        store = site.password_store()
+        store = ctx.password_store()
         # Only a run that is taken up again: what another run left there is not this one's.
-        if site.again and self.swarm_name not in site.values and store.exists(self.path + NEXT):
-            site.values[self.swarm_name] = store.read(self.path + NEXT)
+        if ctx.retry and self.swarm_name not in ctx.values and store.exists(self.path + NEXT):
+            ctx.values[self.swarm_name] = store.read(self.path + NEXT)
             return {"found": True}
-        if self.swarm_name not in site.values and self.policy is not None:
-            site.values[self.swarm_name] = generate(self.policy)
-        if self.swarm_name in site.values:
-            store.store(self.path + NEXT, site.values[self.swarm_name])
+        if self.swarm_name not in ctx.values and self.policy is not None:
+            ctx.values[self.swarm_name] = generate(self.policy)
+        if self.swarm_name in ctx.values:
+            store.store(self.path + NEXT, ctx.values[self.swarm_name])
         return {"found": False}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Remove the entry."""
-        store = site.password_store()
+        store = ctx.password_store()
         found = store.exists(self.path + NEXT)
         if found:
             store.remove(self.path + NEXT)
@@ -80,12 +80,12 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
         ]
 
     def touches_pass(self) -> bool:
-        """Tell that an entry of the store changes."""
+        """Say that an entry of the store changes."""
         return True
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Move it, or find it moved."""
-        store = site.password_store()
+        store = ctx.password_store()
         if not store.exists(self.path + NEXT):
             return {"found": True}
         new, replaced = store.read(self.path + NEXT), store.exists(self.path)
@@ -94,15 +94,15 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
             self._forget(store)
         # After a crash half-way the entry may hold the new value already; the old one is then
         # safe in .previous and must not be overwritten.
-        elif (old := store.read(self.path)) != new or not site.again:
+        elif (old := store.read(self.path)) != new or not ctx.retry:
             store.store(self.path + PREVIOUS, old)
         store.store(self.path, new)
         store.remove(self.path + NEXT)
         return {"found": False, "replaced": replaced}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Put the previous value back."""
-        store = site.password_store()
+        store = ctx.password_store()
         there = store.read(self.path) if store.exists(self.path) else None
         if store.exists(self.path + NEXT) and there != store.read(self.path + NEXT):
             if store.exists(self.path + PREVIOUS) and store.read(self.path + PREVIOUS) == there:
@@ -111,7 +111,7 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
         if store.exists(self.path + PREVIOUS):
             store.store(self.path, store.read(self.path + PREVIOUS))
             self._forget(store)
-        elif site.came_of_it.get("replaced"):
+        elif ctx.outcome.get("replaced"):
             raise CannotUndoError(
                 f"{self.path} in the password store is still the newer value: the one before was "
                 "kept for the last change only. If the store is a git checkout, its history has "
@@ -140,24 +140,24 @@ class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
         return [f"pass rm {self.path}"]
 
     def touches_pass(self) -> bool:
-        """Tell that an entry of the store changes."""
+        """Say that an entry of the store changes."""
         return True
 
     def is_irreversible(self) -> bool:
-        """Tell that only the store's own history, if it has one, still knows the value."""
+        """Say that only the store's own history, if it has one, still knows the value."""
         return True
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Remove it, or find it gone."""
-        store = site.password_store()
+        store = ctx.password_store()
         found = store.exists(self.path)
         if found:
             store.remove(self.path)
         return {"removed": found}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Say that there is no way back, if it is gone."""
-        if site.password_store().exists(self.path):
+        if ctx.password_store().exists(self.path):
             return {}
         raise CannotUndoError(
             f"{self.path} was removed from the password store. If the store is a git checkout, "

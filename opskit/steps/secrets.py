@@ -9,7 +9,7 @@ from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepErr
 from opskit.join import uses
 from opskit.secrets.generate import Policy, generate
 from opskit.secrets.value import Secret
-from opskit.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.passwords import staged_value
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
@@ -34,12 +34,12 @@ def stored(engine: Engine, name: str) -> model.StoredObject | None:
 
 
 def made_by(secret: model.StoredObject, run: str) -> bool:
-    """Tell whether a run made this secret."""
+    """Return whether a run made this secret."""
     return (secret.spec.labels or {}).get(RUN_LABEL) == run
 
 
 def is_failed(secret: model.StoredObject) -> bool:
-    """Tell whether a version was kept though its rotation failed."""
+    """Return whether a version was kept though its rotation failed."""
     return FAILED_LABEL in (secret.spec.labels or {})
 
 
@@ -65,81 +65,81 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
         how = self.policy.describe() if self.policy else "value given by the operator"
         return [f"POST /secrets/create Name={self.swarm_name} ({how})"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Create it, or recognise it as made by this run before a crash."""
-        there = stored(site.engine, self.swarm_name)
+        there = stored(ctx.engine, self.swarm_name)
         if there is not None:
-            if not made_by(there, site.run):
-                raise _taken(self.swarm_name, site)
+            if not made_by(there, ctx.run):
+                raise _taken(self.swarm_name, ctx)
             return {"secret_id": there.id, "found": True}
-        value = self._value(site)
+        value = self._value(ctx)
         try:
-            created = site.engine.create_secret(self.swarm_name, value.reveal(), self._labels(site))
+            created = ctx.engine.create_secret(self.swarm_name, value.reveal(), self._labels(ctx))
         except AlreadyExistsError:
-            raise _taken(self.swarm_name, site) from None
+            raise _taken(self.swarm_name, ctx) from None
         except UnreachableError:
-            there = site.patiently(lambda: stored(site.engine, self.swarm_name))
-            if there is None or not made_by(there, site.run):
+            there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
+            if there is None or not made_by(there, ctx.run):
                 raise
             created = there.id
         return {"secret_id": created, "found": False}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Remove it, or label it as failed, if this run made it."""
-        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
-        if there is None or not made_by(there, site.run):
+        there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
+        if there is None or not made_by(there, ctx.run):
             return {"removed": False}
         if self.keep_failed:
-            self._label_failed(site, there)
+            self._label_failed(ctx, there)
             return {"removed": False, "kept": there.id}
-        _remove(site, there.id, self.swarm_name)
+        _remove(ctx, there.id, self.swarm_name)
         return {"removed": True}
 
-    def hindrance(self, site: Site) -> str:
+    def undo_conflict(self, ctx: StepContext) -> str:
         """Say so when services use it that the run does not take back to another version."""
-        if site.switches or self.keep_failed:
+        if ctx.switches or self.keep_failed:
             return ""
-        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
-        if there is None or not made_by(there, site.run):
+        there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
+        if there is None or not made_by(there, ctx.run):
             return ""
-        users = site.patiently(lambda: uses(site.engine.services(), [])).needed_by(there.id)
+        users = ctx.patiently(lambda: uses(ctx.engine.services(), [])).needed_by(there.id)
         if not users:
             return ""
         return (
-            f"{self.swarm_name} is used by {', '.join(users)} on {site.engine.server} by now. "
+            f"{self.swarm_name} is used by {', '.join(users)} on {ctx.engine.server} by now. "
             "Undeploy the app first, or rotate to a new version."
         )
 
-    def _label_failed(self, site: Site, there: model.StoredObject) -> None:
+    def _label_failed(self, ctx: StepContext, there: model.StoredObject) -> None:
         labels = there.spec.labels or {}
         if is_failed(there):
             return
         now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            site.engine.label_secret(there, {**labels, FAILED_LABEL: now})
+            ctx.engine.label_secret(there, {**labels, FAILED_LABEL: now})
         except UnreachableError:
-            again = site.patiently(lambda: stored(site.engine, self.swarm_name))
+            again = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
             if again is not None and not is_failed(again):
-                site.engine.label_secret(again, {**labels, FAILED_LABEL: now})
+                ctx.engine.label_secret(again, {**labels, FAILED_LABEL: now})
 
-    def _value(self, site: Site) -> Secret:
-        if self.swarm_name not in site.values:
-            staged = staged_value(site, self.entry)
+    def _value(self, ctx: StepContext) -> Secret:
+        if self.swarm_name not in ctx.values:
+            staged = staged_value(ctx, self.entry)
             if staged is not None:
-                site.values[self.swarm_name] = staged
+                ctx.values[self.swarm_name] = staged
                 return staged
             if self.policy is None:
                 raise StepError(
                     f"the value of {self.swarm_name} was never stored and is not kept anywhere. "
-                    f"Roll this run back ({site.run}) and insert the value again."
+                    f"Roll this run back ({ctx.run}) and insert the value again."
                 )
-            site.values[self.swarm_name] = generate(self.policy)
-        return site.values[self.swarm_name]
+            ctx.values[self.swarm_name] = generate(self.policy)
+        return ctx.values[self.swarm_name]
 
-    def _labels(self, site: Site) -> dict[str, str]:
+    def _labels(self, ctx: StepContext) -> dict[str, str]:
         return {
-            LABELS["run"]: site.run,
-            LABELS["by"]: f"{site.actor}@{site.host}",
+            LABELS["run"]: ctx.run,
+            LABELS["by"]: f"{ctx.actor}@{ctx.host}",
             LABELS["at"]: datetime.now(UTC).isoformat(timespec="seconds"),
             LABELS["tool"]: package_version("opskit"),
             LABELS["policy"]: self.policy.describe() if self.policy else "given",
@@ -161,24 +161,24 @@ class RemoveSecret(Step, frozen=True, kw_only=True, tag="remove-secret"):
         return [f"DELETE /secrets/{self.secret_id} ({self.swarm_name})"]
 
     def warning(self) -> str:
-        """Say what is gone."""
+        """Return what is gone."""
         return "This cannot be undone: the values cannot be read back."
 
     def is_irreversible(self) -> bool:
-        """Tell that a swarm never gives a value back."""
+        """Say that a swarm never gives a value back."""
         return True
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Remove it, unless a current spec, a previous spec or a live task needs it."""
-        users = still_needed(site.engine, self.secret_id)
+        users = still_needed(ctx.engine, self.secret_id)
         if users:
             raise StepError(f"{self.swarm_name} stays: it is still needed by {', '.join(users)}.")
-        _remove(site, self.secret_id, self.swarm_name)
+        _remove(ctx, self.secret_id, self.swarm_name)
         return {"removed": True}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Say that there is no way back, if it is gone."""
-        there = site.patiently(lambda: stored(site.engine, self.swarm_name))
+        there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
         if there is not None and there.id == self.secret_id:
             return {"removed": False}
         raise CannotUndoError(
@@ -193,20 +193,20 @@ def still_needed(engine: Engine, secret_id: str) -> list[str]:
     return found.needed_by(secret_id)
 
 
-def _remove(site: Site, secret_id: str, name: str) -> None:
+def _remove(ctx: StepContext, secret_id: str, name: str) -> None:
     try:
-        site.engine.remove_secret(secret_id)
+        ctx.engine.remove_secret(secret_id)
     except NotFoundError:
         return
     except InUseError as error:
         raise StepError(f"{name} stays: {error}") from error
     except UnreachableError:
-        if site.patiently(lambda: stored(site.engine, name)) is not None:
-            site.engine.remove_secret(secret_id)
+        if ctx.patiently(lambda: stored(ctx.engine, name)) is not None:
+            ctx.engine.remove_secret(secret_id)
 
 
-def _taken(name: str, site: Site) -> StepError:
+def _taken(name: str, ctx: StepContext) -> StepError:
     return StepError(
-        f"{name} exists already on {site.engine.server}, and existing versions are never "
+        f"{name} exists already on {ctx.engine.server}, and existing versions are never "
         "overwritten. Plan again: the next free version will be proposed."
     )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from opskit.errors import NotFoundError, StaleIndexError, StalePlanError, StepError
-from opskit.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.steps.secrets import stored
 from opskit.swarm.engine import RawSpec
 
@@ -44,48 +44,48 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
         changes = ", ".join(f"{swap.from_name} → {swap.to_name}" for swap in self.swaps)
         return [f"POST /services/{self.service_id}/update ({self.service}: {changes})"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Update the whole spec with its version index, or find it updated."""
-        ids = {swap.to_name: _id_of(site, swap.to_name) for swap in self.swaps}
+        ids = {swap.to_name: _id_of(ctx, swap.to_name) for swap in self.swaps}
         targets = {swap.from_id: (ids[swap.to_name], swap.to_name) for swap in self.swaps}
-        return self._replace(site, targets, expected=self.spec_digest)
+        return self._replace(ctx, targets, expected=self.spec_digest)
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Point the service back at the versions it came from."""
         targets: dict[str, tuple[str, str]] = {}
         for swap in self.swaps:
-            new = site.patiently(lambda name=swap.to_name: stored(site.engine, name))
+            new = ctx.patiently(lambda name=swap.to_name: stored(ctx.engine, name))
             if new is not None:
                 targets[new.id] = (swap.from_id, swap.from_name)
         try:
-            return self._replace(site, targets, expected=None)
+            return self._replace(ctx, targets, expected=None)
         except NotFoundError:
             return {"gone": True}
 
-    def hindrance(self, site: Site) -> str:
+    def undo_conflict(self, ctx: StepContext) -> str:
         """Say so when a version to return to is gone, or the service was deployed anew."""
         now = next(
-            (s for s in site.patiently(site.engine.services) if s.spec.name == self.service), None
+            (s for s in ctx.patiently(ctx.engine.services) if s.spec.name == self.service), None
         )
         if now is not None and now.id != self.service_id:
             return (
-                f"{self.service} on {site.engine.server} was removed and deployed anew since. "
+                f"{self.service} on {ctx.engine.server} was removed and deployed anew since. "
                 "Rotate to a new version instead."
             )
         for swap in self.swaps:
-            old = site.patiently(lambda name=swap.from_name: stored(site.engine, name))
+            old = ctx.patiently(lambda name=swap.from_name: stored(ctx.engine, name))
             if old is None or old.id != swap.from_id:
                 return (
-                    f"{swap.from_name} is no longer on {site.engine.server}, and its value cannot "
+                    f"{swap.from_name} is no longer on {ctx.engine.server}, and its value cannot "
                     "be read back. Rotate to a new version instead."
                 )
         return ""
 
     def _replace(
-        self, site: Site, targets: dict[str, tuple[str, str]], expected: str | None
+        self, ctx: StepContext, targets: dict[str, tuple[str, str]], expected: str | None
     ) -> Detail:
         return replace_spec(
-            site, self.service_id, lambda spec: swapped(spec, targets), expected=expected
+            ctx, self.service_id, lambda spec: swapped(spec, targets), expected=expected
         )
 
 
@@ -108,22 +108,22 @@ class RestartService(Step, frozen=True, kw_only=True, tag="restart-service"):
         """Show the update call."""
         return [f"POST /services/{self.service_id}/update ({self.service}: new tasks)"]
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Count the restart, or find it counted."""
 
         def force(spec: RawSpec) -> RawSpec:
             template = {**spec["TaskTemplate"], "ForceUpdate": self.forced}
             return {**spec, "TaskTemplate": template}
 
-        return replace_spec(site, self.service_id, force, expected=self.spec_digest)
+        return replace_spec(ctx, self.service_id, force, expected=self.spec_digest)
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Do nothing: the new tasks are as the old ones were."""
         return {}
 
 
 def replace_spec(
-    site: Site,
+    ctx: StepContext,
     service_id: str,
     change: Callable[[RawSpec], RawSpec],
     *,
@@ -133,7 +133,7 @@ def replace_spec(
 
     Parameters
     ----------
-    site
+    ctx
         Where.
     service_id
         Which service.
@@ -149,9 +149,9 @@ def replace_spec(
     StepError
         The version index kept moving, or the connection kept breaking.
     """
-    unsure, name, server = False, service_id, site.engine.server
+    unsure, name, server = False, service_id, ctx.engine.server
     for _ in range(_TRIES):
-        raw = site.patiently(lambda: site.engine.raw_service(service_id))
+        raw = ctx.patiently(lambda: ctx.engine.raw_service(service_id))
         name = raw.service.spec.name
         spec = change(raw.spec)
         if spec == raw.spec:
@@ -161,7 +161,7 @@ def replace_spec(
                 f"service {name} on {server} changed since the plan was made. Plan again."
             )
         try:
-            site.engine.update_service(service_id, raw.service.version.index, spec)
+            ctx.engine.update_service(service_id, raw.service.version.index, spec)
         except StaleIndexError:
             # The orchestrator moves the index when it writes the update's status; only a
             # changed spec is a conflict, and the next turn sees that.
@@ -177,7 +177,7 @@ def replace_spec(
 
 
 def swapped(spec: RawSpec, targets: dict[str, tuple[str, str]]) -> RawSpec:
-    """Give a copy of a spec with secret references replaced by id, files kept as they are.
+    """Return a copy of a spec with secret references replaced by id, files kept as they are.
 
     Parameters
     ----------
@@ -196,8 +196,8 @@ def swapped(spec: RawSpec, targets: dict[str, tuple[str, str]]) -> RawSpec:
     return changed
 
 
-def _id_of(site: Site, name: str) -> str:
-    there = site.patiently(lambda: stored(site.engine, name))
+def _id_of(ctx: StepContext, name: str) -> str:
+    there = ctx.patiently(lambda: stored(ctx.engine, name))
     if there is None:
-        raise StepError(f"{name} is not on {site.engine.server}; the service cannot use it.")
+        raise StepError(f"{name} is not on {ctx.engine.server}; the service cannot use it.")
     return there.id

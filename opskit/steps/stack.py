@@ -10,11 +10,11 @@ import msgspec
 
 from opskit.errors import NotFoundError, VerifyError
 from opskit.join import stack_of
-from opskit.steps.base import CannotUndoError, Detail, Site, Step
+from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.services import replace_spec
 from opskit.steps.tasks import Probe, ask, complaint, has_failed, is_alive
 from opskit.steps.verify import (
-    Seen,
+    Convergence,
     check_rollout,
     converge,
     seen,
@@ -58,28 +58,28 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
         return lines
 
     def longest_wait(self) -> float:
-        """Give the time it has."""
+        """Return the time it has."""
         return 0.0 if self.back else self.timeout
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Watch until all is well, or say what is not."""
         if self.back:
             return {}
         started = time.monotonic()
         until = started + self.timeout
-        note = wait_for(site, self.stack, self.services, until=until, stable=self.stable)
+        note = wait_for(ctx, self.stack, self.services, until=until, stable=self.stable)
         if note is None:
-            raise VerifyError(f"{self.stack} has no services on {site.engine.server}.")
+            raise VerifyError(f"{self.stack} has no services on {ctx.engine.server}.")
         if self.probe is not None:
-            ask(site, self.probe, until)
+            ask(ctx, self.probe, until)
         return {"seconds": round(time.monotonic() - started, 2), "note": note}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Wait once more if this is the half that stands before the change."""
         if not self.back:
             return {}
         until = time.monotonic() + self.timeout
-        note = wait_for(site, self.stack, self.services, until=until, stable=0.0, forward=False)
+        note = wait_for(ctx, self.stack, self.services, until=until, stable=0.0, forward=False)
         return {"note": note or ""}
 
 
@@ -110,66 +110,64 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         """Do nothing unless the run is undone."""
         return []
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Do nothing; there is something to put back only when the run is undone."""
         return {}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Give every service its previous spec, and remove those that were not there."""
         known = {one.service_id: one for one in self.before}
-        there = {raw.service.id: raw for raw in self._there(site)}
+        there = {raw.service.id: raw for raw in self._present(ctx)}
         made = [raw.service for ident, raw in there.items() if ident not in known]
         changed = [ident for ident, one in known.items() if _is_changed(there.get(ident), one)]
         lost = [known[ident].service for ident in changed if _spec_before(
             there.get(ident), known[ident]) is None]  # fmt: skip
         for service in made:
-            _remove(site, service.id)
+            _remove(ctx, service.id)
         for ident in changed:
             spec = _spec_before(there.get(ident), known[ident])
             if spec is not None:
                 seen_as = there[ident].service.spec_digest
-                replace_spec(site, ident, lambda _, spec=spec: spec, expected=seen_as)
+                replace_spec(ctx, ident, lambda _, spec=spec: spec, expected=seen_as)
         if lost:
             raise CannotUndoError(
-                f"{', '.join(lost)} on {site.engine.server} changed more than once since, so the "
+                f"{', '.join(lost)} on {ctx.engine.server} changed more than once since, so the "
                 "spec before is gone."
             )
         names = tuple(one.service for one in self.before)
         until = time.monotonic() + self.timeout
-        note = wait_for(site, self.stack, names, until=until, stable=0.0, forward=False)
+        note = wait_for(ctx, self.stack, names, until=until, stable=0.0, forward=False)
         return {"put_back": len(changed), "removed": len(made), "note": note or ""}
 
-    def hindrance(self, site: Site) -> str:
+    def undo_conflict(self, ctx: StepContext) -> str:
         """Say so when a service changed again later."""
-        there = {raw.service.id: raw for raw in self._there(site)}
+        there = {raw.service.id: raw for raw in self._present(ctx)}
         for one in self.before:
             found = there.get(one.service_id)
             if _is_changed(found, one) and _spec_before(found, one) is None:
                 return (
-                    f"{one.service} on {site.engine.server} is gone or was updated again since. "
+                    f"{one.service} on {ctx.engine.server} is gone or was updated again since. "
                     "Roll back the later run first, or deploy the version you want."
                 )
         return ""
 
-    def _there(self, site: Site) -> list[RawService]:
+    def _present(self, ctx: StepContext) -> list[RawService]:
         found: list[RawService] = []
-        for service in site.patiently(lambda: services_of(site, self.stack)):
+        for service in ctx.patiently(lambda: services_of(ctx, self.stack)):
             try:
-                found.append(
-                    site.patiently(lambda ident=service.id: site.engine.raw_service(ident))
-                )
+                found.append(ctx.patiently(lambda ident=service.id: ctx.engine.raw_service(ident)))
             except NotFoundError:
                 continue
         return found
 
 
-def services_of(site: Site, stack: str) -> list[model.Service]:
+def services_of(ctx: StepContext, stack: str) -> list[model.Service]:
     """Read the services of a stack."""
-    return [s for s in site.engine.services() if stack_of(s.spec.labels) == stack]
+    return [s for s in ctx.engine.services() if stack_of(s.spec.labels) == stack]
 
 
 def wait_for(
-    site: Site,
+    ctx: StepContext,
     stack: str,
     names: tuple[str, ...],
     *,
@@ -183,38 +181,38 @@ def wait_for(
     """
     found = [
         service
-        for service in site.patiently(lambda: services_of(site, stack))
+        for service in ctx.patiently(lambda: services_of(ctx, stack))
         if not names or service.spec.name in names
     ]
 
-    def look() -> Iterable[tuple[str, Seen]]:
+    def look() -> Iterable[tuple[str, Convergence]]:
         for service in found:
-            yield service.spec.name, _look(site, service.id, forward=forward)
+            yield service.spec.name, _look(ctx, service.id, forward=forward)
 
-    return converge(site, look, until=until, stable=stable) if found else None
+    return converge(ctx, look, until=until, stable=stable) if found else None
 
 
-def _look(site: Site, service_id: str, *, forward: bool) -> Seen:
-    raw = site.engine.raw_service(service_id)
+def _look(ctx: StepContext, service_id: str, *, forward: bool) -> Convergence:
+    raw = ctx.engine.raw_service(service_id)
     service = raw.service
     template: RawSpec = raw.spec.get("TaskTemplate") or {}
-    tasks = site.engine.tasks(service_id)
-    specs = site.engine.task_specs(service_id)
+    tasks = ctx.engine.tasks(service_id)
+    specs = ctx.engine.task_specs(service_id)
     current = [task for task in tasks if _fits(specs.get(task.id), template)]
     # What failed before the service was last touched says nothing of its spec now.
     since = service.updated_at or service.created_at
     failures = [task for task in current if has_failed(task) and task.created_at >= since]
-    check_rollout(site, service, tasks, failures, on="its new spec", forward=forward)
+    check_rollout(ctx, service, tasks, failures, on="its new spec", forward=forward)
     others = [task for task in tasks if is_alive(task) and task not in current]
-    left, note = still_there(site, others)
+    left, note = still_there(ctx, others)
     if left:
         why = f"tasks of its old spec are still there; {complaint(tasks)}"
-        return Seen(running=None, why=why, note=note)
+        return Convergence(running=None, why=why, note=note)
     right = [task for task in current if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
     if _may_end(service, template):
         running += [task for task in current if task.status.state == "complete"]
-    return replace(seen(service, tasks, running, wanted(site, service, right)), note=note)
+    return replace(seen(service, tasks, running, wanted(ctx, service, right)), note=note)
 
 
 def _fits(spec: RawSpec | None, template: RawSpec) -> bool:
@@ -224,7 +222,7 @@ def _fits(spec: RawSpec | None, template: RawSpec) -> bool:
 
 
 def _may_end(service: model.Service, template: RawSpec) -> bool:
-    """Tell whether a task that ended well has done what it was for."""
+    """Return whether a task that ended well has done what it was for."""
     mode = service.spec.mode
     policy: RawSpec = template.get("RestartPolicy") or {}
     is_job = mode.replicated_job is not None or mode.global_job is not None
@@ -241,8 +239,8 @@ def _spec_before(found: RawService | None, before: Was) -> RawSpec | None:
     return found.previous
 
 
-def _remove(site: Site, service_id: str) -> None:
+def _remove(ctx: StepContext, service_id: str) -> None:
     try:
-        site.engine.remove_service(service_id)
+        ctx.engine.remove_service(service_id)
     except NotFoundError:
         return

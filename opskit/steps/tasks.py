@@ -16,7 +16,7 @@ import msgspec
 
 from opskit.arguments import check_choice, check_count, names_in
 from opskit.errors import InputError, VerifyError
-from opskit.steps.base import Site
+from opskit.steps.base import StepContext
 from opskit.swarm import model
 
 _FAILED_STATES = frozenset({"failed", "rejected"})
@@ -25,17 +25,17 @@ _TO_END = frozenset({"shutdown", "remove"})
 
 
 def is_alive(task: model.Task) -> bool:
-    """Tell whether a task has not ended, as far as Swarm knows."""
+    """Return whether a task has not ended, as far as Swarm knows."""
     return task.status.state not in _ENDED_STATES
 
 
 def has_failed(task: model.Task) -> bool:
-    """Tell whether a task has failed."""
+    """Return whether a task has failed."""
     return task.status.state in _FAILED_STATES
 
 
 def complaint(tasks: Sequence[model.Task]) -> str:
-    """Give the latest thing a task complained of."""
+    """Return the latest thing a task complained of."""
     said = [task for task in tasks if task.status.err or has_failed(task)]
     if not said:
         return "no task complains"
@@ -44,7 +44,7 @@ def complaint(tasks: Sequence[model.Task]) -> str:
 
 
 def lost(tasks: Iterable[model.Task], nodes: Iterable[model.Node]) -> dict[str, str]:
-    """Give the tasks that Swarm told to end on nodes that are down: their ids, and the nodes.
+    """Return the tasks that Swarm told to end on nodes that are down: their ids, and the nodes.
 
     Swarm shows them as running until the node is back or removed, a day at most. Nothing can
     be learnt by waiting for them, and they may in truth still run.
@@ -62,7 +62,7 @@ def lost(tasks: Iterable[model.Task], nodes: Iterable[model.Node]) -> dict[str, 
 
 
 def about_lost(found: Mapping[str, str]) -> str:
-    """Say which nodes are down and what that means; nothing when no task is lost on one."""
+    """Return which nodes are down and what that means; nothing when no task is lost on one."""
     if not found:
         return ""
     names = sorted(set(found.values()))
@@ -104,7 +104,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-def ask(site: Site, probe: Probe, until: float) -> None:
+def ask(ctx: StepContext, probe: Probe, until: float) -> None:
     """Ask until the answer is right or the time is up.
 
     Raises
@@ -127,8 +127,8 @@ def ask(site: Site, probe: Probe, until: float) -> None:
             return
         if time.monotonic() >= until:
             raise VerifyError(f"the probe {probe.kind} {' '.join(probe.target)} failed: {why}.")
-        site.keep_lock()
-        site.wait(_PAUSE_S)
+        ctx.keep_lock()
+        ctx.wait(_PAUSE_S)
 
 
 def _answer(probe: Probe, seconds: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Set
 
 from opskit.errors import EngineError, NotFoundError, StepError
 from opskit.join import stack_of
-from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Site, Step
+from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.stack import services_of
 from opskit.steps.tasks import is_alive
 from opskit.steps.verify import still_there
@@ -41,11 +41,11 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
         ]
 
     def warning(self) -> str:
-        """Say what is down until somebody deploys again."""
+        """Return what is down until somebody deploys again."""
         return "The app goes down until it is deployed again; its volumes and secrets stay."
 
     def is_irreversible(self) -> bool:
-        """Tell whether no other step can deploy it again."""
+        """Return whether no other step can deploy it again."""
         return not self.returns
 
     def removes_services(self) -> tuple[str, ...]:
@@ -53,23 +53,23 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
         return self.services
 
     def longest_wait(self) -> float:
-        """Give the time it has."""
+        """Return the time it has."""
         return self.timeout
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Remove the services, wait for their tasks to end, and remove the rest."""
         until = time.monotonic() + self.timeout
-        services = site.patiently(lambda: services_of(site, self.stack))
+        services = ctx.patiently(lambda: services_of(ctx, self.stack))
         for service in services:
-            self._insist(site, until, lambda ident=service.id: site.engine.remove_service(ident))
-        networks = self._networks(site)
+            self._insist(ctx, until, lambda ident=service.id: ctx.engine.remove_service(ident))
+        networks = self._networks(ctx)
         for network in networks:
-            self._insist(site, until, lambda ident=network.id: site.engine.remove_network(ident))
-        self._wait_for_networks(site, until)
-        note = self._wait_for_tasks(site, until, {service.id for service in services})
-        configs = [c for c in site.patiently(site.engine.configs) if self._is_ours(c.spec.labels)]
+            self._insist(ctx, until, lambda ident=network.id: ctx.engine.remove_network(ident))
+        self._wait_for_networks(ctx, until)
+        note = self._wait_for_tasks(ctx, until, {service.id for service in services})
+        configs = [c for c in ctx.patiently(ctx.engine.configs) if self._is_of_stack(c.spec.labels)]
         for config in configs:
-            self._insist(site, until, lambda ident=config.id: site.engine.remove_config(ident))
+            self._insist(ctx, until, lambda ident=config.id: ctx.engine.remove_config(ident))
         return {
             "services": len(services),
             "networks": len(networks),
@@ -77,40 +77,40 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
             "note": note,
         }
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Do nothing here if another step deploys the app again."""
-        if self.returns or len(services_of(site, self.stack)) == len(self.services):
+        if self.returns or len(services_of(ctx, self.stack)) == len(self.services):
             return {}
         raise CannotUndoError(f"{self.stack} cannot be deployed again: {self.why}")
 
-    def _networks(self, site: Site) -> list[model.Network]:
-        return [n for n in site.patiently(site.engine.networks) if self._is_ours(n.labels)]
+    def _networks(self, ctx: StepContext) -> list[model.Network]:
+        return [n for n in ctx.patiently(ctx.engine.networks) if self._is_of_stack(n.labels)]
 
-    def _wait_for_networks(self, site: Site, until: float) -> None:
+    def _wait_for_networks(self, ctx: StepContext, until: float) -> None:
         """Wait for the last task to let go: a deploy right after would find half a network."""
-        while left := self._networks(site):
+        while left := self._networks(ctx):
             if time.monotonic() >= until:
                 names = ", ".join(network.name for network in left)
                 raise StepError(f"{names} was not gone in {self.timeout:g} s: a task may hang.")
-            site.keep_lock()
-            site.wait(_PAUSE_S)
+            ctx.keep_lock()
+            ctx.wait(_PAUSE_S)
 
-    def _wait_for_tasks(self, site: Site, until: float, services: Set[str]) -> str:
+    def _wait_for_tasks(self, ctx: StepContext, until: float, services: Set[str]) -> str:
         """Wait until Swarm has heard that the tasks ended: till then they need their secrets."""
         while True:
-            tasks = [task for task in site.patiently(site.engine.tasks) if is_alive(task)]
-            left, note = still_there(site, [one for one in tasks if one.service_id in services])
+            tasks = [task for task in ctx.patiently(ctx.engine.tasks) if is_alive(task)]
+            left, note = still_there(ctx, [one for one in tasks if one.service_id in services])
             if not left:
                 return note
             if time.monotonic() >= until:
                 raise StepError(f"tasks of {self.stack} did not end in {self.timeout:g} s.")
-            site.keep_lock()
-            site.wait(_PAUSE_S)
+            ctx.keep_lock()
+            ctx.wait(_PAUSE_S)
 
-    def _is_ours(self, labels: dict[str, str] | None) -> bool:
+    def _is_of_stack(self, labels: dict[str, str] | None) -> bool:
         return stack_of(labels) == self.stack
 
-    def _insist(self, site: Site, until: float, remove: Callable[[], None]) -> None:
+    def _insist(self, ctx: StepContext, until: float, remove: Callable[[], None]) -> None:
         """Try until it is gone: an engine refuses while an ending task still holds it."""
         while True:
             try:
@@ -124,5 +124,5 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
                     ) from error
             else:
                 return
-            site.keep_lock()
-            site.wait(_PAUSE_S)
+            ctx.keep_lock()
+            ctx.wait(_PAUSE_S)

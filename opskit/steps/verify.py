@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from opskit.errors import NotFoundError, VerifyError
-from opskit.steps.base import TRANSIENT, Detail, Site, Step
+from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.steps.secrets import stored
 from opskit.steps.tasks import Probe, about_lost, ask, complaint, has_failed, is_alive, lost
 from opskit.swarm import model
@@ -57,19 +57,19 @@ class Verify(Step, frozen=True, kw_only=True, tag="verify"):
         return lines
 
     def longest_wait(self) -> float:
-        """Give the time it has."""
+        """Return the time it has."""
         return self.timeout
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Watch until all is well, or say what is not."""
         started = time.monotonic()
         until = started + self.timeout
-        note = _converge(site, self.watched, until=until, stable=self.stable, forward=True)
+        note = _converge(ctx, self.watched, until=until, stable=self.stable, forward=True)
         if self.probe is not None:
-            ask(site, self.probe, until)
+            ask(ctx, self.probe, until)
         return {"seconds": round(time.monotonic() - started, 2), "note": note}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Do nothing: `ConvergeBack` waits once the services are switched back."""
         return {}
 
@@ -88,30 +88,30 @@ class ConvergeBack(Step, frozen=True, kw_only=True, tag="converge-back"):
         """Do nothing unless the run is undone."""
         return []
 
-    def do(self, site: Site) -> Detail:
+    def do(self, ctx: StepContext) -> Detail:
         """Do nothing; there is something to wait for only when the run is undone."""
         return {}
 
-    def undo(self, site: Site) -> Detail:
+    def undo(self, ctx: StepContext) -> Detail:
         """Wait until every service runs on the versions it came from."""
         until = time.monotonic() + self.timeout
         return {
-            "note": _converge(site, self.watched, until=until, stable=0.0, forward=False),
+            "note": _converge(ctx, self.watched, until=until, stable=0.0, forward=False),
         }
 
 
 def _converge(
-    site: Site, watched: tuple[Watched, ...], *, until: float, stable: float, forward: bool
+    ctx: StepContext, watched: tuple[Watched, ...], *, until: float, stable: float, forward: bool
 ) -> str:
     """Wait until all services run on the right versions, the same tasks for `stable` seconds."""
     # By id, as a version that failed before may have been made anew under its name, and Swarm
     # remembers the tasks that failed on it.
-    new = {name: _id_of(site, name) for one in watched for name in one.new}
+    new = {name: _id_of(ctx, name) for one in watched for name in one.new}
 
-    def look() -> Iterable[tuple[str, Seen]]:
+    def look() -> Iterable[tuple[str, Convergence]]:
         for one in watched:
             try:
-                found = _look(site, one, [new[name] for name in one.new], forward=forward)
+                found = _look(ctx, one, [new[name] for name in one.new], forward=forward)
             except NotFoundError:
                 if forward:
                     raise
@@ -119,12 +119,12 @@ def _converge(
                 continue
             yield one.service, found
 
-    return converge(site, look, until=until, stable=stable)
+    return converge(ctx, look, until=until, stable=stable)
 
 
 def converge(
-    site: Site,
-    look: Callable[[], Iterable[tuple[str, Seen]]],
+    ctx: StepContext,
+    look: Callable[[], Iterable[tuple[str, Convergence]]],
     *,
     until: float,
     stable: float,
@@ -167,13 +167,13 @@ def converge(
                 return "; ".join(notes)
         if now >= until:
             told = "; ".join([why, *notes])
-            raise VerifyError(f"{site.engine.server} did not converge in time: {told}.")
-        site.keep_lock()
-        site.wait(_POLL_S)
+            raise VerifyError(f"{ctx.engine.server} did not converge in time: {told}.")
+        ctx.keep_lock()
+        ctx.wait(_POLL_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Convergence:
     """A service now: the right tasks that run when none is missing, and what is still amiss.
 
     A rollout goes on for the monitoring time of its update after its last task runs; the tasks
@@ -187,33 +187,33 @@ class Seen:
     note: str = ""
 
 
-def _look(site: Site, one: Watched, new: list[str], *, forward: bool) -> Seen:
-    service = site.engine.raw_service(one.service_id).service
-    tasks = site.engine.tasks(one.service_id)
+def _look(ctx: StepContext, one: Watched, new: list[str], *, forward: bool) -> Convergence:
+    service = ctx.engine.raw_service(one.service_id).service
+    tasks = ctx.engine.tasks(one.service_id)
     if forward:
         failures = [task for task in tasks if _is_new(task, new) and has_failed(task)]
-        check_rollout(site, service, tasks, failures, on="the new version")
+        check_rollout(ctx, service, tasks, failures, on="the new version")
     others = [
         task for task in tasks if is_alive(task) and not _is_right(task, one, new, forward=forward)
     ]
-    left, note = still_there(site, others)
+    left, note = still_there(ctx, others)
     if left:
         why = f"tasks of the other version are still there; {complaint(tasks)}"
-        return Seen(running=None, why=why, note=note)
+        return Convergence(running=None, why=why, note=note)
     right = [task for task in tasks if task.desired_state == "running"]
     running = [task for task in right if task.status.state == "running"]
-    return replace(seen(service, tasks, running, wanted(site, service, right)), note=note)
+    return replace(seen(service, tasks, running, wanted(ctx, service, right)), note=note)
 
 
-def still_there(site: Site, others: Sequence[model.Task]) -> tuple[bool, str]:
-    """Tell whether tasks that should have ended must be waited for, and what to note of others.
+def still_there(ctx: StepContext, others: Sequence[model.Task]) -> tuple[bool, str]:
+    """Return whether tasks that should have ended must be waited for, and what to note of others.
 
     Those on a node that is down are not waited for: a rotation must be possible while a node is
     dead, above all for a secret that leaked. Pruning still counts them as users.
     """
     if not others:
         return False, ""
-    gone = lost(others, site.engine.nodes())
+    gone = lost(others, ctx.engine.nodes())
     kept = (
         "; prune keeps what it mounts until the node is back, or removed (docker node rm --force)"
     )
@@ -221,7 +221,7 @@ def still_there(site: Site, others: Sequence[model.Task]) -> tuple[bool, str]:
 
 
 def check_rollout(
-    site: Site,
+    ctx: StepContext,
     service: model.Service,
     tasks: Sequence[model.Task],
     failures: Sequence[model.Task],
@@ -238,7 +238,7 @@ def check_rollout(
     VerifyError
         Says what a task complained of.
     """
-    where = f"{service.spec.name} on {site.engine.server}"
+    where = f"{service.spec.name} on {ctx.engine.server}"
     state = service.update_status.state if service.update_status else ""
     if forward and state in _BAD_UPDATES:
         raise VerifyError(
@@ -254,35 +254,37 @@ def seen(
     tasks: Sequence[model.Task],
     running: Sequence[model.Task],
     needed: int,
-) -> Seen:
-    """Tell how a service stands of which `needed` tasks should run."""
+) -> Convergence:
+    """Return how a service stands of which `needed` tasks should run."""
     if len(running) < needed:
-        return Seen(running=None, why=f"{len(running)} of {needed} tasks run; {complaint(tasks)}")
+        return Convergence(
+            running=None, why=f"{len(running)} of {needed} tasks run; {complaint(tasks)}"
+        )
     state = service.update_status.state if service.update_status else ""
     settled = state not in ("updating", "rollback_started")
     why = "" if settled else f"its update is still {state.replace('_', ' ')}; {complaint(tasks)}"
-    return Seen(running=frozenset(task.id for task in running), settled=settled, why=why)
+    return Convergence(running=frozenset(task.id for task in running), settled=settled, why=why)
 
 
-def wanted(site: Site, service: model.Service, right: Sequence[model.Task]) -> int:
-    """Give how many tasks a service should have."""
+def wanted(ctx: StepContext, service: model.Service, right: Sequence[model.Task]) -> int:
+    """Return how many tasks a service should have."""
     mode = service.spec.mode
     if mode.replicated is not None:
         return mode.replicated.replicas
     # A global service wants as many tasks as Swarm gave it: one on each fitting node. It gets
     # them at once; when it still has none a while later, no node fits.
-    if not right and mode.global_ is not None and _has_rested(site, service):
+    if not right and mode.global_ is not None and _has_rested(ctx, service):
         return 0
     return max(1, len(right))
 
 
-def _has_rested(site: Site, service: model.Service) -> bool:
-    now = site.engine.info().system_time or datetime.now(UTC)
+def _has_rested(ctx: StepContext, service: model.Service) -> bool:
+    now = ctx.engine.info().system_time or datetime.now(UTC)
     return now - (service.updated_at or service.created_at) >= _AT_ONCE
 
 
-def _id_of(site: Site, name: str) -> str:
-    there = site.patiently(lambda: stored(site.engine, name))
+def _id_of(ctx: StepContext, name: str) -> str:
+    there = ctx.patiently(lambda: stored(ctx.engine, name))
     return there.id if there is not None else ""
 
 

@@ -41,7 +41,7 @@ def connect(context: Context, deadline: Deadline) -> Stream:
 
 
 def out_of_files(error: OSError) -> str:
-    """Say what to do when it is this process that has too many files open; else nothing."""
+    """Return what to do when it is this process that has too many files open; else nothing."""
     if error.errno not in (errno.EMFILE, errno.ENFILE):
         return ""
     return (

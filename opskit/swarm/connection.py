@@ -141,7 +141,7 @@ class Connection:
         return result
 
     def is_usable(self) -> bool:
-        """Tell whether the connection is still open and between exchanges."""
+        """Return whether the connection is still open and between exchanges."""
         return not self.stream.is_over and self.stream.is_quiet()
 
     def close(self) -> None:

@@ -157,7 +157,7 @@ class _Meta(msgspec.Struct, rename="pascal"):
 
 
 def docker_config_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give the Docker client's configuration folder (``DOCKER_CONFIG``, else ``~/.docker``)."""
+    """Return the Docker client's configuration folder (``DOCKER_CONFIG``, else ``~/.docker``)."""
     configured = environ.get("DOCKER_CONFIG")
     return Path(configured).expanduser() if configured else Path.home() / ".docker"
 

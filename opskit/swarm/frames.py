@@ -13,7 +13,7 @@ _PIECE_BYTES = 65_536
 
 
 def is_framed(reader: io.BufferedReader) -> bool:
-    """Tell whether frames follow; a terminal's output comes bare, and so do some complaints."""
+    """Return whether frames follow; a terminal's output comes bare, and so do some complaints."""
     return reader.peek(1)[:1] in (b"", *(bytes([number]) for number in STREAMS))
 
 

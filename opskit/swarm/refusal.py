@@ -47,7 +47,7 @@ class _Message(msgspec.Struct):
 
 
 def refusal(status: int, body: bytes, *, server: str) -> EngineError:
-    """Give the error for a reply with a status of 400 or more.
+    """Return the error for a reply with a status of 400 or more.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def refusal(status: int, body: bytes, *, server: str) -> EngineError:
 
 
 def refusal_text(body: bytes) -> str:
-    """Give the engine's own words, without the gRPC wrapping."""
+    """Return the engine's own words, without the gRPC wrapping."""
     try:
         text = msgspec.json.decode(body, type=ready(_Message)).message
     except msgspec.MsgspecError:

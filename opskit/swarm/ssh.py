@@ -87,7 +87,7 @@ class SshMasters:
         self._lock = threading.Lock()
 
     def options(self) -> list[str]:
-        """Give the options that make every channel share one connection per server."""
+        """Return the options that make every channel share one connection per server."""
         with self._lock:
             if self._folder is None or self._pid != os.getpid():
                 # Not below TMPDIR: a control path may not exceed about 100 bytes.
@@ -222,7 +222,7 @@ def explain(said: str, context: Context) -> str:
 
 
 def was_dropped(error: UnreachableError) -> bool:
-    """Tell whether sshd shed the connection, in which case trying again soon is right."""
+    """Return whether sshd shed the connection, in which case trying again soon is right."""
     return any(sign in str(error) for sign in _DROPPED)
 
 

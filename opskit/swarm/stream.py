@@ -34,11 +34,11 @@ class Deadline:
         self._at = time.monotonic() + seconds
 
     def is_over(self) -> bool:
-        """Tell whether the time is up."""
+        """Return whether the time is up."""
         return time.monotonic() >= self._at
 
     def remaining(self, doing: str = "waiting for an answer") -> float:
-        """Give the seconds left, at most; the value suits ``socket.settimeout``.
+        """Return the seconds left, at most; the value suits ``socket.settimeout``.
 
         Raises
         ------
@@ -140,14 +140,14 @@ class Stream:
             raise self.lost(error) from error
 
     def is_quiet(self) -> bool:
-        """Tell whether an idle stream is still open: nothing to read, not even its end."""
+        """Return whether an idle stream is still open: nothing to read, not even its end."""
         # poll, since select fails on descriptors beyond 1,023.
         poller = select.poll()
         poller.register(self.sock, select.POLLIN)
         return not poller.poll(0) and not self._has_buffered()
 
     def _has_buffered(self) -> bool:
-        """Tell whether bytes are left behind the last reply."""
+        """Return whether bytes are left behind the last reply."""
         # With no time left, the reader gives what it has and cannot ask for more.
         self.deadline = Deadline(0.0, self.deadline.server)
         try:

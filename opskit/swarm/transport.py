@@ -136,7 +136,7 @@ class Transport:
         if not pool.places.acquire(timeout=deadline.remaining("waiting for a free connection")):
             raise deadline.passed("waiting for a free connection")
         try:
-            kept = None if fresh else self._kept(pool, for_write=for_write, deadline=deadline)
+            kept = None if fresh else self._idle(pool, for_write=for_write, deadline=deadline)
             connection = kept or self._open(context, pool, deadline, flight)
             try:
                 yield connection, kept is None
@@ -180,7 +180,7 @@ class Transport:
         with self._lock:
             return self._pools.setdefault(context, _Pool())
 
-    def _kept(self, pool: _Pool, *, for_write: bool, deadline: Deadline) -> Connection | None:
+    def _idle(self, pool: _Pool, *, for_write: bool, deadline: Deadline) -> Connection | None:
         while True:
             with pool.lock:
                 if not pool.idle:

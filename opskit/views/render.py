@@ -78,7 +78,7 @@ table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
 
 
 def cell_text(value: Any) -> str:
-    """Give a value as one safe line of text: no control characters, nothing for "no value"."""
+    """Return a value as one safe line of text: no control characters, nothing for "no value"."""
     match value:
         case None:
             return ""

@@ -62,7 +62,7 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
 
 
 def _hint(row: Any, kind: FormKind, superseded: int) -> str:
-    """Say what the recipe wants of a secret's value, or how much there is to prune."""
+    """Return what the recipe wants of a secret's value, or how much there is to prune."""
     if "keep" in kind.fields:
         return f"{superseded} old" if superseded else ""
     if not row.generate:
@@ -94,7 +94,7 @@ def whole_apps(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
 
 
 def _about(row: Any) -> list[list[str]]:
-    """Say what is declared and what runs, as pairs of a word and a value."""
+    """Return what is declared and what runs, as pairs of a word and a value."""
     declared = _plain(row.recipe_version) or _plain(row.revision)
     runs = "no"
     if row.deployed:

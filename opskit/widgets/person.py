@@ -32,7 +32,7 @@ class Person:
         return f"{self.name} ({self.username})" if self.name != self.username else self.name
 
     def to_json(self) -> dict[str, str]:
-        """Give what a form shows of them."""
+        """Return what a form shows of them."""
         return {
             "username": self.username,
             "name": self.name,
@@ -69,7 +69,7 @@ def read_person(said: Any) -> Person:
 
 
 def person_named(identity: str) -> Person:
-    """Give back a person from what `Person` says as text, as journals keep it."""
+    """Return the person from what `Person` says as text, as journals keep it."""
     name, _, username = identity.rpartition(" (")
     if not (name and username.endswith(")")):
         return Person(username=identity, name=identity, initials=identity[:1].upper())

@@ -87,11 +87,11 @@ class Question(TextualWidget):
             self.update_text()
 
     def as_text(self) -> str:
-        """Give the question and who answered what."""
+        """Return the question and who answered what."""
         given = ", ".join(f"{one['name']}: {one['choice']}" for one in self.answers)
         return " ".join(filter(None, (self.title, self.text, given or "Nobody has answered.")))
 
 
 def said_at(moment: datetime) -> str:
-    """Give a time as people at a notebook read it."""
+    """Return a time as people at a notebook read it."""
     return f"{moment:%H:%M}"

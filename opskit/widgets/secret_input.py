@@ -69,7 +69,7 @@ class SecretInput(TextualWidget):
         self.update_text()
 
     def as_text(self) -> str:
-        """Say what was asked for and whether it came."""
+        """Return what was asked for and whether it came."""
         status = f"{self.status[:1].upper()}{self.status[1:]}".rstrip(".")
         return f"opskit secret field: {self.label}. {status or _NOTHING}."
 

@@ -27,7 +27,7 @@ class TextualWidget(anywidget.AnyWidget):
     _text: str = ""
 
     def as_text(self) -> str:
-        """Say what it is and its outcome."""
+        """Return what it is and its outcome."""
         raise NotImplementedError
 
     def update_text(self) -> None:
@@ -73,7 +73,7 @@ def changes_in_words(plan: PlanData) -> str:
 
 
 def outcome_in_words(run: Run, who: str) -> str:
-    """Say how a run ended and whose click began it."""
+    """Return how a run ended and whose click began it."""
     undone = run.status == "rolled-back" and run.errors
     # What was undone because of a fault must not look as if somebody asked for it.
     end = "failed, and rolled back" if undone else run.status.replace("-", " ")
@@ -81,13 +81,13 @@ def outcome_in_words(run: Run, who: str) -> str:
 
 
 def approvals_in_words(given: Sequence[Mapping[str, Any]], needed: int) -> str:
-    """Say who approved a plan, of how many."""
+    """Return who approved a plan, of how many."""
     names = ", ".join(str(one["name"]) for one in given)
     return f"Approved by {len(given)} of {needed}{f': {names}' if names else ''}."
 
 
 def elsewhere(form: FormKind, chosen: Mapping[str, str]) -> str:
-    """Say where a form works, and what does the same elsewhere."""
+    """Return where a form works, and what does the same elsewhere."""
     if not form.command:
         return f"{_BROWSER}."
     command = form.command.format(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from opskit.errors import LockHeldError, OpskitError, StepError
-from opskit.steps import Deploy, InterruptedStepError, Site
+from opskit.steps import Deploy, InterruptedStepError, StepContext
 from opskit.steps import deploy as deploying
 from opskit.swarm.context import Context
 from opskit.swarm.engine import Engine
@@ -37,15 +37,15 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def deploy(root: Path, site: Site, timeout: float = 60.0) -> None:
+def deploy(root: Path, ctx: StepContext, timeout: float = 60.0) -> None:
     Deploy(mode="abra", root=str(root), server=SERVER, app=APP, stack="shop", timeout=timeout).do(
-        site
+        ctx
     )
 
 
-def site(keep_lock: Callable[[], None], stop: threading.Event | None = None) -> Site:
+def ctx(keep_lock: Callable[[], None], stop: threading.Event | None = None) -> StepContext:
     nowhere = Engine(Context(server=SERVER, host="unix:///nowhere"))
-    return Site(
+    return StepContext(
         engine=nowhere, run="run", actor="kim", host="laptop", keep_lock=keep_lock,
         stop=stop or threading.Event(),
     )  # fmt: skip
@@ -70,7 +70,7 @@ def test_a_lock_that_is_lost_meanwhile_ends_the_deploy(slow: Path) -> None:
             raise LockHeldError("shop is locked by kim")
 
     with pytest.raises(LockHeldError, match="locked by kim"):
-        deploy(slow, site(keep_lock))
+        deploy(slow, ctx(keep_lock))
     assert has_ended(slow)
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_is_told_to_stop_ends_the_deploy(slow: Path) -> None:
             stop.set()
 
     with pytest.raises(InterruptedStepError):
-        deploy(slow, site(keep_lock, stop))
+        deploy(slow, ctx(keep_lock, stop))
     assert has_ended(slow)
 
 
@@ -93,11 +93,11 @@ def test_a_deploy_that_takes_too_long_is_stopped_and_said(
     clock = SimpleNamespace(monotonic=lambda: math.inf if (slow / "started").exists() else 0.0)
     monkeypatch.setattr(deploying, "time", clock)
     with pytest.raises(StepError, match="did not end in 60 s, and was stopped"):
-        deploy(slow, site(lambda: None), timeout=60)
+        deploy(slow, ctx(lambda: None), timeout=60)
     assert has_ended(slow)
 
 
 def test_what_it_says_last_is_said(slow: Path) -> None:
     (slow / "bin" / "abra").write_text("#!/bin/sh\necho no such recipe >&2\nexit 3\n")
     with pytest.raises(OpskitError, match=r"abra could not deploy .*no such recipe"):
-        deploy(slow, site(lambda: None))
+        deploy(slow, ctx(lambda: None))

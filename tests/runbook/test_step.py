@@ -95,6 +95,6 @@ def test_a_notebook_run_anew_leaves_out_what_is_finished(
     monkeypatch.delenv("BROKEN")
     client(notebook).execute()
     assert "Goes on with runbook" in notebook.cells[0].outputs[0]["text"]
-    assert "Left out; again=True repeats it." in notebook.cells[1].outputs[0]["text"]
+    assert "Left out; rerun=True repeats it." in notebook.cells[1].outputs[0]["text"]
     assert "revoking" not in str(notebook.cells[1].outputs)
     assert notebook.cells[2].outputs[0]["text"].startswith("✓ Rotate: done in ")

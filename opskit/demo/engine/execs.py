@@ -62,7 +62,7 @@ class Exec:
     started: bool = False
 
     def describe(self) -> Json:
-        """Give what the engine tells of it."""
+        """Return what the engine tells of it."""
         program, *arguments = self.request.cmd
         return {
             "ID": self.id,

@@ -33,7 +33,7 @@ def parsed(text: str, allowed: Sequence[str]) -> Filters:
 
 
 def matches(filters: Filters, tests: Mapping[str, Test]) -> bool:
-    """Tell whether something passes all filters, of each of which one value is enough."""
+    """Return whether something passes all filters, of each of which one value is enough."""
     return all(
         any(tests[name](value) for value in values)
         for name, values in filters.items()
@@ -42,7 +42,7 @@ def matches(filters: Filters, tests: Mapping[str, Test]) -> bool:
 
 
 def identity(ident: str, name: str, labels: Mapping[str, str] | None) -> dict[str, Test]:
-    """Give the tests that most lists share: id, name and labels."""
+    """Return the tests that most lists share: id, name and labels."""
     return {
         "id": ident.startswith,
         "name": lambda value: name.lower().startswith(value.lower()),

@@ -61,7 +61,7 @@ class Faults:
         self._waiting.append((fault, fault.times))
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Give the fault this request meets, and count it."""
+        """Return the fault this request meets, and count it."""
         for at, (fault, left) in enumerate(self._waiting):
             if fault.method in ("", method) and re.fullmatch(fault.path, path):
                 if left > 1:
@@ -151,7 +151,7 @@ class EngineHandler(web.RequestHandler):
         self.set_header("Server", f"Docker/{edition.version} (linux)")
 
     def compute_etag(self) -> str | None:
-        """Give none: engines send no tags, and hashing long lists costs time."""
+        """Return no tag: engines send no tags, and hashing long lists costs time."""
         return None
 
     async def prepare(self) -> None:
@@ -176,7 +176,7 @@ class EngineHandler(web.RequestHandler):
             await self._send(reply)
 
     def _latency(self) -> float:
-        """Tell how long this request is on its way; not again, if it came with the one before."""
+        """Return how long this request is on its way; not again, if it came with the one before."""
         if not self.site.latency:
             return 0.0
         stream, delayed = cast("HTTP1Connection", self.request.connection).stream, self.site.delayed

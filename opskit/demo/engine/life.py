@@ -46,7 +46,7 @@ class Fate:
 
 
 def fate(shape: ServiceShape, has_object: Callable[[str, str], bool]) -> Fate:
-    """Tell what becomes of a task of this service.
+    """Return what becomes of a task of this service.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _is_unhealthy(shape: ServiceShape) -> bool:
 
 
 def _exit_code(command: list[str]) -> int | None:
-    """Tell how a command ends at once; ``None`` when it goes on or cannot be told."""
+    """Return how a command ends at once; ``None`` when it goes on or cannot be told."""
     last = command[-1].strip() if command else ""
     if last in ("true", "exit"):
         return 0
@@ -125,7 +125,7 @@ class Pace:
     scale: float = 0.01
 
     def seconds(self, nanoseconds: float) -> float:
-        """Give how long a duration of a spec takes."""
+        """Return how long a duration of a spec takes."""
         return nanoseconds / 1e9 * self.scale
 
 

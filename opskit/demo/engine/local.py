@@ -148,7 +148,7 @@ class VolumeTable:
     def ensure(
         self, name: str, labels: Mapping[str, str] | None, *, created_at: str | None = None
     ) -> Volume:
-        """Give the volume of this name, made if it is not there."""
+        """Return the volume of this name, made if it is not there."""
         if name not in self._volumes:
             self._volumes[name] = Volume(
                 created_at=f"{(created_at or stamp())[:19]}Z",

@@ -59,13 +59,13 @@ def make_node(raft: Raft, hostname: str, *, number: int, role: str, state: str) 
 
 
 def suitable(shape: ServiceShape, nodes: Table[Node]) -> list[Node]:
-    """Give the nodes that may run a service's tasks."""
+    """Return the nodes that may run a service's tasks."""
     constraints = shape.task_template.placement.constraints
     return [node for node in nodes if node.usable and _satisfies(node, constraints)]
 
 
 def no_suitable_node(nodes: Table[Node]) -> str:
-    """Say why a task waits for a node."""
+    """Return why a task waits for a node."""
     count = sum(node.usable for node in nodes)
     where = f"{count} node{'s' if count != 1 else ''}"
     return f"no suitable node (scheduling constraints not satisfied on {where})"

@@ -39,7 +39,7 @@ class Raft:
         self._index = 10
 
     def next(self) -> Version:
-        """Give the version of one more change."""
+        """Return the version of one more change."""
         self._index += 1
         return Version(self._index)
 
@@ -72,11 +72,11 @@ class Table(Generic[R]):
         return len(self._objects)
 
     def get(self, ident: str) -> R | None:
-        """Give the object with exactly this id."""
+        """Return the object with exactly this id."""
         return self._objects.get(ident)
 
     def named(self, name: str) -> R | None:
-        """Give the object of this name; swarmkit's index of names ignores case."""
+        """Return the object of this name; swarmkit's index of names ignores case."""
         return self._objects.get(self._names.get(name.lower(), ""))
 
     def find(self, ident: str) -> R:
@@ -119,7 +119,7 @@ class Table(Generic[R]):
         self._encoded = None
 
     def encoded(self) -> bytes:
-        """Give the JSON list of all objects, encoded once until one of them changes."""
+        """Return the JSON list of all objects, encoded once until one of them changes."""
         if self._encoded is None:
             self._encoded = msgspec.json.encode(list(self))
         return self._encoded

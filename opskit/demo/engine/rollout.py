@@ -118,12 +118,12 @@ class _Supervisor:
         return life
 
     def current(self, key: Key) -> Life | None:
-        """Give the task of a place that is of the spec in force."""
+        """Return the task of a place that is of the spec in force."""
         spec = task_spec(self.service.spec)
         return next((one for one in self._lives[key] if bytes(one.task.spec) == bytes(spec)), None)
 
     def others(self, key: Key, life: Life | None) -> list[Life]:
-        """Give the tasks of a place but one."""
+        """Return the tasks of a place but one."""
         return [one for one in self._lives[key] if one is not life]
 
     def stop(self, key: Key, life: Life) -> None:

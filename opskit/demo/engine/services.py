@@ -187,7 +187,7 @@ class ServiceTable(Table[Service]):
     # -- what the orchestrator writes ---------------------------------------------------------
 
     def tasks_of(self, ident: str) -> list[Task]:
-        """Give a service's tasks, the newest first."""
+        """Return a service's tasks, the newest first."""
         return list(reversed(self._by_service.get(ident, [])))
 
     def set_update(self, service: Service, state: str, message: str) -> None:

@@ -168,7 +168,7 @@ def shape_of(spec: msgspec.Raw) -> ServiceShape:
 
 
 def completed(spec: Json) -> Json:
-    """Give a client's spec as an engine stores it: nulls dropped, bare parts filled in."""
+    """Return a client's spec as an engine stores it: nulls dropped, bare parts filled in."""
     kept: Json = _without_nulls(spec)
     kept.setdefault("Labels", {})
     if not kept.get("Mode"):
@@ -189,7 +189,7 @@ def completed(spec: Json) -> Json:
 
 
 def with_defaults(spec: Json) -> Json:
-    """Give a stored spec with what an engine assumes where nothing is said."""
+    """Return a stored spec with what an engine assumes where nothing is said."""
     template: Json = spec["TaskTemplate"]
     container = {"StopGracePeriod": 10_000_000_000, "DNSConfig": {}} | template["ContainerSpec"]
     restart = _RESTART_DEFAULTS | template.get("RestartPolicy", {})
@@ -207,7 +207,7 @@ def encoded(spec: Json) -> msgspec.Raw:
 
 
 def task_spec(spec: msgspec.Raw) -> msgspec.Raw:
-    """Give the spec of a service's tasks."""
+    """Return the spec of a service's tasks."""
     template: Json = msgspec.json.decode(spec)["TaskTemplate"]
     return encoded({key: part for key, part in template.items() if key != "Runtime"})
 

@@ -140,7 +140,7 @@ class Swarm:
         return service.id
 
     def secret_id(self, name: str) -> str:
-        """Give a secret's id by its name."""
+        """Return a secret's id by its name."""
         return self.secrets.find(name).id
 
     # -- asking -------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Swarm:
             raise not_manager(self.role)
 
     def wanted(self, service: Service) -> list[int | str]:
-        """Give the places a service's tasks should fill: slots, or nodes for a global one."""
+        """Return the places a service's tasks should fill: slots, or nodes for a global one."""
         shape = shape_of(service.spec)
         if shape.is_global:
             return [node.id for node in suitable(shape, self.nodes)]
@@ -159,7 +159,7 @@ class Swarm:
         return list(range(1, replicas + 1))
 
     def has_object(self, noun: str, ident: str) -> bool:
-        """Tell whether a ``secret`` or ``config`` exists."""
+        """Return whether a ``secret`` or ``config`` exists."""
         table = self.secrets if noun == "secret" else self.configs
         return table.get(ident) is not None
 

@@ -118,7 +118,7 @@ class StoredTable(Table[Stored]):
         self.drop(one, one.spec.name)
 
     def value(self, ident: str) -> bytes | None:
-        """Give the data a task would find in its mounted file."""
+        """Return the data a task would find in its mounted file."""
         return self._values.get(ident)
 
 

@@ -44,7 +44,7 @@ class Call:
         return unquote(self.parts[0])
 
     def flag(self, name: str) -> bool:
-        """Tell whether a switch is on in the query."""
+        """Return whether a switch is on in the query."""
         return self.query.get(name, "").lower() in ("1", "true")
 
     def json(self, kind: type[T]) -> T:

@@ -40,7 +40,7 @@ def _info(call: Call) -> Reply:
 
 
 def engine_info(swarm: Swarm, edition: Edition) -> Json:
-    """Give the engine's account of itself and its part in the swarm."""
+    """Return the engine's account of itself and its part in the swarm."""
     running = sum(task.status.state == "running" for task in swarm.services.tasks)
     return {
         "ID": swarm.id,
