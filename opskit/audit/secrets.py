@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,6 @@ from opskit.views.views import Views
 MAX_AGE_DAYS = 365
 NAME_LIMIT = 64
 _NAME_MARGIN = 2
-_DIGEST = re.compile(r"(?i)(?:sha\d+:)?[0-9a-f]{32,128}")
 
 
 def _rows(views: Views, state: str) -> Iterator[Any]:
@@ -148,17 +146,3 @@ def name_long(views: Views) -> Iterator[Finding]:
             if over
             else "Mind v9 → v10; use a short version such as v2, or plan a shorter STACK_NAME.",
         )
-
-
-@check("label-digest", severity="medium", title="A secret's label holds a digest")
-def label_digest(views: Views) -> Iterator[Finding]:
-    """Find digests with which whoever lists secrets can test guesses, or see equal values."""
-    for row in views.secrets.records(views.secrets["observed"]):
-        named = [key for key, value in row.labels.items() if _DIGEST.fullmatch(str(value).strip())]
-        if named:
-            yield _finding(
-                row,
-                what=f"{row.swarm_name} has what looks like a digest in the label "
-                f"{', '.join(sorted(named))}: guesses can be tested against it.",
-                remedy="Rotate it, and have what made it leave that label out.",
-            )
