@@ -221,7 +221,7 @@ def refuse_late(one: Conversation) -> None:
     while request := one.next():
         came_with_it = one.has_more()
         one.reply(request.answer)
-        linger(0.3)
+        linger(0.05)
         if came_with_it:
             one.reply({"message": "one at a time, please"}, 400, close=True)
             return

@@ -66,7 +66,6 @@ class StoredTable(Table[Stored]):
         self,
         name: str,
         data: bytes = b"x",
-        *,
         labels: Mapping[str, str] | None = None,
         created_at: datetime | None = None,
     ) -> Stored:
@@ -98,7 +97,7 @@ class StoredTable(Table[Stored]):
             )
         if self.named(request.name) is not None:
             raise exists(f"{self.noun} {request.name} already exists")
-        return self.seed(request.name, data, labels=request.labels)
+        return self.seed(request.name, data, request.labels)
 
     def relabel(self, ident: str, version: int, request: StoredRequest) -> None:
         """Replace an object's labels, the one part of it that may change."""
