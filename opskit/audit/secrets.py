@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from opskit.audit.registry import Finding, Severity, check
+from opskit.swarm.model import NAME_LIMIT
 from opskit.views.views import Views
 
 MAX_AGE_DAYS = 365
-NAME_LIMIT = 64
 _NAME_MARGIN = 2
 
 

@@ -10,8 +10,8 @@ from opskit.errors import InputError
 from opskit.hooks import HookSpec
 from opskit.plan.selection import Target
 from opskit.secrets.generate import Policy
+from opskit.swarm.model import NAME_LIMIT
 
-NAME_LIMIT = 64
 _NUMBER = re.compile(r"(.*?)([0-9]+)$")
 _LETTER = re.compile(r"(.*[0-9])([a-y])$")
 
