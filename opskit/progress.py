@@ -6,7 +6,6 @@ import html
 import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
 from rich.console import Console
@@ -19,12 +18,7 @@ class Progress(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def advance(self, what: str) -> None:
         """Count one unit as done and name it."""
@@ -37,12 +31,7 @@ class NoProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave nothing behind."""
 
     def advance(self, what: str) -> None:
@@ -68,12 +57,7 @@ class TerminalProgress(NoProgress):
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Take the bar away."""
         self._bar.stop()
 
@@ -96,12 +80,7 @@ class NotebookProgress(NoProgress):
         self._handle = show(self._bundle(""), raw=True, display_id=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Empty the output."""
         if self._handle is not None:
             self._handle.update({"text/html": "", "text/plain": ""}, raw=True)

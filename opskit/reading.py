@@ -31,12 +31,8 @@ class Reading:
 
     Parameters
     ----------
-    root
-        abra's folder; it holds ``servers/`` and usually ``recipes/``.
-    servers
-        Only these servers; all when ``None``.
-    deadline
-        Seconds for each server, whatever hangs; by default what the settings say.
+    root, servers, deadline
+        See `opskit.Fleet`.
 
     Raises
     ------

@@ -10,7 +10,6 @@ from opskit.arguments import check_kind, check_text, path_in
 from opskit.audit.exposure import uses_of
 from opskit.audit.registry import audit_view, fail_on
 from opskit.facts import load_facts, save_facts
-from opskit.views import browse as browse  # registers the accessor
 from opskit.views.diff import diff_view
 from opskit.views.frame import View
 from opskit.views.views import Views

@@ -18,9 +18,9 @@ import msgspec
 from opskit.abra.compose import Compose, merge, parse_compose
 from opskit.abra.env import sample_modifiers
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
-from opskit.abra.git import SHORT, Repository, open_repository
 from opskit.abra.model import Problem
 from opskit.abra.names import recipe_folders
+from opskit.abra.repository import SHORT, Repository, open_repository
 from opskit.decoding import ready
 from opskit.errors import InputError, MissingToolError, OpskitError
 

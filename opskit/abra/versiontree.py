@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from opskit.abra.files import decode
-from opskit.abra.git import SHORT, Entry, Repository, answered, list_commit
+from opskit.abra.git import answered
+from opskit.abra.repository import SHORT, Entry, Repository, list_commit
 from opskit.errors import InputError
 
 _SIZE_LIMIT = 256 * 1024 * 1024

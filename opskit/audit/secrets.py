@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from opskit.audit.registry import Finding, check
+from opskit.audit.registry import Finding, Severity, check
+from opskit.swarm.model import NAME_LIMIT
 from opskit.views.views import Views
 
 MAX_AGE_DAYS = 365
-NAME_LIMIT = 64
 _NAME_MARGIN = 2
 
 
@@ -30,15 +30,25 @@ def _users(row: Any) -> str:
     return ", ".join(row.used_by)
 
 
+def _finding(row: Any, *, what: str, remedy: str, severity: Severity | None = None) -> Finding:
+    """Return a finding about the version of a secret that is this row of the secrets view."""
+    return Finding(
+        server=row.server,
+        app=_text(row.app),
+        secret=row.secret,
+        severity=severity,
+        what=what,
+        remedy=remedy,
+    )
+
+
 @check("secret-missing", severity="high", title="A declared secret is not in the swarm")
 def missing(views: Views) -> Iterator[Finding]:
     """Find secrets without which the next deploy of a running app fails."""
     for row in _rows(views, "missing"):
         verb = "insert" if row.generate is False or row.generate is pd.NA else "generate"
-        yield Finding(
-            server=row.server,
-            app=row.app,
-            secret=row.secret,
+        yield _finding(
+            row,
             what=f"{row.swarm_name} is declared and not in the swarm: the next deploy fails.",
             remedy=f"opskit secret {verb} {row.app} {row.secret}",
         )
@@ -48,10 +58,8 @@ def missing(views: Views) -> Iterator[Finding]:
 def stale(views: Views) -> Iterator[Finding]:
     """Find versions that services still use though the ``.env`` declares another."""
     for row in _rows(views, "stale"):
-        yield Finding(
-            server=row.server,
-            app=_text(row.app),
-            secret=row.secret,
+        yield _finding(
+            row,
             what=f"{row.swarm_name} is still used by {_users(row)}, and the .env declares another.",
             remedy=f"opskit app deploy {row.app}",
         )
@@ -61,10 +69,8 @@ def stale(views: Views) -> Iterator[Finding]:
 def pending(views: Views) -> Iterator[Finding]:
     """Find declared versions that wait for a deploy."""
     for row in _rows(views, "pending"):
-        yield Finding(
-            server=row.server,
-            app=row.app,
-            secret=row.secret,
+        yield _finding(
+            row,
             what=f"{row.swarm_name} is declared and exists, and no service uses it yet.",
             remedy=f"opskit app deploy {row.app}",
         )
@@ -74,10 +80,8 @@ def pending(views: Views) -> Iterator[Finding]:
 def superseded(views: Views) -> Iterator[Finding]:
     """Find versions nothing uses any more; one back is kept by default for a way back."""
     for row in _rows(views, "superseded"):
-        yield Finding(
-            server=row.server,
-            app=_text(row.app),
-            secret=row.secret,
+        yield _finding(
+            row,
             what=f"{row.swarm_name} is unused and no longer declared.",
             remedy=f"opskit secret prune {row.app}",
         )
@@ -89,10 +93,8 @@ def orphan(views: Views) -> Iterator[Finding]:
     for row in _rows(views, "orphan"):
         used = _users(row)
         what = f"no app declares {row.swarm_name}" + (f", yet {used} uses it." if used else ".")
-        yield Finding(
-            server=row.server,
-            app=_text(row.app),
-            secret=row.secret,
+        yield _finding(
+            row,
             what=what,
             remedy=(
                 "Find whose it is before you touch it."
@@ -114,10 +116,8 @@ def old(views: Views) -> Iterator[Finding]:
     secrets = views.secrets
     aged: Any = (secrets["age_days"] > MAX_AGE_DAYS) & secrets["used_by"].map(bool)
     for row in secrets.records(aged):
-        yield Finding(
-            server=row.server,
-            app=_text(row.app),
-            secret=row.secret,
+        yield _finding(
+            row,
             what=f"{row.swarm_name} is {row.age_days:,.0f} days old and in use.",
             remedy=f"opskit secret rotate {row.app} {row.secret}"
             if _text(row.app)
@@ -138,10 +138,8 @@ def name_long(views: Views) -> Iterator[Finding]:
     for row in secrets.records(long):
         length = len(row.swarm_name)
         over = length > NAME_LIMIT
-        yield Finding(
-            server=row.server,
-            app=_text(row.app),
-            secret=row.secret,
+        yield _finding(
+            row,
             severity="high" if over else None,
             what=f"{row.swarm_name} has {length} of at most {NAME_LIMIT} characters.",
             remedy="Give the app a shorter STACK_NAME before its first deploy."

@@ -35,7 +35,6 @@ from opskit.modes import WHOLE
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
-    from opskit.plan.options import Options
     from opskit.views.frame import View
 
 _FOLLOW_S = 1.0
@@ -158,7 +157,7 @@ def deploy(
     yes: Yes = False,
 ) -> None:
     """Deploy the version TYPE pins, else the recipe as it is on disk, and wait until it runs."""
-    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit)
+    options = make_options(deploy=with_, timeout=timeout, stable=stable, commit=commit)
     plan = open_fleet().plan_deploy(app, options, version=version)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
@@ -173,12 +172,8 @@ def upgrade(
     yes: Yes = False,
 ) -> None:
     """Pin and deploy the latest release; see which there are: opskit app ls -S."""
-    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit)
+    options = make_options(deploy=with_, timeout=timeout, stable=stable, commit=commit)
     carry_out(open_fleet().plan_upgrade(app, options), dry_run=dry_run, yes=yes)
-
-
-def _deploying(with_: str | None, *, timeout: float, stable: float, commit: bool) -> Options:
-    return make_options(deploy=with_, timeout=timeout, stable=stable, commit=commit)
 
 
 def undeploy(app: App, timeout: Timeout = 300.0, dry_run: DryRun = False, yes: Yes = False) -> None:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from opskit.demo.sample import SERVERS, UNREACHABLE
-from opskit.demo.store import write_store
-from opskit.demo.tree import write_abra
+from opskit.demo.tree import write_abra, write_store
 from opskit.errors import OpskitError
 
 ANNOUNCED = "OPSKIT_DEMO"

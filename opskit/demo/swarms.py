@@ -63,7 +63,7 @@ def many_swarms(root: Path, servers: int, secrets: int) -> dict[str, Swarm]:
             key, app = divmod(secret, _APPS)
             stack = domains[app].replace(".", "_")
             created_at = now - timedelta(days=secret % _OLDEST_DAYS)
-            swarm.add_secret(f"{stack}_key{key}_v1", created_at=created_at)
+            swarm.secrets.seed(f"{stack}_key{key}_v1", created_at=created_at)
     return swarms
 
 
@@ -90,10 +90,10 @@ def _filled(server: str, seed: SwarmSeed) -> Swarm:
     swarm.created_at = begun - _SERVER_AGE
     secrets, configs = (
         {
-            one.name: add(one.name, labels=one.labels, created_at=ago(one.age), data=one.data)
+            one.name: table.seed(one.name, one.data, labels=one.labels, created_at=ago(one.age)).id
             for one in seeds
         }
-        for add, seeds in ((swarm.add_secret, seed.secrets), (swarm.add_config, seed.configs))
+        for table, seeds in ((swarm.secrets, seed.secrets), (swarm.configs, seed.configs))
     )
     for network in seed.networks:
         swarm.add_network(network.name, labels=network.labels)

@@ -1,4 +1,8 @@
-"""The demo fleet's files: recipes, servers and apps as abra keeps them."""
+"""The demo fleet's files: recipes, servers and apps as abra keeps them, and a password store.
+
+The store's entries can be listed and never opened; it also keeps whoever tries the demo away from
+their own.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from opskit.abra.git import SECONDS, run_git
+from opskit.abra.layout import read_tree
 from opskit.demo.sample import APPS, CHECKOUTS, EDITED, NOT_FETCHED, SERVERS, SampleApp
 from opskit.errors import StepError
 
@@ -26,6 +31,12 @@ _GIT_ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
 """Alike on every machine, so that the commits are."""
+
+_EVERYBODY = "ops@coop.example\n"
+_WITH_SOL = f"{_EVERYBODY}sol@mutual.example\n"
+_LEFT_OVER = "hosts/coop.example/wiki.coop.example/secret_key"
+_FORGOTTEN = frozenset({"jwt_secret", "session", "oidc_key"})
+"""Secrets nobody put into the store."""
 
 
 def write_abra(root: Path, servers: Iterable[str] = SERVERS) -> None:
@@ -104,3 +115,25 @@ def _git(folder: Path, *command: str) -> str:
     if ended.status:
         raise StepError(f"git could not {command[0]} {folder}: {ended.reason}")
     return ended.text
+
+
+def write_store(store: Path, abra: Path) -> None:
+    """Write a store for the apps of an abra folder.
+
+    Two people can open everything; ``sol@mutual.example`` what belongs to mutual.example.
+    """
+    below_mutual = store / "hosts" / "mutual.example"
+    below_mutual.mkdir(parents=True)
+    (store / ".gpg-id").write_text(_EVERYBODY)
+    (below_mutual / ".gpg-id").write_text(_WITH_SOL)
+    paths = [
+        f"hosts/{server.name}/{app.name}/{secret.name}"
+        for server in read_tree(abra).servers
+        for app in server.apps
+        for secret in app.secrets
+        if secret.name not in _FORGOTTEN
+    ]
+    for path in (*paths, _LEFT_OVER):
+        entry = store / f"{path}.gpg"
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        entry.write_text("made up for the demo; there is nothing to open\n")

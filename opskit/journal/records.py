@@ -23,7 +23,19 @@ EntryKind = Literal[
 EntryStatus = Literal["running", "done", "failed", "interrupted", "skipped"]
 
 
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+class _Worked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who worked on something, and when."""
+
+    actor: str
+    host: str
+    pid: int
+    identity: str
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class RunRecord(_Worked, frozen=True, kw_only=True):
     """One execution of a plan.
 
     Parameters
@@ -45,13 +57,6 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     status: RunStatus
     plan_digest: str
     plan: bytes
-    actor: str
-    host: str
-    pid: int
-    identity: str
-    tool_version: str
-    started_at: datetime
-    finished_at: datetime | None
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,19 +110,12 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class BookRecord(msgspec.Struct, frozen=True, kw_only=True):
+class BookRecord(_Worked, frozen=True, kw_only=True):
     """A runbook carried out once: its id begins with the second in which it was begun."""
 
     book: str
     title: str
     status: BookStatus
-    actor: str
-    host: str
-    pid: int
-    identity: str
-    tool_version: str
-    started_at: datetime
-    finished_at: datetime | None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

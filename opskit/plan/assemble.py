@@ -1,4 +1,4 @@
-"""The steps of one stack, put in order, and the version that a new secret gets.
+"""The steps of one stack, put in order.
 
 Undoing goes through the steps in reverse, so what must happen late on the way back stands early
 on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
@@ -6,22 +6,20 @@ on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
-from opskit.hooks import HookSpec
 from opskit.join import stack_of
 from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Target
-from opskit.secrets.generate import Policy
+from opskit.plan.versions import Renewal, check_name
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.steps import (
     AnyStep,
@@ -46,92 +44,6 @@ from opskit.steps.deploy import check_installed
 from opskit.steps.env import digest, read_unchanged
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.tasks import about_lost, lost
-
-NAME_LIMIT = 64
-_NUMBER = re.compile(r"(.*?)([0-9]+)$")
-_LETTER = re.compile(r"(.*[0-9])([a-y])$")
-
-
-def next_version(version: str) -> str:
-    """Return the version after this one: ``v9`` → ``v10``, ``2024a`` → ``2024b``, ``x`` → ``x2``.
-
-    Leading zeros are kept (``007`` → ``008``), as they would be in a file.
-    """
-    if match := _NUMBER.fullmatch(version):
-        stem, number = match.groups()
-        return f"{stem}{int(number) + 1:0{len(number)}d}"
-    if match := _LETTER.fullmatch(version):
-        stem, letter = match.groups()
-        return stem + chr(ord(letter) + 1)
-    return f"{version}2" if version else "v1"
-
-
-def next_free_version(prefix: str, version: str, taken: Collection[str]) -> str:
-    """Return the first version after `version` whose swarm name is free.
-
-    Parameters
-    ----------
-    prefix
-        The swarm name up to the version, ``<stack>_<secret>_``.
-    version
-        The one in force.
-    taken
-        All secret names of that swarm.
-
-    Raises
-    ------
-    InputError
-        The name would be longer than Swarm allows.
-    """
-    candidate = next_version(version)
-    while prefix + candidate in taken:
-        candidate = next_version(candidate)
-    check_name(prefix + candidate)
-    return candidate
-
-
-def check_name(name: str) -> None:
-    """Refuse a name Swarm would refuse for its length.
-
-    Raises
-    ------
-    InputError
-        It is too long; says by how much.
-    """
-    if len(name) > NAME_LIMIT:
-        raise InputError(
-            f"the secret name {name} would have {len(name)} characters, and Swarm allows "
-            f"{NAME_LIMIT}.",
-            remedy="Give the app a shorter STACK_NAME, or insert a value at a shorter version: "
-            "opskit secret insert APP SECRET VERSION",
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
-    """A secret that gets a new version.
-
-    `policy` is ``None`` when the operator gives the value; `hook` when only the file changes.
-    """
-
-    target: Target
-    version: str
-    policy: Policy | None
-    hook: HookSpec | None = None
-
-    @property
-    def new_name(self) -> str:
-        """The new version's swarm name."""
-        return prefix(self.target) + self.version
-
-    @property
-    def replaced(self) -> dict[str, str]:
-        """Ids and names of the versions that services use now."""
-        return {
-            row.stored.id: row.swarm_name
-            for row in self.target.versions
-            if row.stored is not None and row.used_by
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,9 +356,3 @@ def _watched(switch: SwitchService) -> Watched:
         new=tuple(sorted({swap.to_name for swap in switch.swaps})),
         old_ids=tuple(swap.from_id for swap in switch.swaps),
     )
-
-
-def prefix(target: Target) -> str:
-    """Return a secret's swarm name up to its version."""
-    name, version = target.declared.swarm_name, target.declared.version
-    return name[: len(name) - len(version)] if version else name

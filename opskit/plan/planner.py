@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.plan.assemble import Assembler, Renewal, check_name, next_free_version, prefix
+from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData, Unit
 from opskit.plan.deploy import StackPlanner
 from opskit.plan.hooks import choose_hook
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.selection import Lookup, Selection, Target
+from opskit.plan.versions import Renewal, check_name, next_free_version, prefix
 from opskit.secrets.generate import Policy, policy_for
 
 

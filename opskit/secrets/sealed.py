@@ -11,7 +11,9 @@ import binascii
 import io
 import json
 import secrets
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from joserfc import jwe
@@ -25,6 +27,8 @@ from opskit.secrets.value import Secret
 _ALGORITHM, _ENCRYPTION, _CURVE = "ECDH-ES", "A256GCM", "P-256"
 # A little more than the largest value in base64 and its header.
 _LONGEST = 700_000
+_WAITS_S = 600.0
+"""How long a new value waits to be revealed to the tab that made it."""
 
 
 class _Registry(JWERegistry):
@@ -94,6 +98,38 @@ def seal(value: Secret, public: Mapping[str, object], *, purpose: str) -> str:
     except (KeyError, ValueError, JoseError):
         raise InputError("the browser's key cannot be read.", remedy="Reload the page.") from None
     return jwe.encrypt_compact(header, value.reveal(), key, registry=_REGISTRY)
+
+
+SEALER = Sealer()
+"""One key pair for all forms of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrevealed:
+    """A new value, which the one tab that made it may have for a while."""
+
+    value: Secret
+    tab: str
+    made_at: float
+
+    @classmethod
+    def now(cls, value: Secret, tab: str) -> Unrevealed:
+        """Return a value that begins to wait."""
+        return cls(value, tab, time.monotonic())
+
+    def sealed_to(self, key: Mapping[str, object]) -> str:
+        """Seal the value to the tab's key.
+
+        Raises
+        ------
+        InputError
+            It waited too long, or the key is not one.
+        """
+        if time.monotonic() > self.made_at + _WAITS_S:
+            raise InputError(
+                "The value waited too long to be revealed.", remedy="Rotate again if needed."
+            )
+        return seal(self.value, key, purpose="reveal")
 
 
 def _header(sealed: str) -> Mapping[str, Any]:

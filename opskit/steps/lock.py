@@ -21,7 +21,6 @@ from opskit.swarm.engine import Engine
 
 PREFIX = "opskit_lock_"
 LIFETIME = timedelta(minutes=15)
-_NAME_LIMIT = 64
 _DATA = b"held by opskit"
 
 
@@ -56,7 +55,7 @@ class Lock:
 def lock_name(stack: str) -> str:
     """Return the config's name; a stack too long for it is named by a digest."""
     name = PREFIX + stack
-    if len(name) <= _NAME_LIMIT:
+    if len(name) <= model.NAME_LIMIT:
         return name
     return PREFIX + hashlib.sha256(stack.encode()).hexdigest()[:40]
 

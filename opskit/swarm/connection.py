@@ -161,12 +161,13 @@ class Connection:
                     break
                 reply = http.client.HTTPResponse(stream, method="GET")  # type: ignore[arg-type]
                 reply.begin()
-                body = reply.read()
                 if reply.will_close:
                     stream.close()
+                    # Its body is not read: requests left unread may reset the connection in it.
                     if found.replies and reply.status == http.client.BAD_REQUEST:
                         found.is_refused = True
                         break
+                body = reply.read()
                 self._pipelines = self._pipelines or bool(found.replies)
                 found.replies.append(Reply(status=reply.status, headers=_lower(reply), body=body))
         except (http.client.HTTPException, UnreachableError) as error:

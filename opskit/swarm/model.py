@@ -12,6 +12,9 @@ from datetime import datetime
 import msgspec
 from msgspec import field
 
+NAME_LIMIT = 64
+"""Characters that the name of a secret or a config may have."""
+
 
 def _no_labels() -> dict[str, str]:
     return {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self, cast
@@ -31,6 +32,7 @@ _PANDAS = {
 }
 
 _NAMED = 6
+_BROWSER_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,49 @@ class View(pd.DataFrame):
         if not self._is_plain():
             return repr(pd.DataFrame(self))
         return text_table(self, self.shown_columns(), self.caption)
+
+
+@pd.api.extensions.register_dataframe_accessor("opskit")
+class Browser:
+    """What opskit adds to every DataFrame, as ``view.opskit``.
+
+    Parameters
+    ----------
+    frame
+        The DataFrame the accessor was asked of.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def browse(self) -> Any:
+        """Show the frame searchable and sortable, with nothing fetched from outside.
+
+        Each call puts about 0.7 MB into the notebook's output, so ask for it where searching
+        is worth that.
+        """
+        itables = import_module("itables")
+        shown: pd.DataFrame = self._frame
+        caption = ""
+        if isinstance(shown, View):
+            caption = shown.caption
+            shown = pd.DataFrame(shown.flat()[shown.shown_columns()])
+        html = itables.to_html_datatable(
+            shown,
+            caption=cell_text(caption),
+            connected=False,
+            allow_html=False,
+            maxBytes=_BROWSER_BYTES,
+            layout={"topStart": "search", "topEnd": "pageLength"},
+            lengthMenu=[25, 100, 500],
+            showIndex=False,
+            columnDefs=[{"className": "dt-left", "targets": "_all"}],
+        )
+        # The library goes along, so that the output works offline and in a copied notebook.
+        script = import_module("itables.javascript").generate_init_offline_itables_html(
+            import_module("itables.options").dt_bundle
+        )
+        return import_module("IPython.display").HTML(script + html)
 
 
 def about(facts: Facts, noun: str, *shown: str) -> About:

@@ -12,7 +12,8 @@ from typing import Any
 
 import traitlets
 
-from opskit.widgets.session import SEALER, Session
+from opskit.secrets.sealed import SEALER
+from opskit.widgets.session import Session
 from opskit.widgets.words import TextualWidget, approvals_in_words, elsewhere
 
 _STATIC = Path(__file__).parent / "static"

@@ -17,9 +17,9 @@ from opskit.arguments import check_function, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.progress import in_notebook
 from opskit.secrets.redact import redact
+from opskit.secrets.sealed import SEALER
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person, read_person
-from opskit.widgets.session import SEALER
 from opskit.widgets.words import TextualWidget
 
 _STATIC = Path(__file__).parent / "static"

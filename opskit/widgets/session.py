@@ -22,7 +22,7 @@ from opskit.plan.data import Unit
 from opskit.run.run import Plan, Run
 from opskit.run.work import Progressed
 from opskit.secrets.redact import redact
-from opskit.secrets.sealed import Sealer, seal
+from opskit.secrets.sealed import SEALER, Unrevealed
 from opskit.secrets.value import Secret
 from opskit.widgets.choices import alphabets, app_choices, options_from, table, whole_apps
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
@@ -31,21 +31,6 @@ from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_w
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
 Send = Callable[[dict[str, Any]], None]
-
-SEALER = Sealer()
-"""One key pair for all forms of this process."""
-
-_REVEAL_S = 600.0
-"""How long a new value waits to be revealed to the tab that made it."""
-
-
-@dataclass(slots=True)
-class _Made:
-    """A new value, for the one tab that asked for it."""
-
-    value: Secret
-    tab: str
-    until: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +64,7 @@ class Session:
     outcome: str = ""
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows: dict[str, Any] = field(default_factory=dict[str, Any])
-    _made: dict[str, _Made] = field(default_factory=dict[str, _Made])
+    _made: dict[str, Unrevealed] = field(default_factory=dict[str, Unrevealed])
     _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _threads: ThreadPoolExecutor = field(
@@ -277,9 +262,8 @@ class Session:
         self._set(result=None)
 
         def made(unit: Unit, values: Mapping[str, Secret]) -> None:
-            until = time.monotonic() + _REVEAL_S
             for name, value in values.items():
-                self._made[f"{unit.server}/{name}"] = _Made(value, tab, until)
+                self._made[f"{unit.server}/{name}"] = Unrevealed.now(value, tab)
 
         run = plan.apply(identity=str(who), on_progress=self._progressed, on_made=made)
         self.plan, self.subject = None, changes_in_words(plan.data)
@@ -349,12 +333,8 @@ class Session:
             if result is not None:
                 left = [one for one in result["revealable"] if one in self._made]
                 self._set(result={**result, "revealable": left})
-        if time.monotonic() > made.until:
-            self._set(error="The value waited too long to be revealed. Rotate again if needed.")
-            return
         try:
-            public = cast("dict[str, object]", key)
-            sealed = seal(made.value, public, purpose="reveal")
+            sealed = made.sealed_to(cast("dict[str, object]", key))
         except OpskitError as error:
             self._set(error=redact(str(error)))
             return

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from opskit.abra import git as runner
-from opskit.abra.git import Checkout, Repository, open_repository
+from opskit.abra.repository import Checkout, Repository, open_repository
 from opskit.errors import InputError, MissingToolError
 
 Git = Callable[..., str]

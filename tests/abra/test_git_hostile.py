@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from opskit.abra.deployment import deployment
-from opskit.abra.git import open_repository
 from opskit.abra.layout import read_tree
 from opskit.abra.newapp import new_app
+from opskit.abra.repository import open_repository
 from opskit.errors import InputError
 from tests.abra.releases import ENVIRONMENT, Releases
 from tests.waiting import LIMIT

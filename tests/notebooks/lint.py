@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from opskit.jupyter.parameters import is_secret_like, names_secret
 from opskit.jupyter.notebook import Cell, cells, headings, read_notebook, source, tags
+from opskit.jupyter.parameters import is_secret_like, names_secret
 
 LONGEST = 12
 """Lines of a cell of code."""

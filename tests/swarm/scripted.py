@@ -63,8 +63,12 @@ class Conversation:
         self.asked.append(Request(method, path, version or "", self._read.read(length)))
         return self.asked[-1]
 
+    def leave_the_rest(self) -> None:
+        """Take no byte before it is needed, so that ending it with requests unread resets it."""
+        self._read = self.sock.makefile("rb", 1)
+
     def has_more(self) -> bool:
-        """Tell whether more is there already."""
+        """Tell whether more is there already: before a reply, whether it came with the request."""
         self.sock.setblocking(False)
         try:
             return bool(self._read.peek(1))

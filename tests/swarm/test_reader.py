@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,22 +205,56 @@ def swallow(one: Conversation) -> None:
         one.reply(request.answer)
 
 
-def refuse(one: Conversation) -> None:
-    """Answer one request, and call what came with it a bad one."""
+def refuse(one: Conversation, *, answered: int = 1) -> None:
+    """Answer so many of a flight's requests, and call what came with them a bad one."""
+    in_flight = 0
     while request := one.next():
+        in_flight = in_flight + 1 if one.has_more() or in_flight else 0
+        if in_flight > answered:
+            one.reply({"message": "one at a time, please"}, 400, close=True)
+            return
         one.reply(request.answer)
-        if one.has_more():
+
+
+def refuse_late(one: Conversation) -> None:
+    """Answer one request, and think before what came with it is called a bad one."""
+    while request := one.next():
+        came_with_it = one.has_more()
+        one.reply(request.answer)
+        linger(0.05)
+        if came_with_it:
             one.reply({"message": "one at a time, please"}, 400, close=True)
             return
 
 
-@pytest.mark.parametrize("talk", [swallow, refuse])
+def refuse_and_reset(one: Conversation) -> None:
+    """Answer one request, and end amid the refusal of what came with it, which is unread."""
+    one.leave_the_rest()
+    while request := one.next():
+        came_with_it = one.has_more()
+        one.reply(request.answer)
+        if came_with_it:
+            one.sock.sendall(b"HTTP/1.0 400 Bad request\r\nConnection: close\r\n\r\nOne at a ti")
+            return
+
+
+@pytest.mark.parametrize("talk", [swallow, refuse, refuse_late, refuse_and_reset])
 def test_a_proxy_that_takes_one_request_at_a_time_is_asked_so(serve: Serve, talk: Talk) -> None:
     served = serve(talk)
     assert is_whole(look(served, 8))
     before = len(served.conversations)
     assert is_whole(look(served, 8))
     assert len(served.conversations) == before
+
+
+@pytest.mark.parametrize("answered", range(1, 1 + len(ALL)))
+def test_a_refusal_amid_a_flight_is_no_answer_to_what_was_asked(
+    serve: Serve, answered: int
+) -> None:
+    served = serve(partial(refuse, answered=answered))
+    assert is_whole(look(served))
+    first, second = served.asked
+    assert first[: answered - 1] + second == ALL
 
 
 def test_an_engine_that_takes_no_request_without_a_version_is_asked_with_one(

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from opskit.errors import InputError
-from opskit.secrets.sealed import seal
+from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.person import Person
 from opskit.widgets.secret_input import SecretInput, ask
-from opskit.widgets.session import SEALER
 
 CANARY = "c4nary-of-the-field"
 

@@ -19,11 +19,11 @@ from opskit import forms
 from opskit.errors import InputError
 from opskit.journal.runs import open_journal
 from opskit.secrets.generate import Policy
-from opskit.secrets.sealed import seal
+from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.form import Form
 from opskit.widgets.person import NOBODY, read_person
-from opskit.widgets.session import SEALER, Session
+from opskit.widgets.session import Session
 from tests.abra.releases import Releases
 from tests.run.test_stacks import NEW, OLD, files
 from tests.stage import APP, SERVER, Stage

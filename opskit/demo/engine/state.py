@@ -57,28 +57,6 @@ class Swarm:
 
     # -- seeding ------------------------------------------------------------------------------
 
-    def add_secret(
-        self,
-        name: str,
-        *,
-        labels: Mapping[str, str] | None = None,
-        created_at: datetime | None = None,
-        data: bytes = b"x",
-    ) -> str:
-        """Add a secret of any age and give its id."""
-        return self.secrets.seed(name, data, labels, created_at).id
-
-    def add_config(
-        self,
-        name: str,
-        *,
-        labels: Mapping[str, str] | None = None,
-        created_at: datetime | None = None,
-        data: bytes = b"x",
-    ) -> str:
-        """Add a config of any age and give its id."""
-        return self.configs.seed(name, data, labels, created_at).id
-
     def add_network(
         self,
         name: str,

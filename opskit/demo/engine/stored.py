@@ -63,7 +63,11 @@ class StoredTable(Table[Stored]):
         """Gives the names of the services whose current spec refers to an id."""
 
     def seed(
-        self, name: str, data: bytes, labels: Mapping[str, str] | None, created_at: datetime | None
+        self,
+        name: str,
+        data: bytes = b"x",
+        labels: Mapping[str, str] | None = None,
+        created_at: datetime | None = None,
     ) -> Stored:
         """Add an object of any age without checks."""
         when = stamp(created_at)
@@ -93,7 +97,7 @@ class StoredTable(Table[Stored]):
             )
         if self.named(request.name) is not None:
             raise exists(f"{self.noun} {request.name} already exists")
-        return self.seed(request.name, data, request.labels, None)
+        return self.seed(request.name, data, request.labels)
 
     def relabel(self, ident: str, version: int, request: StoredRequest) -> None:
         """Replace an object's labels, the one part of it that may change."""

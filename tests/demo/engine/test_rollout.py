@@ -195,7 +195,7 @@ def using(ids: dict[str, str], name: str) -> dict[str, Any]:
 def test_a_rollback_to_a_removed_secret_pauses() -> None:
     async def go() -> None:
         swarm = Swarm()
-        ids = {name: swarm.add_secret(name) for name in ("web_pw_v1", "web_pw_v2")}
+        ids = {name: swarm.secrets.seed(name).id for name in ("web_pw_v1", "web_pw_v2")}
         swarm.add_service(using(ids, "web_pw_v1"))
         async with running(swarm) as service:
             update(swarm, using(ids, "web_pw_v2"))
@@ -212,7 +212,7 @@ def test_a_rollback_to_a_removed_secret_pauses() -> None:
 def test_one_bad_version_of_a_secret_rolls_back_to_the_good_one() -> None:
     async def go() -> None:
         swarm = Swarm()
-        ids = {name: swarm.add_secret(name) for name in ("web_pw_v1", "web_pw_v2")}
+        ids = {name: swarm.secrets.seed(name).id for name in ("web_pw_v1", "web_pw_v2")}
 
         swarm.add_service(using(ids, "web_pw_v1"))
         async with running(swarm) as service:

@@ -121,7 +121,7 @@ def test_what_a_command_comes_to_can_be_decided_by_the_test(start: Start) -> Non
         return Outcome(code=4, stdout=b"told", stderr=b"off")
 
     swarm = Swarm()
-    ident = swarm.add_secret("pw_v1", data=b"open sesame")
+    ident = swarm.secrets.seed("pw_v1", data=b"open sesame").id
     secret = {"SecretID": ident, "SecretName": "pw_v1", "File": {"Name": "pw"}}
     container = {"Image": "postgres:15", "Secrets": [secret]}
     swarm.add_service({"Name": "db", "TaskTemplate": {"ContainerSpec": container}})

@@ -20,7 +20,7 @@ def spec(**more: Any) -> dict[str, Any]:
 
 def test_a_secret_can_be_as_old_as_wanted() -> None:
     swarm = Swarm()
-    ident = swarm.add_secret("a_pw_v1", created_at=LONG_AGO, labels={"k": "v"})
+    ident = swarm.secrets.seed("a_pw_v1", created_at=LONG_AGO, labels={"k": "v"}).id
 
     (listed,) = json.loads(swarm.secrets.encoded())
     assert (listed["ID"], listed["CreatedAt"]) == (ident, "2024-05-06T07:08:09.000000000Z")
@@ -30,7 +30,7 @@ def test_a_secret_can_be_as_old_as_wanted() -> None:
 
 def test_a_secrets_data_is_kept_for_tasks_and_never_encoded() -> None:
     swarm = Swarm()
-    ident = swarm.add_secret("a", data=b"c4nary")
+    ident = swarm.secrets.seed("a", data=b"c4nary").id
 
     assert swarm.secrets.value(ident) == b"c4nary"
     assert b"c4nary" not in swarm.secrets.encoded()
@@ -39,20 +39,20 @@ def test_a_secrets_data_is_kept_for_tasks_and_never_encoded() -> None:
 
 def test_a_configs_data_is_listed() -> None:
     swarm = Swarm()
-    swarm.add_config("a", data=b"hello")
+    swarm.configs.seed("a", data=b"hello")
 
     assert json.loads(swarm.configs.encoded())[0]["Spec"]["Data"] == "aGVsbG8="
 
 
 def test_a_list_is_encoded_once_until_something_changes() -> None:
     swarm = Swarm()
-    swarm.add_secret("a")
+    swarm.secrets.seed("a")
     before = swarm.secrets.encoded()
 
     assert swarm.secrets.encoded() is before
-    swarm.add_config("unrelated")
+    swarm.configs.seed("unrelated")
     assert swarm.secrets.encoded() is before
-    swarm.add_secret("b")
+    swarm.secrets.seed("b")
     assert swarm.secrets.encoded() is not before
 
 
@@ -124,7 +124,7 @@ def test_a_removed_services_name_is_free_again() -> None:
 def test_the_start_of_two_ids_is_ambiguous() -> None:
     swarm = Swarm()
     for number in range(40):
-        swarm.add_secret(f"s{number}")
+        swarm.secrets.seed(f"s{number}")
     first = min(secret.id[0] for secret in swarm.secrets)
     twice = [s.id[0] for s in swarm.secrets if [t.id[0] for t in swarm.secrets].count(s.id[0]) > 1]
 
