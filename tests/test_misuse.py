@@ -17,6 +17,8 @@ import opskit
 from opskit import Fleet, Options, Plan, Policy, Probe, Runbook, Secret, Snapshot, forms, pictures
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError, OpskitError
+from opskit.hooks import databases_in_words
+from opskit.secrets.generators import GENERATORS
 from opskit.swarm.transport import TRANSPORT
 
 APP = "cloud.coop.example"
@@ -29,7 +31,7 @@ FLAG = "Give True or False."
 MODES = "Choose from: services, stack, abra, none."
 TEMPLATE = "It may use {server}, and must use {app} and {secret}."
 HOOK = (
-    "is no hook. Write postgres, mariadb or redis, with :SERVICE and user=NAME if need be; or "
+    f"is no hook. Write {databases_in_words()}, with :SERVICE and user=NAME if need be; or "
     "command:SERVICE PROGRAM."
 )
 HOOKS = 'Give a dict, such as {"wordpress": "mariadb"}.'
@@ -104,7 +106,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a generator that is none",
         lambda g: Policy(generator="word"),  # type: ignore[arg-type]
-        "generator is 'word'. Choose from: characters, words, pwqgen, pwgen, command.",
+        f"generator is 'word'. Choose from: {', '.join(GENERATORS)}.",
     ),
     (
         "a length that is no number",

@@ -18,6 +18,7 @@ from opskit.errors import InputError
 from opskit.hooks import HOOKS, NO_HOOK, HookSpec, parse_hook
 from opskit.hooks import OFFERED as HOOKS_OFFERED
 from opskit.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
+from opskit.plan.hooks import looks_like_database_password
 from opskit.secrets.generators import CHARSETS, GENERATORS
 from opskit.secrets.generators import OFFERED as GENERATORS_OFFERED
 from opskit.settings import Settings
@@ -113,7 +114,7 @@ def test_command_line_and_forms_offer_every_generator(refused: Callable[..., boo
         assert option.metavar == f"[{'|'.join(names)}]"
     rotate = ("secret", "rotate", "shop", "token", "--generator")
     assert not any(refused(*rotate, name) for name in names)
-    assert refused(*rotate, "dice")
+    assert refused(*rotate, "klingon")
 
 
 @pytest.mark.parametrize("name", sorted(GENERATORS))
@@ -125,10 +126,10 @@ def test_every_generator_is_a_policy_and_nothing_else_is(name: str) -> None:
     assert bits is None or bits >= 128
     if not program:
         assert options_from({"generator": name}).policy == policy
-    with pytest.raises(InputError, match="dice"):
-        opskit.Policy(generator="dice")
-    with pytest.raises(InputError, match="dice"):
-        options_from({"generator": "dice"})
+    with pytest.raises(InputError, match="klingon"):
+        opskit.Policy(generator="klingon")
+    with pytest.raises(InputError, match="klingon"):
+        options_from({"generator": "klingon"})
 
 
 def test_command_line_and_forms_offer_every_charset() -> None:
@@ -158,9 +159,14 @@ def test_every_hook_can_be_written_down_and_has_its_script(name: str) -> None:
     assert bool(HOOKS[name].images) != HOOKS[name].takes_program
 
 
+@pytest.mark.parametrize("name", HOOKS_OFFERED)
+def test_a_secret_named_after_a_database_looks_like_its_password(name: str) -> None:
+    assert looks_like_database_password(f"{name}_password")
+
+
 def test_another_hook_is_refused_and_the_refusal_names_each() -> None:
     with pytest.raises(InputError) as error:
-        parse_hook("oracle")
+        parse_hook("klingon")
     assert all(name in str(error.value) for name in HOOKS)
 
 

@@ -6,15 +6,14 @@ import re
 from collections.abc import Collection
 
 from opskit.errors import InputError
-from opskit.hooks import HOOKS, HookSpec, hooks_in_words, parse_hook
+from opskit.hooks import HOOKS, OFFERED, HookSpec, hooks_in_words, parse_hook
 from opskit.plan.options import Options
 from opskit.plan.selection import Target
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
-_DATABASE = re.compile(
-    r"(?:^|[_-])(?:db|database|pg|postgres(?:ql)?|mysql|mariadb|redis|mongo(?:db)?)(?:[_-]|$)"
-)
+_NAMES = "|".join((*OFFERED, "db", "database", "pg", "postgresql", "mysql", "mongo", "mongodb"))
+_DATABASE = re.compile(rf"(?:^|[_-])(?:{_NAMES})(?:[_-]|$)")
 _PASSWORD = re.compile(r"pass(?:word|wd)?|pwd|pw(?:[_-]|$)|secret")
 
 

@@ -38,9 +38,9 @@ class Options:
     policy
         Overrides what the recipe says about length and characters.
     hook, hooks
-        How a database is told its new password: ``KIND[:SERVICE] [user=NAME]`` with the kinds
-        ``postgres``, ``mariadb`` and ``redis``, or ``command:SERVICE PROGRAM``; for this change,
-        and by recipe or ``recipe/secret``.
+        How a database is told its new password: ``KIND[:SERVICE] [user=NAME]`` with a kind such
+        as ``postgres``, or ``command:SERVICE PROGRAM``; for this change, and by recipe or
+        ``recipe/secret``.
     no_hook
         Rotate database passwords too, though the database keeps its old one inside: right only
         when the image sets the password at every start, or you change it yourself.

@@ -19,7 +19,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     generator
-        ``characters`` and ``words`` are drawn here, ``pwqgen`` and ``pwgen`` are those programs,
+        One of `opskit.secrets.generators.GENERATORS`, such as ``characters`` or ``words``;
         ``command`` is any program that prints a value.
     length
         Of characters, or of words; by default as many as reach the floor of 128 bits.

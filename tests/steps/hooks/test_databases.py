@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -79,6 +81,28 @@ def test_any_line_can_be_set_and_taken_back_again_and_again(shop: Shop) -> None:
     logs = shop.logs()
     assert NASTY[-1].encode() not in logs
     assert NASTY[-1].encode().hex() not in logs.decode(errors="replace").lower()
+
+
+@pytest.mark.parametrize("action", ["set", "restore"])
+def test_no_program_has_the_password_among_its_arguments(shop: Shop, action: str) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    found = shop.engine.raw_service(f"{shop.stack}_db").service
+    (container,) = shop.engine.containers(found.id)
+    argv = container_command(parse_hook(kind_of(shop)), action, "/run/secrets/password")
+    traced = ("strace", "-f", "-xx", "-s", "99999", "-e", "trace=execve", *argv)
+    value = OLD if action == "restore" else NEW
+    ended = shop.engine.execute(container.id, traced, NEW.encode() + b"\n")
+
+    assert ended.code == 0, ended.stderr
+    # Each argument comes as \x6f\x6c\x64, whatever its characters.
+    calls = [
+        bytes.fromhex(line.replace("\\x", ""))
+        for line in re.findall(r'"((?:\\x[0-9a-f]{2})+)"', ended.stderr.decode())
+    ]
+    assert len(calls) > len(argv), "a program was run besides the script's shell"
+    for form in (value.encode(), value.encode().hex().encode()):
+        assert not any(form in argument for argument in calls)
 
 
 def hurried(plan: opskit.Plan) -> opskit.Plan:

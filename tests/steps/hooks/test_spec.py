@@ -39,7 +39,7 @@ def test_a_hook_is_a_kind_a_service_and_what_it_needs(text: str, spec: HookSpec)
 
 @pytest.mark.parametrize(
     "text",
-    ["", "oracle", "postgres word", "postgres user=a user=b", "command", "command:app", "redis '"],
+    ["", "klingon", "postgres word", "postgres user=a user=b", "command", "command:app", "redis '"],
 )
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(InputError, match=r"is no hook.*Write postgres"):
