@@ -146,6 +146,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     finished_at: datetime | None
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, once it is over."""
+        ended = self.finished_at
+        return None if ended is None else (ended - self.started_at).total_seconds()
+
 
 def storable(text: str, redact: Callable[[str], str]) -> str:
     """Return a text as the journal may hold it: known values masked, and fit to be written."""

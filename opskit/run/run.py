@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
 from opskit.arguments import check_count, check_flag, check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.journal.runs import new_run_id, open_journal
-from opskit.plan.data import PlanData, Unit, changes_view, load_plan, steps_view
+from opskit.plan.data import PlanData, Unit, calls_view, changes_view, load_plan
 from opskit.run.apply import Runner
 from opskit.run.work import Outcome, Progressed, say_nothing
 from opskit.secrets.passstore import PassStore
@@ -25,10 +25,17 @@ from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.steps import TakeLock
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
-_OUTCOME = {"status": "string", "what": "string"}
 _RUN = "Give the id of a run, or its beginning: see fleet.journal()."
+
+
+class OutcomeRow(Row, frozen=True, kw_only=True):
+    """A row of what a run shows of itself."""
+
+    status: Annotated[str, Column("How stacks ended; else error or note.")]
+    what: Annotated[str, Column("How many stacks; else what the error or note says.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -63,14 +70,14 @@ class Run:
 
     def _outcome(self) -> View:
         """List how the stacks ended, what went wrong and what is worth knowing."""
-        columns = Columns(_OUTCOME)
-        for status, number in sorted(self.stacks.items()):
-            columns.add(status, _counted(number, "stack"))
-        for error in self.errors:
-            columns.add("error", redact(error))
-        for note in self.notes:
-            columns.add("note", redact(note))
-        return columns.view(About(noun="lines", remark=f"run {self.id}: {self.status}"))
+        stacks = sorted(self.stacks.items())
+        rows = [
+            *(OutcomeRow(status=one, what=_counted(number, "stack")) for one, number in stacks),
+            *(OutcomeRow(status="error", what=redact(error)) for error in self.errors),
+            *(OutcomeRow(status="note", what=redact(note)) for note in self.notes),
+        ]
+        about = About(noun="lines", remark=f"run {self.id}: {self.status}")
+        return View.from_rows(OutcomeRow, rows, about)
 
     @property
     def steps(self) -> View:
@@ -194,7 +201,7 @@ class Plan:
     @property
     def calls(self) -> View:
         """Every call that applying makes, in order."""
-        return steps_view(self.data)
+        return calls_view(self.data)
 
     def to_json(self) -> str:
         """Return the plan with its consequences as JSON; it holds no value."""
