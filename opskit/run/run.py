@@ -24,6 +24,7 @@ from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
+from opskit.statuses import STATUSES, Ended, RunStatus
 from opskit.steps import TakeLock
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
@@ -56,7 +57,7 @@ class Run:
     """
 
     id: str
-    status: str
+    status: RunStatus
     stacks: Mapping[str, int] = field(default_factory=dict[str, int])
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -96,10 +97,11 @@ class Run:
         if self.status == "done":
             return self
         went_wrong = " ".join(f"{error}." for error in self.errors).replace("..", ".")
-        remedy = "Mend the cause and plan again."
-        if self.status in {"failed", "interrupted", "partly-rolled-back"}:
-            remedy = f"Go on with: opskit resume {self.id}, or opskit rollback {self.id}"
-        raise OpskitError(f"run {self.id} ended {self.status}. {went_wrong} {remedy}")
+        status = STATUSES[self.status]
+        ways = ["" if status.stopped else "Mend the cause and plan again.",
+                status.commands(self.id)]  # fmt: skip
+        said = [f"run {self.id} ended {self.status}.", went_wrong, *ways]
+        raise OpskitError(" ".join(filter(None, said)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -306,7 +308,8 @@ def give_up(run: str, identity: str = "") -> None:
     check_text("run", run, _RUN)
     with open_journal() as journal:
         record = journal.run(run)
-        if record.status not in ("crashed", "interrupted", "failed", "running"):
+        # One that runs is held by whoever works on it, which says more.
+        if record.status != "running" and not STATUSES[record.status].stopped:
             raise InputError(
                 f"run {record.run} is {record.status}: there is nothing to give up.",
                 remedy="See: opskit journal",
@@ -336,7 +339,7 @@ def _checked(
     }
 
 
-def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> Run:
+def _again(run: str, act: Callable[[Runner], Ended], settings: dict[str, Any]) -> Run:
     check_text("run", run, _RUN, empty=True)
     with open_journal() as journal:
         record = journal.run(run) if run else journal.last_unfinished()
@@ -362,7 +365,7 @@ def _store(data: PlanData) -> PassStore | None:
     return PassStore() if data.consequences.touches_pass else None
 
 
-def _ended(runner: Runner, status: str) -> Run:
+def _ended(runner: Runner, status: Ended) -> Run:
     units = runner.data.units
     errors = tuple(
         f"{units[outcome.unit].server} {units[outcome.unit].app}: "
