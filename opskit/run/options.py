@@ -59,15 +59,17 @@ def takes_run_options(function: _F) -> _F:
 
 
 def checked(given: RunOptions) -> dict[str, Any]:
-    """Return all options, those that are not given by default.
+    """Return all options, given or as they are by default.
 
     Raises
     ------
     InputError
         There is no such option, or one is not what it must be.
     """
-    for name in given.keys() - _DEFAULTS.keys():
-        raise InputError(f"a run takes no {name!r}.", remedy=f"It takes: {', '.join(_DEFAULTS)}.")
+    for name in given:
+        if name not in _DEFAULTS:
+            remedy = f"It takes: {', '.join(_DEFAULTS)}."
+            raise InputError(f"a run takes no {name!r}.", remedy=remedy)
     options: dict[str, Any] = {**_DEFAULTS, **given}
     if options["max_parallel"] is None:
         options["max_parallel"] = read_settings().max_parallel
