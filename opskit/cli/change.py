@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
@@ -16,10 +16,12 @@ from opskit.hooks import hooks_in_words
 from opskit.modes import MODES
 from opskit.secrets.generators import CHARSETS
 from opskit.secrets.generators import OFFERED as GENERATORS
+from opskit.statuses import STATUSES, Ended
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
     from opskit.plan.options import Options
+    from opskit.run.options import RunOptions
     from opskit.run.run import Plan, Run
 
 
@@ -265,7 +267,7 @@ def prune(
     carry_out(open_fleet().plan_prune(app or None, keep=keep), dry_run=dry_run, yes=yes)
 
 
-def tell(run: Run, *, wanted: str = "done") -> None:
+def tell(run: Run, *, wanted: Ended = "done") -> None:
     """Say how a run ended, and end with status 1 unless all of it ended as wanted."""
     for error in run.errors:
         print(f"opskit: {error}", file=sys.stderr)
@@ -273,9 +275,9 @@ def tell(run: Run, *, wanted: str = "done") -> None:
         print(f"note: {note}", file=sys.stderr)
     counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
     print(f"run {run.id}: {run.status} (stacks: {counted})")
-    if run.status in ("interrupted", "failed"):
-        print(f"finish it: opskit resume {run.id}   undo it: opskit rollback {run.id}")
     if run.status != wanted:
+        if ways := STATUSES[run.status].commands(run.id):
+            print(ways)
         raise typer.Exit(1)
 
 
@@ -346,8 +348,7 @@ def carry_out(
     *,
     dry_run: bool,
     yes: bool,
-    max_parallel: int | None = None,
-    keep_going: bool = False,
+    **options: Unpack[RunOptions],
 ) -> None:
     """Show a plan and its consequences, ask, apply it and tell how the run ended."""
     show(plan.changes, Format.table)
@@ -360,5 +361,5 @@ def carry_out(
     from opskit.cli.live import shown_steps
 
     with shown_steps(len(plan.data.units)) as told:
-        run = plan.apply(max_parallel=max_parallel, keep_going=keep_going, on_progress=told)
+        run = plan.apply(**{**options, "on_progress": told})
     tell(run)

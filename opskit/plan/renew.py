@@ -1,45 +1,31 @@
-"""From a snapshot and an operator's wish to a plan: pure, except for reading ``.env`` files."""
+"""Plans that give secrets a version: rotate, generate, restore, insert."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 from opskit.errors import InputError
-from opskit.facts import Facts
 from opskit.plan.assemble import Assembler
-from opskit.plan.data import PlanData, Unit
-from opskit.plan.deploy import StackPlanner
+from opskit.plan.data import PlanData
 from opskit.plan.hooks import choose_hook
-from opskit.plan.options import Options
-from opskit.plan.remove import RemovalPlanner
-from opskit.plan.selection import Lookup, Selection, Target
+from opskit.plan.selection import Selection, Target
 from opskit.plan.versions import Renewal, check_name, next_free_version, prefix
 from opskit.secrets.generate import Policy, policy_for
 
 
-@dataclass(slots=True)
-class Planner:
-    """Plans over one snapshot.
+@dataclass(frozen=True, slots=True)
+class RenewalPlanner:
+    """Plans over one snapshot; pure, except for reading ``.env`` files.
 
     Parameters
     ----------
-    facts
-        What was read.
-    options
-        How the change is to be made.
+    assembler
+        Knows the snapshot and the options.
     """
 
-    facts: Facts
-    options: Options
-    lookup: Lookup = field(init=False)
-    assembler: Assembler = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.lookup = Lookup(self.facts)
-        self.assembler = Assembler(self.lookup, self.options)
+    assembler: Assembler
 
     def rotate(self, selection: Selection) -> PlanData:
         """Plan a new, generated version for each selected secret.
@@ -50,12 +36,12 @@ class Planner:
             Something selected cannot be rotated; the text names it and says what to do.
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        targets = self.lookup.targets(selection)
+        targets = self.assembler.lookup.targets(selection)
         counted = Counter((target.app.server, target.app.name) for target in targets)
         for target in targets:
-            self.lookup.server(target.app.server)
+            self.assembler.lookup.server(target.app.server)
             _refuse_missing(target)
-            if not target.declared.generate and self.options.policy is None:
+            if not target.declared.generate and self.assembler.options.policy is None:
                 raise InputError(
                     f"{target.app.name} {target.declared.name} is marked generate=false: its "
                     "value comes from elsewhere.",
@@ -70,7 +56,9 @@ class Planner:
             )
             grouped[target.app.server, target.app.stack].append(renewal)
         _refuse_shared(grouped)
-        return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
+        return PlanData.made_now(
+            "rotate", [self.assembler.renew(group) for group in grouped.values()]
+        )
 
     def generate(self, app: str, secrets: Sequence[str] | None = None) -> PlanData:
         """Plan the declared versions that are not in the swarm yet.
@@ -82,15 +70,16 @@ class Planner:
         secrets
             These secrets; ``None`` for all that are absent and may be generated.
         """
-        named = None if secrets is None else [one for *_, one in self.lookup.named(app, secrets)]
-        found = self.lookup.app(app)
-        self.lookup.server(found.server)
-        targets = [self.lookup.target(found, s.name) for s in found.secrets]
+        lookup = self.assembler.lookup
+        named = None if secrets is None else [one for *_, one in lookup.named(app, secrets)]
+        found = lookup.app(app)
+        lookup.server(found.server)
+        targets = [lookup.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]
         if named is None:
             wanted = [t for t in absent if t.declared.generate and t.declared.version]
         else:
-            wanted = [self.lookup.target(found, name) for name in named]
+            wanted = [lookup.target(found, name) for name in named]
             for target in wanted:
                 if target.in_force.stored is not None:
                     raise InputError(
@@ -108,7 +97,7 @@ class Planner:
         made = [
             Renewal(target=t, version=t.declared.version, policy=self._policy(t)) for t in wanted
         ]
-        return self._plan("generate", [self.assembler.create(made)])
+        return PlanData.made_now("generate", [self.assembler.create(made)])
 
     def restore(self, selection: Selection, given: frozenset[str]) -> PlanData:
         """Plan declared versions that are not in the swarm, of any number of apps.
@@ -127,8 +116,8 @@ class Planner:
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         lacking: list[str] = []
-        for target in self.lookup.targets(selection):
-            self.lookup.server(target.app.server)
+        for target in self.assembler.lookup.targets(selection):
+            self.assembler.lookup.server(target.app.server)
             declared = target.declared
             if target.in_force.stored is not None or not declared.version:
                 continue
@@ -146,7 +135,9 @@ class Planner:
         if not grouped:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
         _refuse_shared(grouped)
-        return self._plan("restore", [self.assembler.create(group) for group in grouped.values()])
+        return PlanData.made_now(
+            "restore", [self.assembler.create(group) for group in grouped.values()]
+        )
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
         """Plan to store a given value: at the declared version when that is absent, else a new one.
@@ -158,52 +149,27 @@ class Planner:
         version
             At exactly this version; by default the declared one, or the next free one.
         """
-        found = self.lookup.app(app)
-        seen = self.lookup.server(found.server)
-        target = self.lookup.target(found, secret)
+        found = self.assembler.lookup.app(app)
+        seen = self.assembler.lookup.server(found.server)
+        target = self.assembler.lookup.target(found, secret)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
             made = Renewal(target=target, version=target.declared.version, policy=None)
             check_name(made.new_name)
-            return self._plan("insert", [self.assembler.create([made])])
+            return PlanData.made_now("insert", [self.assembler.create([made])])
         if version and any(s.spec.name == prefix(target) + version for s in seen.secrets):
             raise InputError(
                 f"{prefix(target)}{version} exists, and existing versions are never overwritten.",
                 remedy=f"The next free version is {self._next(target)}.",
             )
-        return self._plan("insert", [self.assembler.renew([self._renewal(target, None, version)])])
-
-    def remove(self, selection: Selection, *, may_be_empty: bool = False) -> PlanData:
-        """Plan to remove secrets that nothing uses, every version of them, and orphans."""
-        return RemovalPlanner(self.facts, self.assembler, may_be_empty).remove(selection)
-
-    def prune(
-        self, selection: Selection | None = None, *, keep: int = 1, may_be_empty: bool = False
-    ) -> PlanData:
-        """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
-        return RemovalPlanner(self.facts, self.assembler, may_be_empty).prune(selection, keep)
-
-    def deploy(self, app: str, version: str = "") -> PlanData:
-        """Plan to deploy an app as its files declare it, or at another version."""
-        return self._plan("deploy", [StackPlanner(self.assembler).deploy(app, version)])
-
-    def upgrade(self, app: str) -> PlanData:
-        """Plan to pin and deploy the latest release of an app's recipe."""
-        releases = self.facts.declared.releases.get(self.lookup.app(app).recipe, ())
-        return self._plan("upgrade", [StackPlanner(self.assembler).upgrade(app, releases)])
-
-    def undeploy(self, app: str) -> PlanData:
-        """Plan to take an app down; its volumes and secrets stay."""
-        return self._plan("undeploy", [StackPlanner(self.assembler).undeploy(app)])
-
-    def restart(self, app: str, services: list[str] | None = None) -> PlanData:
-        """Plan new tasks for all or some services of an app."""
-        return self._plan("restart", [StackPlanner(self.assembler).restart(app, services)])
+        return PlanData.made_now(
+            "insert", [self.assembler.renew([self._renewal(target, None, version)])]
+        )
 
     def _renewal(
         self, target: Target, policy: Policy | None, version: str, *, alone: bool = True
     ) -> Renewal:
-        self.lookup.server(target.app.server)
+        self.assembler.lookup.server(target.app.server)
         if not target.declared.env_key:
             raise InputError(
                 f"{target.declared.swarm_name} has no version variable in its recipe's name:, so "
@@ -212,21 +178,18 @@ class Planner:
             )
         chosen = version or self._next(target)
         check_name(prefix(target) + chosen)
-        hook = choose_hook(target, self.options, alone=alone)
+        hook = choose_hook(target, self.assembler.options, alone=alone)
         return Renewal(target=target, version=chosen, policy=policy, hook=hook)
 
     def _next(self, target: Target) -> str:
-        seen = self.lookup.server(target.app.server)
+        seen = self.assembler.lookup.server(target.app.server)
         taken = {secret.spec.name for secret in seen.secrets}
         return next_free_version(prefix(target), target.declared.version, taken)
 
     def _policy(self, target: Target) -> Policy:
-        return self.options.policy or policy_for(
+        return self.assembler.options.policy or policy_for(
             length=target.declared.length, charset=target.declared.charset
         )
-
-    def _plan(self, kind: str, units: list[Unit]) -> PlanData:
-        return PlanData(kind=kind, made_at=datetime.now(UTC), units=tuple(units))
 
 
 def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
