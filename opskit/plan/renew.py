@@ -10,7 +10,8 @@ from opskit.errors import InputError
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData
 from opskit.plan.hooks import choose_hook
-from opskit.plan.selection import Selection, Target
+from opskit.plan.options import Options
+from opskit.plan.selection import Lookup, Selection, Target
 from opskit.plan.versions import Renewal, check_name, next_free_version, prefix
 from opskit.secrets.generate import Policy, policy_for
 
@@ -27,6 +28,16 @@ class RenewalPlanner:
 
     assembler: Assembler
 
+    @property
+    def lookup(self) -> Lookup:
+        """Looks things up in the snapshot."""
+        return self.assembler.lookup
+
+    @property
+    def options(self) -> Options:
+        """How the change is to be made."""
+        return self.assembler.options
+
     def rotate(self, selection: Selection) -> PlanData:
         """Plan a new, generated version for each selected secret.
 
@@ -36,12 +47,12 @@ class RenewalPlanner:
             Something selected cannot be rotated; the text names it and says what to do.
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        targets = self.assembler.lookup.targets(selection)
+        targets = self.lookup.targets(selection)
         counted = Counter((target.app.server, target.app.name) for target in targets)
         for target in targets:
-            self.assembler.lookup.server(target.app.server)
+            self.lookup.server(target.app.server)
             _refuse_missing(target)
-            if not target.declared.generate and self.assembler.options.policy is None:
+            if not target.declared.generate and self.options.policy is None:
                 raise InputError(
                     f"{target.app.name} {target.declared.name} is marked generate=false: its "
                     "value comes from elsewhere.",
@@ -70,16 +81,15 @@ class RenewalPlanner:
         secrets
             These secrets; ``None`` for all that are absent and may be generated.
         """
-        lookup = self.assembler.lookup
-        named = None if secrets is None else [one for *_, one in lookup.named(app, secrets)]
-        found = lookup.app(app)
-        lookup.server(found.server)
-        targets = [lookup.target(found, s.name) for s in found.secrets]
+        named = None if secrets is None else [one for *_, one in self.lookup.named(app, secrets)]
+        found = self.lookup.app(app)
+        self.lookup.server(found.server)
+        targets = [self.lookup.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]
         if named is None:
             wanted = [t for t in absent if t.declared.generate and t.declared.version]
         else:
-            wanted = [lookup.target(found, name) for name in named]
+            wanted = [self.lookup.target(found, name) for name in named]
             for target in wanted:
                 if target.in_force.stored is not None:
                     raise InputError(
@@ -116,8 +126,8 @@ class RenewalPlanner:
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         lacking: list[str] = []
-        for target in self.assembler.lookup.targets(selection):
-            self.assembler.lookup.server(target.app.server)
+        for target in self.lookup.targets(selection):
+            self.lookup.server(target.app.server)
             declared = target.declared
             if target.in_force.stored is not None or not declared.version:
                 continue
@@ -149,9 +159,9 @@ class RenewalPlanner:
         version
             At exactly this version; by default the declared one, or the next free one.
         """
-        found = self.assembler.lookup.app(app)
-        seen = self.assembler.lookup.server(found.server)
-        target = self.assembler.lookup.target(found, secret)
+        found = self.lookup.app(app)
+        seen = self.lookup.server(found.server)
+        target = self.lookup.target(found, secret)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
             made = Renewal(target=target, version=target.declared.version, policy=None)
@@ -169,7 +179,7 @@ class RenewalPlanner:
     def _renewal(
         self, target: Target, policy: Policy | None, version: str, *, alone: bool = True
     ) -> Renewal:
-        self.assembler.lookup.server(target.app.server)
+        self.lookup.server(target.app.server)
         if not target.declared.env_key:
             raise InputError(
                 f"{target.declared.swarm_name} has no version variable in its recipe's name:, so "
@@ -178,16 +188,16 @@ class RenewalPlanner:
             )
         chosen = version or self._next(target)
         check_name(prefix(target) + chosen)
-        hook = choose_hook(target, self.assembler.options, alone=alone)
+        hook = choose_hook(target, self.options, alone=alone)
         return Renewal(target=target, version=chosen, policy=policy, hook=hook)
 
     def _next(self, target: Target) -> str:
-        seen = self.assembler.lookup.server(target.app.server)
+        seen = self.lookup.server(target.app.server)
         taken = {secret.spec.name for secret in seen.secrets}
         return next_free_version(prefix(target), target.declared.version, taken)
 
     def _policy(self, target: Target) -> Policy:
-        return self.assembler.options.policy or policy_for(
+        return self.options.policy or policy_for(
             length=target.declared.length, charset=target.declared.charset
         )
 

@@ -48,8 +48,13 @@ class Lookup:
     """Looks things up in one snapshot's facts."""
 
     def __init__(self, facts: Facts) -> None:
-        self.facts = facts
+        self._facts = facts
         self._rows: dict[str, list[SecretRow]] = {}
+
+    @property
+    def facts(self) -> Facts:
+        """What was read."""
+        return self._facts
 
     def app(self, name: str) -> DeclaredApp:
         """Find an app by its name, or ``server/app`` where two servers have one of that name.
@@ -61,7 +66,7 @@ class Lookup:
         """
         check_text("app", name, "Name one, as it stands in opskit apps.")
         server, _, short = name.rpartition("/")
-        by_server = self.facts.apps_by_server
+        by_server = self._facts.apps_by_server
         # Only that server's, as a bulk change asks once for each of thousands of secrets.
         places = [by_server.get(server, ())] if server else by_server.values()
         found = [app for apps in places for app in apps if app.name == short]
@@ -76,7 +81,7 @@ class Lookup:
 
     def apps(self, server: str) -> Sequence[DeclaredApp]:
         """Return the apps declared on a server."""
-        return self.facts.apps_by_server.get(server, ())
+        return self._facts.apps_by_server.get(server, ())
 
     def server(self, name: str) -> Observation:
         """Return what a server said.
@@ -86,14 +91,14 @@ class Lookup:
         InputError
             Its swarm could not be read, so nothing can be planned there.
         """
-        seen = self.facts.seen.get(name)
+        seen = self._facts.seen.get(name)
         if seen is None:
             raise InputError(
                 f"the snapshot does not have {name}.",
                 remedy="Take one that does, or leave snapshot= out: what is needed is read.",
             )
         if not seen.manager or seen.unread:
-            why = self.facts.missing().get(name) or "; ".join(seen.unread.values())
+            why = self._facts.missing().get(name) or "; ".join(seen.unread.values())
             raise InputError(
                 f"nothing can be planned on {name}: {why}", remedy="Mend that, then look again."
             )
@@ -103,7 +108,7 @@ class Lookup:
         """Return the joined secret versions of one server."""
         if server not in self._rows:
             self._rows[server] = secret_rows(
-                self.facts.apps_by_server.get(server, ()), self.facts.seen.get(server)
+                self._facts.apps_by_server.get(server, ()), self._facts.seen.get(server)
             )
         return self._rows[server]
 
