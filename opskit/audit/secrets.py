@@ -44,6 +44,22 @@ def missing(views: Views) -> Iterator[Finding]:
         )
 
 
+@check("secret-marks", severity="medium", title="A mark of a secret cannot be read")
+def marks(views: Views) -> Iterator[Finding]:
+    """Find what an ``.env`` or a recipe's sample asks of a value in words nobody knows."""
+    for server, apps in views.facts.apps_by_server.items():
+        for app in apps:
+            for secret in app.secrets:
+                for problem in secret.problems:
+                    yield Finding(
+                        server=server,
+                        app=app.name,
+                        secret=secret.name,
+                        what=f"{problem.path}:{problem.line}: {problem.what}",
+                        remedy=problem.remedy,
+                    )
+
+
 @check("secret-stale", severity="high", title="An undeclared version is still in use")
 def stale(views: Views) -> Iterator[Finding]:
     """Find versions that services still use though the ``.env`` declares another."""

@@ -45,6 +45,7 @@ from opskit.steps import (
 from opskit.steps.deploy import check_installed
 from opskit.steps.env import digest, read_unchanged
 from opskit.steps.envfile import check_replaceable
+from opskit.steps.secrets import Kept
 from opskit.steps.tasks import about_lost, lost
 
 NAME_LIMIT = 64
@@ -285,6 +286,7 @@ class Assembler:
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
                     keep_failed=self.options.keep_failed,
+                    kept=Kept.of(one.target.origin),
                 )
             )
         return steps
@@ -314,6 +316,7 @@ class Assembler:
                     swarm_name=one.new_name,
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
+                    kept=Kept.of(one.target.origin),
                     timeout=float(self.options.timeout),
                 )
             )

@@ -16,8 +16,9 @@ from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.arguments import check_text, given, names_in
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.join import SecretRow, secret_rows
+from opskit.join import SecretRow, origin, secret_rows
 from opskit.plan.options import Options
+from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.views.views import Views
 
@@ -42,6 +43,11 @@ class Target:
     def in_force(self) -> SecretRow:
         """The row of the declared version."""
         return next(row for row in self.versions if row.declared is not None)
+
+    @property
+    def origin(self) -> model.StoredObject | None:
+        """The version a new one takes after; nothing when there is none."""
+        return origin(self.versions)
 
 
 class Lookup:
