@@ -96,6 +96,19 @@ def origin(versions: Iterable[SecretRow]) -> model.StoredObject | None:
     return newest[1]
 
 
+def not_generated(driver: str | None, template: str | None) -> str:
+    """Return why no value can be made for a secret, as the end of a sentence about it, or nothing.
+
+    Parameters
+    ----------
+    driver, template
+        The driver its value comes from, and the one that renders it.
+    """
+    if driver:
+        return f"its value comes from the driver {driver}; change it there"
+    return "it is a template; insert a new one" if template else ""
+
+
 def uses(services: Iterable[model.Service], tasks: Iterable[model.Task]) -> Uses:
     """Return who needs which secret, from current specs, previous specs and live tasks."""
     spec: dict[str, set[str]] = {}

@@ -15,13 +15,13 @@ from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.hooks import HookSpec
-from opskit.join import stack_of
+from opskit.join import digests_among, stack_of
 from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Target
-from opskit.secrets.generate import Policy
+from opskit.secrets.generate import FLOOR_BITS, Policy
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.steps import (
     AnyStep,
@@ -47,6 +47,7 @@ from opskit.steps.env import digest, read_unchanged
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.secrets import Kept
 from opskit.steps.tasks import about_lost, lost
+from opskit.swarm.model import Spec
 
 NAME_LIMIT = 64
 _NUMBER = re.compile(r"(.*?)([0-9]+)$")
@@ -427,7 +428,7 @@ def _change(
     more: tuple[str, ...] = (),
 ) -> Change:
     notes = [f"{one.hook.kind} hook"] if one.hook else []
-    notes += ["weaker than 128 bits"] if one.policy and one.policy.is_weak() else []
+    notes += _about_value(one)
     notes += [note for note in more if note]
     return Change(
         secret=one.target.declared.name,
@@ -438,6 +439,23 @@ def _change(
         undone_by=undone_by,
         note=", ".join(notes),
     )
+
+
+def _about_value(one: Renewal) -> list[str]:
+    """Return what is out of the ordinary about how a value is made and what it is stored with."""
+    policy, declared = one.policy, one.target.declared
+    spec = one.target.origin.spec if one.target.origin else Spec()
+    left = digests_among(spec.labels)
+    notes: list[str] = []
+    if policy and policy.is_weak():
+        notes.append(f"weaker than {FLOOR_BITS:.0f} bits")
+    if policy and policy.command and (declared.length or declared.charset):
+        notes.append(f"{policy.command[0]} decides length and characters")
+    if spec.templating:
+        notes.append("a template")
+    if left:
+        notes.append(f"without the label {', '.join(left)}, a digest of the old value")
+    return notes
 
 
 def _watched(switch: SwitchService) -> Watched:

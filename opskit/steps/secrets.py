@@ -9,7 +9,7 @@ import msgspec
 
 from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
 from opskit.join import digests_among, uses
-from opskit.secrets.generate import Policy, generate
+from opskit.secrets.generate import FLOOR_BITS, GUESSABLE_BITS, Policy, generate
 from opskit.secrets.value import Secret
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.passwords import staged_value
@@ -102,6 +102,15 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
         kept = self.kept.describe()
         more = f"; keeps {kept}" if kept else ""
         return [f"POST /secrets/create Name={self.swarm_name} ({how}{more})"]
+
+    def warning(self) -> str:
+        """Return how easily a value is guessed, where it is."""
+        if self.policy is None or not self.policy.is_guessable():
+            return ""
+        return (
+            f"A new value has only {self.policy.entropy_bits():.0f} bits and can be guessed: "
+            f"at least {GUESSABLE_BITS:.0f} are needed, {FLOOR_BITS:.0f} are safe."
+        )
 
     def do(self, ctx: StepContext) -> Detail:
         """Create it, or recognise it as made by this run before a crash."""

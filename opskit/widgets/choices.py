@@ -43,6 +43,8 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
                 used=key in used,
                 generate=bool(row.generate),
                 superseded=superseded,
+                driver=_plain(row.driver),
+                templating=_plain(row.templating),
             )
         )
         one["secrets"].append(
@@ -65,6 +67,8 @@ def _hint(row: Any, kind: FormKind, superseded: int) -> str:
     """Return what the recipe wants of a secret's value, or how much there is to prune."""
     if "keep" in kind.fields:
         return f"{superseded} old" if superseded else ""
+    if source := _plain(row.driver) or _plain(row.templating):
+        return f"{'driver' if _plain(row.driver) else 'template'} {source}"
     if not row.generate:
         return "not generated"
     return "" if pd.isna(row.length) else f"{row.length} characters"
