@@ -116,9 +116,10 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
                     labels=(stored.spec.labels or {}) if stored else {},
                 )
             )
-    shown = about(
-        facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days"
-    )
+    columns = ("server", "app", "secret", "version", "state", "used_by", "age_days")
+    # Few fleets have any.
+    sources = (name for name in ("driver", "templating") if any(getattr(r, name) for r in rows))
+    shown = about(facts, "secrets", *columns, *sources)
     return View.from_rows(SecretsRow, rows, shown)
 
 

@@ -230,6 +230,7 @@ FORMS: Mapping[str, FormKind] = {
         command="opskit secrets",
         call="fleet.snapshot().secrets",
         plan=_rotate,
+        obstacle=_not_made_up,
     ),
     "rotate": FormKind(
         title="Rotate secrets",

@@ -170,7 +170,10 @@ def test_a_template_is_not_given_a_made_up_value(stage: Stage) -> None:
         fleet().plan_generate(APP, None, QUICK)
     with pytest.raises(InputError, match="it is a template"):
         fleet().plan_restore([KEY], from_pass=False, options=QUICK)
-    rows = fleet().snapshot().secrets.query("secret == 'key'").set_index("version")["templating"]
+    snap = fleet().snapshot()
+    (missing,) = snap.audit().query("id == 'secret-missing'").records()
+    assert missing.remedy == f"opskit secret insert {APP} key"
+    rows = snap.secrets.query("secret == 'key'").set_index("version")["templating"]
     assert rows.to_dict() == {"v1": "golang", "v2": "golang"}
     stage.env_file.write_bytes(text)
     assert stage.state() == before
