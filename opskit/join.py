@@ -30,6 +30,13 @@ _LIVE_STATES = frozenset({"new", "allocated", "pending", "assigned", "accepted",
                           "ready", "starting", "running"})  # fmt: skip
 
 _LOOKS_LIKE_VERSION = re.compile(r"v?[0-9]")
+_DIGEST = re.compile(
+    r"""
+      (?: sha\d+ [:-] )? (?: [0-9a-f]{32,128} | [a-z0-9+/_-]{43}= | [a-z0-9+/_-]{86}== )
+    | \$ \w+ \$ \S+                                                    # as crypt(3) writes them
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,32 @@ class SecretRow:
 def stack_of(labels: Mapping[str, str] | None) -> str:
     """Return the stack an object is labelled with, or nothing."""
     return (labels or {}).get(STACK_LABEL, "")
+
+
+def digests_among(labels: Mapping[str, str] | None) -> list[str]:
+    """Return the labels that seem to hold a digest, with which guesses at a value can be tested."""
+    found = (key for key, text in (labels or {}).items() if _DIGEST.fullmatch(text.strip()))
+    return sorted(found)
+
+
+def origin(versions: Iterable[SecretRow]) -> model.StoredObject | None:
+    """Return the version of a secret that a new one takes after: that in force, else the newest."""
+    there = [(row.declared is not None, row.stored) for row in versions if row.stored]
+    newest = max(there, key=lambda one: (one[0], one[1].created_at), default=(False, None))
+    return newest[1]
+
+
+def not_generated(driver: str | None, template: str | None) -> str:
+    """Return why no value can be made for a secret, as the end of a sentence about it, or nothing.
+
+    Parameters
+    ----------
+    driver, template
+        The driver its value comes from, and the one that renders it.
+    """
+    if driver:
+        return f"its value comes from the driver {driver}; change it there"
+    return "it is a template; insert a new one" if template else ""
 
 
 def uses(services: Iterable[model.Service], tasks: Iterable[model.Task]) -> Uses:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from opskit.abra.compose import Compose, Entry, Service
-from opskit.abra.env import EnvFile, read_env
+from opskit.abra.env import EnvFile, SampleLine, read_env
 from opskit.abra.files import printable
 from opskit.abra.interpolate import interpolate
+from opskit.abra.marks import Marks, joined, read_marks
 from opskit.abra.model import DeclaredApp, DeclaredConfig, DeclaredSecret, Problem
 from opskit.abra.names import (
     APP_SERVICE,
     Named,
     app_name,
     compose_files,
-    generates,
     guessed_secret,
     label,
     pinned_version,
@@ -26,10 +25,9 @@ from opskit.abra.names import (
     stack_name,
     take_apart,
 )
-from opskit.abra.recipe import Enabled, Recipe, Recipes
+from opskit.abra.recipe import SAMPLE, Enabled, Recipe, Recipes
 
 _GUESSED = "secrets are guessed from the .env"
-_LENGTH = re.compile(r"[1-9][0-9]{0,5}")
 _RECIPE_REMEDY = "Mend the recipe, or check out a version that deploys."
 
 
@@ -75,7 +73,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         stack=stack,
         variables=variables(env, stack, recipe),
         fixed=frozenset(recipe.exports if recipe else ()),
-        modifiers=recipe.modifiers if recipe else {},
+        sample=recipe.sample if recipe else {},
         where=printable(str(recipe.folder if recipe else path)),
     )
     declarations = Declarations(inputs)
@@ -186,8 +184,8 @@ class Inputs:
         What compose files are interpolated with.
     fixed
         Variables that the recipe's ``abra.sh`` sets, over whatever a ``.env`` says.
-    modifiers
-        Those of the recipe's sample, for lines that have none of their own.
+    sample
+        Lines of the recipe's sample, whose marks hold where a ``.env`` has none of its own.
     where
         The recipe's folder, named in problems.
     """
@@ -196,7 +194,7 @@ class Inputs:
     stack: str
     variables: Mapping[str, str] = field(repr=False)
     fixed: frozenset[str]
-    modifiers: Mapping[str, Mapping[str, str]] = field(repr=False)
+    sample: Mapping[str, SampleLine] = field(repr=False)
     where: str
 
 
@@ -284,28 +282,39 @@ class Declarations:
         if not use.entry.external or key in inputs.fixed:
             # Docker makes a secret that is not external from a file, whatever a .env says.
             key = ""
-        own = inputs.env.modifiers.get(named.variable)
-        modifiers = own or inputs.modifiers.get(named.variable, {})
+        marks, problems = self._marks(named.variable)
         return DeclaredSecret(
             name=named.name,
             version=named.version,
             swarm_name=named.full,
             env_key=key,
             env_line=inputs.env.lines.get(key, 0) if inputs.env.values.get(key) else 0,
-            generate=use.entry.external and generates(modifiers),
-            length=self._length(modifiers.get("length", ""), key),
-            charset=printable(modifiers.get("charset", "")),
+            generate=use.entry.external and marks.generate,
+            length=marks.length,
+            charset=marks.charset,
             services=use.services,
             shared=use.entry.external and not named.own,
+            problems=problems,
         )
 
-    def _length(self, text: str, key: str) -> int | None:
-        if not text:
-            return None
-        if _LENGTH.fullmatch(text):
-            return int(text)
-        self._report_env(f"the length of {key} is no number.", key, "Write length=32.")
-        return None
+    def _marks(self, variable: str) -> tuple[Marks, tuple[Problem, ...]]:
+        """Return what is asked of a value, and which of it cannot be read, and where that stands.
+
+        Such a mark takes nothing away from what is known of the app.
+        """
+        env, sample = self._inputs.env, self._inputs.sample.get(variable)
+        own = env.modifiers.get(variable, {})
+        marks = read_marks(joined(own, sample.modifiers if sample else {}))
+        problems: list[Problem] = []
+        for fault in marks.faults:
+            path, line = str(env.path), env.lines.get(variable, 0)
+            if fault.mark not in own and sample is not None:
+                path, line = f"{self._inputs.where}/{SAMPLE}", sample.line
+            what = f"the {fault.mark} of {variable} {fault.what}"
+            problems.append(
+                Problem(path=printable(path), line=line, what=what, remedy=fault.remedy)
+            )
+        return marks, tuple(problems)
 
     def _report_name(self, what: str, named: Named) -> None:
         key = named.variable

@@ -188,7 +188,7 @@ def _needed(
         stack=stack,
         variables=environment,
         fixed=frozenset(recipe.exports),
-        modifiers=recipe.modifiers,
+        sample=recipe.sample,
         where=str(recipe.folder),
     )
     external = {

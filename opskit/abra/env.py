@@ -93,14 +93,24 @@ def parse_env(content: bytes, path: Path) -> EnvFile:
     )
 
 
-def sample_modifiers(content: bytes) -> dict[str, Mapping[str, str]]:
-    """Return the modifiers of a recipe's ``.env.sample``, those of commented-out lines too."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleLine:
+    """A line of a recipe's sample: where it stands, and the modifiers in its comment."""
+
+    line: int
+    modifiers: Mapping[str, str]
+
+
+def sample_lines(content: bytes) -> dict[str, SampleLine]:
+    """Return the lines of a recipe's ``.env.sample`` by variable, commented-out ones too."""
     text = decode(content)
-    found: dict[str, Mapping[str, str]] = {}
+    found: dict[str, SampleLine] = {}
     for each in (_COMMENTED_OUT.sub("", text), text):
         for statement in statements(each):
             if not statement.fault:
-                found[statement.key] = modifiers(statement.comment)
+                found[statement.key] = SampleLine(
+                    line=statement.line, modifiers=modifiers(statement.comment)
+                )
     return found
 
 

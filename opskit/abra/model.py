@@ -24,7 +24,8 @@ class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
     with `version`, so the next version's name is the same text with another end. `env_key` is
     the variable that gives the version, empty when no ``.env`` line could change it; `env_line`
     is 0 when the version comes from the compose file's default. `length` and `charset` are the
-    modifiers, ``None`` and empty without. `shared` marks a name without this stack's prefix.
+    marks, ``None`` and empty without; `problems` are of marks that cannot be read. `shared` marks a
+    name without this stack's prefix.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
     charset: str
     services: tuple[str, ...]
     shared: bool
+    problems: tuple[Problem, ...] = ()
 
 
 class DeclaredConfig(msgspec.Struct, frozen=True, kw_only=True):

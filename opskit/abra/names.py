@@ -34,7 +34,6 @@ VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What can stand for a version in a secret's name. Anything else may be a value, put there by
 mistake, and is not shown."""
 
-_FALSE = frozenset({"false", "f", "0"})
 _SECRET_KEY = re.compile(r"SECRET_(?P<inner>\w+)_VERSION|(?P<outer>\w+_SECRET)_VERSION")
 _BARE_SECRET_KEY = re.compile(r"SECRET_(?P<inner>\w+)")
 _BARE_VERSION = re.compile(r"v[0-9]+")
@@ -96,11 +95,6 @@ def compose_files(values: Mapping[str, str]) -> tuple[str, ...]:
     """Return the enabled compose files, relative to the recipe's folder, each once."""
     parts = (part.strip() for part in values.get("COMPOSE_FILE", "").split(":"))
     return tuple(dict.fromkeys(part for part in parts if part)) or ("compose.yml",)
-
-
-def generates(modifiers: Mapping[str, str]) -> bool:
-    """Return whether abra may generate the secret: not with ``generate=false``."""
-    return modifiers.get("generate", "").lower() not in _FALSE
 
 
 def guessed_secret(key: str, value: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.compose import Compose, merge, parse_compose
-from opskit.abra.env import sample_modifiers
+from opskit.abra.env import SampleLine, sample_lines
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.model import Problem
 from opskit.abra.names import recipe_folders
@@ -114,9 +114,9 @@ class Recipe:
         return exported(decode(self._quietly(_SCRIPT)))
 
     @cached_property
-    def modifiers(self) -> Mapping[str, Mapping[str, str]]:
-        """What its sample says of secrets, by variable."""
-        return sample_modifiers(self._quietly(SAMPLE))
+    def sample(self) -> Mapping[str, SampleLine]:
+        """The lines of its sample, by variable."""
+        return sample_lines(self._quietly(SAMPLE))
 
     def enabled(self, names: tuple[str, ...]) -> Enabled:
         """Return the compose files of these names, merged in that order."""

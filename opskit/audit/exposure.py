@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Annotated, Any, Literal, get_args
 
+from opskit.audit.secrets import new_value
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
 from opskit.views.views import Views
@@ -108,7 +109,6 @@ def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[st
             sources.append("journal")
         if sources:
             priority, why = _priority(row, shared=len(apps[row.server, row.swarm_name]) > 1)
-            verb = "rotate" if row.generate else "insert"
             found.append(
                 KnownRow(
                     priority=priority,
@@ -120,7 +120,7 @@ def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[st
                     generate=row.generate,
                     known_from=" and ".join(sources),
                     why=why,
-                    remedy=f"opskit secret {verb} {row.app} {row.secret}",
+                    remedy=new_value(row, "rotate"),
                 )
             )
     found.sort(key=lambda one: (PRIORITIES.index(one.priority), one.server, one.app, one.secret))

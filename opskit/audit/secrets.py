@@ -26,6 +26,16 @@ def _text(value: object) -> str | None:
     return None if value is None or value is pd.NA else str(value)
 
 
+def new_value(row: Any, made_up: str, *, to_store: bool = False) -> str:
+    """Return how a row's secret gets another value: by the command `made_up` where one is made."""
+    if driver := _text(row.driver):
+        return f"Its value comes from the driver {driver}: change it there."
+    # Nobody says of an undeclared version where its value comes from.
+    is_given = _text(row.templating) or (row.generate is not pd.NA and not row.generate)
+    verb = "insert" if is_given else made_up
+    return f"opskit secret {verb}{' --pass' if to_store else ''} {row.app} {row.secret}"
+
+
 def _users(row: Any) -> str:
     return ", ".join(row.used_by)
 
@@ -46,12 +56,29 @@ def _finding(row: Any, *, what: str, remedy: str, severity: Severity | None = No
 def missing(views: Views) -> Iterator[Finding]:
     """Find secrets without which the next deploy of a running app fails."""
     for row in _rows(views, "missing"):
-        verb = "insert" if row.generate is False or row.generate is pd.NA else "generate"
+        driver = _text(row.driver)
+        by_driver = f"docker secret create --driver {driver} {row.swarm_name}"
         yield _finding(
             row,
             what=f"{row.swarm_name} is declared and not in the swarm: the next deploy fails.",
-            remedy=f"opskit secret {verb} {row.app} {row.secret}",
+            remedy=by_driver if driver else new_value(row, "generate"),
         )
+
+
+@check("secret-marks", severity="medium", title="A mark of a secret cannot be read")
+def marks(views: Views) -> Iterator[Finding]:
+    """Find what an ``.env`` or a recipe's sample asks of a value in words nobody knows."""
+    for server, apps in views.facts.apps_by_server.items():
+        for app in apps:
+            for secret in app.secrets:
+                for problem in secret.problems:
+                    yield Finding(
+                        server=server,
+                        app=app.name,
+                        secret=secret.name,
+                        what=f"{problem.path}:{problem.line}: {problem.what}",
+                        remedy=problem.remedy,
+                    )
 
 
 @check("secret-stale", severity="high", title="An undeclared version is still in use")
@@ -119,7 +146,7 @@ def old(views: Views) -> Iterator[Finding]:
         yield _finding(
             row,
             what=f"{row.swarm_name} is {row.age_days:,.0f} days old and in use.",
-            remedy=f"opskit secret rotate {row.app} {row.secret}"
+            remedy=new_value(row, "rotate")
             if _text(row.app)
             else "Rotate it with whatever made it.",
         )

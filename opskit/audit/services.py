@@ -8,12 +8,11 @@ The numbers of the CIS Docker Benchmark are those of version 1.6, then those up 
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 
 from opskit.audit.registry import Finding, check
-from opskit.join import stack_of
+from opskit.join import digests_among, stack_of
 from opskit.swarm.model import ContainerSpec, Service
 from opskit.views.views import Views
 
@@ -23,7 +22,6 @@ _SENSITIVE = frozenset({
     "/var/lib/docker", "/var/run",
 })  # fmt: skip
 """Folders of a node that make a container as good as root there."""
-_DIGEST = re.compile(r"(?i)(?:sha\d+:)?[0-9a-f]{32,128}")
 
 
 def _services(views: Views) -> Iterator[tuple[str, str | None, Service, ContainerSpec]]:
@@ -141,13 +139,12 @@ def update_goes_on(views: Views) -> Iterator[Finding]:
 def label_digest(views: Views) -> Iterator[Finding]:
     """Find digests with which whoever lists secrets can test guesses, or see equal values."""
     for row in views.secrets.records(views.secrets["observed"]):
-        named = [key for key, value in row.labels.items() if _DIGEST.fullmatch(str(value).strip())]
-        if named:
+        if named := digests_among(row.labels):
             yield Finding(
                 server=row.server,
                 app=row.app if isinstance(row.app, str) else None,
                 secret=row.secret,
                 what=f"{row.swarm_name} has what looks like a digest in the label "
-                f"{', '.join(sorted(named))}: guesses can be tested against it.",
+                f"{', '.join(named)}: guesses can be tested against it.",
                 remedy="Rotate it, and have what made it leave that label out.",
             )

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
+from opskit.audit.secrets import new_value
 from opskit.facts import Facts
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
@@ -18,7 +19,10 @@ _ORDER: tuple[Where, ...] = get_args(Where)
 
 
 class StoredRow(Row, frozen=True, kw_only=True):
-    """A row of the password store beside the swarms: a declared secret, or an entry of none."""
+    """A row of the password store beside the swarms.
+
+    A declared secret, an entry that a run left beside a secret's own, or an entry of none.
+    """
 
     where: Annotated[Where, Column("Where it is.")]
     server: Annotated[str | None, Column("The server, as abra names it.")] = None
@@ -33,8 +37,8 @@ class StoredRow(Row, frozen=True, kw_only=True):
 Path = Callable[[str, str, str], str]
 """From server, app and secret to the entry's path."""
 
-_BESIDE = (".previous", ".next")
-"""Ends of entries that a rotation keeps beside the one in force."""
+PREVIOUS, NEXT = ".previous", ".next"
+"""Ends of entries that a rotation keeps beside the one in force: the value before, the next."""
 
 
 def in_store(facts: Facts, entries: frozenset[str], path: Path) -> frozenset[str]:
@@ -63,13 +67,14 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     Returns
     -------
     View
-        One `StoredRow` per declared secret, and one per entry that belongs to none.
+        One `StoredRow` per declared secret, one per entry that a run left beside one, and one per
+        entry that belongs to none.
     """
     found: list[StoredRow] = []
     for row in views.secrets.records(views.secrets["declared"]):
         place = path(row.server, row.app, row.secret)
         state = row.state if isinstance(row.state, str) else None
-        where, remedy = _verdict(stored=place in entries, observed=row.observed, row_state=state)
+        where, remedy = _verdict(row, stored=place in entries, known=state is not None)
         found.append(
             StoredRow(
                 where=where,
@@ -79,19 +84,30 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
                 version=row.version,
                 state=state,
                 path=place,
-                remedy=f"{remedy} {row.app} {row.secret}" if remedy else None,
+                remedy=remedy,
             )
         )
     expected = {
-        path(server, app.name, secret.name)
+        path(server, app.name, secret.name): (server, app.name, secret.name)
         for server, apps in views.facts.apps_by_server.items()
         for app in apps
         for secret in app.secrets
     }
-    for entry in entries - expected:
-        if not entry.endswith(_BESIDE):
-            remedy = f"If nobody misses it: pass rm {entry}"
-            found.append(StoredRow(where="only in the store", path=entry, remedy=remedy))
+    older = _older_versions(views)
+    for entry in entries - expected.keys():
+        of = expected.get(entry.removesuffix(PREVIOUS).removesuffix(NEXT))
+        server, app, secret = of or (None, None, None)
+        is_kept = entry.endswith(PREVIOUS) and of in older
+        found.append(
+            StoredRow(
+                where="both" if is_kept else "only in the store",
+                server=server,
+                app=app,
+                secret=secret,
+                path=entry,
+                remedy=None if is_kept else _clearing(entry, app),
+            )
+        )
     found.sort(key=lambda one: (_ORDER.index(one.where), one.path))
     shown = about(
         views.facts, "secrets", "where", "server", "app", "secret", "state", "path", "remedy"
@@ -99,12 +115,31 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     return View.from_rows(StoredRow, found, shown)
 
 
-def _verdict(*, stored: bool, observed: bool, row_state: str | None) -> tuple[Where, str]:
-    if stored and observed:
-        return "both", ""
-    if observed:
-        return "only in the swarm", "opskit secret rotate --pass"
+def _clearing(entry: str, app: str | None) -> str:
+    """Return how an entry goes that is beside a secret's own, or of none."""
+    if app is None:
+        return f"If nobody misses it: pass rm {entry}"
+    if entry.endswith(PREVIOUS):
+        return f"opskit secret prune --pass {app}"
+    return f"If no run is unfinished (opskit journal): pass rm {entry}"
+
+
+def _older_versions(views: Views) -> set[tuple[str, str, str]]:
+    """Return the secrets of which a version is in the swarm that nobody declares."""
+    rows = views.secrets.records(views.secrets["observed"] & ~views.secrets["declared"])
+    return {(row.server, row.app, row.secret) for row in rows}
+
+
+def _verdict(row: Any, *, stored: bool, known: bool) -> tuple[Where, str | None]:
+    """Return where a secret is and what to do; nothing where its server could not be read."""
+    if stored and row.observed:
+        return "both", None
+    if row.observed:
+        return "only in the swarm", new_value(row, "rotate", to_store=True)
     if stored:
         # A server that could not be read may well have it.
-        return "only in the store", "opskit secret insert" if row_state else ""
-    return "nowhere", "opskit secret generate --pass" if row_state else ""
+        return (
+            "only in the store",
+            f"opskit secret insert {row.app} {row.secret}" if known else None,
+        )
+    return "nowhere", new_value(row, "generate", to_store=True) if known else None

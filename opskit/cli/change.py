@@ -53,6 +53,9 @@ Charset = Annotated[str, typer.Option(help=f"{', '.join(CHARSETS)}; comma-joined
 GeneratorOption = Annotated[
     str | None, one_of(GENERATORS, "--generator", help="What makes the value.")
 ]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Make up a value though the recipe says generate=false.")
+]
 Command = Annotated[str, typer.Option("--command", help="A program that prints the value.")]
 DeployOption = Annotated[
     str | None, one_of(MODES, "--deploy", help="How services get the new version.")
@@ -98,6 +101,7 @@ def generate(
     charset: Charset = "",
     generator: GeneratorOption = None,
     command: Command = "",
+    anyway: Anyway = False,
     use_pass: Pass = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -105,8 +109,9 @@ def generate(
     """Create declared versions that are not in the swarm yet."""
     _check_choice(secrets, all_)
     options = make_options(
-        length=length, charset=charset, generator=generator, command=command, use_pass=use_pass
-    )
+        length=length, charset=charset, generator=generator, command=command, use_pass=use_pass,
+        generate_anyway=anyway,
+    )  # fmt: skip
     plan = open_fleet().plan_generate(app, secrets or None, options)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
@@ -168,6 +173,7 @@ def rotate_app(
     charset: Charset = "",
     generator: GeneratorOption = None,
     command: Command = "",
+    anyway: Anyway = False,
     deploy: DeployOption = None,
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
@@ -183,9 +189,9 @@ def rotate_app(
     fleet = open_fleet()
     names = _chosen(fleet, app, secrets, all_)
     options = make_options(
-        length=length, charset=charset, generator=generator, command=command, deploy=deploy,
-        timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
-        keep_failed=keep_failed, use_pass=use_pass,
+        length=length, charset=charset, generator=generator, command=command,
+        generate_anyway=anyway, deploy=deploy, timeout=timeout, stable=stable, commit=commit,
+        hook=hook, no_hook=no_hook, keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     carry_out(fleet.plan_rotate(app, names, options), dry_run=dry_run, yes=yes)
 
@@ -260,11 +266,14 @@ def remove(
 def prune(
     app: Annotated[str, typer.Argument(help="Only this app; every app when left out.")] = "",
     keep: Annotated[int | None, typer.Option(min=0, help="Superseded versions to leave.")] = None,
+    use_pass: Pass = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Remove superseded versions, keeping the newest one back; there is no way back."""
-    carry_out(open_fleet().plan_prune(app or None, keep=keep), dry_run=dry_run, yes=yes)
+    options = make_options(use_pass=use_pass)
+    plan = open_fleet().plan_prune(app or None, keep=keep, options=options)
+    carry_out(plan, dry_run=dry_run, yes=yes)
 
 
 def tell(run: Run, *, wanted: Ended = "done") -> None:

@@ -13,13 +13,14 @@ from pathlib import Path
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
-from opskit.join import stack_of
+from opskit.join import digests_among, stack_of
 from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Target
 from opskit.plan.versions import Renewal, check_name
+from opskit.secrets.generate import FLOOR_BITS
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.steps import (
     AnyStep,
@@ -43,7 +44,9 @@ from opskit.steps import (
 from opskit.steps.deploy import check_installed
 from opskit.steps.env import digest, read_unchanged
 from opskit.steps.envfile import check_replaceable
+from opskit.steps.secrets import Kept
 from opskit.steps.tasks import about_lost, lost
+from opskit.swarm.model import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,7 @@ class Assembler:
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
                     keep_failed=self.options.keep_failed,
+                    kept=Kept.of(one.target.origin),
                 )
             )
         return steps
@@ -226,6 +230,7 @@ class Assembler:
                     swarm_name=one.new_name,
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
+                    kept=Kept.of(one.target.origin),
                     timeout=float(self.options.timeout),
                 )
             )
@@ -336,7 +341,7 @@ def _change(
     more: tuple[str, ...] = (),
 ) -> Change:
     notes = [f"{one.hook.kind} hook"] if one.hook else []
-    notes += ["weaker than 128 bits"] if one.policy and one.policy.is_weak() else []
+    notes += _about_value(one)
     notes += [note for note in more if note]
     return Change(
         secret=one.target.declared.name,
@@ -347,6 +352,23 @@ def _change(
         undone_by=undone_by,
         note=", ".join(notes),
     )
+
+
+def _about_value(one: Renewal) -> list[str]:
+    """Return what is out of the ordinary about how a value is made and what it is stored with."""
+    policy, declared = one.policy, one.target.declared
+    spec = one.target.origin.spec if one.target.origin else Spec()
+    left = digests_among(spec.labels)
+    notes: list[str] = []
+    if policy and policy.is_weak():
+        notes.append(f"weaker than {FLOOR_BITS:.0f} bits")
+    if policy and policy.command and (declared.length or declared.charset):
+        notes.append(f"{policy.command[0]} decides length and characters")
+    if spec.templating:
+        notes.append("a template")
+    if left:
+        notes.append(f"without the label {', '.join(left)}, a digest of the old value")
+    return notes
 
 
 def _watched(switch: SwitchService) -> Watched:

@@ -22,13 +22,19 @@ _TOLD = frozenset({"TYPE", "RECIPE", "COMPOSE_FILE", "STACK_NAME"})
 
 def problems_of(root: Path, app: DeclaredApp, content: bytes) -> tuple[Problem, ...]:
     """List what an edited ``.env`` would have wrong that it has not now."""
-    known = {problem.what for problem in app.problems}
+    known = {problem.what for problem in _problems(app)}
     edited = _edited(root, app, content)[0]
     return tuple(
         problem
-        for problem in edited.problems
+        for problem in _problems(edited)
         if problem.path == app.env_file and problem.what not in known
     )
+
+
+def _problems(app: DeclaredApp) -> Iterator[Problem]:
+    yield from app.problems
+    for secret in app.secrets:
+        yield from secret.problems
 
 
 def plan_config(root: Path, app: DeclaredApp, content: bytes, *, commit: bool) -> PlanData:

@@ -16,6 +16,7 @@ import msgspec
 
 from opskit.decoding import ready
 from opskit.errors import InputError
+from opskit.secrets.generate import FLOOR_BITS
 from opskit.steps import AnyStep, CreateSecret
 from opskit.views.columns import Column, Row, columns_of
 from opskit.views.frame import About, View
@@ -259,6 +260,8 @@ def consequences_of(plan: PlanData) -> Consequences:
         impact.append(f"Changes {len(stacks)} stacks on {where}.")
     if touches_pass:
         impact.append("Changes entries of your password store.")
+    if weak := _weakest(steps):
+        impact.append(f"Makes a value of {weak:.0f} bits; {FLOOR_BITS:.0f} and more are safe.")
     if longest:
         each = " of each stack" if len(stacks) > 1 else ""
         impact.append(f"Waits for services{each}, at most {longest:,.0f} s.")
@@ -274,6 +277,13 @@ def consequences_of(plan: PlanData) -> Consequences:
         touches_pass=touches_pass,
         longest_wait=longest,
     )
+
+
+def _weakest(steps: Iterable[AnyStep]) -> float | None:
+    """Return the bits of the weakest value below the floor; what can be guessed has a warning."""
+    policies = [step.policy for step in steps if is_creation(step) and step.policy]
+    bits = [one.entropy_bits() for one in policies if one.is_weak() and not one.is_guessable()]
+    return min((one for one in bits if one is not None), default=None)
 
 
 def removed(unit: Unit) -> tuple[str, ...]:

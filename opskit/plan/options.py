@@ -36,7 +36,10 @@ class Options:
     use_pass, pass_template
         Keep the password store in step; where an entry lives (``{server} {app} {secret}``).
     policy
-        Overrides what the recipe says about length and characters.
+        How values are made, before what the recipe says; what it leaves open, the recipe's marks
+        for length and characters decide.
+    generate_anyway
+        Make up values also where the recipe says ``generate=false``: that they come from elsewhere.
     hook, hooks
         How a database is told its new password: ``KIND[:SERVICE] [user=NAME]`` with a kind such
         as ``postgres``, or ``command:SERVICE PROGRAM``; for this change, and by recipe or
@@ -62,6 +65,7 @@ class Options:
     use_pass: bool = False
     pass_template: str = field(default_factory=lambda: read_settings().pass_template)
     policy: Policy | None = None
+    generate_anyway: bool = False
     hook: str = ""
     hooks: Mapping[str, str] = field(default_factory=lambda: read_settings().hooks)
     no_hook: bool = False
@@ -76,7 +80,7 @@ class Options:
             check_kind("probe", self.probe, Probe, "Give an opskit.Probe(kind=…, target=…).")
         if self.policy is not None:
             check_kind("policy", self.policy, Policy, "Give an opskit.Policy(generator=…).")
-        for flag in ("commit", "use_pass", "no_hook", "keep_failed"):
+        for flag in ("generate_anyway", "commit", "use_pass", "no_hook", "keep_failed"):
             check_flag(flag, getattr(self, flag))
         self._check_template()
         self._check_hooks()

@@ -14,7 +14,9 @@ from opskit.join import SecretRow, Uses, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.selection import Selection, named_in, orphans_in
+from opskit.secrets.passstore import PassStore
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
+from opskit.steps.passwords import NEXT, PREVIOUS
 from opskit.steps.secrets import is_failed
 
 _NAMED = 5
@@ -22,11 +24,19 @@ _NAMED = 5
 
 
 @dataclass(slots=True)
+class _Going:
+    """What goes of one stack: versions, and for each secret entries of the password store."""
+
+    rows: list[SecretRow] = field(default_factory=list[SecretRow])
+    entries: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+
+@dataclass(slots=True)
 class _Found:
     """What goes, by server and stack, and what is left alone, each with the reason."""
 
-    going: defaultdict[tuple[str, str], list[SecretRow]] = field(
-        default_factory=lambda: defaultdict[tuple[str, str], list[SecretRow]](list)
+    going: defaultdict[tuple[str, str], _Going] = field(
+        default_factory=lambda: defaultdict[tuple[str, str], _Going](_Going)
     )
     left_alone: list[str] = field(default_factory=list[str])
     updates: set[str] = field(default_factory=set[str])
@@ -44,7 +54,7 @@ class _Found:
                 self.updates |= {row.app.name if row.app else "APP"}
             else:
                 # What belongs to no stack is locked by its own name.
-                self.going[server, row.stack or row.swarm_name].append(row)
+                self.going[server, row.stack or row.swarm_name].rows.append(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class RemovalPlanner:
         """
         lookup = self.assembler.lookup
         orphans, declared = orphans_in(selection)
-        found = _Found()
+        found, entries = _Found(), self._entries()
         none_chosen = not declared and (orphans or self.may_be_empty)
         for target in () if none_chosen else lookup.targets(declared):
             server = target.app.server
@@ -85,6 +95,12 @@ class RemovalPlanner:
                     f"{found.left_alone[0]}: it is in use by them, or would be if they went back.",
                     remedy="Undeploy the app first, or rotate the secret and prune.",
                 )
+            going = found.going.get((server, target.app.stack), _Going())
+            goes = any(row in going.rows for row in target.versions)
+            if self.assembler.options.use_pass and goes:
+                entry = self.assembler.entry_to_change(target)
+                beside = [entry + end for end in (PREVIOUS, NEXT) if entry + end in entries]
+                going.entries[target.declared.name] = [entry, *beside]
         by_server: defaultdict[str, set[str]] = defaultdict(set)
         for server, name in orphans:
             by_server[server].add(name)
@@ -124,7 +140,7 @@ class RemovalPlanner:
             named = list(named_in(selection))
             targets = lookup.targets(named) if named or not self.may_be_empty else ()
             wanted = {(t.app.server, t.app.stack, t.declared.name) for t in targets}
-        found, kept = _Found(), 0
+        found, kept, entries = _Found(), 0, self._entries()
         for server in lookup.facts.apps_by_server:
             if wanted is not None and all(server != where for where, *_ in wanted):
                 continue
@@ -144,7 +160,33 @@ class RemovalPlanner:
                 old = [row for row in rows if row not in failed]
                 kept += len(old[:keep])
                 found.add(server, failed + old[keep:], uses(seen.services, seen.tasks))
+            self._outlived(server, found, wanted, entries)
         return self._plan("prune", found, kept)
+
+    def _entries(self) -> frozenset[str]:
+        """Return what the password store has, where it is to be kept in step."""
+        return PassStore().entries() if self.assembler.options.use_pass else frozenset()
+
+    def _outlived(
+        self,
+        server: str,
+        found: _Found,
+        wanted: set[tuple[str, str, str]] | None,
+        entries: frozenset[str],
+    ) -> None:
+        """Find entries of values before, of secrets of which no version before stays."""
+        lookup = self.assembler.lookup
+        for app in lookup.apps(server):
+            going = found.going.get((server, app.stack), _Going()).rows
+            for name in (secret.name for secret in app.secrets):
+                target = lookup.target(app, name)
+                before = self.assembler.entry(target) + PREVIOUS
+                is_wanted = wanted is None or (server, app.stack, name) in wanted
+                stays = any(
+                    row.stored and not row.declared and row not in going for row in target.versions
+                )
+                if before in entries and is_wanted and not stays:
+                    found.going[server, app.stack].entries[name] = [before]
 
     def _doubt(self, server: str, row: SecretRow) -> str:
         """Return why some app may declare what seems to be an orphan; nothing when none does."""
@@ -166,33 +208,13 @@ class RemovalPlanner:
     def _plan(self, kind: str, found: _Found, kept: int = 0) -> PlanData:
         if not found.going and not self.may_be_empty:
             raise _nothing(kind, found, kept)
-        units = [
-            # A prune leaves the store alone: it holds the version in force.
-            self._unit(server, stack, rows,
-                       from_store=kind == "remove" and self.assembler.options.use_pass)
-            for (server, stack), rows in found.going.items()
-        ]  # fmt: skip
+        units = [self._unit(server, stack, going) for (server, stack), going in found.going.items()]
         return PlanData.made_now(kind, units, found.left_alone)
 
-    def _unit(
-        self, server: str, stack: str, rows: Sequence[SecretRow], *, from_store: bool
-    ) -> Unit:
-        app = rows[0].app
-        steps: list[AnyStep] = [TakeLock(stack=stack)]
-        steps += [
-            RemoveSecret(swarm_name=row.swarm_name, secret_id=row.stored.id)
-            for row in rows
-            if row.stored is not None
-        ]
-        if from_store and app is not None:
-            # No entry is known to be an orphan's.
-            names = dict.fromkeys(row.secret for row in rows if row.state != "orphan")
-            steps += [
-                RemovePassword(
-                    path=self.assembler.entry_to_change(self.assembler.lookup.target(app, name))
-                )
-                for name in names
-            ]  # fmt: skip
+    def _unit(self, server: str, stack: str, going: _Going) -> Unit:
+        rows = going.rows
+        entries = [path for paths in going.entries.values() for path in paths]
+        apps = [one.name for one in self.assembler.lookup.apps(server) if one.stack == stack]
         changes = [
             Change(
                 secret=row.secret,
@@ -202,12 +224,30 @@ class RemovalPlanner:
             )
             for row in rows
         ]
+        changes += [
+            Change(
+                secret=secret,
+                undone_by="nothing, unless the store is a git checkout",
+                note=f"of the password store: {', '.join(paths)}",
+            )
+            for secret, paths in going.entries.items()
+        ]
+        steps: list[AnyStep] = [
+            TakeLock(stack=stack),
+            *(
+                RemoveSecret(swarm_name=row.swarm_name, secret_id=row.stored.id)
+                for row in rows
+                if row.stored is not None
+            ),
+            *(RemovePassword(path=path) for path in entries),
+            ReleaseLock(stack=stack),
+        ]
         return Unit(
             server=server,
-            app=app.name if app else stack,
+            app=apps[0] if apps else stack,
             stack=stack,
             changes=tuple(changes),
-            steps=(*steps, ReleaseLock(stack=stack)),
+            steps=tuple(steps),
         )
 
 

@@ -52,13 +52,7 @@ class RenewalPlanner:
         for target in targets:
             self.lookup.server(target.app.server)
             _refuse_missing(target)
-            if not target.declared.generate and self.options.policy is None:
-                raise InputError(
-                    f"{target.app.name} {target.declared.name} is marked generate=false: its "
-                    "value comes from elsewhere.",
-                    remedy=f"Insert the new value: opskit secret insert {target.app.name} "
-                    f"{target.declared.name}. In bulk, leave it out with --where 'generate'.",
-                )
+            self._check_may_be_made(target)
             renewal = self._renewal(
                 target,
                 self._policy(target),
@@ -87,7 +81,11 @@ class RenewalPlanner:
         targets = [self.lookup.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]
         if named is None:
-            wanted = [t for t in absent if t.declared.generate and t.declared.version]
+            wanted = [
+                t
+                for t in absent
+                if self._may_be_made(t) and not t.why_no_value(made_up=True) and t.declared.version
+            ]
         else:
             wanted = [self.lookup.target(found, name) for name in named]
             for target in wanted:
@@ -98,6 +96,7 @@ class RenewalPlanner:
                         remedy=f"For a new version: opskit secret rotate {app} "
                         f"{target.declared.name} (→ {self._next(target)})",
                     )
+                self._check_may_be_made(target)
         if not wanted:
             left = ", ".join(t.declared.name for t in absent)
             raise InputError(
@@ -131,9 +130,12 @@ class RenewalPlanner:
             declared = target.declared
             if target.in_force.stored is not None or not declared.version:
                 continue
-            policy = None if declared.swarm_name in given else self._policy(target)
-            if policy and not declared.generate:
+            is_given = declared.swarm_name in given
+            target.check_source(made_up=not is_given)
+            if not (is_given or self._may_be_made(target)):
                 lacking.append(f"{target.app.name} {declared.name}")
+                continue
+            policy = None if is_given else self._policy(target)
             renewal = Renewal(target=target, version=declared.version, policy=policy)
             grouped[target.app.server, target.app.stack].append(renewal)
         if lacking:
@@ -162,6 +164,7 @@ class RenewalPlanner:
         found = self.lookup.app(app)
         seen = self.lookup.server(found.server)
         target = self.lookup.target(found, secret)
+        target.check_source(made_up=False)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
             made = Renewal(target=target, version=target.declared.version, policy=None)
@@ -196,10 +199,29 @@ class RenewalPlanner:
         taken = {secret.spec.name for secret in seen.secrets}
         return next_free_version(prefix(target), target.declared.version, taken)
 
+    def _may_be_made(self, target: Target) -> bool:
+        return target.declared.generate or self.options.generate_anyway
+
+    def _check_may_be_made(self, target: Target) -> None:
+        """Refuse to make up a value that comes from elsewhere, unless that is said."""
+        target.check_source(made_up=True)
+        if not self._may_be_made(target):
+            name = f"{target.app.name} {target.declared.name}"
+            raise InputError(
+                f"{name} is marked generate=false: its value comes from elsewhere.",
+                remedy=f"Insert it: opskit secret insert {name}. In bulk, leave it out with "
+                "--where 'generate'. To make up a value all the same, say --anyway.",
+            )
+
     def _policy(self, target: Target) -> Policy:
-        return self.options.policy or policy_for(
-            length=target.declared.length, charset=target.declared.charset
-        )
+        declared = target.declared
+        try:
+            return policy_for(
+                length=declared.length, charset=declared.charset, wish=self.options.policy
+            )
+        except InputError as error:
+            what = f"{target.app.name} {declared.name}: {error.what}"
+            raise InputError(what, remedy=error.remedy) from None
 
 
 def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:

@@ -16,8 +16,9 @@ from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.arguments import check_text, given, names_in
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.join import SecretRow, secret_rows
+from opskit.join import SecretRow, not_generated, origin, secret_rows
 from opskit.plan.options import Options
+from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.views.views import Views
 
@@ -42,6 +43,32 @@ class Target:
     def in_force(self) -> SecretRow:
         """The row of the declared version."""
         return next(row for row in self.versions if row.declared is not None)
+
+    @property
+    def origin(self) -> model.StoredObject | None:
+        """The version a new one takes after; nothing when there is none."""
+        return origin(self.versions)
+
+    def why_no_value(self, *, made_up: bool) -> str:
+        """Return why no value is stored for it, or none that is `made_up`; nothing when one is."""
+        spec = self.origin.spec if self.origin else model.Spec()
+        template = spec.templating.name if spec.templating and made_up else ""
+        return not_generated(spec.driver.name if spec.driver else "", template)
+
+    def check_source(self, *, made_up: bool) -> None:
+        """Refuse a value for what has its value from a driver, and one `made_up` for a template.
+
+        Raises
+        ------
+        InputError
+            It is of that kind; says where its value is changed.
+        """
+        why = self.why_no_value(made_up=made_up)
+        if why:
+            name = f"{self.app.name} {self.declared.name}"
+            is_template = not self.why_no_value(made_up=False)
+            remedy = f"opskit secret insert {name}" if is_template else ""
+            raise InputError(f"{name}: {why}.", remedy=remedy)
 
 
 class Lookup:

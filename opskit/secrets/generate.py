@@ -10,7 +10,9 @@ from opskit.secrets.generators import ALPHANUMERIC, CHARACTERS, CHARSETS, GENERA
 from opskit.secrets.value import MAX_BYTES, Secret
 
 FLOOR_BITS = 128.0
-"""Fewer bits need somebody's wish: the recipe's, by its modifiers, or the operator's."""
+"""Fewer bits need somebody's wish: the recipe's, by its marks, or the operator's."""
+GUESSABLE_BITS = 64.0
+"""Fewer bits can be guessed by whoever gets hold of what a value encrypts or of its digest."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +26,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     length
         Of characters, or of words; by default as many as reach the floor of 128 bits.
     charset
-        abra's names, comma-joined; an unknown one means ``default``, as in abra.
+        abra's names, comma-joined; the alphabets are joined too.
     command
         The program and its arguments, run without a shell. They are shown and stored with the
         plan, so they are no place for a secret.
@@ -43,6 +45,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_choice("generator", self.generator, tuple(GENERATORS))
         check_text("charset", self.charset, "Name one, such as hex.", empty=True)
+        if self.charset and not set(self._charsets()) <= CHARSETS.keys():
+            raise InputError(
+                f"the charset {self.charset!r} is not known.",
+                remedy=f"Name one or several of {', '.join(CHARSETS)}, comma-joined.",
+            )
         names_in("command", self.command, empty=True)
         if self.length is not None:
             check_count("length", self.length, least=1)
@@ -71,8 +78,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def alphabet(self) -> str:
         """Return the characters a value is drawn from, each once."""
-        default = CHARSETS["default"]
-        joined = "".join(CHARSETS.get(name, default)[0] for name in self._charsets())
+        joined = "".join(CHARSETS[name][0] for name in self._charsets())
         return "".join(dict.fromkeys(joined or ALPHANUMERIC))
 
     def describe(self) -> str:
@@ -86,21 +92,52 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         bits = self.entropy_bits()
         return bits is not None and bits < FLOOR_BITS
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what an operator should know before agreeing to it."""
-        unknown = [name for name in self._charsets() if name not in CHARSETS]
-        notes = [f"unknown charset {name!r}: alphanumeric is used" for name in unknown]
-        if self.is_weak():
-            notes.append(f"weaker than {FLOOR_BITS:.0f} bits")
-        return tuple(notes)
+    def is_guessable(self) -> bool:
+        """Return whether a value has so few bits that it can be guessed."""
+        bits = self.entropy_bits()
+        return bits is not None and bits < GUESSABLE_BITS
 
     def _charsets(self) -> list[str]:
-        return [name for part in self.charset.split(",") if (name := part.strip())]
+        return [name.strip() for name in self.charset.split(",")] if self.charset else []
 
 
-def policy_for(*, length: int | None, charset: str) -> Policy:
-    """Return the policy a recipe's modifiers ask for; without any, 32 alphanumeric characters."""
-    return Policy(length=length, charset=charset)
+def policy_for(*, length: int | None, charset: str, wish: Policy | None = None) -> Policy:
+    """Return how a value is made as a recipe's marks ask; without any, 32 letters and digits.
+
+    Parameters
+    ----------
+    length, charset
+        The marks.
+    wish
+        What an operator asks for. What it leaves open is as the marks say; a command decides all.
+
+    Raises
+    ------
+    InputError
+        The generator that is wished for cannot make what the marks ask for.
+    """
+    wish = wish or Policy()
+    generator = GENERATORS[wish.generator]
+    if generator.takes_command:
+        return wish
+    lost: list[str] = []
+    if wish.length is not None or length is None:
+        length = wish.length
+    elif not generator.counts_characters:
+        lost.append(f"length={length}")
+    if wish.charset or not charset:
+        charset = wish.charset
+    elif generator.makes == charset:
+        charset = ""
+    elif not generator.takes_charset:
+        lost.append(f"charset={charset}")
+    if lost:
+        raise InputError(
+            f"its recipe asks for {' '.join(lost)}, which {wish.generator} cannot make.",
+            remedy="Leave the generator out; or name a program that makes such a value, which then "
+            "decides all (--command).",
+        )
+    return Policy(generator=wish.generator, length=length, charset=charset)
 
 
 def generate(policy: Policy) -> Secret:

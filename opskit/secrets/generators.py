@@ -59,6 +59,10 @@ class Generator:
         Says in a few words what such a value is.
     takes_length, takes_charset
         Whether a policy may say so much of it.
+    counts_characters
+        Whether the length it takes is one of characters.
+    makes
+        The charset that its values are of, if one may be named that it does not take.
     takes_command
         Whether it is a program that the policy names, and so no choice by itself.
     """
@@ -69,6 +73,8 @@ class Generator:
     describe: Callable[[Policy], str]
     takes_length: bool = True
     takes_charset: bool = False
+    counts_characters: bool = False
+    makes: str = ""
     takes_command: bool = False
 
 
@@ -163,6 +169,7 @@ GENERATORS: Mapping[str, Generator] = {
             f"{policy.length or CHARACTERS} characters {policy.charset or 'alphanumeric'}"
         ),
         takes_charset=True,
+        counts_characters=True,
     ),
     "words": Generator(
         label="EFF words",
@@ -182,6 +189,8 @@ GENERATORS: Mapping[str, Generator] = {
         make=_pwgen,
         bits=_pwgen_bits,
         describe=lambda policy: f"pwgen, {policy.length or CHARACTERS} characters",
+        counts_characters=True,
+        makes="default",
     ),
     "command": Generator(
         label="a program",

@@ -28,7 +28,7 @@ from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.steps.passwords import staged_value
-from opskit.steps.secrets import CreateSecret, made_by, stored
+from opskit.steps.secrets import CreateSecret, Kept, made_by, stored
 from opskit.swarm import model
 
 Action = Literal["set", "restore"]
@@ -48,7 +48,8 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
     After a crash the new value is known to the swarm only, which does not tell. Nothing uses it
     yet, so it is replaced by another one under the same name, and the database is told that one.
     Where the password store has the value, it is taken from there. `policy` says how a value is
-    made, ``None`` when the operator gave it; `entry` is the store's, empty without a store.
+    made, ``None`` when the operator gave it; `entry` is the store's, empty without a store; `kept`
+    is what the new version has of the one before.
     """
 
     hook: HookSpec
@@ -59,6 +60,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
     swarm_name: str
     policy: Policy | None
     entry: str = ""
+    kept: Kept = Kept()
     timeout: float
 
     def subject(self) -> str:
@@ -102,7 +104,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
                 "back. Insert it again."
             )
         there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
-        create = CreateSecret(swarm_name=self.swarm_name, policy=self.policy)
+        create = CreateSecret(swarm_name=self.swarm_name, policy=self.policy, kept=self.kept)
         if there is not None and made_by(there, ctx.run):
             create.undo(ctx)
         create.do(ctx)

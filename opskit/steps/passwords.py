@@ -143,6 +143,10 @@ class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
         """Say that an entry of the store changes."""
         return True
 
+    def warning(self) -> str:
+        """Return what is gone."""
+        return "Entries of the password store go: only its git history, if it has one, keeps them."
+
     def is_irreversible(self) -> bool:
         """Say that only the store's own history, if it has one, still knows the value."""
         return True

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 
+import msgspec
+
 from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
-from opskit.join import uses
-from opskit.secrets.generate import Policy, generate
+from opskit.join import digests_among, uses
+from opskit.secrets.generate import FLOOR_BITS, GUESSABLE_BITS, Policy, generate
 from opskit.secrets.value import Secret
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.passwords import staged_value
@@ -26,6 +28,38 @@ FAILED_LABEL = "opskit.failed"
 """When a version whose rotation failed was kept; nothing uses it."""
 # No digest of the value: who can list secrets could test guesses. No stack namespace:
 # `docker stack rm` would take the secret along.
+_NOT_KEPT = ("opskit.", "com.docker.stack.")
+
+
+def _no_labels() -> dict[str, str]:
+    return {}
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a new version has of the one before it: the labels of others, and the templating."""
+
+    labels: dict[str, str] = msgspec.field(default_factory=_no_labels)
+    templating: model.Driver | None = None
+
+    @classmethod
+    def of(cls, before: model.StoredObject | None) -> Kept:
+        """Return what a version hands on; digests of its value would be another value's."""
+        if before is None:
+            return cls()
+        labels = before.spec.labels or {}
+        left = digests_among(labels)
+        kept = {
+            key: text
+            for key, text in sorted(labels.items())
+            if not key.startswith(_NOT_KEPT) and key not in left
+        }
+        return cls(labels=kept, templating=before.spec.templating)
+
+    def describe(self) -> str:
+        """Return what is handed on, in a few words; nothing when that is nothing."""
+        parts = [f"labels {', '.join(self.labels)}"] if self.labels else []
+        parts += [f"template driver {self.templating.name}"] if self.templating else []
+        return "; ".join(parts)
 
 
 def stored(engine: Engine, name: str) -> model.StoredObject | None:
@@ -48,13 +82,15 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
 
     `policy` says how the value is made; ``None`` when the operator gives it. `entry` is where the
     password store has it already, empty without a store. `keep_failed` leaves the version in the
-    swarm, labelled as failed, when the change is undone.
+    swarm, labelled as failed, when the change is undone. `kept` is what it has of the version
+    before it.
     """
 
     swarm_name: str
     policy: Policy | None
     entry: str = ""
     keep_failed: bool = False
+    kept: Kept = Kept()
 
     def subject(self) -> str:
         """Name the secret."""
@@ -63,7 +99,18 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     def calls(self) -> list[str]:
         """Show the create call; the value is never part of it."""
         how = self.policy.describe() if self.policy else "value given by the operator"
-        return [f"POST /secrets/create Name={self.swarm_name} ({how})"]
+        kept = self.kept.describe()
+        more = f"; keeps {kept}" if kept else ""
+        return [f"POST /secrets/create Name={self.swarm_name} ({how}{more})"]
+
+    def warning(self) -> str:
+        """Return how easily a value is guessed, where it is."""
+        if self.policy is None or not self.policy.is_guessable():
+            return ""
+        return (
+            f"A new value has only {self.policy.entropy_bits():.0f} bits and can be guessed: "
+            f"at least {GUESSABLE_BITS:.0f} are needed, {FLOOR_BITS:.0f} are safe."
+        )
 
     def do(self, ctx: StepContext) -> Detail:
         """Create it, or recognise it as made by this run before a crash."""
@@ -74,7 +121,12 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
             return {"secret_id": there.id, "found": True}
         value = self._value(ctx)
         try:
-            created = ctx.engine.create_secret(self.swarm_name, value.reveal(), self._labels(ctx))
+            created = ctx.engine.create_secret(
+                self.swarm_name,
+                value.reveal(),
+                self._labels(ctx),
+                templating=self.kept.templating,
+            )
         except AlreadyExistsError:
             raise _taken(self.swarm_name, ctx) from None
         except UnreachableError:
@@ -138,6 +190,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
 
     def _labels(self, ctx: StepContext) -> dict[str, str]:
         return {
+            **self.kept.labels,
             LABELS["run"]: ctx.run,
             LABELS["by"]: f"{ctx.actor}@{ctx.host}",
             LABELS["at"]: datetime.now(UTC).isoformat(timespec="seconds"),

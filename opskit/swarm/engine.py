@@ -39,6 +39,10 @@ _KEPT_BYTES = 65_536
 """How much of what a program says is kept."""
 
 
+class _Made(msgspec.Struct):
+    id: str = msgspec.field(name="ID")
+
+
 class _TaskBytes(msgspec.Struct, rename="pascal"):
     id: str = msgspec.field(name="ID")
     spec: dict[str, Any]
@@ -156,16 +160,29 @@ class Engine:
         found = decoded(body, tuple[_TaskBytes, ...], self.server)
         return {task.id: task.spec for task in found}
 
-    def create_secret(self, name: str, data: bytes, labels: Mapping[str, str]) -> str:
-        """Create a secret and give its id.
+    def create_secret(
+        self,
+        name: str,
+        data: bytes,
+        labels: Mapping[str, str],
+        *,
+        templating: model.Driver | None = None,
+    ) -> str:
+        """Create a secret and give its id; `templating` renders it for each task.
 
         Raises
         ------
         AlreadyExistsError
             The name is taken; nothing is ever overwritten.
         """
-        made = self._write(lambda client: client.create_secret(name, data, dict(labels)))
-        return made["ID"]
+        coded = base64.b64encode(data).decode("ascii")
+        spec: RawSpec = {"Name": name, "Labels": dict(labels), "Data": coded}
+        if templating is not None:
+            # Not through the SDK's own method, which knows nothing of it.
+            spec["Templating"] = templating
+        body = msgspec.json.encode(spec)
+        made = self._write(lambda client: client.ask("POST", "/secrets/create", body))
+        return decoded(made, _Made, self.server).id
 
     def label_secret(self, secret: model.StoredObject, labels: Mapping[str, str]) -> None:
         """Replace a secret's labels, the one part of it that can change."""

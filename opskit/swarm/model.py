@@ -26,11 +26,26 @@ class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
     index: int = 0
 
 
+class Driver(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal", omit_defaults=True
+):
+    """A driver by its name, with the options it is given."""
+
+    name: str = ""
+    options: dict[str, str] | None = None
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
-    """Name and labels, of a secret or a config."""
+    """Name and labels, of a secret or a config.
+
+    `driver` is the plugin that a task gets the value from; `templating` renders the value for
+    each task.
+    """
 
     name: str = ""
     labels: dict[str, str] | None = field(default_factory=_no_labels)
+    driver: Driver | None = None
+    templating: Driver | None = None
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):

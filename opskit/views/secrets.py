@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from datetime import datetime
 from typing import Annotated, get_args
 
 from opskit.facts import Facts
-from opskit.join import SecretRow, State, secret_rows
+from opskit.join import SecretRow, State, origin, secret_rows
+from opskit.swarm.model import Spec
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
 
@@ -47,6 +49,14 @@ class SecretsRow(Row, frozen=True, kw_only=True):
         int | None, Column("The length that .env asks for, if any.", unit="characters")
     ]
     charset: Annotated[str | None, Column("The characters that .env asks for, if any.")]
+    driver: Annotated[
+        str | None,
+        Column("The plugin its value comes from; of a missing version, that of the one before."),
+    ]
+    templating: Annotated[
+        str | None,
+        Column("What renders it as a template; of a missing version, that of the one before."),
+    ]
     in_pass: Annotated[
         bool | None, Column("Whether the password store has it; NA when not looked up.")
     ]
@@ -68,8 +78,14 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
     """
     rows: list[SecretsRow] = []
     for server, apps in facts.apps_by_server.items():
-        for row in sorted(secret_rows(apps, facts.seen.get(server)), key=_place):
+        found = secret_rows(apps, facts.seen.get(server))
+        versions: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
+        for row in found:
+            versions[row.stack, row.secret].append(row)
+        for row in sorted(found, key=_place):
             app, declared, stored = row.app, row.declared, row.stored
+            like = stored or origin(versions[row.stack, row.secret])
+            spec = like.spec if like else Spec()
             name = app.name if app else None
             age = facts.taken_at - stored.created_at if stored else None
             rows.append(
@@ -93,14 +109,17 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
                     generate=declared.generate if declared else None,
                     length=declared.length if declared else None,
                     charset=(declared.charset or None) if declared else None,
+                    driver=spec.driver.name if spec.driver else None,
+                    templating=(spec.templating.name or None) if spec.templating else None,
                     in_pass=None if in_pass is None else f"{server}/{name}/{row.secret}" in in_pass,
                     secret_id=stored.id if stored else None,
                     labels=(stored.spec.labels or {}) if stored else {},
                 )
             )
-    shown = about(
-        facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days"
-    )
+    columns = ("server", "app", "secret", "version", "state", "used_by", "age_days")
+    # Few fleets have any.
+    sources = (name for name in ("driver", "templating") if any(getattr(r, name) for r in rows))
+    shown = about(facts, "secrets", *columns, *sources)
     return View.from_rows(SecretsRow, rows, shown)
 
 

@@ -43,6 +43,8 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
                 used=key in used,
                 generate=bool(row.generate),
                 superseded=superseded,
+                driver=_plain(row.driver),
+                templating=_plain(row.templating),
             )
         )
         one["secrets"].append(
@@ -65,6 +67,8 @@ def _hint(row: Any, kind: FormKind, superseded: int) -> str:
     """Return what the recipe wants of a secret's value, or how much there is to prune."""
     if "keep" in kind.fields:
         return f"{superseded} old" if superseded else ""
+    if source := _plain(row.driver) or _plain(row.templating):
+        return f"{'driver' if _plain(row.driver) else 'template'} {source}"
     if not row.generate:
         return "not generated"
     return "" if pd.isna(row.length) else f"{row.length} characters"
@@ -109,10 +113,30 @@ def _about(row: Any) -> list[list[str]]:
     return [[word, str(value)] for word, value in pairs if value]
 
 
-def table(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the secrets view column by column; texts as numbers into a list of distinct ones."""
+def table(snapshot: Snapshot, kind: FormKind) -> dict[str, Any]:
+    """Return the secrets view column by column; texts as numbers into a list of distinct ones.
+
+    ``obstacle`` says why nothing can be done with a row's secret.
+    """
     view = snapshot.secrets
     columns: dict[str, Any] = {}
+    declared = view.records(view["declared"])
+    obstacles = {
+        (row.server, row.app, row.secret): kind.obstacle(
+            SecretState(
+                state=_plain(row.state),
+                exists=bool(row.observed),
+                used=len(row.used_by) > 0,
+                generate=bool(row.generate),
+                superseded=0,
+                driver=_plain(row.driver),
+                templating=_plain(row.templating),
+            )
+        )
+        for row in declared
+    }
+    every = (obstacles.get((row.server, row.app, row.secret), "") for row in view.records())
+    columns["obstacle"] = _encoded(every)
     for name in COLUMNS:
         if name == "age_days":
             columns[name] = [_number(value) for value in view[name]]

@@ -17,6 +17,7 @@ from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.hooks import NO_HOOK
 from opskit.hooks import OFFERED as HOOKS
+from opskit.join import not_generated
 from opskit.modes import MODES, WHOLE
 from opskit.plan.options import Options
 from opskit.run.run import Plan
@@ -58,6 +59,8 @@ class SecretState:
     used: bool
     generate: bool
     superseded: int
+    driver: str | None
+    templating: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,14 +154,27 @@ def later_releases(row: Any) -> list[str]:
 
 
 def _not_absent(secret: SecretState) -> str:
-    absent = secret.state in ("missing", "undeployed") and not secret.exists
-    return "" if absent else "It exists: rotate it instead."
+    if secret.state not in ("missing", "undeployed") or secret.exists:
+        return "It exists: rotate it instead."
+    return _not_made_up(secret)
 
 
 def _not_renewable(secret: SecretState) -> str:
-    if not secret.generate:
-        return "The recipe says that it is not generated: insert it."
+    if obstacle := _not_made_up(secret):
+        return obstacle
     return "It is not in the swarm: generate it instead." if secret.state == "missing" else ""
+
+
+def _not_made_up(secret: SecretState) -> str:
+    """Return why no value is made up: it is a driver's, a template's, or comes from elsewhere."""
+    if why := not_generated(secret.driver, secret.templating):
+        return f"{why[0].upper()}{why[1:]}."
+    return "" if secret.generate else "The recipe says that it is not generated: insert it."
+
+
+def _not_insertable(secret: SecretState) -> str:
+    why = not_generated(secret.driver, None)
+    return f"{why[0].upper()}{why[1:]}." if why else ""
 
 
 def _not_removable(secret: SecretState) -> str:
@@ -214,6 +230,7 @@ FORMS: Mapping[str, FormKind] = {
         command="opskit secrets",
         call="fleet.snapshot().secrets",
         plan=_rotate,
+        obstacle=_not_made_up,
     ),
     "rotate": FormKind(
         title="Rotate secrets",
@@ -234,7 +251,7 @@ FORMS: Mapping[str, FormKind] = {
         command="opskit secret generate {app} {secret}",
         call="fleet.plan_generate(…).apply()",
         plan=_generate,
-        nothing="Nothing is missing: every declared secret exists.",
+        nothing="Nothing that can be generated is missing.",
         obstacle=_not_absent,
         preselects=True,
     ),
@@ -246,6 +263,7 @@ FORMS: Mapping[str, FormKind] = {
         command="opskit secret insert {app} {secret}",
         call="fleet.plan_insert(…).apply()",
         plan=_insert,
+        obstacle=_not_insertable,
     ),
     "remove": FormKind(
         title="Remove secrets",

@@ -167,7 +167,7 @@ class Session:
         read: dict[str, Any] = {}
         match self.form.chooses:
             case "table":
-                self.rows = table(snapshot)
+                self.rows = table(snapshot, self.form)
             case "app":
                 read["apps"] = whole_apps(snapshot, self.form)
             case "secrets" | "secret":

@@ -55,7 +55,7 @@ def shown(app: DeclaredApp) -> dict[str, Any]:
         "configs": [shown_config(config) for config in app.configs],
         "problems": [
             f"{Path(problem.path).relative_to(CORPUS)}:{problem.line}: {problem.what}"
-            for problem in app.problems
+            for problem in (*app.problems, *(p for s in app.secrets for p in s.problems))
         ],
     }
 

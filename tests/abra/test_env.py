@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opskit.abra.env import parse_env, read_env, sample_modifiers
+from opskit.abra.env import SampleLine, parse_env, read_env, sample_lines
 from opskit.abra.statements import NO_VALUE, TRAILING, UNCLOSED
 
 PATH = Path("app.env")
@@ -163,7 +163,10 @@ def test_no_problem_quotes_the_file(data: bytes) -> None:
 def test_a_sample_gives_the_modifiers_of_commented_out_lines(mark: str) -> None:
     sample = f"{mark}A=v1 # length=9\nB=v1 # length=8\n{mark}B=v1 # length=7\n".encode()
 
-    assert sample_modifiers(sample) == {"A": {"length": "9"}, "B": {"length": "8"}}
+    assert sample_lines(sample) == {
+        "A": SampleLine(line=1, modifiers={"length": "9"}),
+        "B": SampleLine(line=2, modifiers={"length": "8"}),
+    }
 
 
 def test_unknown_modifiers_are_kept() -> None:

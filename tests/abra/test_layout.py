@@ -156,6 +156,43 @@ def test_modifiers_fall_back_to_the_sample(root: Path, write: Write) -> None:
     assert secret_of(own).length == 9
 
 
+def test_a_value_from_elsewhere_is_so_whatever_else_the_own_line_says(
+    root: Path, write: Write
+) -> None:
+    write("recipes/shop/.env.sample", "#SECRET_DB_PASSWORD_VERSION=v1 # generate=false length=64\n")
+    line = "SECRET_DB_PASSWORD_VERSION=v1 # {}\n"
+    secret = secret_of(app_of(write, root, line.format("charset=hex")))
+    assert (secret.generate, secret.length, secret.charset) == (False, None, "hex")
+
+    assert secret_of(app_of(write, root, line.format("generate=true"))).generate
+
+
+def test_prose_behind_a_version_does_not_hide_the_samples_marks(root: Path, write: Write) -> None:
+    write("recipes/shop/.env.sample", "SECRET_DB_PASSWORD_VERSION=v1 # length=64 charset=hex\n")
+    text = "SECRET_DB_PASSWORD_VERSION=v1 # ask mail@example.org, see page=7\n"
+    secret = secret_of(app_of(write, root, text))
+    assert (secret.length, secret.charset) == (64, "hex")
+
+
+def test_a_mark_that_cannot_be_read_is_told_with_its_file_and_line(
+    root: Path, write: Write
+) -> None:
+    write("recipes/shop/.env.sample", "# the shop\nSECRET_DB_PASSWORD_VERSION=v1 # generate=no\n")
+    app = app_of(write, root, "A=1\nSECRET_DB_PASSWORD_VERSION=v1 # length=0\n")
+    secret = secret_of(app)
+    found = {problem.what: (problem.path, problem.line) for problem in secret.problems}
+
+    env, sample = str(root / "servers"), str(root / "recipes" / "shop" / ".env.sample")
+    (of_generate, of_length) = found
+    assert of_generate.startswith("the generate of SECRET_DB_PASSWORD_VERSION is neither")
+    assert found[of_generate] == (sample, 2)
+    assert of_length.startswith("the length of SECRET_DB_PASSWORD_VERSION is no number")
+    assert found[of_length][0].startswith(env)
+    assert found[of_length][1] == 3
+    # What is known of the app is known all the same.
+    assert not app.problems
+
+
 def test_config_versions_come_from_abra_sh_without_running_it(root: Path, write: Write) -> None:
     write("recipes/shop/abra.sh", 'touch /tmp/x\nexport NGINX_VERSION=v7\nexport B="$(date)"\n')
     compose = (

@@ -34,6 +34,32 @@ def creating_secrets(talk: Talk) -> None:
         talk.send("POST", "/secrets/create", body)
 
 
+def templating_and_driving_secrets(talk: Talk) -> None:
+    golang = {"Name": "golang"}
+    for kind in ("secrets", "configs"):
+        for number, more in enumerate(
+            (
+                {"Templating": golang},
+                {"Templating": golang | {"Options": {"k": "v"}}},
+                {"Templating": {"Name": "none-such"}},
+                {"Templating": {}},
+                {"Templating": None, "Driver": None},
+            )
+        ):
+            name = talk.name(f"t{number}")
+            body = {"Name": name, "Data": X, "Labels": {"k": "v"}} | more
+            talk.send("POST", f"/{kind}/create", body)
+            talk.send("GET", f"/{kind}/{name}")
+            # Labels change, and nothing else.
+            talk.update(f"/{kind}/{name}", {"Name": name, "Labels": {"n": "1"}})
+            found = talk.ask("GET", f"/{kind}/{name}")[1]["Spec"]
+            talk.note(f"{kind} {more}", 200, found.get("Templating"))
+        talk.send("POST", f"/{kind}/create", {"Name": talk.name("e"), "Templating": golang})
+    for driver in ({}, {"Name": ""}, {"Name": "opskit-has-no-such-plugin"}):
+        body = {"Name": talk.name("d"), "Driver": driver}
+        talk.send("POST", "/secrets/create", body)
+
+
 def naming_secrets(talk: Talk) -> None:
     for name in ("-a", "a-", "a b", "ä", "a/b", "x" * 65, "_x", "."):
         talk.send("POST", "/secrets/create", {"Name": name, "Data": X})
@@ -277,6 +303,7 @@ def tasks_are_filtered(talk: Talk) -> None:
 
 CONVERSATIONS: tuple[Callable[[Talk], None], ...] = (
     creating_secrets,
+    templating_and_driving_secrets,
     naming_secrets,
     sizing_secrets_and_configs,
     reading_and_removing_secrets,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import opskit
+from opskit.cli.app import run as run_cli
 from opskit.demo.engine.life import FAILS_WITH
 from opskit.errors import InputError
 from opskit.plan.options import Options
@@ -175,3 +176,101 @@ def test_a_store_that_fails_after_the_switch_undoes_it(
     assert stage.state() == before
     assert password_store.read(ENTRY) == OLD
     assert password_store.entries() == {ENTRY}
+
+
+# -- what was left beside an entry ------------------------------------------------------------
+
+PREVIOUS = f"{ENTRY}.previous"
+
+
+def listed_by_pass() -> set[str]:
+    """List the entries of the store by plain file reading."""
+    folder = Path(os.environ["PASSWORD_STORE_DIR"])
+    return {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.gpg")}
+
+
+def compared() -> dict[str, tuple[str, str]]:
+    fleet = opskit.Fleet.from_abra()
+    rows = fleet.compare_pass(fleet.snapshot()).records()
+    return {row.path: (row.where, str(row.remedy)) for row in rows}
+
+
+def rotated_and_redeployed(stage: Stage) -> None:
+    """Rotate the token, and update its services once more, so that no previous spec needs it."""
+    stage.set_up()
+    assert plan().apply().status == "done"
+    for service in ("app", "worker"):
+        stage.touch(service)
+    stage.wait_until_converged()
+
+
+def test_the_value_before_is_kept_as_long_as_its_version_is(
+    stage: Stage, password_store: PassStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rotated_and_redeployed(stage)
+    assert compared()[PREVIOUS] == ("both", "<NA>")
+    assert run_cli(["secret", "prune", APP, "--pass", "--yes"]) == 2
+    assert "--keep" in capsys.readouterr().err
+    assert PREVIOUS in listed_by_pass()
+
+
+def test_pruning_takes_the_value_before_out_of_the_store_and_names_it(
+    stage: Stage, password_store: PassStore
+) -> None:
+    rotated_and_redeployed(stage)
+    pruning = opskit.Fleet.from_abra().plan_prune(APP, keep=0, options=OPTIONS)
+    assert f"pass rm {PREVIOUS}" in pruning.calls["call"].tolist()
+    assert any(PREVIOUS in str(note) for note in pruning.changes["note"])
+    assert pruning.data.consequences.confirm == APP
+    assert any("password store go" in one for one in pruning.data.consequences.warnings)
+    run = pruning.apply()
+
+    assert run.status == "done", run.errors
+    assert listed_by_pass() == {ENTRY}
+    assert f"{stage.stack}_token_v1" not in stage.state()["secrets"]
+
+
+def test_a_value_that_an_earlier_prune_left_behind_goes_with_the_next_and_is_listed_till_then(
+    stage: Stage, password_store: PassStore
+) -> None:
+    rotated_and_redeployed(stage)
+    fleet = opskit.Fleet.from_abra()
+    assert fleet.plan_prune(APP, keep=0).apply().status == "done"
+    assert PREVIOUS in listed_by_pass()
+
+    where, remedy = compared()[PREVIOUS]
+    assert (where, remedy) == ("only in the store", f"opskit secret prune --pass {APP}")
+    assert run_cli([*remedy.split()[1:], "--yes"]) == 0
+    assert listed_by_pass() == {ENTRY}
+
+
+def test_a_value_before_that_services_still_use_stays_in_the_store(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    assert plan(replace(OPTIONS, deploy="none")).apply().status == "done"
+    with pytest.raises(InputError, match="nothing to prune"):
+        opskit.Fleet.from_abra().plan_prune(APP, keep=0, options=OPTIONS)
+    assert compared()[PREVIOUS][0] == "both"
+
+
+def test_removing_a_secret_takes_all_its_values_out_of_the_store(
+    stage: Stage, password_store: PassStore
+) -> None:
+    rotated_and_redeployed(stage)
+    password_store.store(f"{ENTRY}.next", Secret("left by a run that was given up"))
+    other = f"hosts/{SERVER}/{APP}/token-of-another"
+    password_store.store(other, Secret("somebody else's"))
+    assert compared()[f"{ENTRY}.next"][0] == "only in the store"
+    for service in stage.services():
+        stage.engine.remove_service(service.id)
+    removal = opskit.Fleet.from_abra().plan_remove(APP, "token", OPTIONS)
+    noted = " ".join(str(note) for note in removal.changes["note"])
+    for entry in (ENTRY, PREVIOUS, f"{ENTRY}.next"):
+        assert f"pass rm {entry}" in removal.calls["call"].tolist()
+        assert entry in noted
+    run = removal.apply()
+
+    assert run.status == "done", run.errors
+    assert listed_by_pass() == {other}
+    assert stage.state()["secrets"] == [f"{stage.stack}_key_v1"]

@@ -287,7 +287,9 @@ def test_a_plan_reads_back_from_json(stage: Stage) -> None:
     from opskit.plan.data import load_plan
 
     stage.set_up()
-    plan = fleet().plan_rotate([TOKEN], Options(stable=1, policy=Policy(generator="words")))
+    plan = fleet().plan_rotate(
+        [TOKEN], Options(stable=1, policy=Policy(generator="words", length=10))
+    )
     assert load_plan(msgspec.json.encode(plan.data)).digest == plan.digest
 
 

@@ -19,6 +19,8 @@ from tests.secrets.canary import CANARY, leaks, tracebacks
 
 CHARSETS = st.lists(st.sampled_from(["default", "hex", "safespecial", "special"])).map(",".join)
 
+BY_PROGRAM = Policy(generator="command", command=("make-a-key",))
+
 
 def text(policy: Policy) -> str:
     return generate(policy).reveal().decode()
@@ -34,12 +36,12 @@ def test_without_any_wish_it_is_32_alphanumeric_characters() -> None:
     assert len(text(policy)) == 32
     assert set(text(policy)) <= set(ALPHANUMERIC)
     assert policy.describe() == "32 characters alphanumeric, 191 bits"
-    assert policy.notes() == ()
+    assert not policy.is_weak()
 
 
 @pytest.mark.parametrize(
     ("charset", "bits"),
-    [("hex", 4.0), ("default", 5.954), ("", 5.954), ("unheard-of", 5.954), ("hex,special", 6.23)],
+    [("hex", 4.0), ("default", 5.954), ("", 5.954), ("hex,special", 6.23)],
 )
 def test_the_bits_per_character_are_those_of_the_alphabet(charset: str, bits: float) -> None:
     policy = Policy(length=100, charset=charset)
@@ -83,19 +85,63 @@ def test_values_differ() -> None:
     assert len({text(Policy()) for _ in range(1_000)}) == 1_000
 
 
-def test_an_unknown_charset_is_the_default_and_is_said() -> None:
-    policy = Policy(charset="hex,klingon")
-    assert policy.notes() == ("unknown charset 'klingon': alphanumeric is used",)
-    assert set(policy.alphabet()) == set(ALPHANUMERIC)
+@pytest.mark.parametrize("charset", ["klingon", "hex,klingon", "hex,", ",", "HEX"])
+def test_an_unknown_charset_is_refused_and_the_known_are_named(charset: str) -> None:
+    with pytest.raises(InputError, match="default, hex, safespecial, special"):
+        Policy(charset=charset)
 
 
-def test_less_than_the_floor_is_made_when_asked_for_and_is_said() -> None:
+def test_less_than_the_floor_is_made_when_asked_for_and_is_known() -> None:
     policy = policy_for(length=7, charset="hex")
 
     assert len(text(policy)) == 7
     assert policy.describe() == "7 characters hex, 28 bits"
     assert policy.is_weak()
-    assert policy.notes() == ("weaker than 128 bits",)
+    assert policy.is_guessable()
+    # 64 bits.
+    assert not policy_for(length=16, charset="hex").is_guessable()
+    assert policy_for(length=16, charset="hex").is_weak()
+
+
+@pytest.mark.parametrize(
+    ("wish", "length", "charset", "expected"),
+    [
+        # What is wished for alone keeps the marks beside it.
+        (Policy(generator="pwgen"), 128, "", Policy(generator="pwgen", length=128)),
+        (Policy(charset="hex"), 128, "", Policy(length=128, charset="hex")),
+        (Policy(length=64), None, "hex", Policy(length=64, charset="hex")),
+        (Policy(generator="characters"), 128, "hex", Policy(length=128, charset="hex")),
+        # It goes before the same mark.
+        (Policy(length=64), 128, "hex", Policy(length=64, charset="hex")),
+        (Policy(charset="default"), 128, "hex", Policy(length=128, charset="default")),
+        (Policy(generator="words", length=12), 128, "", Policy(generator="words", length=12)),
+        # What pwgen prints is letters and digits anyway.
+        (Policy(generator="pwgen"), 20, "default", Policy(generator="pwgen", length=20)),
+        (BY_PROGRAM, 128, "hex", BY_PROGRAM),
+        (None, 128, "hex", Policy(length=128, charset="hex")),
+    ],
+)
+def test_what_a_wish_leaves_open_is_as_the_recipe_says(
+    wish: Policy | None, length: int | None, charset: str, expected: Policy
+) -> None:
+    assert policy_for(length=length, charset=charset, wish=wish) == expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "length", "charset", "lost"),
+    [
+        (Policy(generator="words"), 128, "", "length=128"),
+        (Policy(generator="words", length=9), 128, "hex", "charset=hex"),
+        (Policy(generator="pwqgen"), 20, "", "length=20"),
+        (Policy(generator="pwgen"), None, "hex", "charset=hex"),
+        (Policy(generator="pwqgen"), 20, "hex", "length=20 charset=hex"),
+    ],
+)
+def test_a_generator_that_cannot_keep_the_recipes_word_is_refused(
+    wish: Policy, length: int | None, charset: str, lost: str
+) -> None:
+    with pytest.raises(InputError, match=f"asks for {lost}, which {wish.generator} cannot make"):
+        policy_for(length=length, charset=charset, wish=wish)
 
 
 @pytest.mark.parametrize("generator", ["characters", "words", "pwqgen", "pwgen"])

@@ -61,6 +61,8 @@ def test_the_secrets_view_has_exactly_the_promised_columns(snap: opskit.Snapshot
         "generate": "boolean",
         "length": "Int64",
         "charset": "string",
+        "driver": "string",
+        "templating": "string",
         "in_pass": "boolean",
         "secret_id": "string",
         "labels": "object",

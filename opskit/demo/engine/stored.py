@@ -18,12 +18,26 @@ _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?")
 _BASE_64 = frozenset(string.ascii_letters + string.digits + "+/")
 
 
+class Driver(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal", omit_defaults=True
+):
+    """A driver by its name, with the options it is given."""
+
+    name: str = ""
+    options: dict[str, str] | None = None
+
+
 class StoredSpec(msgspec.Struct, kw_only=True, gc=False, rename="pascal", omit_defaults=True):
-    """What an operator says of a secret or config; only a config's data is ever shown."""
+    """What an operator says of a secret or config; only a config's data is ever shown.
+
+    This engine keeps a `templating`, and renders it nowhere.
+    """
 
     name: str
     labels: dict[str, str]
     data: bytes | None = None
+    driver: Driver | None = None
+    templating: Driver | None = None
 
 
 class Stored(Resource, kw_only=True):
@@ -38,6 +52,8 @@ class StoredRequest(msgspec.Struct, kw_only=True, gc=False, rename="pascal"):
     name: str = ""
     labels: dict[str, str] | None = None
     data: str | None = None
+    driver: Driver | None = None
+    templating: Driver | None = None
 
 
 class StoredTable(Table[Stored]):
@@ -61,6 +77,8 @@ class StoredTable(Table[Stored]):
         self._values: dict[str, bytes] = {}
         self.users: Callable[[str], list[str]] = lambda _: []
         """Gives the names of the services whose current spec refers to an id."""
+        self.plugins: frozenset[str] = frozenset()
+        """The secret drivers that are installed."""
 
     def seed(
         self,
@@ -68,10 +86,15 @@ class StoredTable(Table[Stored]):
         data: bytes = b"x",
         labels: Mapping[str, str] | None = None,
         created_at: datetime | None = None,
+        *,
+        driver: Driver | None = None,
+        templating: Driver | None = None,
     ) -> Stored:
         """Add an object of any age without checks."""
         when = stamp(created_at)
-        spec = StoredSpec(name=name, labels=dict(labels or {}))
+        spec = StoredSpec(
+            name=name, labels=dict(labels or {}), driver=driver, templating=templating
+        )
         if self._readable:
             spec.data = data
         one = Stored(
@@ -91,13 +114,21 @@ class StoredTable(Table[Stored]):
                 "invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end "
                 "character must be [a-zA-Z0-9]"
             )
-        if not 1 <= len(data) < self._limit:
+        driver = request.driver if self.noun == "secret" else None
+        if driver is not None and not driver.name:
+            raise invalid("secret driver must have a name")
+        if driver is None and not 1 <= len(data) < self._limit:
             raise invalid(
                 f"{self.noun} data must be larger than 0 and less than {self._limit} bytes"
             )
+        if driver is not None and driver.name not in self.plugins:
+            text = f'rpc error: code = Unknown desc = plugin "{driver.name}" not found'
+            raise Refusal(500, text)
         if self.named(request.name) is not None:
             raise exists(f"{self.noun} {request.name} already exists")
-        return self.seed(request.name, data, request.labels)
+        return self.seed(
+            request.name, data, request.labels, driver=driver, templating=request.templating
+        )
 
     def relabel(self, ident: str, version: int, request: StoredRequest) -> None:
         """Replace an object's labels, the one part of it that may change."""

@@ -53,7 +53,7 @@ export function appChooser(form, apps, preselected, saved) {
     if (app.about) return secrets.replaceChildren(h("dl", { class: "opskit-about" }, ...app.about.flatMap(([word, value]) => [h("dt", {}, word), h("dd", { title: value }, value)])));
     secrets.replaceChildren(...app.secrets.map((secret) => {
       const preset = saved?.app && isChosen(app) ? saved.secrets.includes(secret.name) : chosen.secret ? secret.name === chosen.secret : secret.preselected;
-      const box = h("input", { type: many ? "checkbox" : "radio", name: group, value: secret.name, disabled: Boolean(secret.obstacle) && many, checked: preset });
+      const box = h("input", { type: many ? "checkbox" : "radio", name: group, value: secret.name, disabled: Boolean(secret.obstacle), checked: preset });
       const unable = box.disabled ? ` · ${secret.obstacle}` : "";
       return h("label", { class: `opskit-choice ${unable ? "opskit-unable" : ""}`, title: `${secret.name}${unable}` }, box,
         h("span", { class: "opskit-name" }, secret.name), h("span", { class: "opskit-version" }, secret.version ?? ""),

@@ -19,6 +19,7 @@ export function secretTable(rows, { onchange }, saved) {
   const keyOf = (row) => JSON.stringify([text("server", row), text("app", row), text("secret", row)]);
   const lower = Array.from({ length: count }, (_, row) =>
     ["server", "app", "recipe", "secret", "state"].map((name) => text(name, row)).join(" ").toLowerCase());
+  const obstacle = (row) => text("app", row) ? text("obstacle", row) : "No app declares it: nothing here can rotate it.";
   const chosen = new Set(saved?.chosen);
   let order = [];
   let sorted = saved?.sorted ?? { by: "age_days", down: true };
@@ -32,7 +33,7 @@ export function secretTable(rows, { onchange }, saved) {
   const older = h("input", { type: "number", min: 0, class: "opskit-input opskit-short", placeholder: "0" });
   const found = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const all = h("input", { type: "checkbox", "aria-label": "Select all rows shown", onchange: () => {
-    for (const row of order) if (text("app", row)) chosen[all.checked ? "add" : "delete"](keyOf(row));
+    for (const row of order) if (!obstacle(row)) chosen[all.checked ? "add" : "delete"](keyOf(row));
     draw(); changed();
   } });
   const heads = SHOWN.map(([name, title]) => {
@@ -88,7 +89,7 @@ export function secretTable(rows, { onchange }, saved) {
   function line(row, place) {
     const key = keyOf(row);
     const name = `${text("app", row)} ${text("secret", row)} ${text("version", row)}`;
-    const box = h("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen.has(key), disabled: !text("app", row), title: !text("app", row) && "No app declares it: nothing here can rotate it.", onchange: () => {
+    const box = h("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen.has(key), disabled: Boolean(obstacle(row)), title: obstacle(row) || false, onchange: () => {
       chosen[box.checked ? "add" : "delete"](key);
       draw(); changed();
       space.querySelector(`[data-place="${place}"] input`)?.focus();
@@ -103,7 +104,7 @@ export function secretTable(rows, { onchange }, saved) {
     return element;
   }
   function mark() {
-    const able = order.filter((row) => text("app", row));
+    const able = order.filter((row) => !obstacle(row));
     all.checked = able.length > 0 && able.every((row) => chosen.has(keyOf(row)));
   }
   function changed() {

@@ -13,7 +13,7 @@ import pytest
 
 import opskit
 from opskit.secrets.value import Secret
-from opskit.steps import Probe
+from opskit.steps import CreateSecret, Probe, RunHook, StepContext
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 from tests.run.killing import WAYS, apply_in_a_process, sampled
@@ -70,6 +70,27 @@ def test_a_database_that_is_not_there_yet_is_asked_again(stage: Stage, database:
     run = fleet().plan_rotate([TOKEN], HOOKED).apply()
     assert run.status == "done", run.errors
     assert len(database.ran) == 3
+
+
+def test_a_value_made_again_after_a_crash_keeps_the_labels_of_others(
+    stage: Stage, database: Database
+) -> None:
+    (before,) = stage.engine.secrets(f"{stage.stack}_token_v1")
+    stage.engine.label_secret(before, {"owner": "finance"})
+    (unit,) = fleet().plan_rotate([TOKEN], HOOKED).data.units
+    create, hook = (
+        next(step for step in unit.steps if isinstance(step, kind))
+        for kind in (CreateSecret, RunHook)
+    )
+    create.do(StepContext(engine=stage.engine, run="r", actor="a", host="h"))
+    (first,) = stage.engine.secrets(f"{stage.stack}_token_v2")
+    # Another process knows no value.
+    hook.do(StepContext(engine=stage.engine, run="r", actor="a", host="h"))
+
+    (again,) = stage.engine.secrets(f"{stage.stack}_token_v2")
+    assert again.id != first.id
+    assert (again.spec.labels or {})["owner"] == "finance"
+    assert database.password == database.value_of(f"{stage.stack}_token_v2")
 
 
 def test_a_container_that_has_just_ended_is_waited_for(
