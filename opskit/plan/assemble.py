@@ -44,10 +44,10 @@ from opskit.steps import (
     Verify,
     Watched,
 )
-from opskit.steps.convergence import ran
 from opskit.steps.deploy import check_installed
 from opskit.steps.env import digest, read_unchanged
 from opskit.steps.envfile import check_replaceable
+from opskit.steps.pacing import ran
 from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
 

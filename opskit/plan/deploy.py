@@ -26,9 +26,9 @@ from opskit.steps import (
     VerifyStack,
     Was,
 )
-from opskit.steps.convergence import ran
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
+from opskit.steps.pacing import ran
 from opskit.swarm import model
 
 _COMMANDS = ("POST_DEPLOY_CMDS", "POST_UPGRADE_CMDS")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from opskit.abra.deployment import Deployment
 from opskit.join import stack_of
 from opskit.pace import longest
-from opskit.steps.convergence import asked_for, pace_of, runs_once_more
 from opskit.steps.deploy import Scaled
+from opskit.steps.pacing import asked_for, pace_of, runs_once_more
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
@@ -63,10 +63,8 @@ def rescaled(services: Iterable[model.Service], found: Deployment) -> tuple[Scal
     """Return the services whose number of tasks is not what compose files say."""
     changed: list[Scaled] = []
     for service in services:
-        mode, pace = (
-            service.spec.mode.replicated,
-            found.paces.get(service.spec.name.removeprefix(f"{found.stack}_")),
-        )
+        mode = service.spec.mode.replicated
+        pace = found.paces.get(service.spec.name.removeprefix(f"{found.stack}_"))
         if mode is None or pace is None or pace.tasks is None or mode.replicas == pace.tasks:
             continue
         changed.append(Scaled(service=service.spec.name, before=mode.replicas, after=pace.tasks))
