@@ -206,8 +206,9 @@ class Wait:
         filled = _filled(service, current, ends=ends)
         needed = self._needed(service, current)
         if len(filled) < needed and not self.forward and (over or not goal.ran):
-            needed, said = 0, "has failed before" if goal.ran else "did not run before either"
-            note = "; ".join(text for text in (f"it {said}, and was not waited for", note) if text)
+            needed, said = 0, "it did not run before either, and was not waited for"
+            said = "it failed and is not tried again" if over else said
+            note = "; ".join(text for text in (said, note) if text)
         if len(filled) < needed:
             return lacking(f"{len(filled)} of {needed} tasks run", note)
         state = service.update_status.state if service.update_status else ""
