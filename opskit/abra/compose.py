@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from opskit.abra.files import printable
+from opskit.abra.paces import PACE
 
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -38,13 +39,15 @@ class Entry:
 class Service:
     """A service: keys of the secrets and configs it uses, its ``deploy.labels``.
 
-    `variables` are the names in its ``environment``.
+    `variables` are the names in its ``environment``; `pace` is what it says of the time it takes
+    to come up, by path such as ``deploy.update_config.delay``, before interpolation.
     """
 
     secrets: tuple[str, ...] = ()
     configs: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: frozenset[str] = frozenset()
+    pace: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,7 @@ def merge(files: Iterable[Compose]) -> Compose:
                 configs=tuple(dict.fromkeys(base.configs + service.configs)),
                 labels={**base.labels, **service.labels},
                 variables=base.variables | service.variables,
+                pace={**base.pace, **service.pace},
             )
         faults += one.faults
     return Compose(
@@ -160,7 +164,19 @@ class _Reader:
             variables=frozenset(
                 self._labels(pairs.get("environment"), f"services.{name}.environment")
             ),
+            pace=self._pace(pairs),
         )
+
+    def _pace(self, service: Mapping[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in PACE:
+            *folders, last = path.split(".")
+            pairs = service
+            for folder in folders:
+                pairs = self._pairs_of(pairs.get(folder))
+            if not _absent(pairs.get(last)):
+                found[path] = _text(pairs[last])
+        return found
 
     def _sources(self, node: Any, what: str) -> tuple[str, ...]:
         sources: list[str] = []

@@ -25,9 +25,11 @@ from opskit.abra.names import (
     stack_name,
     take_apart,
 )
+from opskit.abra.paces import pace_of
 from opskit.abra.recipe import Recipe, Recipes
 from opskit.abra.versiontree import version_tree
 from opskit.errors import InputError
+from opskit.pace import Pace, seconds_of
 
 LOCATORS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
 """What tells docker where the engine is that no context names."""
@@ -60,6 +62,8 @@ class Deployment:
         What compose files are interpolated with; see also `TAKEN`.
     services
         Names of the services, without the stack.
+    paces
+        How long each of them may take to come up, by the same names.
     secrets
         Swarm names of the secrets that must be there.
     timeout
@@ -75,6 +79,7 @@ class Deployment:
     overlay: str
     environment: Mapping[str, str] = field(repr=False)
     services: tuple[str, ...] = ()
+    paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
     secrets: tuple[str, ...] = ()
     timeout: float = 0.0
 
@@ -144,7 +149,6 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
     added = _overlay(compose, labels, environment)
     if added:
         (made / "labels.json").write_text(added)
-    timeout = own.get("timeout", "")
     return Deployment(
         stack=stack,
         recipe=source.name,
@@ -158,8 +162,11 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
             **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
         },
         services=tuple(compose.services),
+        paces={
+            name: pace_of(service.pace, environment) for name, service in compose.services.items()
+        },
         secrets=_needed(env, stack, compose, recipe, environment),
-        timeout=float(timeout) if timeout.isdecimal() else 0.0,
+        timeout=seconds_of(own.get("timeout", "")),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
@@ -20,6 +21,7 @@ from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Target
 from opskit.plan.versions import Renewal, check_name
+from opskit.plan.waits import Waits, about_jobs, rescaled, waits
 from opskit.secrets.generate import FLOOR_BITS
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.steps import (
@@ -44,9 +46,10 @@ from opskit.steps import (
 from opskit.steps.deploy import check_installed
 from opskit.steps.env import digest, read_unchanged
 from opskit.steps.envfile import check_replaceable
+from opskit.steps.pacing import ran
 from opskit.steps.secrets import Kept
 from opskit.steps.tasks import about_lost, lost
-from opskit.swarm.model import Spec
+from opskit.swarm import model
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,18 @@ class Assembler:
         """Create new versions, declare them, switch the services, verify."""
         app = renewals[0].target.app
         switches = self._switches(app, renewals)
-        watched = tuple(_watched(switch) for switch in switches)
+        seen = self.lookup.server(app.server)
+        services = {s.id: s for s in seen.services}
+        touched = [services[switch.service_id] for switch in switches]
+        watched = tuple(
+            _watched(switch, ran=ran(service))
+            for switch, service in zip(switches, touched, strict=True)
+        )
         declare = self._declare(app, renewals)
         names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
         message = f"{app.name}: rotate {names}"
-        timeout = float(self.options.timeout)
+        found = self._files(app) if switches else None
+        wait = waits(seen, app.stack, float(self.options.timeout), touched, found)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
         mode = MODES[self.options.deploy]
@@ -81,20 +91,23 @@ class Assembler:
         elif not mode.deploys:
             watched = ()
         elif switches:
-            back = [self.deploy_step(app, mode.whole, back=True)]
-            forward = [self.deploy_step(app, mode.whole)]
-        settle: list[AnyStep] = [ConvergeBack(watched=watched, timeout=timeout)] if watched else []
+            back = [self.deploy_step(app, mode.whole, wait, back=True)]
+            forward = [self.deploy_step(app, mode.whole, wait, found)]
+        settle: list[AnyStep] = [
+            ConvergeBack(watched=watched, timeout=wait.timeout, planned=wait.planned)
+        ]
         verify = Verify(
             watched=watched,
-            timeout=timeout,
+            timeout=wait.timeout,
+            planned=wait.planned,
             stable=float(self.options.stable),
             probe=self.options.probe,
         )
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *self._creations(renewals),
-            *settle,
-            *self._hooks(renewals),
+            *(settle if watched else []),
+            *self._hooks(renewals, wait),
             *back,
             *([RecommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
             declare,
@@ -104,7 +117,7 @@ class Assembler:
             *self._promotions(renewals),
             ReleaseLock(stack=app.stack),
         ]
-        services = {
+        users = {
             r.new_name: tuple(
                 s.service for s in switches for swap in s.swaps if swap.to_name == r.new_name
             )
@@ -113,10 +126,14 @@ class Assembler:
         changes = [
             _change(
                 r,
-                services=services[r.new_name] if watched else (),
+                services=users[r.new_name] if watched else (),
                 from_version=r.target.declared.version,
                 undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
-                more=(self._left_behind(r), self._about_dead_nodes(app.server, switches)),
+                more=(
+                    about_jobs(seen, app.stack, users[r.new_name] if watched else ()),
+                    self._left_behind(r),
+                    self._about_dead_nodes(app.server, switches),
+                ),
             )
             for r in renewals
         ]
@@ -136,8 +153,19 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def deploy_step(self, app: DeclaredApp, mode: StackMode, *, back: bool = False) -> Deploy:
-        """Return the step that deploys the app, or its other half for the way back."""
+    def deploy_step(
+        self,
+        app: DeclaredApp,
+        mode: StackMode,
+        wait: Waits,
+        found: Deployment | None = None,
+        *,
+        back: bool = False,
+    ) -> Deploy:
+        """Return the step that deploys the app, or its other half for the way back.
+
+        `found` is what it deploys, where that is known.
+        """
         check_installed(mode)
         return Deploy(
             mode=mode,
@@ -145,9 +173,26 @@ class Assembler:
             server=app.server,
             app=app.name,
             stack=app.stack,
-            timeout=float(self.options.timeout),
+            # docker does not wait for what it deploys, and abra does.
+            timeout=wait.planned if mode == "abra" else float(self.options.timeout),
             back=back,
+            scaled=rescaled(self.services_of(app), found) if found else (),
         )
+
+    def services_of(self, app: DeclaredApp) -> list[model.Service]:
+        """Return the services of an app's stack, by name."""
+        seen = self.lookup.server(app.server)
+        found = [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
+        # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
+        return sorted(found, key=lambda service: service.spec.name)
+
+    def _files(self, app: DeclaredApp) -> Deployment | None:
+        """Return what deploying the stack deploys, where opskit does so itself."""
+        mode = MODES[self.options.deploy]
+        if not mode.deploys or mode.whole != "stack":
+            return None
+        with deployment(self.options.root, app.server, app.name) as found:
+            return found
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
         """Warn when a node is down on which tasks of these services may still run."""
@@ -205,7 +250,7 @@ class Assembler:
             )
         return steps
 
-    def _hooks(self, renewals: list[Renewal]) -> list[AnyStep]:
+    def _hooks(self, renewals: list[Renewal], wait: Waits) -> list[AnyStep]:
         mode = MODES[self.options.deploy]
         steps: list[AnyStep] = []
         for one in renewals:
@@ -231,7 +276,7 @@ class Assembler:
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
                     kept=Kept.of(one.target.origin),
-                    timeout=float(self.options.timeout),
+                    timeout=wait.planned,
                 )
             )
         return steps
@@ -357,7 +402,7 @@ def _change(
 def _about_value(one: Renewal) -> list[str]:
     """Return what is out of the ordinary about how a value is made and what it is stored with."""
     policy, declared = one.policy, one.target.declared
-    spec = one.target.origin.spec if one.target.origin else Spec()
+    spec = one.target.origin.spec if one.target.origin else model.Spec()
     left = digests_among(spec.labels)
     notes: list[str] = []
     if policy and policy.is_weak():
@@ -371,10 +416,11 @@ def _about_value(one: Renewal) -> list[str]:
     return notes
 
 
-def _watched(switch: SwitchService) -> Watched:
+def _watched(switch: SwitchService, *, ran: bool) -> Watched:
     return Watched(
         service=switch.service,
         service_id=switch.service_id,
         new=tuple(sorted({swap.to_name for swap in switch.swaps})),
         old_ids=tuple(swap.from_id for swap in switch.swaps),
+        ran=ran,
     )

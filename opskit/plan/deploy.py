@@ -10,10 +10,10 @@ from opskit.abra.model import DeclaredApp
 from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.recipe import newer
 from opskit.errors import InputError, MissingToolError
-from opskit.join import stack_of
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
+from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
     AnyStep,
     CommitEnv,
@@ -28,6 +28,7 @@ from opskit.steps import (
 )
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
+from opskit.steps.pacing import ran
 from opskit.swarm import model
 
 _COMMANDS = ("POST_DEPLOY_CMDS", "POST_UPGRADE_CMDS")
@@ -58,13 +59,10 @@ class StackPlanner:
         options = self.assembler.options
         app = self.assembler.lookup.app(name)
         self._check_alone(app)
-        services = self._services(app)
+        services = self.assembler.services_of(app)
         mode = MODES[options.deploy].whole
-        shown, timeout, needed = (
-            version,
-            float(options.timeout),
-            [s.swarm_name for s in app.secrets],
-        )
+        shown, needed = version, [s.swarm_name for s in app.secrets]
+        found: Deployment | None = None
         # Services that an older version left behind are none of this deploy's business.
         names: tuple[str, ...] = ()
         note = "the whole stack"
@@ -74,18 +72,19 @@ class StackPlanner:
                 note += "" if version or app.recipe_version else _UNPINNED
                 note += _left_to_abra(found)
             shown, needed = _shown(found), list(found.secrets)
-            timeout = max(timeout, found.timeout)
             names = tuple(f"{app.stack}_{name}" for name in found.services)
         self._check_secrets(app, needed, version)
         before = tuple(
-            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest) for s in services
+            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
+            for s in services
         )
+        wait = self._waits(app, services, found)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
-            PutBack(stack=app.stack, before=before, timeout=timeout),
+            PutBack(stack=app.stack, before=before, timeout=wait.timeout, planned=wait.planned),
             *(self._pinning(app, version) if version else ()),
-            self.assembler.deploy_step(app, mode),
-            self._verify(app, timeout, names),
+            self.assembler.deploy_step(app, mode, wait, found),
+            self._verify(app, wait, names),
             ReleaseLock(stack=app.stack),
         ]
         change = Change(
@@ -128,20 +127,23 @@ class StackPlanner:
         app = self.assembler.lookup.app(name)
         self._check_alone(app)
         services = self._deployed_services(app)
-        timeout, why = float(self.assembler.options.timeout), ""
+        found, why = None, ""
         try:
-            self._deployment(app)
+            found = self._deployment(app)
         except (InputError, MissingToolError) as error:
             why = str(error)
+        wait = self._waits(app, services, found)
         back: list[AnyStep] = [
-            self._verify(app, timeout, back=True),
-            self.assembler.deploy_step(app, "stack", back=True),
+            self._verify(app, wait, back=True),
+            self.assembler.deploy_step(app, "stack", wait, back=True),
         ]
         names = tuple(service.spec.name for service in services)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *([] if why else back),
-            Undeploy(stack=app.stack, services=names, timeout=timeout, returns=not why, why=why),
+            Undeploy(
+                stack=app.stack, services=names, timeout=wait.planned, returns=not why, why=why
+            ),
             ReleaseLock(stack=app.stack),
         ]
         change = Change(
@@ -188,11 +190,15 @@ class StackPlanner:
                 )
                 for service in chosen
             ),
-            self._verify(app, float(self.assembler.options.timeout), names),
+            self._verify(app, self._waits(app, chosen), names),
             ReleaseLock(stack=app.stack),
         ]
+        again = about_jobs(self.assembler.lookup.server(app.server), app.stack, names)
         change = Change(
-            secret="", services=names, note="new tasks, same spec", undone_by="nothing to undo"
+            secret="",
+            services=names,
+            note="; ".join(text for text in ("new tasks, same spec", again) if text),
+            undone_by="nothing to undo",
         )
         return PlanData.made_now("restart", [unit(app, [change], steps)])
 
@@ -207,14 +213,8 @@ class StackPlanner:
                     remedy=f"Give one its own STACK_NAME: opskit app config {name}",
                 )
 
-    def _services(self, app: DeclaredApp) -> list[model.Service]:
-        seen = self.assembler.lookup.server(app.server)
-        found = [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
-        # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
-        return sorted(found, key=lambda service: service.spec.name)
-
     def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
-        services = self._services(app)
+        services = self.assembler.services_of(app)
         if not services:
             raise InputError(
                 f"{app.name} is not deployed on {app.server}.",
@@ -255,14 +255,21 @@ class StackPlanner:
                 remedy=f"{first}{'; '.join(ways)}",
             )
 
+    def _waits(
+        self, app: DeclaredApp, services: list[model.Service], found: Deployment | None = None
+    ) -> Waits:
+        seen = self.assembler.lookup.server(app.server)
+        return waits(seen, app.stack, float(self.assembler.options.timeout), services, found)
+
     def _verify(
-        self, app: DeclaredApp, timeout: float, names: tuple[str, ...] = (), *, back: bool = False
+        self, app: DeclaredApp, wait: Waits, names: tuple[str, ...] = (), *, back: bool = False
     ) -> VerifyStack:
         options = self.assembler.options
         return VerifyStack(
             stack=app.stack,
             services=names,
-            timeout=timeout,
+            timeout=wait.timeout,
+            planned=wait.planned,
             stable=float(options.stable),
             probe=None if back else options.probe,
             back=back,

@@ -28,7 +28,8 @@ class Options:
         ``services`` updates exactly the services that use the secret, ``stack`` runs
         ``docker stack deploy``, ``abra`` runs ``abra app deploy``, ``none`` leaves it to you.
     timeout, stable
-        Seconds for the services to converge, and to stay converged before the change counts.
+        Seconds for the services to converge, and to stay converged before the change counts. What
+        the recipe's label or the services' own updates need, if that is more, they have anyway.
     probe
         Asked from here after convergence.
     commit

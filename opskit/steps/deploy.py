@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
 from opskit.errors import MissingToolError, StepError
 from opskit.modes import PROGRAMS, StackMode
@@ -27,6 +29,14 @@ _HALF_GONE = re.compile(r"network \S+ not found")
 for there, and its services are refused."""
 
 
+class Scaled(msgspec.Struct, frozen=True, kw_only=True):
+    """A service whose number of tasks was set by hand, and what deploying makes of it."""
+
+    service: str
+    before: int
+    after: int
+
+
 class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     """Deploy an app from its recipe and ``.env``, as they are at that moment.
 
@@ -35,7 +45,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     With `back` it is the half that works only when the run is undone: it stands before the
     change of the ``.env``, so that it runs once the old versions are named again. `timeout` is
-    in seconds.
+    in seconds. `scaled` are services whose number of tasks the files set back.
     """
 
     mode: StackMode
@@ -45,6 +55,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     stack: str
     timeout: float = 300.0
     back: bool = False
+    scaled: tuple[Scaled, ...] = ()
 
     def subject(self) -> str:
         """Name the app."""
@@ -62,8 +73,15 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         ]
 
     def impact(self) -> str:
-        """Say that the files decide what is touched."""
-        return "" if self.back else "Restarts the services whose specs the files change."
+        """Say that the files decide what is touched, and what they undo."""
+        if self.back:
+            return ""
+        said = ["Restarts the services whose specs the files change."]
+        said += [
+            f"Sets {one.service} from {one.before} tasks back to {one.after}, as the files say."
+            for one in self.scaled
+        ]
+        return " ".join(said)
 
     def longest_wait(self) -> float:
         """Return the time it has."""

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import replace
 
 import msgspec
 
 from opskit.errors import NotFoundError, VerifyError
 from opskit.join import stack_of
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
+from opskit.steps.convergence import Goal, Wait
 from opskit.steps.services import replace_spec
-from opskit.steps.tasks import Probe, ask, complaint, has_failed, is_alive
-from opskit.steps.verify import (
-    Convergence,
-    check_rollout,
-    converge,
-    seen,
-    still_there,
-    wanted,
-)
+from opskit.steps.tasks import Probe, ask
 from opskit.swarm import model
 from opskit.swarm.engine import RawService, RawSpec
-
-_COMPARED = ("ContainerSpec", "ForceUpdate")
 
 
 class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
     """Wait until every service of a stack runs its current spec and stays so.
 
     With `back` it is the half that waits once the run is undone. `services` narrows it to some,
-    by name; `timeout` and `stable` are in seconds.
+    by name. `timeout` is the seconds that operator or recipe give the app, `planned` those that
+    its services need as well, as far as the plan could know; `stable` is in seconds too.
     """
 
     stack: str
     services: tuple[str, ...] = ()
     timeout: float
+    planned: float = 0.0
     stable: float
     probe: Probe | None = None
     back: bool = False
@@ -51,7 +42,7 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
             return []
         lines = [
             f"GET /services, /tasks: {self.subject()} converged for {self.stable:g} s within "
-            f"{self.timeout:g} s"
+            f"{self.longest_wait():g} s"
         ]
         if self.probe:
             lines.append(f"probe {self.probe.kind} {' '.join(self.probe.target)}")
@@ -59,48 +50,58 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
 
     def longest_wait(self) -> float:
         """Return the time it has."""
-        return 0.0 if self.back else self.timeout
+        return 0.0 if self.back else max(self.timeout, self.planned)
 
     def do(self, ctx: StepContext) -> Detail:
         """Watch until all is well, or say what is not."""
         if self.back:
             return {}
         started = time.monotonic()
-        until = started + self.timeout
-        note = wait_for(ctx, self.stack, self.services, until=until, stable=self.stable)
-        if note is None:
-            raise VerifyError(f"{self.stack} has no services on {ctx.engine.server}.")
+        wait = Wait(ctx=ctx, patience=self.timeout, planned=self.planned)
+        found = wait.until_converged(lambda: self._goals(ctx), stable=self.stable)
         if self.probe is not None:
-            ask(ctx, self.probe, until)
-        return {"seconds": round(time.monotonic() - started, 2), "note": note}
+            ask(ctx, self.probe, found.until)
+        return {"seconds": round(time.monotonic() - started, 2), "note": found.note}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Wait once more if this is the half that stands before the change."""
         if not self.back:
             return {}
-        until = time.monotonic() + self.timeout
-        note = wait_for(ctx, self.stack, self.services, until=until, stable=0.0, forward=False)
-        return {"note": note or ""}
+        wait = Wait(ctx=ctx, patience=self.timeout, planned=self.planned, forward=False)
+        return {"note": wait.until_converged(lambda: self._goals(ctx), stable=0.0).note}
+
+    def _goals(self, ctx: StepContext) -> list[Goal]:
+        found = [
+            Goal(service=service.spec.name, service_id=service.id)
+            for service in services_of(ctx, self.stack)
+            if not self.services or service.spec.name in self.services
+        ]
+        if not found and not self.back:
+            raise VerifyError(f"{self.stack} has no services on {ctx.engine.server}.")
+        return found
 
 
 class Was(msgspec.Struct, frozen=True, kw_only=True):
-    """A service as it was when the plan was made."""
+    """A service as it was when the plan was made; `ran` says whether all its tasks did."""
 
     service: str
     service_id: str
     spec_digest: str
+    ran: bool = True
 
 
 class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     """The way back of a deploy: stands before it, so it is undone after it.
 
     Swarm keeps each service's previous spec, so nothing of it needs to be written down here.
-    Services that the deploy made are removed; networks, configs and volumes stay.
+    Services that the deploy made are removed; networks, configs and volumes stay. `timeout` and
+    `planned` are as `VerifyStack` has them.
     """
 
     stack: str
     before: tuple[Was, ...]
     timeout: float
+    planned: float = 0.0
 
     def subject(self) -> str:
         """Name the services."""
@@ -134,10 +135,12 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                 f"{', '.join(lost)} on {ctx.engine.server} changed more than once since, so the "
                 "spec before is gone."
             )
-        names = tuple(one.service for one in self.before)
-        until = time.monotonic() + self.timeout
-        note = wait_for(ctx, self.stack, names, until=until, stable=0.0, forward=False)
-        return {"put_back": len(changed), "removed": len(made), "note": note or ""}
+        goals = [
+            Goal(service=one.service, service_id=one.service_id, ran=one.ran) for one in self.before
+        ]
+        wait = Wait(ctx=ctx, patience=self.timeout, planned=self.planned, forward=False)
+        note = wait.until_converged(lambda: goals, stable=0.0).note
+        return {"put_back": len(changed), "removed": len(made), "note": note}
 
     def undo_conflict(self, ctx: StepContext) -> str:
         """Say so when a service changed again later."""
@@ -164,69 +167,6 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
 def services_of(ctx: StepContext, stack: str) -> list[model.Service]:
     """Read the services of a stack."""
     return [s for s in ctx.engine.services() if stack_of(s.spec.labels) == stack]
-
-
-def wait_for(
-    ctx: StepContext,
-    stack: str,
-    names: tuple[str, ...],
-    *,
-    until: float,
-    stable: float,
-    forward: bool = True,
-) -> str | None:
-    """Wait until services of a stack run their current specs, and say what cannot be told.
-
-    Gives ``None`` when there are no services.
-    """
-    found = [
-        service
-        for service in ctx.patiently(lambda: services_of(ctx, stack))
-        if not names or service.spec.name in names
-    ]
-
-    def look() -> Iterable[tuple[str, Convergence]]:
-        for service in found:
-            yield service.spec.name, _look(ctx, service.id, forward=forward)
-
-    return converge(ctx, look, until=until, stable=stable) if found else None
-
-
-def _look(ctx: StepContext, service_id: str, *, forward: bool) -> Convergence:
-    raw = ctx.engine.raw_service(service_id)
-    service = raw.service
-    template: RawSpec = raw.spec.get("TaskTemplate") or {}
-    tasks = ctx.engine.tasks(service_id)
-    specs = ctx.engine.task_specs(service_id)
-    current = [task for task in tasks if _fits(specs.get(task.id), template)]
-    # What failed before the service was last touched says nothing of its spec now.
-    since = service.updated_at or service.created_at
-    failures = [task for task in current if has_failed(task) and task.created_at >= since]
-    check_rollout(ctx, service, tasks, failures, on="its new spec", forward=forward)
-    others = [task for task in tasks if is_alive(task) and task not in current]
-    left, note = still_there(ctx, others)
-    if left:
-        why = f"tasks of its old spec are still there; {complaint(tasks)}"
-        return Convergence(running=None, why=why, note=note)
-    right = [task for task in current if task.desired_state == "running"]
-    running = [task for task in right if task.status.state == "running"]
-    if _may_end(service, template):
-        running += [task for task in current if task.status.state == "complete"]
-    return replace(seen(service, tasks, running, wanted(ctx, service, right)), note=note)
-
-
-def _fits(spec: RawSpec | None, template: RawSpec) -> bool:
-    return spec is not None and all(
-        (spec.get(key) or None) == (template.get(key) or None) for key in _COMPARED
-    )
-
-
-def _may_end(service: model.Service, template: RawSpec) -> bool:
-    """Return whether a task that ended well has done what it was for."""
-    mode = service.spec.mode
-    policy: RawSpec = template.get("RestartPolicy") or {}
-    is_job = mode.replicated_job is not None or mode.global_job is not None
-    return is_job or policy.get("Condition") in ("none", "on-failure")
 
 
 def _is_changed(found: RawService | None, before: Was) -> bool:

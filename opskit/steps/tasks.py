@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal, assert_never
 from urllib.parse import urlsplit
 
@@ -34,13 +34,9 @@ def has_failed(task: model.Task) -> bool:
     return task.status.state in _FAILED_STATES
 
 
-def complaint(tasks: Sequence[model.Task]) -> str:
-    """Return the latest thing a task complained of."""
-    said = [task for task in tasks if task.status.err or has_failed(task)]
-    if not said:
-        return "no task complains"
-    last = max(said, key=lambda task: task.created_at)
-    return last.status.err or last.status.message or last.status.state
+def has_ended_well(task: model.Task) -> bool:
+    """Return whether a task has done what it was for."""
+    return task.status.state == "complete"
 
 
 def lost(tasks: Iterable[model.Task], nodes: Iterable[model.Node]) -> dict[str, str]:

@@ -141,6 +141,11 @@ class Engine:
         path = "/containers/json" + _filters("label", f"{model.SERVICE_LABEL}={service}")
         return decoded(self._read(path), tuple[model.Container, ...], self.server)
 
+    def health(self, container: str) -> model.Health | None:
+        """Read how the healthcheck of a container on the node that was asked stands."""
+        body = self._read(f"/containers/{quote(container, safe='')}/json")
+        return decoded(body, model.ContainerDetail, self.server).state.health
+
     def raw_service(self, service: str) -> RawService:
         """Read one service to change it: as stored, without the engine's defaults."""
         body = self._read(f"/services/{quote(service, safe='')}")
@@ -227,9 +232,12 @@ class Engine:
 
         Each line stands behind its time.
         """
-        query = f"stdout=1&stderr=1&timestamps=1&tail={tail}" + (f"&since={since}" if since else "")
-        body = self._read(f"/services/{quote(service, safe='')}/logs?{query}")
-        return list(read_frames(io.BufferedReader(io.BytesIO(body))))  # type: ignore[arg-type]
+        more = f"&since={since}" if since else ""
+        return self._logs(f"/services/{quote(service, safe='')}", f"tail={tail}{more}")
+
+    def task_logs(self, task: str, *, tail: int) -> list[tuple[int, bytes]]:
+        """Read what one task wrote, also after its end; see `service_logs`."""
+        return self._logs(f"/tasks/{quote(task, safe='')}", f"tail={tail}")
 
     def remove_service(self, service_id: str) -> None:
         """Remove a service; its tasks end afterwards."""
@@ -281,6 +289,10 @@ class Engine:
 
     def _read(self, path: str) -> bytes:
         return self._call(lambda client: client.ask("GET", path), is_read=True)
+
+    def _logs(self, path: str, query: str) -> list[tuple[int, bytes]]:
+        body = self._read(f"{path}/logs?stdout=1&stderr=1&timestamps=1&{query}")
+        return list(read_frames(io.BufferedReader(io.BytesIO(body))))  # type: ignore[arg-type]
 
     def _post(self, path: str, spec: Mapping[str, Any]) -> None:
         body = msgspec.json.encode(spec)

@@ -49,12 +49,22 @@ def read_logs(
     return [line for stream, text in pieces for line in _lines(name, STREAMS.get(stream, ""), text)]
 
 
+def last_words(engine: Engine, task_id: str, *, tail: int) -> list[str]:
+    """Read the last lines of one task; none when its log driver gives none back."""
+    pieces = engine.task_logs(task_id, tail=tail)
+    return [line.text for stream, text in pieces for line in _lines("", str(stream), text)][-tail:]
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of what a program wrote, so that none steers the reader's terminal."""
+    return [line.translate(_CONTROL) for line in text.splitlines()]
+
+
 def _lines(name: str, stream: str, text: bytes) -> Iterator[LogLine]:
-    for line in text.decode("utf-8", "replace").splitlines():
+    for line in lines_of(text.decode("utf-8", "replace")):
         stamp, _, rest = line.partition(" ")
         try:
             time = datetime.fromisoformat(stamp)
         except ValueError:
             continue
-        # What a program writes must not steer the reader's terminal.
-        yield LogLine(time=time, service=name, stream=stream, text=rest.translate(_CONTROL))
+        yield LogLine(time=time, service=name, stream=stream, text=rest)

@@ -90,9 +90,14 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"
 
 
 class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
-    """That there is one; its command stays unread, as arguments may hold values."""
+    """That there is one, and its times in nanoseconds, 0 for the engine's own.
+
+    Its command stays unread, as arguments may hold values.
+    """
 
     interval: int = 0
+    start_period: int = 0
+    retries: int = 0
 
 
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -103,12 +108,21 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
     configs: tuple[ConfigReference, ...] | None = ()
     mounts: tuple[Mount, ...] | None = ()
     healthcheck: Healthcheck | None = None
+    stop_grace_period: int | None = None
+
+
+class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """When a task that ended is replaced."""
+
+    condition: str = ""
+    max_attempts: int = 0
 
 
 class TaskTemplate(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """What every task of a service runs; `force_update` counts restarts with the same spec."""
 
     container_spec: ContainerSpec | None = None
+    restart_policy: RestartPolicy | None = None
     force_update: int = 0
 
 
@@ -118,19 +132,38 @@ class Replicated(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pa
     replicas: int = 0
 
 
+class ReplicatedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """Mode: so many tasks that end, so many of them at a time."""
+
+    max_concurrent: int = 1
+    total_completions: int = 1
+
+
 class ServiceMode(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
-    """One of Swarm's four modes; the job modes and ``Global`` carry no number opskit needs."""
+    """One of Swarm's four modes; ``Global`` and ``GlobalJob`` carry no number."""
 
     replicated: Replicated | None = None
     # ``Global: {}`` is written by the engine, ``null`` or nothing when absent.
     global_: dict[str, object] | None = field(default=None, name="Global")
-    replicated_job: dict[str, object] | None = None
+    replicated_job: ReplicatedJob | None = None
     global_job: dict[str, object] | None = None
+
+    @property
+    def is_job(self) -> bool:
+        """Whether its tasks are there to end, and no update replaces them in turns."""
+        return self.replicated_job is not None or self.global_job is not None
 
 
 class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
-    """What a rollout does when a task fails."""
+    """How a rollout goes on, its times in nanoseconds, and what it does when a task fails.
 
+    `parallelism` is 0 for all tasks at once.
+    """
+
+    parallelism: int = 0
+    delay: int = 0
+    monitor: int = 0
+    order: str = ""
     failure_action: str = ""
 
 
@@ -142,6 +175,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="p
     task_template: TaskTemplate = TaskTemplate()
     mode: ServiceMode = ServiceMode()
     update_config: UpdateConfig | None = None
+    rollback_config: UpdateConfig | None = None
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -152,10 +186,11 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
 
 
 class UpdateStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
-    """How the last rollout stands."""
+    """How the last rollout stands, and since when it goes on."""
 
     state: str = ""
     message: str = ""
+    started_at: datetime | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -173,6 +208,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pasca
     """SHA-256 of the whole stored spec: unlike the version index, it moves only with the spec."""
 
 
+class ContainerStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """The container of a task, on the task's node."""
+
+    container_id: str = field(default="", name="ContainerID")
+
+
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """Where a task stands."""
 
@@ -180,6 +221,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pa
     timestamp: datetime | None = None
     message: str = ""
     err: str = ""
+    container_status: ContainerStatus | None = None
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -215,6 +257,32 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pas
     def task_id(self) -> str:
         """The task it belongs to, empty when Swarm did not start it."""
         return (self.labels or {}).get(TASK_LABEL, "")
+
+
+class Probed(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """What a healthcheck came to once; its output is whatever the program wrote."""
+
+    exit_code: int = 0
+    output: str = ""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """How a container's healthcheck stands, with the last few times it was asked."""
+
+    status: str = ""
+    log: tuple[Probed, ...] | None = ()
+
+
+class ContainerState(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """How a container stands; without a healthcheck there is no `health`."""
+
+    health: Health | None = None
+
+
+class ContainerDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """One container of the node that was asked, running or ended."""
+
+    state: ContainerState = ContainerState()
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):

@@ -209,3 +209,86 @@ def _errors(talk: Talk, short: str) -> list[str]:
 
 def _anonymous(text: str) -> str:
     return re.sub(r"\b[0-9a-z]{25}\b", "<id>", text)
+
+
+_JOBS: dict[str, Json] = {
+    "one": {"ReplicatedJob": {}},
+    "three, one after another": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 3}},
+    "on every node": {"GlobalJob": {}},
+}
+
+
+def run_job(talk: Talk, short: str, mode: Json, args: list[str]) -> Json:
+    """Create a job, change its spec and then only a label, and give what is left of each."""
+    path = f"/services/{talk.name(short)}"
+    found: list[Json] = []
+    # A job may have no word on updates.
+    for number, more in enumerate(({}, {"Env": ["a=b"]}, {"Env": ["a=b"]})):
+        spec = talk.spec(short, {"Args": args, **more}, Mode=mode, Labels={"n": str(number)})
+        if number:
+            talk.update(path, spec)
+        else:
+            talk.ask("POST", "/services/create", spec)
+        ends = "complete" if args == ["true"] else "running"
+        states = eventually(
+            lambda number=number: _job_states(talk, short, number),
+            f"the job to be {ends}, and the one before to have ended",
+            lambda seen, ends=ends: bool(seen) and all(state == ends for state, _ in seen),
+        )
+        listed = talk.ask("GET", "/services?status=true")[1]
+        (service,) = (one for one in listed if one["Spec"]["Name"] == talk.name(short))
+        kept = len(_tasks(talk, short))
+        found.append(
+            {
+                "states": states,
+                "kept": kept,
+                "mode": service["Spec"]["Mode"],
+                "counts": service["ServiceStatus"],
+                "iteration": service["JobStatus"]["JobIteration"],
+                "update": service.get("UpdateStatus"),
+            }
+        )
+    return {"turns": found}
+
+
+def _job_states(talk: Talk, short: str, iteration: int) -> list[tuple[str, str]]:
+    wanted = _service(talk, short)["Spec"]["Mode"].get("ReplicatedJob", {})
+    seen = _tasks(talk, short)
+    tasks = [task for task in seen if task["JobIteration"].get("Index", 0) == iteration]
+    if any(task["Status"]["State"] != "complete" for task in seen if task not in tasks):
+        return []
+    if len(tasks) < wanted.get("TotalCompletions", 1):
+        return []
+    return sorted((task["Status"]["State"], task["DesiredState"]) for task in tasks)
+
+
+@pytest.mark.parametrize("mode", _JOBS)
+@pytest.mark.parametrize("args", [["true"], ["sleep", "1000"]], ids=["ends", "runs"])
+def test_a_job_runs_anew_for_each_spec_alike(
+    mode: str, args: list[str], real_fleet: DockerdFleet, embedded_host: str
+) -> None:
+    if args != ["true"] and "three" in mode:
+        pytest.skip("the second never begins")
+    prefix = f"j{secrets.token_hex(3)}"
+    told: list[Json] = []
+    for host in (embedded_host, real_fleet.host("srv2")):
+        with Talk(host, prefix) as talk:
+            told.append(run_job(talk, "w", _JOBS[mode], args))
+    assert told[0] == told[1]
+
+
+def test_a_job_that_fails_is_tried_again_alike(
+    real_fleet: DockerdFleet, embedded_host: str
+) -> None:
+    told: list[list[str]] = []
+    for host in (embedded_host, real_fleet.host("srv2")):
+        with Talk(host, f"j{secrets.token_hex(3)}") as talk:
+            spec = talk.spec("w", {"Args": ["false"]}, Mode={"ReplicatedJob": {}})
+            talk.ask("POST", "/services/create", spec)
+            eventually(
+                lambda talk=talk: _errors(talk, "w"), "two failures", lambda seen: len(seen) > 1
+            )
+            told.append(sorted({_anonymous(text) for text in _errors(talk, "w")}))
+            refused = talk.ask("POST", "/services/create", {**spec, "UpdateConfig": _MONITOR})
+            told[-1].append(refused[1]["message"].rpartition("desc = ")[2])
+    assert told[0] == told[1]

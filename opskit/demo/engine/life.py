@@ -240,13 +240,14 @@ class Life:
 
     def _find_node(self) -> Node | None:
         nodes = suitable(self._shape, self._swarm.nodes)
-        if self.task.slot:
+        if not self.task.node_id:
             return nodes[(self.task.slot - 1) % len(nodes)] if nodes else None
         return next((node for node in nodes if node.id == self.task.node_id), None)
 
     def _end(self, state: str, message: str, doom: Fate) -> None:
         self._set(state, message, doom.complaint)
-        self._swarm.services.set_desired(self.task, "shutdown")
+        if self.task.desired_state != "complete":
+            self._swarm.services.set_desired(self.task, "shutdown")
         self.settled.set()
         self.over.set()
         self._ended(self)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
+from opskit.demo.engine.jobs import Job
 from opskit.demo.engine.life import Life, Pace
 from opskit.demo.engine.services import Service, Task
 from opskit.demo.engine.specs import UpdateConfig, shape_of, task_spec
@@ -30,7 +31,7 @@ class Orchestrator:
 
     def __init__(self, swarm: Swarm, pace: Pace) -> None:
         self.swarm, self.pace = swarm, pace
-        self._supervisors: dict[str, _Supervisor] = {}
+        self._supervisors: dict[str, _Supervisor | Job] = {}
         self._background: set[asyncio.Task[None]] = set()
         swarm.services.listener = self
         for service in swarm.services:
@@ -47,7 +48,12 @@ class Orchestrator:
     def changed(self, service: Service) -> None:
         """Begin to bring a service to its spec, giving up any rollout under way."""
         if service.id not in self._supervisors:
-            self._supervisors[service.id] = _Supervisor(self, service)
+            is_job = shape_of(service.spec).is_job
+            self._supervisors[service.id] = (
+                Job(self.swarm, service, pace=self.pace, spawn=self.spawn)
+                if is_job
+                else _Supervisor(self, service)
+            )
         self._supervisors[service.id].reconcile()
 
     def removed(self, service: Service) -> None:
@@ -225,9 +231,8 @@ class _Update:
             service.update_status is not None and service.update_status.state == "rollback_started"
         )
         shape = shape_of(service.spec)
-        self._config: UpdateConfig = (
-            shape.rollback_config if self._rolling_back else shape.update_config
-        )
+        asked = shape.rollback_config if self._rolling_back else shape.update_config
+        self._config = asked or UpdateConfig()
         keys = iter(outdated)
         at_once = min(self._config.parallelism or self._count, self._count)
         self._workers = [orchestrator.spawn(self._work(keys)) for _ in range(at_once)]

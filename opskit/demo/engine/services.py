@@ -40,6 +40,12 @@ class Service(Resource, kw_only=True):
     previous_spec: msgspec.Raw | None = None
     endpoint: Json
     update_status: UpdateStatus | None = None
+    job_status: Json | None = None
+
+    @property
+    def job_iteration(self) -> Json | None:
+        """How often the spec of a job changed, as its tasks have it."""
+        return self.job_status["JobIteration"] if self.job_status else None
 
 
 class TaskStatus(msgspec.Struct, kw_only=True, gc=False, rename="pascal", omit_defaults=True):
@@ -63,6 +69,7 @@ class Task(Resource, kw_only=True):
     node_id: str = field(name="NodeID", default="")
     status: TaskStatus
     desired_state: str
+    job_iteration: Json | None = None
 
     @property
     def key(self) -> int | str:
@@ -134,6 +141,7 @@ class ServiceTable(Table[Service]):
             updated_at=when,
             spec=stored,
             endpoint=_endpoint(stored),
+            job_status=_job_status({}) if shape_of(stored).is_job else None,
         )
         self._by_service[service.id] = []
         self.add(service, name)
@@ -146,7 +154,7 @@ class ServiceTable(Table[Service]):
         before, after = shape_of(service.spec), shape_of(stored)
         if after.name != before.name:
             raise unimplemented("renaming services is not supported")
-        if after.is_global != before.is_global:
+        if after.mode_name != before.mode_name:
             raise unimplemented("service mode change is not allowed")
         if rollback:
             if service.previous_spec is None:
@@ -156,6 +164,9 @@ class ServiceTable(Table[Service]):
         service.previous_spec, service.spec = service.spec, stored
         service.endpoint = _endpoint(stored)
         service.update_status = None
+        if service.job_iteration is not None:
+            done = service.job_iteration.get("Index", 0)
+            service.job_status = _job_status({"Index": done + 1})
         if rollback:
             self.set_update(service, "rollback_started", "manually requested rollback")
         if self.listener is not None:
@@ -225,12 +236,13 @@ class ServiceTable(Table[Service]):
             node_id="" if slot else node,
             status=TaskStatus(timestamp=when, state="new", message="created", port_status={}),
             desired_state=desired,
+            job_iteration=service.job_iteration,
         )
         tasks = self._by_service[service.id]
         same = [one for one in tasks if one.key == task.key]
-        past = [one for one in same if one.desired_state == "shutdown"]
+        past = [one for one in same if one.desired_state in ("shutdown", "complete")]
         for old in past[: max(0, len(same) + 1 - HISTORY)]:
-            self._forget(old)
+            self.forget(old)
         tasks.append(task)
         self.tasks.add(task, task.id)
         return task
@@ -268,18 +280,23 @@ class ServiceTable(Table[Service]):
     def forget_slot(self, service: Service, key: int | str) -> None:
         """Forget all tasks of a slot that is no longer wanted."""
         for task in [t for t in self._by_service.get(service.id, []) if t.key == key]:
-            self._forget(task)
+            self.forget(task)
 
     def counts(self, service: Service, wanted: int) -> Mapping[str, int]:
         """Count a service's tasks as ``status=true`` shows them."""
-        states = [task.status.state for task in self._by_service[service.id]]
+        tasks = self._by_service[service.id]
+        states = [t.status.state for t in tasks if t.job_iteration == service.job_iteration]
+        job, is_job = shape_of(service.spec).mode.replicated_job, service.job_status is not None
+        # Of a job on every node, those count that have not ended.
+        left = max(0, wanted - states.count("complete")) if is_job else wanted
         return {
             "RunningTasks": states.count("running"),
-            "DesiredTasks": wanted,
-            "CompletedTasks": 0,
+            "DesiredTasks": job.max_concurrent if job else left,
+            "CompletedTasks": states.count("complete") if is_job else 0,
         }
 
-    def _forget(self, task: Task) -> None:
+    def forget(self, task: Task) -> None:
+        """Forget a task."""
         self._by_service[task.service_id].remove(task)
         self.tasks.drop(task, task.id)
 
@@ -291,6 +308,10 @@ class ServiceTable(Table[Service]):
         for network in kept["TaskTemplate"].get("Networks", []):
             network["Target"] = self._network_id(network["Target"])
         return encoded(kept)
+
+
+def _job_status(iteration: Json) -> Json:
+    return {"JobIteration": iteration, "LastExecution": stamp()}
 
 
 def _endpoint(spec: msgspec.Raw) -> Json:

@@ -116,11 +116,20 @@ class Global(_Part, frozen=True):
     """One task on every suitable node."""
 
 
+class ReplicatedJob(_Part, frozen=True):
+    """A fixed number of tasks that end, some of them at a time."""
+
+    max_concurrent: int = 1
+    total_completions: int = 1
+
+
 class Mode(_Part, frozen=True):
     """How many tasks a service has."""
 
     replicated: Replicated | None = None
     global_: Global | None = field(default=None, name="Global")
+    replicated_job: ReplicatedJob | None = None
+    global_job: Global | None = None
 
 
 class UpdateConfig(_Part, frozen=True):
@@ -141,8 +150,8 @@ class ServiceShape(_Part, frozen=True):
     labels: dict[str, str] = {}
     task_template: TaskShape = TaskShape()
     mode: Mode = Mode()
-    update_config: UpdateConfig = UpdateConfig()
-    rollback_config: UpdateConfig = UpdateConfig()
+    update_config: UpdateConfig | None = None
+    rollback_config: UpdateConfig | None = None
     networks: list[NetworkAttachment] = []
 
     @property
@@ -153,7 +162,19 @@ class ServiceShape(_Part, frozen=True):
     @property
     def is_global(self) -> bool:
         """Whether it runs once on every node."""
-        return self.mode.global_ is not None
+        return self.mode.global_ is not None or self.mode.global_job is not None
+
+    @property
+    def is_job(self) -> bool:
+        """Whether its tasks are there to end."""
+        return self.mode.replicated_job is not None or self.mode.global_job is not None
+
+    @property
+    def mode_name(self) -> str:
+        """What Swarm calls its mode."""
+        if self.is_job:
+            return "global-job" if self.is_global else "replicated-job"
+        return "global" if self.is_global else "replicated"
 
 
 _UPDATE = {"Parallelism": 0, "FailureAction": "pause", "MaxFailureRatio": 0, "Order": "stop-first"}
@@ -175,6 +196,10 @@ def completed(spec: Json) -> Json:
         kept["Mode"] = {"Replicated": {}}
     if "Replicated" in kept["Mode"]:
         kept["Mode"]["Replicated"].setdefault("Replicas", 1)
+    if "ReplicatedJob" in kept["Mode"]:
+        job = cast("Json", kept["Mode"]["ReplicatedJob"])
+        job.setdefault("MaxConcurrent", 1)
+        job.setdefault("TotalCompletions", job["MaxConcurrent"])
     template: Json = kept["TaskTemplate"]
     template["ContainerSpec"].setdefault("Isolation", "default")
     template.update({"ForceUpdate": 0, "Runtime": "container"} | template)

@@ -133,6 +133,8 @@ class Swarm:
         shape = shape_of(service.spec)
         if shape.is_global:
             return [node.id for node in suitable(shape, self.nodes)]
+        if shape.mode.replicated_job is not None:
+            return list(range(shape.mode.replicated_job.total_completions))
         replicas = shape.mode.replicated.replicas if shape.mode.replicated else 1
         return list(range(1, replicas + 1))
 

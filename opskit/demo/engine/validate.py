@@ -23,10 +23,12 @@ def check_spec(shape: ServiceShape) -> None:
     """Refuse a spec that could not be run on any swarm."""
     if shape.task_template.container_spec is None:
         raise Refusal(400, "mismatched Runtime and *Spec fields")
-    if shape.mode.replicated is not None and shape.is_global:
+    mode = shape.mode
+    modes = (mode.replicated, mode.global_, mode.replicated_job, mode.global_job)
+    if sum(one is not None for one in modes) > 1:
         raise Refusal(400, "must specify only one service mode")
     for config in (shape.update_config, shape.rollback_config):
-        _check_update(config)
+        _check_update(config or UpdateConfig())
     policy = shape.task_template.restart_policy
     if policy.condition not in ("", "none", "on-failure", "any"):
         raise Refusal(400, f'invalid RestartCondition: "{policy.condition}"')
@@ -35,6 +37,8 @@ def check_spec(shape: ServiceShape) -> None:
     if len(shape.name) > 63:
         raise invalid("name must be 63 characters or fewer")
     _check_image(shape.container.image)
+    if shape.is_job and shape.update_config is not None:
+        raise invalid("Jobs may not have an update config")
     _check_references("secret", shape.container.secrets)
     _check_references("config", shape.container.configs)
     for constraint in shape.task_template.placement.constraints:

@@ -43,8 +43,8 @@ def _list_services(call: Call) -> Reply:
     found: list[Service] = []
     for service in call.swarm.services:
         shape = shape_of(service.spec)
-        mode = "global" if shape.is_global else "replicated"
-        tests = identity(service.id, shape.name, shape.labels) | {"mode": equals(mode)}
+        tests = identity(service.id, shape.name, shape.labels)
+        tests |= {"mode": equals(shape.mode_name)}
         if matches(filters, tests):
             found.append(_shown(call, service, counted=counted, defaults=defaults))
     return reply(found)

@@ -1,0 +1,356 @@
+"""What counts as converged, and how long to wait for it: one rule for every step and direction.
+
+Right are the tasks of the spec that a service has now. A service has converged when none of
+another spec is left and each of its places is filled: by a task that runs or, where a task is
+there to end, by one that ended well. Deploy, rotate, restart and undo wait by this rule alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from opskit.errors import NotFoundError, VerifyError
+from opskit.pace import Pace, longest
+from opskit.steps.base import TRANSIENT, StepContext
+from opskit.steps.complaint import complaint
+from opskit.steps.pacing import asked_for, may_end, pace_of
+from opskit.steps.tasks import about_lost, has_ended_well, has_failed, is_alive, lost
+from opskit.swarm import model
+from opskit.swarm.engine import RawSpec
+
+_POLL_S = 0.25
+_AT_ONCE = timedelta(seconds=15)
+_NOTED = timedelta(seconds=2)
+"""Swarm makes the first tasks of an update a moment before it notes that the update began."""
+_BAD_UPDATES = frozenset({"paused", "rollback_started", "rollback_paused", "rollback_completed"})
+_UNDER_WAY = frozenset({"updating", "rollback_started"})
+_WANTED = frozenset({"running", "complete"})
+"""What Swarm wants of a task that is not to be replaced; of a job's, that it ends well."""
+_ENOUGH_FAILURES = 3
+_COMPARED = ("ContainerSpec", "ForceUpdate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A service to wait for.
+
+    Parameters
+    ----------
+    service, service_id
+        Its name and id.
+    mounts, leaves
+        Ids of secrets that its spec must name by then, and must not.
+    ran
+        Whether all its tasks ran before anything was changed: if not, the way back does not wait
+        for what was not there.
+    """
+
+    service: str
+    service_id: str
+    mounts: frozenset[str] = frozenset()
+    leaves: frozenset[str] = frozenset()
+    ran: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converged:
+    """All services run as they should; `note` is what could not be told of them.
+
+    There would have been time until `until`, on the clock of ``time.monotonic``.
+    """
+
+    note: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """A service now: its right tasks when none is missing, and what is still amiss.
+
+    A rollout goes on for the monitoring time of its update after its last task runs; the tasks
+    count as stable from when they run, the rollout as settled from when it has ended. `note` says
+    what nobody can tell of it, `recent` are the tasks that may know why something is amiss.
+    """
+
+    pace: Pace
+    asked_for: float
+    right: frozenset[str] | None
+    settled: bool = True
+    why: str = ""
+    note: str = ""
+    recent: Sequence[model.Task] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Wait:
+    """Waits until services have converged.
+
+    Parameters
+    ----------
+    ctx
+        Where.
+    patience
+        Seconds that the operator or the recipe gives them.
+    planned
+        Seconds that the plan named; what their specs make necessary may be more.
+    forward
+        Whether a change is made rather than taken back.
+    quotes
+        Whether to repeat what tasks wrote: only where every value they may have written is known,
+        and masked.
+    """
+
+    ctx: StepContext
+    patience: float
+    planned: float = 0.0
+    forward: bool = True
+    quotes: bool = True
+    _nodes: int = field(default=0, init=False)
+
+    def until_converged(self, goals: Callable[[], Sequence[Goal]], *, stable: float) -> Converged:
+        """Wait until all services have their right tasks, the same ones for `stable` seconds.
+
+        Parameters
+        ----------
+        goals
+            Reads which services to wait for, once.
+        stable
+            Seconds that they must stay converged.
+
+        Raises
+        ------
+        VerifyError
+            They do not in time, or one of them never will; says what a task complained of.
+        """
+        started, chosen = time.monotonic(), self.ctx.patiently(goals)
+        patience = self.patience
+        until = started + max(self.patience, self.planned)
+        no_task: Sequence[model.Task] = ()
+        since: float | None = None
+        last: frozenset[str] = frozenset()
+        why, blamed = "the server did not answer", no_task
+        while True:
+            right: frozenset[str] | None = frozenset()
+            settled, notes, paces = True, list[str](), list[Pace]()
+            try:
+                for goal, seen in self._standings(chosen):
+                    paces.append(seen.pace)
+                    patience = max(patience, seen.asked_for)
+                    settled = settled and seen.settled
+                    notes += [f"{goal.service}: {seen.note}"] if seen.note else []
+                    if seen.why:
+                        why, blamed = f"{goal.service}: {seen.why}", seen.recent
+                    if seen.right is None:
+                        right = None
+                        break
+                    right |= seen.right
+                until = max(until, started + longest(patience, paces, nodes=self._nodes))
+            except TRANSIENT as error:
+                right, why, blamed = None, str(error), no_task
+            now = time.monotonic()
+            if right is None or right != last:
+                since, last = None, right or frozenset()
+            if right is not None:
+                since = now if since is None else since
+                if settled and now - since >= stable:
+                    return Converged(note="; ".join(notes), until=until)
+            if now >= until:
+                told = [why, *([self._complaint(blamed)] if blamed else []), *notes]
+                where = self.ctx.engine.server
+                raise VerifyError(f"{where} did not converge in time: {'; '.join(told)}.")
+            self.ctx.keep_lock()
+            self.ctx.wait(_POLL_S)
+
+    def _standings(self, goals: Sequence[Goal]) -> Iterable[tuple[Goal, _Standing]]:
+        self._nodes = self._nodes or len(self.ctx.engine.nodes())
+        for goal in goals:
+            try:
+                yield goal, self._look(goal)
+            except NotFoundError:
+                if self.forward:
+                    raise
+                # A service that was removed has nothing to come back to.
+
+    def _look(self, goal: Goal) -> _Standing:
+        engine = self.ctx.engine
+        raw = engine.raw_service(goal.service_id)
+        service = raw.service
+        template: RawSpec = raw.spec.get("TaskTemplate") or {}
+        tasks, specs = engine.tasks(goal.service_id), engine.task_specs(goal.service_id)
+        current = [task for task in tasks if _fits(specs.get(task.id), template)]
+        since = _changed_at(service)
+        recent = [task for task in tasks if is_alive(task) or task.created_at >= since]
+        pace, asked = pace_of(service.spec, undoing=not self.forward), asked_for(service)
+        ends = _ends(service, tasks, current)
+        over = _is_over(service, tasks, current)
+        if self.forward:
+            failures = [task for task in current if has_failed(task) and task.created_at >= since]
+            stopped = ends and not any(map(has_failed, current))
+            self._check_rollout(service, recent, failures, over=over, stopped_by_success=stopped)
+
+        def lacking(why: str, note: str = "") -> _Standing:
+            return _Standing(
+                pace=pace, asked_for=asked, right=None, why=why, note=note, recent=recent
+            )
+
+        if amiss := _mounts_amiss(goal, service):
+            return lacking(amiss)
+        left, note = still_there(
+            self.ctx, [task for task in tasks if is_alive(task) and task not in current]
+        )
+        if left:
+            return lacking("tasks of its other spec are still there", note)
+        filled = _filled(service, current, ends=ends)
+        needed = self._needed(service, current)
+        if len(filled) < needed and not self.forward and (over or not goal.ran):
+            needed, said = 0, "it did not run before either, and was not waited for"
+            said = "it failed and is not tried again" if over else said
+            note = "; ".join(text for text in (said, note) if text)
+        if len(filled) < needed:
+            return lacking(f"{len(filled)} of {needed} tasks run", note)
+        state = service.update_status.state if service.update_status else ""
+        settled = state not in _UNDER_WAY
+        return _Standing(
+            pace=pace,
+            asked_for=asked,
+            right=filled,
+            settled=settled,
+            why="" if settled else f"its update is still {state.replace('_', ' ')}",
+            note=note,
+            recent=recent,
+        )
+
+    def _check_rollout(
+        self,
+        service: model.Service,
+        recent: Sequence[model.Task],
+        failures: Sequence[model.Task],
+        *,
+        over: bool,
+        stopped_by_success: bool,
+    ) -> None:
+        """Raise when Swarm gave a rollout up, or when its tasks keep failing.
+
+        To Swarm a task that has done what it was for ended early, and the update pauses at it.
+        When a run is undone a rollback of Swarm's own is the way there, no fault, and what failed
+        may come up once all it needs is back.
+        """
+        where = f"{service.spec.name} on {self.ctx.engine.server}"
+        state = service.update_status.state if service.update_status else ""
+        if state in _BAD_UPDATES and not (stopped_by_success and state == "paused"):
+            raise VerifyError(
+                f"{where} did not take the change: its update is {state.replace('_', ' ')} "
+                f"({self._complaint(recent)})."
+            )
+        if len(failures) >= _ENOUGH_FAILURES:
+            raise VerifyError(
+                f"{where} keeps failing on its new spec: {self._complaint(failures)}."
+            )
+        if over:
+            raise VerifyError(
+                f"{where} failed on its spec and is not tried again: {self._complaint(recent)}."
+            )
+
+    def _needed(self, service: model.Service, current: Sequence[model.Task]) -> int:
+        """Return how many places a service should have filled."""
+        mode = service.spec.mode
+        if mode.replicated is not None:
+            return mode.replicated.replicas
+        if (job := mode.replicated_job) is not None:
+            done = sum(map(has_ended_well, current))
+            return min(job.total_completions, done + job.max_concurrent)
+        # One on every fitting node wants as many tasks as Swarm gave it. It gets them at once;
+        # when it still has none a while later, no node fits.
+        wanted = [task for task in current if task.desired_state in _WANTED]
+        if not wanted and self._has_rested(service):
+            return 0
+        return max(1, len(wanted))
+
+    def _has_rested(self, service: model.Service) -> bool:
+        now = self.ctx.engine.info().system_time or datetime.now(UTC)
+        return now - (service.updated_at or service.created_at) >= _AT_ONCE
+
+    def _complaint(self, tasks: Sequence[model.Task]) -> str:
+        return complaint(self.ctx.engine, tasks, quotes=self.quotes)
+
+
+def still_there(ctx: StepContext, others: Sequence[model.Task]) -> tuple[bool, str]:
+    """Return whether tasks that should have ended must be waited for, and what to note of others.
+
+    Those on a node that is down are not waited for: a rotation must be possible while a node is
+    dead, above all for a secret that leaked. Pruning still counts them as users.
+    """
+    if not others:
+        return False, ""
+    gone = lost(others, ctx.engine.nodes())
+    kept = (
+        "; prune keeps what it mounts until the node is back, or removed (docker node rm --force)"
+    )
+    return len(gone) < len(others), about_lost(gone) + kept if gone else ""
+
+
+def _fits(spec: RawSpec | None, template: RawSpec) -> bool:
+    return spec is not None and all(
+        (spec.get(key) or None) == (template.get(key) or None) for key in _COMPARED
+    )
+
+
+def _changed_at(service: model.Service) -> datetime:
+    """Return when a service got its spec: what failed before says nothing of it."""
+    status = service.update_status
+    begun = status.started_at if status else None
+    return (begun or service.updated_at or service.created_at) - _NOTED
+
+
+def _mounts_amiss(goal: Goal, service: model.Service) -> str:
+    container = service.spec.task_template.container_spec
+    names = {ref.secret_id: ref.secret_name for ref in (container and container.secrets) or ()}
+    if goal.mounts - names.keys():
+        return "its spec does not name the new version"
+    kept = sorted(names[ident] for ident in goal.leaves & names.keys())
+    return f"its spec still names {', '.join(kept)}" if kept else ""
+
+
+def _ends(
+    service: model.Service, tasks: Sequence[model.Task], current: Sequence[model.Task]
+) -> bool:
+    """Return whether its tasks of now are there to end.
+
+    Many apps that are to run for good are restarted on failure only: what ran until it was
+    replaced was not there to end, so neither is its successor.
+    """
+    policy = service.spec.task_template.restart_policy
+    before = {task.status.state for task in tasks if task not in current}
+    ran_for_good = "shutdown" in before and "complete" not in before
+    on_failure = policy is not None and policy.condition == "on-failure"
+    is_job = service.spec.mode.is_job
+    return may_end(service) and (is_job or not (on_failure and ran_for_good))
+
+
+def _filled(service: model.Service, current: Sequence[model.Task], *, ends: bool) -> frozenset[str]:
+    """Return the right tasks, one for each place that is filled."""
+    mode = service.spec.mode
+    by_node = mode.global_ is not None or mode.global_job is not None
+    places: dict[tuple[int, str], str] = {}
+    for task in current:
+        runs = task.status.state == "running" and task.desired_state in _WANTED
+        if runs or (ends and has_ended_well(task)):
+            places[task.slot, task.node_id if by_node else ""] = task.id
+    return frozenset(places.values())
+
+
+def _is_over(
+    service: model.Service, tasks: Sequence[model.Task], current: Sequence[model.Task]
+) -> bool:
+    """Return whether the newest task failed and Swarm will make no other."""
+    policy = service.spec.task_template.restart_policy
+    if policy is None or not current or any(map(is_alive, current)):
+        return False
+    newest = max(tasks, key=lambda task: task.created_at)
+    if newest not in current or not has_failed(newest):
+        return False
+    failed = sum(has_failed(task) for task in current if task.slot == newest.slot)
+    return policy.condition == "none" or 0 < policy.max_attempts < failed
