@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.compose import Compose, merge, parse_compose
-from opskit.abra.env import sample_modifiers
+from opskit.abra.env import sample_keys, sample_modifiers
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.git import SHORT, Repository, open_repository
 from opskit.abra.model import Problem
@@ -43,13 +43,14 @@ class Enabled:
     """The compose files an app enables, merged.
 
     `absent` lists those the recipe does not have, `unreadable` those it has in vain; `problems`
-    says what is wrong with the files that are there.
+    says what is wrong with the files that are there, `unsupported` what of them no stack can have.
     """
 
     compose: Compose
     absent: tuple[str, ...]
     unreadable: tuple[str, ...]
     problems: tuple[Problem, ...]
+    unsupported: tuple[Problem, ...] = ()
 
 
 class Recipe:
@@ -114,6 +115,11 @@ class Recipe:
         return exported(decode(self._quietly(_SCRIPT)))
 
     @cached_property
+    def sample(self) -> tuple[str, ...]:
+        """The variables that its sample sets."""
+        return sample_keys(decode(self._quietly(SAMPLE)))
+
+    @cached_property
     def modifiers(self) -> Mapping[str, Mapping[str, str]]:
         """What its sample says of secrets, by variable."""
         return sample_modifiers(self._quietly(SAMPLE))
@@ -130,6 +136,7 @@ class Recipe:
         absent: list[str] = []
         unreadable: list[str] = []
         problems: list[Problem] = []
+        refused: list[Problem] = []
         with suppress(InputError):  # told of the file it is about, below
             self._fetch((*names, *_READ_ANYWAY))
         for name in names:
@@ -151,11 +158,16 @@ class Recipe:
                 Problem(path=printable(str(path)), line=f.line, what=f.what, remedy=_REMEDY)
                 for f in compose.faults
             ]
+            refused += [
+                Problem(path=printable(str(path)), line=f.line, what=f.what, remedy=f.remedy)
+                for f in compose.unsupported
+            ]
         return Enabled(
             compose=merge(read),
             absent=tuple(absent),
             unreadable=tuple(unreadable),
             problems=tuple(problems),
+            unsupported=tuple(refused),
         )
 
     def find(self, name: str) -> bytes | None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from opskit.abra.deployment import deployment
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
@@ -20,6 +21,7 @@ from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
+from opskit.plan.redeploy import Redeploy, check_deployable, redeployed
 from opskit.plan.selection import Lookup, Target
 from opskit.secrets.generate import Policy
 from opskit.secrets.passstore import PassStore, entry_path
@@ -160,14 +162,16 @@ class Assembler:
         timeout = float(self.options.timeout)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
+        redeploy: Redeploy | None = None
         mode = MODES[self.options.deploy]
         if mode.switches:
             forward = list(switches)
         elif not mode.deploys:
             watched = ()
         elif switches:
-            back = [self.deploy_step(app, mode.whole, back=True)]
-            forward = [self.deploy_step(app, mode.whole)]
+            redeploy = self._redeploy(app, mode.whole)
+            back = [self.deploy_step(app, mode.whole, redeploy, back=True, keep_images=True)]
+            forward = [self.deploy_step(app, mode.whole, redeploy, keep_images=True)]
         settle: list[AnyStep] = [ConvergeBack(watched=watched, timeout=timeout)] if watched else []
         verify = Verify(
             watched=watched,
@@ -205,6 +209,12 @@ class Assembler:
             )
             for r in renewals
         ]
+        touched = {switch.service for switch in switches}
+        others = tuple(n for n in redeploy.restarts if n not in touched) if redeploy else ()
+        if redeploy and (others or redeploy.note):
+            changes.append(
+                Change(secret="", services=others, note=redeploy.note, undone_by="deploying again")
+            )
         return unit(app, changes, steps)
 
     def create(self, made: list[Renewal]) -> Unit:
@@ -221,7 +231,24 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def deploy_step(self, app: DeclaredApp, mode: StackMode, *, back: bool = False) -> Deploy:
+    def _redeploy(self, app: DeclaredApp, mode: StackMode) -> Redeploy | None:
+        """Return what else deploying the stack does, unless abra does it."""
+        if mode != "stack":
+            return None
+        with deployment(self.options.root, app.server, app.name) as found:
+            seen = self.lookup.server(app.server)
+            check_deployable(found, seen)
+            return redeployed(found, seen)
+
+    def deploy_step(
+        self,
+        app: DeclaredApp,
+        mode: StackMode,
+        redeploy: Redeploy | None = None,
+        *,
+        back: bool = False,
+        keep_images: bool = False,
+    ) -> Deploy:
         """Return the step that deploys the app, or its other half for the way back."""
         check_installed(mode)
         return Deploy(
@@ -232,6 +259,8 @@ class Assembler:
             stack=app.stack,
             timeout=float(self.options.timeout),
             back=back,
+            keep_images=keep_images,
+            registries=redeploy.registries if redeploy else (),
         )
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
