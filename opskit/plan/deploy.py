@@ -261,7 +261,7 @@ class StackPlanner:
         edits += [f"add {' and '.join(lines)}"] if lines else []
         ways = [f"opskit app config {app.name} ({' and '.join(edits)})"] if edits else []
         made = [one.name for one in absent if one.generate]
-        if len(made) == len(absent) and not edits:
+        if made and not edits:
             ways.append(f"opskit secret generate {app.name} --all")
         elif made:
             ways.append(f"opskit secret generate {app.name} {' '.join(made)}")
