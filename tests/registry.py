@@ -20,8 +20,12 @@ from tests.waiting import LIMIT, eventually
 ADDRESS = "127.0.0.1:5055"
 """Engines take a registry on their own loopback without TLS."""
 
-USER, PASSWORD = "kim", "registry-password-for-tests"
-_HTPASSWD = "kim:$2b$04$CFkhl8ocF5dPlcOXbpkjyu1N509MFMAbgmyuAMt5PkX4TQYLFMl36\n"
+USER, OTHER, PASSWORD = "kim", "lee", "registry-password-for-tests"
+"""Two people of one password."""
+_HTPASSWD = (
+    "kim:$2b$04$CFkhl8ocF5dPlcOXbpkjyu1N509MFMAbgmyuAMt5PkX4TQYLFMl36\n"
+    "lee:$2b$04$BJ8DJCGtRhcmW1P37xRYr.RGeosssq.EwfzD949Duy/ygd5BRVGHG\n"
+)
 _CONFIG = {
     "version": 0.1,
     "log": {"level": "info"},

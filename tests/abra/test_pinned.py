@@ -159,7 +159,8 @@ def test_a_fault_in_the_pinned_version_is_named_in_the_recipe(root: Path, recipe
 
 def test_a_folder_without_history_is_only_the_version_it_claims(root: Path) -> None:
     folder = root / "recipes" / "shop"
-    folder.mkdir(parents=True)
+    (folder / "conf").mkdir(parents=True)
+    (folder / "conf" / "web.conf").write_text("the only one\n")
     (folder / "compose.yml").write_text(COMPOSE.format(image="3.1", version=OLD))
     declare(root, f"TYPE=shop:{OLD}\n")
     with ready(root) as found:
