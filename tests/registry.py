@@ -113,6 +113,8 @@ def why_not() -> str:
 def registry(folder: Path, host: str) -> Iterator[Registry]:
     """Run one where a private engine has its loopback."""
     if missing := why_not():
+        if os.environ.get("OPSKIT_REQUIRE_ENGINES"):
+            pytest.fail(f"OPSKIT_REQUIRE_ENGINES is set, but {missing}")
         pytest.skip(missing)
     (folder / "htpasswd").write_text(_HTPASSWD)
     auth = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}

@@ -143,7 +143,7 @@ def test_what_no_stack_can_have(shop: Shop, compose: str, what: str) -> None:
     shop.write(compose)
     assert shop.docker_says()
     assert what in shop.refused()
-    findings = opskit.Fleet.from_abra().snapshot().audit(["stack-unsupported"])
+    findings = opskit.Fleet.from_abra().snapshot().audit().query("id == 'stack-unsupported'")
     assert [(row["app"], what in row["what"]) for _, row in findings.iterrows()] == [(APP, True)]
 
 
