@@ -14,7 +14,7 @@ from opskit.steps.deploy import check_environment
 from opskit.steps.images import running_images
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
-from opskit.swarm.registry import PUBLIC, Logins, is_pinned, registry_of, without_digest
+from opskit.swarm.registry import PUBLIC, Logins, is_pinned, is_same, registry_of, without_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +51,7 @@ def check_deployable(found: Deployment, seen: Observation) -> None:
 
 
 def redeployed(found: Deployment, seen: Observation) -> Redeploy:
-    """Compare what the files say with what runs.
-
-    Raises
-    ------
-    InputError
-        The operator's logins cannot be read.
-    """
+    """Compare what the files say with what runs."""
     running = running_images(seen.services, found.stack)
     uses = {
         service.spec.name.removeprefix(f"{found.stack}_"): _uses(service)
@@ -76,9 +70,8 @@ def redeployed(found: Deployment, seen: Observation) -> Redeploy:
         notes += [f"new: {name}" for name in found.services if name not in running]
         notes += [f"{name} stays though the files have it no more" for name in sorted(
             running.keys() - found.services.keys())]  # fmt: skip
-    logins = Logins()
-    registries = {registry_of(one.image) for one in found.services.values() if one.image}
-    has = tuple(sorted(one for one in registries if logins.has(one)))
+    has, faults = _logins({registry_of(one.image) for one in found.services.values()})
+    notes += faults
     notes += _without_login(found, running, has)
     return Redeploy(
         restarts=tuple(f"{found.stack}_{name}" for name in sorted(moved | configs | swapped)),
@@ -87,8 +80,22 @@ def redeployed(found: Deployment, seen: Observation) -> Redeploy:
     )
 
 
+def _logins(registries: set[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the registries that the operator is logged in to, and what keeps from knowing it."""
+    logins = Logins()
+    has: list[str] = []
+    faults: list[str] = []
+    for registry in sorted(registries):
+        try:
+            has += [registry] if logins.has(registry) else []
+        except InputError as error:
+            faults.append(str(error))
+    return tuple(has), faults
+
+
 def _moves(running: str, wanted: str) -> bool:
-    return running != wanted if is_pinned(wanted) else without_digest(running) != wanted
+    is_other = is_pinned(wanted) and wanted.partition("@")[2] != running.partition("@")[2]
+    return is_other or not is_same(running, wanted)
 
 
 def _uses(service: model.Service) -> tuple[frozenset[str], frozenset[str]]:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from opskit.abra.deployment import Deployment
-from opskit.errors import OpskitError
+from opskit.errors import InputError, OpskitError
 from opskit.join import stack_of
 from opskit.steps.base import StepContext
 from opskit.swarm import model
-from opskit.swarm.registry import Logins, is_pinned, registry_of, without_digest
+from opskit.swarm.registry import Logins, is_pinned, is_same, registry_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +62,14 @@ def decide(ctx: StepContext, found: Deployment, *, keep: bool) -> Images:
     """
     logins = Logins()
     wanted = {name: one.image for name, one in found.services.items()}
-    known = any(logins.has(registry_of(image)) for image in wanted.values())
+    known = any(_has(logins, image) for image in wanted.values())
     running = running_images(ctx.patiently(ctx.engine.services), found.stack)
     pinned = {name: running[name] for name in wanted if is_pinned(running.get(name, ""))}
-    same = {name: image for name, image in pinned.items() if without_digest(image) == wanted[name]}
+    same = {
+        name: image
+        for name, image in pinned.items()
+        if is_same(image, wanted[name]) and not is_pinned(wanted[name])
+    }
     asked = pinned if known else {} if keep else same
     mute = {name for name in asked if not _answers(ctx, wanted[name], logins)}
     kept = same if keep else {name: image for name, image in same.items() if name in mute}
@@ -91,6 +95,14 @@ def _answers(ctx: StepContext, image: str, logins: Logins) -> bool:
     return True
 
 
+def _has(logins: Logins, image: str) -> bool:
+    """Return whether there are credentials; a helper that fails has none, also for docker."""
+    try:
+        return logins.has(registry_of(image))
+    except InputError:
+        return False
+
+
 def _how_to_log_in(images: Iterable[str], logins: Logins) -> str:
-    absent = sorted({one for image in images if not logins.has(one := registry_of(image))})
+    absent = sorted({registry_of(image) for image in images if not _has(logins, image)})
     return f" ({'; '.join(f'docker login {one}' for one in absent)})" if absent else ""

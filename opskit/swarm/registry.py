@@ -44,6 +44,27 @@ def without_digest(image: str) -> str:
     return image.partition("@")[0]
 
 
+def is_same(one: str, other: str) -> bool:
+    """Return whether two names mean the same tag of the same image, whatever their digests.
+
+    Examples
+    --------
+    >>> from opskit.swarm.registry import is_same
+    >>> is_same("docker.io/library/nginx", "nginx:latest@sha256:0a1b")
+    True
+    """
+    return _whole(one) == _whole(other)
+
+
+def _whole(image: str) -> tuple[str, str]:
+    registry, name = registry_of(image), without_digest(image)
+    if name.startswith((f"{registry}/", f"index.{registry}/")):
+        name = name.partition("/")[2]
+    if registry == PUBLIC:
+        name = name.removeprefix("library/")
+    return registry, name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
 def is_pinned(image: str) -> bool:
     """Return whether a name says which image exactly it means."""
     return "@" in image
