@@ -47,6 +47,7 @@ _LONGEST = (
     "run/test_trouble.py",
     "browser/test_canary.py",
     "run/test_stacks.py",
+    "run/test_registry.py",
     "run/test_crash_others.py",
     "run/test_rotate.py",
     "run/test_crash.py",
@@ -57,6 +58,7 @@ _LONGEST = (
     "steps/hooks/test_run.py",
     "notebooks/test_notebooks.py",
     "notebooks/test_on_real_swarms.py",
+    "run/test_before_deploying.py",
     "run/test_nodes.py",
     "jupyter/test_execute.py",
 )

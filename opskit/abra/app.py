@@ -104,6 +104,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         guessed=bool(note),
         note=note,
         problems=problems,
+        unsupported=enabled.unsupported if enabled else (),
     )
 
 
@@ -121,6 +122,8 @@ def _note(env: EnvFile, named: str, recipe: Recipe | None, enabled: Enabled | No
         return f"{where} has no {printable(', '.join(enabled.absent))}; {rest}"
     if enabled.unreadable:
         return f"{printable(', '.join(enabled.unreadable))} of {where} cannot be read; {rest}"
+    if enabled.compose.includes:
+        return f"{where} includes compose files, which no stack can; {rest}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What compose files say of secrets and configs: which exist, how they are named, who uses them.
+"""What compose files say of secrets, configs and networks, and of the services that use them.
 
 Read at the level of YAML nodes, where a port stays ``25:25``, ``no`` stays ``no``, an unknown tag
 does no harm, and every fault has its line.
@@ -17,6 +17,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from opskit.abra.files import printable
 from opskit.abra.paces import PACE
+from opskit.abra.stackformat import Fault, unsupported
 
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -25,22 +26,36 @@ _NULL_TAG = "tag:yaml.org,2002:null"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A top-level secret or config.
+    """A top-level secret, config or network.
 
     `name` is its name in the swarm before interpolation, empty when the file gives none;
-    `external` says that it is made outside the deploy, as abra's secrets are.
+    `external` says that it is made outside the deploy, as abra's secrets are. `file` is what a
+    secret or config is made from, as the compose file names it.
     """
 
     name: str
     external: bool
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A port that a service publishes, before interpolation: a short text, or a mapping's parts."""
+
+    short: str = ""
+    published: str = ""
+    protocol: str = ""
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service: keys of the secrets and configs it uses, its ``deploy.labels``.
+    """A service: keys of the secrets, configs and networks it uses, its ``deploy.labels``.
 
-    `variables` are the names in its ``environment``; `pace` is what it says of the time it takes
-    to come up, by path such as ``deploy.update_config.delay``, before interpolation.
+    `variables` are the names in its ``environment``, `passed` those of them without a value, which
+    docker takes from its own environment. `image`, `ports` and `env_files` stand as in the file.
+    `pace` is what it says of the time it takes to come up, by path such as
+    ``deploy.update_config.delay``, before interpolation.
     """
 
     secrets: tuple[str, ...] = ()
@@ -48,25 +63,29 @@ class Service:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: frozenset[str] = frozenset()
     pace: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What is wrong with a compose file, and the line, 0 for all of it."""
-
-    line: int
-    what: str
+    passed: frozenset[str] = frozenset()
+    image: str = ""
+    networks: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    env_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compose:
-    """One compose file, or several merged; `version` is the format it claims."""
+    """One compose file, or several merged; `version` is the format it claims.
+
+    `unsupported` lists what Compose knows and ``docker stack deploy`` refuses; `includes` says that
+    there is more in other files, which are not read.
+    """
 
     version: str = ""
     secrets: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    networks: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
     faults: tuple[Fault, ...] = ()
+    unsupported: tuple[Fault, ...] = ()
+    includes: bool = False
     valid: bool = True
 
 
@@ -94,13 +113,17 @@ def merge(files: Iterable[Compose]) -> Compose:
     """
     secrets: dict[str, Entry] = {}
     configs: dict[str, Entry] = {}
+    networks: dict[str, Entry] = {}
     services: dict[str, Service] = {}
     faults: list[Fault] = []
-    version = ""
+    refused: list[Fault] = []
+    version, includes = "", False
     for one in files:
+        includes = includes or one.includes
         version = version or one.version
         secrets |= one.secrets
         configs |= one.configs
+        networks |= one.networks
         for name, service in one.services.items():
             base = services.get(name, Service())
             services[name] = Service(
@@ -109,10 +132,23 @@ def merge(files: Iterable[Compose]) -> Compose:
                 labels={**base.labels, **service.labels},
                 variables=base.variables | service.variables,
                 pace={**base.pace, **service.pace},
+                passed=(base.passed - service.variables) | service.passed,
+                image=service.image or base.image,
+                networks=tuple(dict.fromkeys(base.networks + service.networks)),
+                ports=tuple(dict.fromkeys(base.ports + service.ports)),
+                env_files=tuple(dict.fromkeys(base.env_files + service.env_files)),
             )
         faults += one.faults
+        refused += one.unsupported
     return Compose(
-        version=version, secrets=secrets, configs=configs, services=services, faults=tuple(faults)
+        version=version,
+        secrets=secrets,
+        configs=configs,
+        networks=networks,
+        services=services,
+        faults=tuple(faults),
+        unsupported=tuple(refused),
+        includes=includes,
     )
 
 
@@ -135,11 +171,14 @@ class _Reader:
             version=_text(top.get("version")),
             secrets=self._entries(top.get("secrets"), "secrets"),
             configs=self._entries(top.get("configs"), "configs"),
+            networks=self._entries(top.get("networks"), "networks"),
             services={
                 name: self._service(node, name)
                 for name, node in self._mapping(top.get("services"), "services").items()
             },
             faults=tuple(self._faults),
+            unsupported=tuple(unsupported(top, self._pairs_of)),
+            includes="include" in top,
         )
 
     def _entries(self, node: Any, what: str) -> dict[str, Entry]:
@@ -151,6 +190,7 @@ class _Reader:
             entries[key] = Entry(
                 name=_text(pairs.get("name")) or _text(older),
                 external=_is(external, MappingNode) or _text(external).lower() in _TRUE,
+                file=_text(pairs.get("file")),
             )
         return entries
 
@@ -165,6 +205,11 @@ class _Reader:
                 self._labels(pairs.get("environment"), f"services.{name}.environment")
             ),
             pace=self._pace(pairs),
+            passed=self._passed(pairs.get("environment")),
+            image=_text(pairs.get("image")),
+            networks=tuple(self._labels(pairs.get("networks"), f"services.{name}.networks")),
+            ports=self._ports(pairs.get("ports"), f"services.{name}.ports"),
+            env_files=self._texts(pairs.get("env_file"), f"services.{name}.env_file"),
         )
 
     def _pace(self, service: Mapping[str, Any]) -> dict[str, str]:
@@ -177,6 +222,26 @@ class _Reader:
             if not _absent(pairs.get(last)):
                 found[path] = _text(pairs[last])
         return found
+
+    def _passed(self, node: Any) -> frozenset[str]:
+        """Return the names that stand in an ``environment`` without a value."""
+        if _is(node, MappingNode):
+            return frozenset(key for key, value in self._pairs_of(node).items() if _absent(value))
+        items: list[Any] = node.value if _is(node, SequenceNode) else []
+        return frozenset(text for text in map(_text, items) if text and "=" not in text)
+
+    def _ports(self, node: Any, what: str) -> tuple[Port, ...]:
+        found: list[Port] = []
+        for item in self._items(node, what):
+            long = self._pairs_of(item)
+            parts = {key: _text(long.get(key)) for key in ("published", "protocol", "mode")}
+            found.append(Port(**parts) if long else Port(short=_text(item)))
+        return tuple(found)
+
+    def _texts(self, node: Any, what: str) -> tuple[str, ...]:
+        if _text(node):
+            return (_text(node),)
+        return tuple(text for item in self._items(node, what) if (text := _text(item)))
 
     def _sources(self, node: Any, what: str) -> tuple[str, ...]:
         sources: list[str] = []

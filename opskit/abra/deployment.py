@@ -11,8 +11,16 @@ from pathlib import Path
 
 from opskit.abra.app import Declarations, Inputs, claimed, variables
 from opskit.abra.compose import Compose
+from opskit.abra.deployed import (
+    Deployed,
+    check_sources,
+    deployed,
+    external_networks,
+    looked_up,
+)
 from opskit.abra.env import EnvFile, read_env
 from opskit.abra.layout import env_path
+from opskit.abra.model import DeclaredSecret
 from opskit.abra.names import (
     APP_SERVICE,
     AUTO_UPDATE,
@@ -54,20 +62,31 @@ class Deployment:
         Whether these are files that no version holds.
     folder
         Where the files lie.
+    shown
+        The recipe's folder, for people: that of the files may be gone before they look.
     compose_files
         The recipe's, enabled by the ``.env``.
-    overlay
-        One that adds abra's labels and environment; empty without a service ``app``.
+    overlays
+        Files of opskit's: one that adds abra's labels and environment to a service ``app``, and
+        what `with_images` adds.
     environment
         What compose files are interpolated with; see also `TAKEN`.
     services
-        Names of the services, without the stack.
+        The services, by their names without the stack.
     paces
         How long each of them may take to come up, by the same names.
-    secrets
-        Swarm names of the secrets that must be there.
+    needed
+        The secrets that must be there.
+    networks
+        Names of the networks that must be there.
+    looked_up
+        Names of all variables that docker looks up in its own environment for these files.
+    unset
+        Variables of the recipe's sample that the ``.env`` does not have.
     timeout
         Seconds the recipe's ``timeout`` label asks for, 0 without.
+    made, claim
+        Where overlays are written, and the format that they claim.
     """
 
     stack: str
@@ -75,18 +94,33 @@ class Deployment:
     version: str
     chaos: bool
     folder: str
+    shown: str
     compose_files: tuple[str, ...]
-    overlay: str
+    overlays: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
-    services: tuple[str, ...] = ()
+    services: Mapping[str, Deployed] = field(default_factory=dict[str, Deployed])
     paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
-    secrets: tuple[str, ...] = ()
+    needed: tuple[DeclaredSecret, ...] = ()
+    networks: tuple[str, ...] = ()
+    looked_up: frozenset[str] = frozenset()
+    unset: tuple[str, ...] = ()
     timeout: float = 0.0
+    made: Path = field(default=Path(), repr=False)
+    claim: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def files(self) -> tuple[str, ...]:
         """All compose files, in the order in which they are merged."""
-        return (*self.compose_files, *((self.overlay,) if self.overlay else ()))
+        return (*self.compose_files, *self.overlays)
+
+    def with_images(self, images: Mapping[str, str]) -> Deployment:
+        """Return it with other images for some services; its overlay lasts as long as this does."""
+        if not images:
+            return self
+        services = {name: {"image": _literal(image)} for name, image in sorted(images.items())}
+        path = self.made / "images.json"
+        path.write_text(json.dumps({**self.claim, "services": services}, indent=1))
+        return replace(self, overlays=(*self.overlays, str(path)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +170,9 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
     compose = _compose(env, recipe, files)
     environment = variables(env, stack, recipe)
     own = claimed(compose, stack, environment)
+    first = Path(files[0]).parent
+    env_texts = check_sources(compose, source.folder / first, recipe.folder / first, environment)
+    texts = [(source.folder / name).read_text("utf-8", errors="replace") for name in files]
     there = recipe.there
     version = source.version or (there.tag if there and not there.changed else "")
     labels = {label(stack, "recipe"): source.name}
@@ -155,18 +192,24 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         version=version or (there.short if there else own.get("version", "")),
         chaos=not version,
         folder=str(source.folder),
+        shown=str(recipe.folder),
         compose_files=tuple(str(source.folder / name) for name in files),
-        overlay=str(made / "labels.json") if added else "",
+        overlays=(str(made / "labels.json"),) if added else (),
         environment={
             **environment,
             **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
         },
-        services=tuple(compose.services),
+        services=deployed(compose, stack, environment),
         paces={
             name: pace_of(service.pace, environment) for name, service in compose.services.items()
         },
-        secrets=_needed(env, stack, compose, recipe, environment),
+        needed=_needed(env, stack, compose, recipe, environment),
+        networks=external_networks(compose, environment),
+        looked_up=looked_up(compose, texts, env_texts),
+        unset=tuple(name for name in recipe.sets if name not in env.values),
         timeout=seconds_of(own.get("timeout", "")),
+        made=made,
+        claim=_claim(compose),
     )
 
 
@@ -179,7 +222,7 @@ def _compose(env: EnvFile, recipe: Recipe, files: tuple[str, ...]) -> Compose:
             line=env.lines.get("COMPOSE_FILE"),
             remedy="Mend COMPOSE_FILE, or check out a version of the recipe that has it.",
         )
-    for problem in enabled.problems[:1]:
+    for problem in (*enabled.problems, *enabled.unsupported)[:1]:
         raise InputError(
             problem.what, path=Path(problem.path), line=problem.line, remedy=problem.remedy
         )
@@ -188,7 +231,7 @@ def _compose(env: EnvFile, recipe: Recipe, files: tuple[str, ...]) -> Compose:
 
 def _needed(
     env: EnvFile, stack: str, compose: Compose, recipe: Recipe, environment: Mapping[str, str]
-) -> tuple[str, ...]:
+) -> tuple[DeclaredSecret, ...]:
     """Return the secrets that enabled services use and that the deploy does not make itself."""
     inputs = Inputs(
         env=env,
@@ -204,7 +247,7 @@ def _needed(
         if entry.external
     }
     used = Declarations(inputs).secrets(compose)
-    return tuple(one.swarm_name for one in used if one.swarm_name in external)
+    return tuple(one for one in used if one.swarm_name in external)
 
 
 @contextmanager
@@ -294,9 +337,12 @@ def _overlay(compose: Compose, labels: Mapping[str, str], variables: Iterable[st
             for name in sorted(set(variables) - service.variables)
         ],
     }
+    return json.dumps({**_claim(compose), "services": {APP_SERVICE: added}}, indent=1)
+
+
+def _claim(compose: Compose) -> Mapping[str, str]:
     # The docker CLI merges only files that claim one version.
-    claim = {"version": compose.version} if compose.version else {}
-    return json.dumps({**claim, "services": {APP_SERVICE: added}}, indent=1)
+    return {"version": compose.version} if compose.version else {}
 
 
 def _literal(text: str) -> str:

@@ -114,6 +114,11 @@ def sample_lines(content: bytes) -> dict[str, SampleLine]:
     return found
 
 
+def sample_keys(text: str) -> tuple[str, ...]:
+    """Return the variables that a recipe's ``.env.sample`` sets; commented-out ones are none."""
+    return tuple(dict.fromkeys(one.key for one in statements(text) if not one.fault))
+
+
 def modifiers(comment: str) -> dict[str, str]:
     """Read the ``key=value`` words of a comment; other words are prose."""
     return dict(_MODIFIER.findall(comment))

@@ -55,7 +55,8 @@ class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
 
     `recipe_version` is what ``TYPE`` pins, `revision` what is checked out. `compose_files` are
     relative to the recipe's folder. `guessed` says that compose files are missing, so that
-    `secrets` rests on the ``.env`` too; `note` says why.
+    `secrets` rests on the ``.env`` too; `note` says why. `unsupported` lists what its compose files
+    have and no stack can.
     """
 
     server: str
@@ -73,6 +74,7 @@ class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
     guessed: bool
     note: str
     problems: tuple[Problem, ...]
+    unsupported: tuple[Problem, ...] = ()
 
 
 class DeclaredServer(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.compose import Compose, merge, parse_compose
-from opskit.abra.env import SampleLine, sample_lines
+from opskit.abra.env import SampleLine, sample_keys, sample_lines
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.model import Problem
 from opskit.abra.names import recipe_folders
@@ -43,13 +43,14 @@ class Enabled:
     """The compose files an app enables, merged.
 
     `absent` lists those the recipe does not have, `unreadable` those it has in vain; `problems`
-    says what is wrong with the files that are there.
+    says what is wrong with the files that are there, `unsupported` what of them no stack can have.
     """
 
     compose: Compose
     absent: tuple[str, ...]
     unreadable: tuple[str, ...]
     problems: tuple[Problem, ...]
+    unsupported: tuple[Problem, ...] = ()
 
 
 class Recipe:
@@ -115,8 +116,13 @@ class Recipe:
 
     @cached_property
     def sample(self) -> Mapping[str, SampleLine]:
-        """The lines of its sample, by variable."""
+        """The lines of its sample by variable, commented-out ones too."""
         return sample_lines(self._quietly(SAMPLE))
+
+    @cached_property
+    def sets(self) -> tuple[str, ...]:
+        """The variables that its sample sets."""
+        return sample_keys(decode(self._quietly(SAMPLE)))
 
     def enabled(self, names: tuple[str, ...]) -> Enabled:
         """Return the compose files of these names, merged in that order."""
@@ -130,6 +136,7 @@ class Recipe:
         absent: list[str] = []
         unreadable: list[str] = []
         problems: list[Problem] = []
+        refused: list[Problem] = []
         with suppress(InputError):  # told of the file it is about, below
             self._fetch((*names, *_READ_ANYWAY))
         for name in names:
@@ -151,11 +158,16 @@ class Recipe:
                 Problem(path=printable(str(path)), line=f.line, what=f.what, remedy=_REMEDY)
                 for f in compose.faults
             ]
+            refused += [
+                Problem(path=printable(str(path)), line=f.line, what=f.what, remedy=f.remedy)
+                for f in compose.unsupported
+            ]
         return Enabled(
             compose=merge(read),
             absent=tuple(absent),
             unreadable=tuple(unreadable),
             problems=tuple(problems),
+            unsupported=tuple(refused),
         )
 
     def find(self, name: str) -> bytes | None:

@@ -70,6 +70,15 @@ def unreadable(views: Views) -> Iterator[Finding]:
         yield _problem(problem, "", None)
 
 
+@check("stack-unsupported", severity="medium", title="A compose file has what no stack can have")
+def stack_unsupported(views: Views) -> Iterator[Finding]:
+    """Find what Compose knows and ``docker stack deploy`` refuses, before somebody deploys it."""
+    for server in views.facts.declared.servers:
+        for app in server.apps:
+            for problem in app.unsupported:
+                yield _problem(problem, server.name, app.name)
+
+
 def _problem(problem: Problem, server: str, app: str | None) -> Finding:
     where = f"{problem.path}:{problem.line}" if problem.line else problem.path
     return Finding(server=server, app=app, what=f"{where}: {problem.what}", remedy=problem.remedy)

@@ -19,6 +19,7 @@ from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
+from opskit.plan.redeploy import Redeploy, check_deployable, redeployed
 from opskit.plan.selection import Lookup, Target
 from opskit.plan.versions import Renewal, check_name
 from opskit.plan.waits import Waits, about_jobs, rescaled, waits
@@ -85,14 +86,16 @@ class Assembler:
         wait = waits(seen, app.stack, float(self.options.timeout), touched, found)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
+        redeploy: Redeploy | None = None
         mode = MODES[self.options.deploy]
         if mode.switches:
             forward = list(switches)
         elif not mode.deploys:
             watched = ()
         elif switches:
-            back = [self.deploy_step(app, mode.whole, wait, back=True)]
-            forward = [self.deploy_step(app, mode.whole, wait, found)]
+            redeploy = self._redeploy(app, found)
+            back = [self.deploy_step(app, mode.whole, wait, redeploy, back=True, keep_images=True)]
+            forward = [self.deploy_step(app, mode.whole, wait, redeploy, found, keep_images=True)]
         settle: list[AnyStep] = [
             ConvergeBack(watched=watched, timeout=wait.timeout, planned=wait.planned)
         ]
@@ -137,6 +140,12 @@ class Assembler:
             )
             for r in renewals
         ]
+        touched = {switch.service for switch in switches}
+        others = tuple(n for n in redeploy.restarts if n not in touched) if redeploy else ()
+        if redeploy and (others or redeploy.note):
+            changes.append(
+                Change(secret="", services=others, note=redeploy.note, undone_by="deploying again")
+            )
         return unit(app, changes, steps)
 
     def create(self, made: list[Renewal]) -> Unit:
@@ -153,18 +162,28 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
+    def _redeploy(self, app: DeclaredApp, found: Deployment | None) -> Redeploy | None:
+        """Return what else deploying the stack does, unless abra does it."""
+        if found is None:
+            return None
+        seen = self.lookup.server(app.server)
+        check_deployable(found, seen)
+        return redeployed(found, seen)
+
     def deploy_step(
         self,
         app: DeclaredApp,
         mode: StackMode,
         wait: Waits,
+        redeploy: Redeploy | None = None,
         found: Deployment | None = None,
         *,
         back: bool = False,
+        keep_images: bool = False,
     ) -> Deploy:
         """Return the step that deploys the app, or its other half for the way back.
 
-        `found` is what it deploys, where that is known.
+        `found` is what it deploys, where that is known, and `redeploy` what that does.
         """
         check_installed(mode)
         return Deploy(
@@ -176,6 +195,8 @@ class Assembler:
             # docker does not wait for what it deploys, and abra does.
             timeout=wait.planned if mode == "abra" else float(self.options.timeout),
             back=back,
+            keep_images=keep_images,
+            registries=redeploy.registries if redeploy else (),
             scaled=rescaled(self.services_of(app), found) if found else (),
         )
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opskit.abra.deployment import Deployment, deployment
-from opskit.abra.model import DeclaredApp
+from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE, label
-from opskit.abra.recipe import newer
+from opskit.abra.recipe import Recipes, newer
 from opskit.errors import InputError, MissingToolError
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
+from opskit.plan.redeploy import check_deployable, redeployed
 from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
     AnyStep,
@@ -61,19 +62,25 @@ class StackPlanner:
         self._check_alone(app)
         services = self.assembler.services_of(app)
         mode = MODES[options.deploy].whole
-        shown, needed = version, [s.swarm_name for s in app.secrets]
+        shown, needed = version, tuple(app.secrets)
         found: Deployment | None = None
         # Services that an older version left behind are none of this deploy's business.
         names: tuple[str, ...] = ()
-        note = "the whole stack"
+        note, redeploy = "the whole stack", None
         if mode == "stack" or version:
             found = self._deployment(app, version)
-            if mode == "stack":
-                note += "" if version or app.recipe_version else _UNPINNED
-                note += _left_to_abra(found)
-            shown, needed = _shown(found), list(found.secrets)
+            shown, needed = _shown(found), found.needed
             names = tuple(f"{app.stack}_{name}" for name in found.services)
-        self._check_secrets(app, needed, version)
+            self._check_secrets(app, needed, version)
+            if mode == "stack":
+                seen = self.assembler.lookup.server(app.server)
+                check_deployable(found, seen)
+                redeploy = redeployed(found, seen)
+                note += "" if version or app.recipe_version else _UNPINNED
+                note += _left_to_abra(found) + (f"; {redeploy.note}" if redeploy.note else "")
+                note += self._new_variables(found, _deployed(app, services))
+        else:
+            self._check_secrets(app, needed, version)
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
             for s in services
@@ -83,7 +90,7 @@ class StackPlanner:
             TakeLock(stack=app.stack),
             PutBack(stack=app.stack, before=before, timeout=wait.timeout, planned=wait.planned),
             *(self._pinning(app, version) if version else ()),
-            self.assembler.deploy_step(app, mode, wait, found),
+            self.assembler.deploy_step(app, mode, wait, redeploy, found),
             self._verify(app, wait, names),
             ReleaseLock(stack=app.stack),
         ]
@@ -91,6 +98,7 @@ class StackPlanner:
             secret="",
             from_version=_deployed(app, services),
             to_version=shown,
+            services=redeploy.restarts if redeploy else (),
             note=note,
             undone_by="the specs before" if before else "removing what was made",
         )
@@ -240,20 +248,40 @@ class StackPlanner:
             CommitEnv(path=app.env_file, message=message),
         ]
 
-    def _check_secrets(self, app: DeclaredApp, needed: list[str], version: str) -> None:
+    def _new_variables(self, found: Deployment, running: str) -> str:
+        """Name what the recipe's sample sets now and did not in the version that runs."""
+        before = Recipes(self.assembler.options.root).find(found.recipe, running)
+        if not running or before is None or before.unknown:
+            return ""
+        came = [name for name in found.unset if name not in before.sets]
+        return f"; new in the sample, not in the .env: {', '.join(came)}" if came else ""
+
+    def _check_secrets(
+        self, app: DeclaredApp, needed: tuple[DeclaredSecret, ...], version: str
+    ) -> None:
         there = {s.spec.name for s in self.assembler.lookup.server(app.server).secrets}
-        absent = [name for name in needed if name not in there]
-        if absent:
-            first = f"Pin {version} with opskit app config {app.name}, then: " if version else ""
-            by_hand = [s.name for s in app.secrets if s.swarm_name in absent and not s.generate]
-            ways = [f"opskit secret insert {app.name} {secret}" for secret in by_hand]
-            if len(by_hand) < len(absent):
-                ways.insert(0, f"opskit secret generate {app.name} --all")
-            raise InputError(
-                f"{app.name} cannot be deployed: {', '.join(absent)} "
-                f"{'does' if len(absent) == 1 else 'do'} not exist.",
-                remedy=f"{first}{'; '.join(ways)}",
-            )
+        absent = [one for one in needed if one.swarm_name not in there]
+        if not absent:
+            return
+        lines = [f"{one.env_key}=v1" for one in absent if one.env_key and not one.version]
+        edits = [f"pin {version}"] if version and version != app.recipe_version else []
+        edits += [f"add {' and '.join(lines)}"] if lines else []
+        ways = [f"opskit app config {app.name} ({' and '.join(edits)})"] if edits else []
+        made = [one.name for one in absent if one.generate]
+        if made and not edits:
+            ways.append(f"opskit secret generate {app.name} --all")
+        elif made:
+            ways.append(f"opskit secret generate {app.name} {' '.join(made)}")
+        ways += [f"opskit secret insert {app.name} {s.name}" for s in absent if not s.generate]
+        ways += [f"opskit app deploy {app.name}"] if edits else []
+        named = [one.swarm_name if one.version else f"the secret {one.name}" for one in absent]
+        raise InputError(
+            f"{app.name} cannot be deployed: {', '.join(named)} "
+            f"{'does' if len(absent) == 1 else 'do'} not exist"
+            + (f", and the .env names no version: {', '.join(lines)}." if lines else "."),
+            path=Path(app.env_file) if lines else None,
+            remedy="; ".join(ways),
+        )
 
     def _waits(
         self, app: DeclaredApp, services: list[model.Service], found: Deployment | None = None

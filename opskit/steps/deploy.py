@@ -8,17 +8,18 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
-from opskit.errors import MissingToolError, StepError
+from opskit.errors import InputError, MissingToolError, StepError
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
+from opskit.steps.images import decide
 from opskit.swarm.context import docker_arguments, docker_config_dir
 
 _PAUSE_S = 0.5
@@ -27,6 +28,11 @@ _LEAVES_S = 60.0
 _HALF_GONE = re.compile(r"network \S+ not found")
 """Swarm lists a network that was just removed until the last task lets go of it: docker takes it
 for there, and its services are refused."""
+_LOGGED = re.compile(r'time="[^"]*" level=\w+ msg="(?P<text>(?:[^"\\]|\\.)*)".*')
+_NO_NEWS = re.compile(
+    r"Since --detach=false was not specified, .*|In a future release, --detach=false .*"
+)
+_NO_DIGEST = re.compile(r"image (?P<image>\S+) could not be accessed on a registry to record\b")
 
 
 class Scaled(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +52,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     With `back` it is the half that works only when the run is undone: it stands before the
     change of the ``.env``, so that it runs once the old versions are named again. `timeout` is
     in seconds. `scaled` are services whose number of tasks the files set back.
+
+    With `keep_images` a tag that moved at its registry moves no service. `registries` are those
+    that the operator is logged in to, and whose credentials go with the services.
     """
 
     mode: StackMode
@@ -56,6 +65,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     timeout: float = 300.0
     back: bool = False
     scaled: tuple[Scaled, ...] = ()
+    keep_images: bool = False
+    registries: tuple[str, ...] = ()
 
     def subject(self) -> str:
         """Name the app."""
@@ -67,8 +78,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             return []
         if self.mode == "abra":
             return [f"abra app deploy --no-input --force --offline {self.app}"]
+        options = "--with-registry-auth " if self.registries else ""
         return [
-            f"docker --context {self.server} stack deploy --compose-file … {self.stack} "
+            f"docker --context {self.server} stack deploy {options}--compose-file … {self.stack} "
             f"(compose files and environment of {self.app})"
         ]
 
@@ -99,48 +111,42 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         if self.mode == "abra":
             command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
             environment = {**os.environ, "ABRA_DIR": self.root}
-            return self._insist(ctx, command, environment, Path(self.root))
+            detail = self._insist(ctx, command, environment, Path(self.root))
+            return {**detail, "note": ""}
         with deployment(Path(self.root), self.server, self.app) as found:
-            files = [word for path in found.files for word in ("--compose-file", path)]
-            target = docker_arguments(ctx.engine.context.server)
-            kept = TAKEN - LOCATORS if target else TAKEN
-            self._check_free(found, kept)
+            check_environment(found, self.server)
             # Found before, as the app's own environment may name another PATH.
             docker = shutil.which("docker")
             if docker is None:
                 raise _not_installed("docker")
-            # Compose files are interpolated from the same environment, and abra takes nothing but
-            # the app's: of the operator's own only what docker and ssh need.
-            environment = {
-                **{key: value for key, value in os.environ.items() if key == "HOME"},
-                **{key: value for key, value in found.environment.items() if key not in kept},
-                **{key: value for key, value in os.environ.items() if key in kept},
-                # Else docker would look below HOME, which may be the app's.
-                "DOCKER_CONFIG": str(docker_config_dir().absolute()),
-            }
-            command = [docker, *target, "stack", "deploy", *files, self.stack]
-            detail = self._insist(ctx, command, environment, Path(found.folder))
-            return {**detail, "version": found.version, "chaos": found.chaos}
-
-    def _check_free(self, found: Deployment, kept: frozenset[str]) -> None:
-        """Refuse what docker would interpolate with a value of the operator's, not of the app."""
-        texts = [Path(path).read_text("utf-8") for path in found.compose_files]
-        for name in sorted(kept & found.environment.keys()):
-            used = re.compile(rf"(?<!\$)(?:\$\$)*\$\{{?{name}\b")
-            if any(used.search(text) for text in texts):
-                raise StepError(
-                    f"the compose files of {self.app} use {name} of its .env, which docker needs "
-                    "for itself here. Give the variable another name in both."
-                )
+            images = decide(ctx, found, keep=self.keep_images)
+            files = [
+                word
+                for path in found.with_images(images.kept).files
+                for word in ("--compose-file", path)
+            ]
+            options = ["--with-registry-auth"] if images.hand_on else []
+            target = docker_arguments(ctx.engine.context.server)
+            command = [docker, *target, "stack", "deploy", *options, *files, self.stack]
+            environment = _environment(found, self.server)
+            detail = self._insist(ctx, command, environment, Path(found.folder), found)
+            said = _warnings(str(detail.get("note") or ""), found, images.kept.values())
+            note = "; ".join(filter(None, [images.note, said]))
+            return {**detail, "version": found.version, "chaos": found.chaos, "note": note}
 
     def _insist(
-        self, ctx: StepContext, command: list[str], environment: Mapping[str, str], folder: Path
+        self,
+        ctx: StepContext,
+        command: list[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        found: Deployment | None = None,
     ) -> Detail:
         """Execute it again for as long as a network of the stack is on its way out."""
         until = time.monotonic() + min(self.timeout, _LEAVES_S)
         while True:
             try:
-                return self._execute(ctx, command, environment, folder)
+                return self._execute(ctx, command, environment, folder, found)
             except StepError as error:
                 if time.monotonic() >= until or not _HALF_GONE.search(str(error)):
                     raise
@@ -148,7 +154,12 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             ctx.wait(_PAUSE_S)
 
     def _execute(
-        self, ctx: StepContext, command: list[str], environment: Mapping[str, str], folder: Path
+        self,
+        ctx: StepContext,
+        command: list[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        found: Deployment | None,
     ) -> Detail:
         program = Path(command[0]).name
         try:
@@ -173,9 +184,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 _end(process)
                 raise
         if process.returncode:
-            last = (errors or output).strip().splitlines()[-3:]
-            raise StepError(f"{program} could not deploy {self.app}: {redact(' '.join(last))}")
-        return {"status": process.returncode}
+            said = _said(errors, found) or _said(output, found)
+            raise StepError(f"{program} could not deploy {self.app}: {redact(' '.join(said[-3:]))}")
+        return {"status": process.returncode, "note": errors}
 
     def _wait(self, ctx: StepContext, process: subprocess.Popen[str]) -> tuple[str, str]:
         """Return what it printed once it has ended, and keep the lock until then."""
@@ -191,6 +202,68 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 )
             ctx.check_stop()
             ctx.keep_lock()
+
+
+def check_environment(found: Deployment, server: str) -> None:
+    """Refuse what docker would interpolate with a value of the operator's, not of the app.
+
+    Raises
+    ------
+    InputError
+        The compose files use a variable that docker needs for itself.
+    """
+    for name in sorted(_taken(server) & found.looked_up):
+        whose = "of its .env, " if name in found.environment else ""
+        if whose or name in os.environ:
+            raise InputError(
+                f"the compose files of {found.stack} use {name} {whose}which docker needs for "
+                "itself here.",
+                path=Path(found.shown),
+                remedy="Give the variable another name there and in the .env.",
+            )
+
+
+def _taken(server: str) -> frozenset[str]:
+    return TAKEN - LOCATORS if docker_arguments(server) else TAKEN
+
+
+def _environment(found: Deployment, server: str) -> dict[str, str]:
+    """Return what docker runs with: the app's variables, and of the operator's those not asked for.
+
+    Compose files are interpolated from the same environment, and abra takes nothing but the
+    app's. But docker's credential helpers and ssh's own programs need what the operator has.
+    """
+    taken = _taken(server)
+    hidden = found.looked_up | LOCATORS
+    return {
+        **{key: value for key, value in os.environ.items() if key not in hidden},
+        **{key: value for key, value in found.environment.items() if key not in taken},
+        **{key: value for key, value in os.environ.items() if key in taken},
+        # Else docker would look below HOME, which may be the app's.
+        "DOCKER_CONFIG": str(docker_config_dir().absolute()),
+    }
+
+
+def _said(text: str, found: Deployment | None) -> list[str]:
+    """Return the lines that say something, with the recipe's folder for one that is gone soon."""
+    if found is not None:
+        text = text.replace(found.folder, found.shown)
+        text = text.replace(str(found.made), "opskit's overlay")
+    lines = (line.strip() for line in text.splitlines())
+    plain = ((match["text"] if (match := _LOGGED.fullmatch(line)) else line) for line in lines)
+    return [line.replace('\\"', '"') for line in plain if line and not _NO_NEWS.fullmatch(line)]
+
+
+def _warnings(text: str, found: Deployment, kept: Collection[str]) -> str:
+    """Return what docker warns of though all went well, but for digests that were given to it."""
+    told: list[str] = []
+    for part in text.split("\n\n"):
+        lines = _said(part, found)
+        news = " ".join(lines) if any(map(_NO_DIGEST.match, lines)) else "; ".join(lines)
+        match = _NO_DIGEST.match(news)
+        if news and not (match and match["image"] in kept):
+            told.append(news)
+    return f"docker: {redact('; '.join(dict.fromkeys(told)))}" if told else ""
 
 
 def _end(process: subprocess.Popen[str]) -> None:

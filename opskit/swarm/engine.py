@@ -146,6 +146,19 @@ class Engine:
         body = self._read(f"/containers/{quote(container, safe='')}/json")
         return decoded(body, model.ContainerDetail, self.server).state.health
 
+    def digest_at_registry(self, image: str, login: Mapping[str, Any]) -> str:
+        """Ask the registry of an image, through the engine, for the digest of its tag.
+
+        Raises
+        ------
+        EngineError
+            The registry cannot be reached, has no such image, or wants other credentials.
+        """
+        found: dict[str, dict[str, str]] = self._call(
+            lambda client: client.inspect_distribution(image, dict(login)), is_read=True
+        )
+        return found["Descriptor"]["digest"]
+
     def raw_service(self, service: str) -> RawService:
         """Read one service to change it: as stored, without the engine's defaults."""
         body = self._read(f"/services/{quote(service, safe='')}")

@@ -167,6 +167,20 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="
     failure_action: str = ""
 
 
+class PortConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """A port that a service asks for; 0 where the engine chooses one."""
+
+    protocol: str = ""
+    published_port: int = 0
+    publish_mode: str = ""
+
+
+class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
+    """How a service can be reached."""
+
+    ports: tuple[PortConfig, ...] | None = ()
+
+
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The parts of a service's spec that opskit reads."""
 
@@ -176,6 +190,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="p
     mode: ServiceMode = ServiceMode()
     update_config: UpdateConfig | None = None
     rollback_config: UpdateConfig | None = None
+    endpoint_spec: EndpointSpec | None = None
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):

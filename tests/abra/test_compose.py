@@ -21,8 +21,8 @@ def parse(text: str) -> Compose:
         ("{external: yes}", Entry(name="", external=True)),
         ("{external: {name: x}}", Entry(name="x", external=True)),
         ("{external: {}}", Entry(name="", external=True)),
-        ("{file: ./x}", Entry(name="", external=False)),
-        ("{file: ./x, name: 1.10}", Entry(name="1.10", external=False)),
+        ("{file: ./x}", Entry(name="", external=False, file="./x")),
+        ("{file: ./x, name: 1.10}", Entry(name="1.10", external=False, file="./x")),
         ("{external: false, name: no}", Entry(name="no", external=False)),
         ("", Entry(name="", external=False)),
     ],
@@ -67,7 +67,7 @@ def test_later_files_replace_entries_and_add_uses() -> None:
 
     assert merged.services["app"].secrets == ("a", "b")
     assert list(merged.services) == ["app", "new"]
-    assert merged.secrets == {"a": Entry(name="", external=False)}
+    assert merged.secrets == {"a": Entry(name="", external=False, file="y")}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_it_has_the_files_and_the_whole_environment(root: Path) -> None:
         "SMTP_PASSWORD='hunter2'\n",
     )
     with deployment(root, "coop.example", "shop.example") as found:
-        overlay = json.loads(Path(found.overlay).read_text())
+        overlay = json.loads(Path(found.overlays[0]).read_text())
     recipe = root / "recipes" / "shop"
 
     assert found.stack == "shop_example"
@@ -50,7 +50,7 @@ def test_it_has_the_files_and_the_whole_environment(root: Path) -> None:
         "CONF_VERSION": "v3",
     }
     assert "hunter2" not in repr(found)
-    assert not Path(found.overlay).exists()
+    assert not Path(found.overlays[0]).exists()
     assert overlay["services"]["app"]["environment"] == sorted(found.environment)
     assert "hunter2" not in json.dumps(overlay)
 

@@ -159,7 +159,8 @@ def test_a_fault_in_the_pinned_version_is_named_in_the_recipe(root: Path, recipe
 
 def test_a_folder_without_history_is_only_the_version_it_claims(root: Path) -> None:
     folder = root / "recipes" / "shop"
-    folder.mkdir(parents=True)
+    (folder / "conf").mkdir(parents=True)
+    (folder / "conf" / "web.conf").write_text("the only one\n")
     (folder / "compose.yml").write_text(COMPOSE.format(image="3.1", version=OLD))
     declare(root, f"TYPE=shop:{OLD}\n")
     with ready(root) as found:
@@ -221,8 +222,8 @@ def test_the_whole_environment_reaches_the_app_and_what_it_sets_itself_stays(
     declare(root, "TYPE=shop\nCOLOUR=blue\nPASSWORD='pa$$ word'\n")
     with ready(root) as found:
         done = docker_stack_config([Path(file) for file in found.files], found.environment)
-        assert "pa$$ word" not in Path(found.overlay).read_text()
-        assert json.loads(Path(found.overlay).read_text())["version"] == "3.8"
+        assert "pa$$ word" not in Path(found.overlays[0]).read_text()
+        assert json.loads(Path(found.overlays[0]).read_text())["version"] == "3.8"
     merged: Any = YAML(typ="safe", pure=True).load(done.stdout)
     environment = merged["services"]["app"]["environment"]
     assert environment["COLOUR"] == "red"
@@ -365,7 +366,7 @@ def test_local_files_are_there_as_after_a_checkout_of_the_version(
 
     with ready(root) as found:
         there = files_of(Path(found.folder))
-        assert found.services == ("app", "local")
+        assert list(found.services) == ["app", "local"]
     assert recipe.state() == before
     assert read(root).problems == ()
 

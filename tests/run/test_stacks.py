@@ -210,8 +210,8 @@ def test_a_compose_file_that_needs_a_path_docker_needs_too_is_refused(
     stage: Stage, recipe: Releases
 ) -> None:
     own_environment(stage, recipe, "${PATH:-}")
-    run = deploy()
-    assert "use PATH of its .env" in run.errors[0]
+    with pytest.raises(InputError, match=r"use PATH of its \.env"):
+        deploy()
     assert not specs(stage)
 
 

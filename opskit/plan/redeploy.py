@@ -1,0 +1,175 @@
+"""What deploying a stack's files does to what runs, and what would stop it: known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from opskit.abra.deployed import Deployed, Published
+from opskit.abra.deployment import Deployment
+from opskit.errors import InputError
+from opskit.join import stack_of
+from opskit.steps.deploy import check_environment
+from opskit.steps.images import running_images
+from opskit.swarm import model
+from opskit.swarm.observe import Observation
+from opskit.swarm.registry import PUBLIC, Logins, is_pinned, is_same, registry_of, without_digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redeploy:
+    """What is known of a deploy before it begins.
+
+    Parameters
+    ----------
+    restarts
+        Whole names of the services that run and get new tasks for their image, secrets or configs.
+    note
+        Images that move, configs that change, services that come or stay behind, and registries
+        that nobody here is logged in to; empty when there is nothing to say.
+    registries
+        Those that the operator is logged in to.
+    """
+
+    restarts: tuple[str, ...]
+    note: str
+    registries: tuple[str, ...]
+
+
+def check_deployable(found: Deployment, seen: Observation) -> None:
+    """Refuse what docker would refuse half way.
+
+    Raises
+    ------
+    InputError
+        A network is not there, a port is taken, or the files use a variable of docker's own.
+    """
+    check_environment(found, seen.server)
+    _check_networks(found, seen)
+    _check_ports(found, seen)
+
+
+def redeployed(found: Deployment, seen: Observation) -> Redeploy:
+    """Compare what the files say with what runs."""
+    running = running_images(seen.services, found.stack)
+    uses = {
+        service.spec.name.removeprefix(f"{found.stack}_"): _uses(service)
+        for service in seen.services
+        if stack_of(service.spec.labels) == found.stack
+    }
+    there = {name: one for name, one in found.services.items() if name in running}
+    moved = {name for name, one in there.items() if _moves(running[name], one.image)}
+    configs = {name for name, one in there.items() if uses[name][1] != one.configs}
+    swapped = {name for name, one in there.items() if uses[name][0] != one.secrets}
+    notes = [
+        f"{name}: {without_digest(running[name])} → {there[name].image}" for name in sorted(moved)
+    ]
+    notes += _config_notes({name: (uses[name][1], there[name]) for name in sorted(configs)})
+    if running:
+        notes += [f"new: {name}" for name in found.services if name not in running]
+        notes += [f"{name} stays though the files have it no more" for name in sorted(
+            running.keys() - found.services.keys())]  # fmt: skip
+    has, faults = _logins({registry_of(one.image) for one in found.services.values()})
+    notes += faults
+    notes += _without_login(found, running, has)
+    return Redeploy(
+        restarts=tuple(f"{found.stack}_{name}" for name in sorted(moved | configs | swapped)),
+        note="; ".join(notes),
+        registries=has,
+    )
+
+
+def _logins(registries: set[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the registries that the operator is logged in to, and what keeps from knowing it."""
+    logins = Logins()
+    has: list[str] = []
+    faults: list[str] = []
+    for registry in sorted(registries):
+        try:
+            has += [registry] if logins.has(registry) else []
+        except InputError as error:
+            faults.append(str(error))
+    return tuple(has), faults
+
+
+def _moves(running: str, wanted: str) -> bool:
+    is_other = is_pinned(wanted) and wanted.partition("@")[2] != running.partition("@")[2]
+    return is_other or not is_same(running, wanted)
+
+
+def _uses(service: model.Service) -> tuple[frozenset[str], frozenset[str]]:
+    container = service.spec.task_template.container_spec or model.ContainerSpec()
+    return (
+        frozenset(one.secret_name for one in container.secrets or ()),
+        frozenset(one.config_name for one in container.configs or ()),
+    )
+
+
+def _config_notes(changed: dict[str, tuple[frozenset[str], Deployed]]) -> list[str]:
+    before = {name for was, _ in changed.values() for name in was}
+    after = {name for _, wanted in changed.values() for name in wanted.configs}
+    told = [f"-{name}" for name in sorted(before - after)]
+    told += [f"+{name}" for name in sorted(after - before)]
+    return [f"configs: {', '.join(told)}"] if told else []
+
+
+def _without_login(
+    found: Deployment, running: dict[str, str], has: tuple[str, ...]
+) -> Iterator[str]:
+    """Name the registries that nodes ask without credentials for what they have not run yet."""
+    asked: dict[str, list[str]] = {}
+    for name, one in found.services.items():
+        registry = registry_of(one.image)
+        known = name in running and registry_of(running[name]) == registry
+        if one.image and not known and registry not in (PUBLIC, *has):
+            asked.setdefault(registry, []).append(name)
+    for registry, names in sorted(asked.items()):
+        yield (
+            f"no credentials here for {registry}, so {', '.join(sorted(names))} is pulled "
+            f"without (if it is private: docker login {registry})"
+        )
+
+
+def _check_networks(found: Deployment, seen: Observation) -> None:
+    scopes = {network.name: network.scope for network in seen.networks}
+    for name in found.networks:
+        if scopes.get(name) == "swarm":
+            continue
+        fault = "is one of a single node" if name in scopes else "does not exist"
+        raise InputError(
+            f"the network {name}, which {found.stack} is to join, {fault} on {seen.server}.",
+            path=Path(found.shown),
+            remedy="Deploy the app that makes it first, or: docker --context "
+            f"{seen.server} network create --driver overlay --attachable {name}",
+        )
+
+
+def _check_ports(found: Deployment, seen: Observation) -> None:
+    own = {f"{found.stack}_{name}" for name in found.services}
+    taken = [
+        (service.spec.name, port)
+        for service in seen.services
+        if service.spec.name not in own and service.spec.endpoint_spec
+        for port in service.spec.endpoint_spec.ports or ()
+        if port.published_port
+    ]
+    alone = len(seen.nodes) == 1
+    for name, one in found.services.items():
+        for port in one.ports:
+            for other, used in taken:
+                if _collide(port, used, alone=alone):
+                    raise InputError(
+                        f"port {port.port}/{port.protocol} of {name} is taken on {seen.server} by "
+                        f"the service {other}.",
+                        path=Path(found.shown),
+                        remedy="Publish another port (a variable of the .env may set it), or take "
+                        f"{other} down first.",
+                    )
+
+
+def _collide(port: Published, used: model.PortConfig, *, alone: bool) -> bool:
+    if (port.port, port.protocol) != (used.published_port, used.protocol or "tcp"):
+        return False
+    # On several nodes, two services that publish on the node of each task may keep apart.
+    return alone or "ingress" in (port.mode, used.publish_mode or "ingress")
