@@ -15,7 +15,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from opskit.abra.files import printable
+from opskit.abra.files import decode, printable
+from opskit.abra.interpolate import refused_by_docker, requires
+from opskit.abra.model import ProblemKind
+from opskit.abra.unread import about_conflicts, conflicts, lock_of
 
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -38,10 +41,12 @@ class Entry:
 class Service:
     """A service: keys of the secrets and configs it uses, its ``deploy.labels``.
 
-    `variables` are the names in its ``environment``.
+    `files` are the names that a secret has in its containers, by the secret's key; it may be
+    there more than once. `variables` are the names in its ``environment``.
     """
 
     secrets: tuple[str, ...] = ()
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     configs: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: frozenset[str] = frozenset()
@@ -53,16 +58,21 @@ class Fault:
 
     line: int
     what: str
+    kind: ProblemKind = "amiss"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compose:
-    """One compose file, or several merged; `version` is the format it claims."""
+    """One compose file, or several merged; `version` is the format it claims.
+
+    `required` are the texts that docker refuses for some values of their variables.
+    """
 
     version: str = ""
     secrets: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
+    required: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     valid: bool = True
 
@@ -73,14 +83,19 @@ def parse_compose(data: bytes) -> Compose:
 
     Remembered by content, as apps share recipes: a changed file is another content.
     """
+    if lock := lock_of(data):
+        what = f"the compose file is locked by {lock.program}."
+        return _invalid(Fault(line=0, what=what, kind="locked"))
+    if found := conflicts(decode(data)):
+        return _invalid(Fault(line=found[0][0], what=about_conflicts(found), kind="conflict"))
     try:
         # The pure parser speaks YAML 1.2, as Compose does.
         root: Any = YAML(typ="safe", pure=True).compose(data.decode("utf-8-sig"))
     except MarkedYAMLError as error:
         mark = cast("Any", error.problem_mark or error.context_mark)
-        return _invalid(int(mark.line) + 1 if mark else 0)
+        return _invalid(_no_yaml(int(mark.line) + 1 if mark else 0))
     except Exception:  # noqa: BLE001 - whatever a parser trips over concerns this file only
-        return _invalid(0)
+        return _invalid(_no_yaml(0))
     return _Reader().compose(root)
 
 
@@ -93,6 +108,7 @@ def merge(files: Iterable[Compose]) -> Compose:
     configs: dict[str, Entry] = {}
     services: dict[str, Service] = {}
     faults: list[Fault] = []
+    required: list[str] = []
     version = ""
     for one in files:
         version = version or one.version
@@ -102,20 +118,30 @@ def merge(files: Iterable[Compose]) -> Compose:
             base = services.get(name, Service())
             services[name] = Service(
                 secrets=tuple(dict.fromkeys(base.secrets + service.secrets)),
+                files={**base.files, **service.files},
                 configs=tuple(dict.fromkeys(base.configs + service.configs)),
                 labels={**base.labels, **service.labels},
                 variables=base.variables | service.variables,
             )
+        required += one.required
         faults += one.faults
     return Compose(
-        version=version, secrets=secrets, configs=configs, services=services, faults=tuple(faults)
+        version=version,
+        secrets=secrets,
+        configs=configs,
+        services=services,
+        required=tuple(dict.fromkeys(required)),
+        faults=tuple(faults),
     )
 
 
-def _invalid(line: int) -> Compose:
+def _invalid(fault: Fault) -> Compose:
+    return Compose(faults=(fault,), valid=False)
+
+
+def _no_yaml(line: int) -> Fault:
     # The parser's own words would quote the file, which may hold more than names.
-    what = "the compose file is not valid YAML."
-    return Compose(faults=(Fault(line=line, what=what),), valid=False)
+    return Fault(line=line, what="the compose file is not valid YAML.", kind="unread")
 
 
 class _Reader:
@@ -127,6 +153,7 @@ class _Reader:
 
     def compose(self, root: Any) -> Compose:
         top = self._mapping(root, "the compose file")
+        required = self._interpolated(root)
         return Compose(
             version=_text(top.get("version")),
             secrets=self._entries(top.get("secrets"), "secrets"),
@@ -135,8 +162,32 @@ class _Reader:
                 name: self._service(node, name)
                 for name, node in self._mapping(top.get("services"), "services").items()
             },
-            faults=tuple(self._faults),
+            required=tuple(required),
+            faults=tuple(sorted(self._faults, key=lambda fault: fault.line)),
         )
+
+    def _interpolated(self, root: Any) -> list[str]:
+        """Report the texts docker refuses to interpolate, and return those it may refuse."""
+        required: list[str] = []
+        seen: set[int] = set()
+        waiting: list[Any] = [root]
+        while waiting:
+            node = waiting.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            if _is(node, ScalarNode):
+                text = str(node.value)
+                if why := refused_by_docker(text):
+                    self._fault(node, why)
+                elif requires(text):
+                    required.append(text)
+            elif _is(node, MappingNode):
+                # Keys are taken as they are.
+                waiting += [value for _, value in reversed(node.value)]
+            elif _is(node, SequenceNode):
+                waiting += reversed(node.value)
+        return required
 
     def _entries(self, node: Any, what: str) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
@@ -155,6 +206,7 @@ class _Reader:
         deploy = self._mapping(pairs.get("deploy"), f"services.{name}.deploy")
         return Service(
             secrets=self._sources(pairs.get("secrets"), f"services.{name}.secrets"),
+            files=self._files(pairs.get("secrets")),
             configs=self._sources(pairs.get("configs"), f"services.{name}.configs"),
             labels=self._labels(deploy.get("labels"), f"services.{name}.deploy.labels"),
             variables=frozenset(
@@ -172,6 +224,15 @@ class _Reader:
             else:
                 self._fault(item, f"{what} has an item without a source.")
         return tuple(dict.fromkeys(sources))
+
+    def _files(self, node: Any) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for item in node.value if _is(node, SequenceNode) else ():
+            long = self._pairs_of(item)
+            source = _text(long.get("source")) if long else _text(item)
+            file = _text(long.get("target")) or source
+            found[source] = (*found.get(source, ()), file)
+        return found
 
     def _labels(self, node: Any, what: str) -> dict[str, str]:
         if _is(node, MappingNode):

@@ -29,6 +29,19 @@ def has_line(data: bytes, key: str) -> bool:
     return _winning(decode(data), key) is not None
 
 
+def check_whole(data: bytes, path: Path = _NOWHERE) -> None:
+    """Refuse bytes of which a part could not be read: what is written may not be what counts.
+
+    Raises
+    ------
+    InputError
+        A line was passed over, a merge is half done, or the file is encrypted.
+    """
+    unread = parse_env(data, path).unread
+    if unread is not None:
+        raise InputError(unread.what, path=path, line=unread.line, remedy=unread.remedy)
+
+
 def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
     """Return the bytes with `key` set to `value`.
 
@@ -78,6 +91,7 @@ def empty_value(data: bytes, key: str, path: Path = _NOWHERE) -> bytes:
 
 
 def _with(data: bytes, key: str, value: str, path: Path) -> bytes:
+    check_whole(data, path)
     text = decode(data)
     found = _winning(text, key)
     if found is None:
@@ -99,6 +113,7 @@ def unset_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> byt
     InputError
         The line no longer reads as it was added.
     """
+    check_whole(data, path)
     text = decode(data)
     found = _winning(text, key)
     if found is None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from opskit.arguments import check_count
 from opskit.errors import InputError
@@ -14,7 +13,7 @@ from opskit.facts import Facts
 from opskit.join import SecretRow, Uses, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
-from opskit.plan.selection import Selection, named_in, orphans_in
+from opskit.plan.selection import Selection, Target, named_in, orphans_in
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
 from opskit.steps.secrets import is_failed
 
@@ -45,7 +44,10 @@ class _Found:
                 self.updates |= {row.app.name if row.app else "APP"}
             else:
                 # What belongs to no stack is locked by its own name.
-                self.going[server, row.stack or row.swarm_name].append(row)
+                going = self.going[server, row.stack or row.swarm_name]
+                # Two keys of one app may name one version.
+                if all(row.swarm_name != other.swarm_name for other in going):
+                    going.append(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,12 @@ class RemovalPlanner:
         orphans, declared = orphans_in(selection)
         found = _Found()
         none_chosen = not declared and (orphans or self.may_be_empty)
-        for target in () if none_chosen else lookup.targets(declared):
+        targets = [] if none_chosen else lookup.targets(declared)
+        chosen = {(t.app.server, t.app.name, t.declared.name) for t in targets}
+        for target in targets:
             server = target.app.server
             seen = lookup.server(server)
+            self._check_unshared(target, chosen)
             found.add(server, target.versions, uses(seen.services, seen.tasks))
             if found.left_alone:
                 raise InputError(
@@ -96,7 +101,7 @@ class RemovalPlanner:
             seen = lookup.server(server)
             rows = {row.swarm_name: row for row in lookup.rows(server)}
             for name in sorted(names):
-                if name not in rows or rows[name].state != "orphan":
+                if name not in rows or rows[name].state not in ("orphan", "unknown"):
                     now = f"{rows[name].state} by now" if name in rows else "gone"
                     raise InputError(
                         f"{name} on {server} is {now}, no orphan.",
@@ -104,12 +109,27 @@ class RemovalPlanner:
                     )
             undoubted: list[SecretRow] = []
             for row in (rows[name] for name in sorted(names)):
-                if doubt := self._doubt(server, row):
-                    found.left_alone.append(f"{row.swarm_name} on {server}: {doubt}")
+                if row.doubt:
+                    found.left_alone.append(f"{row.swarm_name} on {server}: {row.doubt}")
                 else:
                     undoubted.append(row)
             found.add(server, undoubted, uses(seen.services, seen.tasks))
         return self._plan("remove", found)
+
+    def _check_unshared(self, target: Target, chosen: Collection[tuple[str, str, str]]) -> None:
+        """Refuse a version that another app declares, or another key of the same one."""
+        names = {row.swarm_name for row in target.versions if row.stored is not None}
+        others = [
+            f"{app.server}/{app.name} {secret.name}"
+            for app in self.assembler.lookup.apps(target.app.server)
+            for secret in app.secrets
+            if secret.swarm_name in names and (app.server, app.name, secret.name) not in chosen
+        ]
+        if others:
+            raise InputError(
+                f"{target.app.name} {target.declared.name} is declared as {_listed(others)} too.",
+                remedy="Remove them together, or let the others name another version first.",
+            )
 
     def prune(self, selection: Selection | None, keep: int) -> PlanData:
         """Plan to remove superseded versions, keeping the newest `keep` of each secret.
@@ -140,8 +160,12 @@ class RemovalPlanner:
             replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
             for row in lookup.rows(server):
                 key = (server, row.stack, row.secret)
-                if row.state == "superseded" and (wanted is None or key in wanted):
+                if wanted is not None and key not in wanted:
+                    continue
+                if row.state == "superseded":
                     replaced[row.stack, row.secret].append(row)
+                elif row.state == "unknown" and row.declared is None and not row.used_by:
+                    found.left_alone.append(f"{row.swarm_name} on {server}: {row.doubt}")
             for rows in replaced.values():
                 rows.sort(key=_created, reverse=True)
                 failed = [row for row in rows if row.stored and is_failed(row.stored)]
@@ -149,23 +173,6 @@ class RemovalPlanner:
                 kept += len(old[:keep])
                 found.add(server, failed + old[keep:], uses(seen.services, seen.tasks))
         return self._plan("prune", found, kept)
-
-    def _doubt(self, server: str, row: SecretRow) -> str:
-        """Return why some app may declare what seems to be an orphan; nothing when none does."""
-        apps = [row.app] if row.app else self.assembler.lookup.apps(server)
-        for app in apps:
-            unread = app.guessed or app.problems
-            if row.app is None:
-                # Only a .env could name a stack that is not known.
-                unread = any(problem.path == app.env_file for problem in app.problems)
-            if unread:
-                return f"{app.name} may declare it, whose files cannot be read whole"
-        declared = self.facts.declared
-        folders = {one.folder for one in declared.servers if one.name == server}
-        for problem in declared.problems:
-            if folders & {problem.path, str(Path(problem.path).parent)}:
-                return f"an app may declare it, as {problem.path} cannot be read"
-        return ""
 
     def _plan(self, kind: str, found: _Found, kept: int = 0) -> PlanData:
         if not found.going and not self.may_be_empty:

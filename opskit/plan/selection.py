@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
@@ -41,7 +42,8 @@ class Target:
     @property
     def in_force(self) -> SecretRow:
         """The row of the declared version."""
-        return next(row for row in self.versions if row.declared is not None)
+        name = self.declared.swarm_name
+        return next(row for row in self.versions if row.swarm_name == name)
 
 
 class Lookup:
@@ -75,8 +77,22 @@ class Lookup:
         return found[0]
 
     def apps(self, server: str) -> Sequence[DeclaredApp]:
-        """Return the apps declared on a server."""
-        return self._facts.apps_by_server.get(server, ())
+        """Return the apps declared for a server's swarm, through whichever of its servers."""
+        by_server = self._facts.apps_by_server
+        return [app for name in self._facts.together(server) for app in by_server.get(name, ())]
+
+    def named_alike(self, server: str) -> frozenset[str]:
+        """Return the servers with an app whose stack or secret has the name of one on a server.
+
+        Whether they lead to one swarm is to be known before any of it is changed.
+        """
+        by_server = self._facts.apps_by_server
+        names = {name for app in by_server.get(server, ()) for name in _names(app)}
+        return frozenset(
+            other
+            for other, apps in by_server.items()
+            if other == server or any(not names.isdisjoint(_names(app)) for app in apps)
+        )
 
     def server(self, name: str) -> Observation:
         """Return what a server said.
@@ -103,7 +119,9 @@ class Lookup:
         """Return the joined secret versions of one server."""
         if server not in self._rows:
             self._rows[server] = secret_rows(
-                self._facts.apps_by_server.get(server, ()), self._facts.seen.get(server)
+                self._facts.apps_by_server.get(server, ()),
+                self._facts.seen.get(server),
+                self._facts.around(server),
             )
         return self._rows[server]
 
@@ -113,9 +131,10 @@ class Lookup:
         Raises
         ------
         InputError
-            The app declares no secret of that name.
+            The app declares no secret of that name, or its ``.env`` was not read whole.
         """
         check_text("secret", secret, f"Name one that {app.name} declares.")
+        check_read(app)
         names = [declared.name for declared in app.secrets]
         if secret not in names:
             raise InputError(
@@ -179,14 +198,46 @@ class Lookup:
         return self.target(self.app(f"{server}/{app}"), secret)
 
 
+def check_read(app: DeclaredApp) -> None:
+    """Refuse an app whose ``.env`` was not read whole: what it declares is not known.
+
+    Raises
+    ------
+    InputError
+        Says which line or file, and what to do.
+    """
+    problem = app.unread
+    if problem is not None:
+        raise InputError(
+            f"nothing is planned by it, as {problem.what}",
+            path=Path(problem.path),
+            line=problem.line,
+            remedy=problem.remedy,
+        )
+
+
+def _names(app: DeclaredApp) -> set[str]:
+    return {f"{app.stack}_", *(secret.swarm_name for secret in app.secrets)}
+
+
+def may_be_orphan(rows: pd.DataFrame) -> Any:
+    """Return which rows of a secrets view no app declares, as far as is known."""
+    state, declared = cast("Any", rows["state"]), cast("Any", rows["declared"])
+    undecided = (state == "unknown") & ~declared.astype(bool)
+    return ((state == "orphan") | undecided).fillna(value=False).astype(bool)
+
+
 def orphans_in(
     selection: Selection,
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
-    """Return the (server, swarm name) of orphans among a view's rows, and what the others name."""
-    columns = {"server", "swarm_name", "state"}
+    """Return the (server, swarm name) of orphans among a view's rows, and what the others name.
+
+    What may be one, and nobody knows, counts as one here: a plan says of it why it stays.
+    """
+    columns = {"server", "swarm_name", "state", "declared"}
     if not isinstance(selection, pd.DataFrame) or not columns <= set(selection.columns):
         return [], named_in(selection)
-    is_orphan = cast("Any", selection["state"] == "orphan").fillna(value=False).astype(bool)
+    is_orphan = may_be_orphan(selection)
     orphans = cast("Any", selection[is_orphan][["server", "swarm_name"]])
     found = [(str(server), str(name)) for server, name in orphans.itertuples(index=False)]
     return found, named_in(cast("pd.DataFrame", selection[~is_orphan]))

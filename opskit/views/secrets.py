@@ -68,7 +68,8 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
     """
     rows: list[SecretsRow] = []
     for server, apps in facts.apps_by_server.items():
-        for row in sorted(secret_rows(apps, facts.seen.get(server)), key=_place):
+        joined = secret_rows(apps, facts.seen.get(server), facts.around(server))
+        for row in sorted(joined, key=_place):
             app, declared, stored = row.app, row.declared, row.stored
             name = app.name if app else None
             age = facts.taken_at - stored.created_at if stored else None
