@@ -7,11 +7,13 @@ on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from opskit.abra.edit import has_line, set_value
+from opskit.abra.env import parse_env
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.hooks import HookSpec
@@ -20,7 +22,9 @@ from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
+from opskit.plan.references import file_of, moving, references_of
 from opskit.plan.selection import Lookup, Target
+from opskit.plan.variables import check_no_other_changes
 from opskit.secrets.generate import Policy
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.steps import (
@@ -66,13 +70,13 @@ def next_version(version: str) -> str:
     return f"{version}2" if version else "v1"
 
 
-def next_free_version(prefix: str, version: str, taken: Collection[str]) -> str:
+def next_free_version(prefixes: Sequence[str], version: str, taken: Collection[str]) -> str:
     """Return the first version after `version` whose swarm name is free.
 
     Parameters
     ----------
-    prefix
-        The swarm name up to the version, ``<stack>_<secret>_``.
+    prefixes
+        The swarm name up to the version, ``<stack>_<secret>_``; of all secrets that get it.
     version
         The one in force.
     taken
@@ -84,9 +88,10 @@ def next_free_version(prefix: str, version: str, taken: Collection[str]) -> str:
         The name would be longer than Swarm allows.
     """
     candidate = next_version(version)
-    while prefix + candidate in taken:
+    while any(prefix + candidate in taken for prefix in prefixes):
         candidate = next_version(candidate)
-    check_name(prefix + candidate)
+    for prefix in prefixes:
+        check_name(prefix + candidate)
     return candidate
 
 
@@ -122,16 +127,7 @@ class Renewal:
     @property
     def new_name(self) -> str:
         """The new version's swarm name."""
-        return prefix(self.target) + self.version
-
-    @property
-    def replaced(self) -> dict[str, str]:
-        """Ids and names of the versions that services use now."""
-        return {
-            row.stored.id: row.swarm_name
-            for row in self.target.versions
-            if row.stored is not None and row.used_by
-        }
+        return self.target.declared.prefix + self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +149,7 @@ class Assembler:
         """Create new versions, declare them, switch the services, verify."""
         app = renewals[0].target.app
         switches = self._switches(app, renewals)
-        watched = tuple(_watched(switch) for switch in switches)
+        watched = tuple(self._watched(app, switch) for switch in switches)
         declare = self._declare(app, renewals)
         names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
         message = f"{app.name}: rotate {names}"
@@ -303,14 +299,14 @@ class Assembler:
                 )
             app = one.target.app
             seen = self.lookup.server(app.server)
-            service, reference = find_service(one.hook, seen, app.stack, one.replaced)
+            found = find_service(one.hook, seen, app.stack, moving(one.target, seen))
             steps.append(
                 RunHook(
                     hook=one.hook,
-                    service=service.spec.name,
-                    service_id=service.id,
-                    file=mounted_at(reference),
-                    old_id=reference.secret_id,
+                    service=found.service.spec.name,
+                    service_id=found.service.id,
+                    file=mounted_at(found),
+                    old_id=found.reference.secret_id,
                     swarm_name=one.new_name,
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
@@ -325,16 +321,21 @@ class Assembler:
         return [PromotePassword(path=self.entry(one.target)) for one in renewals]
 
     def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
-        content = read_unchanged(Path(app.env_file), app.env_sha256)
-        check_replaceable(Path(app.env_file))
+        path = Path(app.env_file)
+        content = read_unchanged(path, app.env_sha256)
+        check_replaceable(path)
+        before = parse_env(content, path).values
         declarations: list[Declaration] = []
-        for one in renewals:
+        # Secrets that share a variable share its line.
+        for one in {one.target.declared.env_key: one for one in renewals}.values():
             declared = one.target.declared
             old = declared.version if declared.env_line else None
             if old is None and has_line(content, declared.env_key):
                 old = ""
-            content = set_value(content, declared.env_key, one.version, Path(app.env_file))
+            content = set_value(content, declared.env_key, one.version, path)
             declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
+        keys = [one.key for one in declarations]
+        check_no_other_changes(path, keys, before, parse_env(content, path).values)
         return Declare(
             path=app.env_file,
             before=app.env_sha256,
@@ -346,9 +347,9 @@ class Assembler:
         """Name the other apps whose ``.env`` goes on naming the version that is replaced."""
         app, declared = one.target.app, one.target.declared
         names = [
-            other.name
+            other.name if other.server == app.server else f"{other.server}/{other.name}"
             for other in self.lookup.apps(app.server)
-            if other.name != app.name
+            if (other.server, other.name) != (app.server, app.name)
             and any(
                 secret.swarm_name == declared.swarm_name
                 or (other.stack == app.stack and secret.name == declared.name)
@@ -361,32 +362,56 @@ class Assembler:
         return f"{' and '.join(names)} {does} {declared.version}"
 
     def _switches(self, app: DeclaredApp, renewals: list[Renewal]) -> list[SwitchService]:
-        swaps = {
-            ident: Swap(from_id=ident, from_name=name, to_name=one.new_name)
-            for one in renewals
-            for ident, name in one.replaced.items()
-        }
-        switches: list[SwitchService] = []
+        seen = self.lookup.server(app.server)
+        files: defaultdict[str, defaultdict[tuple[str, str, str], list[str]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         others: dict[str, str] = {}
-        for service in self.lookup.server(app.server).services:
-            container = service.spec.task_template.container_spec
-            used = {r.secret_id for r in (container and container.secrets) or ()} & swaps.keys()
-            stack = stack_of(service.spec.labels)
-            if used and stack not in ("", app.stack):
-                others[service.spec.name] = stack
-            elif used:
-                switches.append(
-                    SwitchService(
-                        service=service.spec.name,
-                        service_id=service.id,
-                        spec_digest=service.spec_digest,
-                        swaps=tuple(swaps[ident] for ident in sorted(used)),
-                    )
-                )
+        theirs: dict[str, None] = {}
+        for one in renewals:
+            for mounted in moving(one.target, seen):
+                service, reference = mounted.service, mounted.reference
+                stack = stack_of(service.spec.labels)
+                if stack not in ("", app.stack):
+                    others[service.spec.name] = stack
+                    theirs[reference.secret_name] = None
+                    continue
+                swap = (reference.secret_id, reference.secret_name, one.new_name)
+                files[service.id][swap].append(mounted.file)
+        switches = [
+            SwitchService(
+                service=service.spec.name,
+                service_id=service.id,
+                spec_digest=service.spec_digest,
+                swaps=tuple(
+                    Swap(from_id=ident, from_name=old, to_name=new, files=tuple(sorted(names)))
+                    for (ident, old, new), names in sorted(files[service.id].items())
+                ),
+            )
+            for service in seen.services
+            if service.id in files
+        ]
         mode = MODES[self.options.deploy]
         if others and (mode.switches or mode.deploys):
-            raise self._refusal(app, others, [swaps[ident].from_name for ident in swaps])
+            raise self._refusal(app, others, list(theirs))
         return switches
+
+    def _watched(self, app: DeclaredApp, switch: SwitchService) -> Watched:
+        """Return what must be mounted afterwards and what no more; other files may keep theirs."""
+        moved = {(swap.from_id, file) for swap in switch.swaps for file in swap.files}
+        kept = {
+            reference.secret_id
+            for service in self.lookup.server(app.server).services
+            if service.id == switch.service_id
+            for reference in references_of(service)
+            if (reference.secret_id, file_of(reference)) not in moved
+        }
+        return Watched(
+            service=switch.service,
+            service_id=switch.service_id,
+            new=tuple(sorted({swap.to_name for swap in switch.swaps})),
+            old_ids=tuple(dict.fromkeys(s.from_id for s in switch.swaps if s.from_id not in kept)),
+        )
 
     def _refusal(
         self, app: DeclaredApp, others: Mapping[str, str], names: Sequence[str]
@@ -435,18 +460,3 @@ def _change(
         undone_by=undone_by,
         note=", ".join(notes),
     )
-
-
-def _watched(switch: SwitchService) -> Watched:
-    return Watched(
-        service=switch.service,
-        service_id=switch.service_id,
-        new=tuple(sorted({swap.to_name for swap in switch.swaps})),
-        old_ids=tuple(swap.from_id for swap in switch.swaps),
-    )
-
-
-def prefix(target: Target) -> str:
-    """Return a secret's swarm name up to its version."""
-    name, version = target.declared.swarm_name, target.declared.version
-    return name[: len(name) - len(version)] if version else name

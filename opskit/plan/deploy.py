@@ -14,6 +14,7 @@ from opskit.join import stack_of
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, Unit
+from opskit.plan.selection import check_read
 from opskit.steps import (
     AnyStep,
     CommitEnv,
@@ -193,12 +194,15 @@ class StackPlanner:
         return unit(app, [change], steps)
 
     def _check_alone(self, app: DeclaredApp) -> None:
-        """Refuse a stack that another app has too: what runs may be that one's."""
+        """Refuse a stack that another app has too, or of which nobody knows whose it is."""
+        check_read(app)
         name = f"{app.server}/{app.name}"
         for other in self.assembler.lookup.apps(app.server):
-            if other.stack == app.stack and other.name != app.name:
+            theirs = f"{other.server}/{other.name}"
+            if other.stack == app.stack and theirs != name:
+                shown = other.name if other.server == app.server else theirs
                 raise InputError(
-                    f"{app.name} and {other.name} share the stack name {app.stack} on "
+                    f"{app.name} and {shown} share the stack name {app.stack} on "
                     f"{app.server}: what happens to one happens to the other.",
                     remedy=f"Give one its own STACK_NAME: opskit app config {name}",
                 )

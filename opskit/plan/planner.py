@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.plan.assemble import Assembler, Renewal, check_name, next_free_version, prefix
+from opskit.plan.assemble import Assembler, Renewal, check_name, next_free_version
 from opskit.plan.data import PlanData, Unit
 from opskit.plan.deploy import StackPlanner
 from opskit.plan.hooks import choose_hook
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.selection import Lookup, Selection, Target
+from opskit.plan.variables import check_variables
 from opskit.secrets.generate import Policy, policy_for
 
 
@@ -50,6 +51,9 @@ class Planner:
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         targets = self.lookup.targets(selection)
+        check_variables(targets)
+        chosen: dict[tuple[str, str, str], str] = {}
+        taken: defaultdict[str, set[str]] = defaultdict(set)
         counted = Counter((target.app.server, target.app.name) for target in targets)
         for target in targets:
             self.lookup.server(target.app.server)
@@ -61,13 +65,19 @@ class Planner:
                     remedy=f"Insert the new value: opskit secret insert {target.app.name} "
                     f"{target.declared.name}. In bulk, leave it out with --where 'generate'.",
                 )
+            swarm = self.lookup.swarm(target.app.server)
+            shared = _variable(target)
+            if shared not in chosen or not target.declared.env_key:
+                same = [one for one in targets if _variable(one) == shared]
+                chosen[shared] = self._next(*same, taken=taken[swarm])
+            taken[swarm].add(target.declared.prefix + chosen[shared])
             renewal = self._renewal(
                 target,
                 self._policy(target),
-                "",
+                chosen[shared],
                 alone=counted[target.app.server, target.app.name] == 1,
             )
-            grouped[target.app.server, target.app.stack].append(renewal)
+            grouped[swarm, target.app.stack].append(renewal)
         _refuse_shared(grouped)
         return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
 
@@ -135,7 +145,7 @@ class Planner:
             if policy and not declared.generate:
                 lacking.append(f"{target.app.name} {declared.name}")
             renewal = Renewal(target=target, version=declared.version, policy=policy)
-            grouped[target.app.server, target.app.stack].append(renewal)
+            grouped[self.lookup.swarm(target.app.server), target.app.stack].append(renewal)
         if lacking:
             raise InputError(
                 f"there is no value for {', '.join(lacking)}, and it comes from elsewhere.",
@@ -165,9 +175,11 @@ class Planner:
             made = Renewal(target=target, version=target.declared.version, policy=None)
             check_name(made.new_name)
             return self._plan("insert", [self.assembler.create([made])])
-        if version and any(s.spec.name == prefix(target) + version for s in seen.secrets):
+        check_variables([target])
+        name = target.declared.prefix + version
+        if version and any(secret.spec.name == name for secret in seen.secrets):
             raise InputError(
-                f"{prefix(target)}{version} exists, and existing versions are never overwritten.",
+                f"{name} exists, and existing versions are never overwritten.",
                 remedy=f"The next free version is {self._next(target)}.",
             )
         return self._plan("insert", [self.assembler.renew([self._renewal(target, None, version)])])
@@ -210,14 +222,16 @@ class Planner:
                 remedy="Give the recipe a name: with ${SECRET_…_VERSION}.",
             )
         chosen = version or self._next(target)
-        check_name(prefix(target) + chosen)
+        check_name(target.declared.prefix + chosen)
         hook = choose_hook(target, self.options, alone=alone)
         return Renewal(target=target, version=chosen, policy=policy, hook=hook)
 
-    def _next(self, target: Target) -> str:
-        seen = self.lookup.server(target.app.server)
-        taken = {secret.spec.name for secret in seen.secrets}
-        return next_free_version(prefix(target), target.declared.version, taken)
+    def _next(self, *targets: Target, taken: Collection[str] = ()) -> str:
+        """Return the next version that is free for all of these, which share their variable."""
+        seen = self.lookup.server(targets[0].app.server)
+        names = {secret.spec.name for secret in seen.secrets}.union(taken)
+        prefixes = [target.declared.prefix for target in targets]
+        return next_free_version(prefixes, targets[0].declared.version, names)
 
     def _policy(self, target: Target) -> Policy:
         return self.options.policy or policy_for(
@@ -246,6 +260,10 @@ def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
                 f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
                 remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
             )
+
+
+def _variable(target: Target) -> tuple[str, str, str]:
+    return target.app.server, target.app.name, target.declared.env_key
 
 
 def _refuse_missing(target: Target) -> None:

@@ -81,6 +81,10 @@ class Lookup:
         by_server = self._facts.apps_by_server
         return [app for name in self._facts.together(server) for app in by_server.get(name, ())]
 
+    def swarm(self, server: str) -> str:
+        """Return the first server that leads to the same swarm: what goes on there is one."""
+        return self._facts.together(server)[0]
+
     def named_alike(self, server: str) -> frozenset[str]:
         """Return the servers with an app whose stack or secret has the name of one on a server.
 
