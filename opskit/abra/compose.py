@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from opskit.abra.files import decode, printable
-from opskit.abra.interpolate import refused_by_docker, requires
+from opskit.abra.interpolate import looked_up, refused_by_docker, requires
 from opskit.abra.model import ProblemKind
 from opskit.abra.unread import about_conflicts, conflicts, lock_of
 
@@ -65,7 +65,8 @@ class Fault:
 class Compose:
     """One compose file, or several merged; `version` is the format it claims.
 
-    `required` are the texts that docker refuses for some values of their variables.
+    `required` are the texts that docker refuses for some values of their variables; `taken` are
+    the variables it looks up in its environment.
     """
 
     version: str = ""
@@ -73,6 +74,7 @@ class Compose:
     configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
     required: tuple[str, ...] = ()
+    taken: frozenset[str] = frozenset()
     faults: tuple[Fault, ...] = ()
     valid: bool = True
 
@@ -109,6 +111,7 @@ def merge(files: Iterable[Compose]) -> Compose:
     services: dict[str, Service] = {}
     faults: list[Fault] = []
     required: list[str] = []
+    taken: set[str] = set()
     version = ""
     for one in files:
         version = version or one.version
@@ -124,6 +127,7 @@ def merge(files: Iterable[Compose]) -> Compose:
                 variables=base.variables | service.variables,
             )
         required += one.required
+        taken |= one.taken
         faults += one.faults
     return Compose(
         version=version,
@@ -131,6 +135,7 @@ def merge(files: Iterable[Compose]) -> Compose:
         configs=configs,
         services=services,
         required=tuple(dict.fromkeys(required)),
+        taken=frozenset(taken),
         faults=tuple(faults),
     )
 
@@ -150,18 +155,21 @@ class _Reader:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._pairs: dict[int, dict[str, Any]] = {}
+        self._taken: set[str] = set()
 
     def compose(self, root: Any) -> Compose:
         top = self._mapping(root, "the compose file")
         required = self._interpolated(root)
+        services = {
+            name: self._service(node, name)
+            for name, node in self._mapping(top.get("services"), "services").items()
+        }
         return Compose(
             version=_text(top.get("version")),
             secrets=self._entries(top.get("secrets"), "secrets"),
             configs=self._entries(top.get("configs"), "configs"),
-            services={
-                name: self._service(node, name)
-                for name, node in self._mapping(top.get("services"), "services").items()
-            },
+            services=services,
+            taken=frozenset(self._taken),
             required=tuple(required),
             faults=tuple(sorted(self._faults, key=lambda fault: fault.line)),
         )
@@ -178,6 +186,7 @@ class _Reader:
             seen.add(id(node))
             if _is(node, ScalarNode):
                 text = str(node.value)
+                self._taken |= looked_up(text)
                 if why := refused_by_docker(text):
                     self._fault(node, why)
                 elif requires(text):
@@ -209,10 +218,16 @@ class _Reader:
             files=self._files(pairs.get("secrets")),
             configs=self._sources(pairs.get("configs"), f"services.{name}.configs"),
             labels=self._labels(deploy.get("labels"), f"services.{name}.deploy.labels"),
-            variables=frozenset(
-                self._labels(pairs.get("environment"), f"services.{name}.environment")
-            ),
+            variables=self._variables(pairs.get("environment"), f"services.{name}.environment"),
         )
+
+    def _variables(self, node: Any, what: str) -> frozenset[str]:
+        names = frozenset(self._labels(node, what))
+        if _is(node, MappingNode):
+            self._taken |= {name for name, value in self._pairs_of(node).items() if _absent(value)}
+        elif _is(node, SequenceNode):
+            self._taken |= names.intersection(map(_text, node.value))
+        return names
 
     def _sources(self, node: Any, what: str) -> tuple[str, ...]:
         sources: list[str] = []

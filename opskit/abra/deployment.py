@@ -58,6 +58,8 @@ class Deployment:
         One that adds abra's labels and environment; empty without a service ``app``.
     environment
         What compose files are interpolated with; see also `TAKEN`.
+    looked_up
+        The variables that compose files take from docker's environment, set or not.
     services
         Names of the services, without the stack.
     secrets
@@ -74,6 +76,7 @@ class Deployment:
     compose_files: tuple[str, ...]
     overlay: str
     environment: Mapping[str, str] = field(repr=False)
+    looked_up: frozenset[str] = frozenset()
     services: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     timeout: float = 0.0
@@ -157,6 +160,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
             **environment,
             **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
         },
+        looked_up=compose.taken,
         services=tuple(compose.services),
         secrets=_needed(env, stack, compose, recipe, environment),
         timeout=float(timeout) if timeout.isdecimal() else 0.0,

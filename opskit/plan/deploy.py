@@ -159,6 +159,7 @@ class StackPlanner:
             It is not deployed, or has no such service.
         """
         app = self.assembler.lookup.app(name)
+        check_read(app)
         there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
         wanted = sorted(there) if services is None else services
         if not wanted:
@@ -194,7 +195,7 @@ class StackPlanner:
         return unit(app, [change], steps)
 
     def _check_alone(self, app: DeclaredApp) -> None:
-        """Refuse a stack that another app has too, or of which nobody knows whose it is."""
+        """Refuse a stack that another app has too: what runs may be that one's."""
         check_read(app)
         name = f"{app.server}/{app.name}"
         for other in self.assembler.lookup.apps(app.server):

@@ -15,7 +15,7 @@ from opskit.plan.deploy import StackPlanner
 from opskit.plan.hooks import choose_hook
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
-from opskit.plan.selection import Lookup, Selection, Target
+from opskit.plan.selection import Lookup, Selection, Target, check_read
 from opskit.plan.variables import check_variables
 from opskit.secrets.generate import Policy, policy_for
 
@@ -93,6 +93,7 @@ class Planner:
         """
         named = None if secrets is None else [one for *_, one in self.lookup.named(app, secrets)]
         found = self.lookup.app(app)
+        check_read(found)
         self.lookup.server(found.server)
         targets = [self.lookup.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]

@@ -163,6 +163,7 @@ class Lookup:
             There is no such app or secret, or several apps are called so.
         """
         found = self.app(app)
+        check_read(found)
         declared = [secret.name for secret in found.secrets]
         names = declared if secrets is None else list(secrets)
         if not declared:

@@ -92,9 +92,11 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             if docker is None:
                 raise _not_installed("docker")
             # Compose files are interpolated from the same environment, and abra takes nothing but
-            # the app's: of the operator's own only what docker and ssh need.
+            # the app's: of the operator's own only what docker and ssh need, and what they can do
+            # without not where a compose file would get it.
+            own = {"HOME"} - found.looked_up
             environment = {
-                **{key: value for key, value in os.environ.items() if key == "HOME"},
+                **{key: value for key, value in os.environ.items() if key in own},
                 **{key: value for key, value in found.environment.items() if key not in kept},
                 **{key: value for key, value in os.environ.items() if key in kept},
                 # Else docker would look below HOME, which may be the app's.
@@ -106,14 +108,12 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def _check_free(self, found: Deployment, kept: frozenset[str]) -> None:
         """Refuse what docker would interpolate with a value of the operator's, not of the app."""
-        texts = [Path(path).read_text("utf-8") for path in found.compose_files]
-        for name in sorted(kept & found.environment.keys()):
-            used = re.compile(rf"(?<!\$)(?:\$\$)*\$\{{?{name}\b")
-            if any(used.search(text) for text in texts):
-                raise StepError(
-                    f"the compose files of {self.app} use {name} of its .env, which docker needs "
-                    "for itself here. Give the variable another name in both."
-                )
+        for name in sorted(kept & found.looked_up):
+            of = "of its .env" if name in found.environment else "that its .env does not set"
+            raise StepError(
+                f"the compose files of {self.app} use {name} {of}, which docker needs for itself "
+                "here. Give the variable another name in both."
+            )
 
     def _insist(
         self, ctx: StepContext, command: list[str], environment: Mapping[str, str], folder: Path
