@@ -353,7 +353,7 @@ class Apps(Reading):
         if snapshot is not None:
             facts = self._facts_of(snapshot)
         else:
-            facts = self._look(where and (lambda declared: _concerned(Lookup(declared), where)))
+            facts = self._look(where and (lambda declared: _to_read(Lookup(declared), where)))
         return Plan(data=make(Planner(facts, chosen)), root=self.root)
 
     def _facts_of(self, snapshot: object) -> Facts:
@@ -372,6 +372,6 @@ class Apps(Reading):
         return snapshot.facts
 
 
-def _concerned(lookup: Lookup, where: Callable[[Lookup], Collection[str]]) -> frozenset[str]:
-    """Return the servers to look at: those named, and those that may be the same swarm."""
-    return frozenset(name for server in where(lookup) for name in lookup.named_alike(server))
+def _to_read(lookup: Lookup, where: Callable[[Lookup], Collection[str]]) -> frozenset[str]:
+    """Return the servers that are concerned, and those that may lead to the same swarm."""
+    return lookup.named_alike(where(lookup))

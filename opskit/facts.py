@@ -15,7 +15,7 @@ from opskit.abra.model import Declared, DeclaredApp, DeclaredServer
 from opskit.atomic import private_folder, write_private
 from opskit.decoding import ready
 from opskit.errors import InputError
-from opskit.join import Around
+from opskit.join import Around, Perhaps
 from opskit.swarm.observe import Observation
 
 _FORMAT = 1
@@ -106,15 +106,24 @@ class Facts:
     def around(self, server: str) -> Around:
         """Return what other servers declare that may be meant for this server's swarm."""
         together = self.together(server)
-        unknown = [name for name in self.apps_by_server if name not in self.swarms]
         readable = [name for name in together if name in self.seen and self.seen[name].manager]
-        others = [app for one in self.declared.others for app in one.apps]
         return Around(
             together=self._apps_of(name for name in together if name != server),
-            perhaps=(*self._apps_of(name for name in unknown if name != server), *others),
-            unread=self._unread_folder({*together, *unknown}),
+            perhaps=self._of_unknown_swarms,
+            unread=self._unread_folder({*together, *self._unknown}),
             first=server == next(iter(readable), server),
         )
+
+    @cached_property
+    def _unknown(self) -> frozenset[str]:
+        """Servers of which nobody knows to which swarm they lead."""
+        others = (one.name for one in self.declared.others)
+        return frozenset({*self.apps_by_server, *others} - self.swarms.keys())
+
+    @cached_property
+    def _of_unknown_swarms(self) -> Perhaps:
+        others = (app for one in self.declared.others for app in one.apps)
+        return Perhaps((*self._apps_of(sorted(self._unknown)), *others))
 
     def _apps_of(self, servers: Iterable[str]) -> tuple[DeclaredApp, ...]:
         return tuple(app for name in servers for app in self.apps_by_server.get(name, ()))

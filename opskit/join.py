@@ -77,6 +77,46 @@ class SecretRow:
     """Why the state is unknown."""
 
 
+class Perhaps:
+    """Apps that may be meant for a swarm or not, looked up by what their secrets' names begin with.
+
+    Parameters
+    ----------
+    apps
+        The apps.
+    """
+
+    def __init__(self, apps: Iterable[DeclaredApp]) -> None:
+        self._stacks: dict[str, DeclaredApp] = {}
+        self._prefixes: dict[str, DeclaredApp] = {}
+        self.in_part: DeclaredApp | None = None
+        """One that may declare what nobody knows of."""
+        for app in apps:
+            self._stacks.setdefault(app.stack, app)
+            for secret in app.secrets:
+                self._prefixes.setdefault(secret.prefix, app)
+            if self.in_part is None and is_in_part(app):
+                self.in_part = app
+
+    def declarer(self, name: str, *, certain: bool) -> DeclaredApp | None:
+        """Return an app that may declare a swarm name; one of its stack only if not `certain`."""
+        cuts = [at for at, character in enumerate(name) if character == "_"]
+        starts = [name, *(name[: at + 1] for at in cuts)]
+        found = next((self._prefixes[one] for one in starts if one in self._prefixes), None)
+        if found is None and not certain:
+            stacks = (name[:at] for at in cuts)
+            found = next((self._stacks[one] for one in stacks if one in self._stacks), None)
+        return found
+
+
+def is_in_part(app: DeclaredApp) -> bool:
+    """Return whether an app may declare more than is known: of any stack, under any name."""
+    return app.guessed or any(problem.path == app.env_file for problem in app.problems)
+
+
+NOBODY = Perhaps(())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
     """What is declared elsewhere and may be meant for one server's swarm.
@@ -94,7 +134,7 @@ class Around:
     """
 
     together: tuple[DeclaredApp, ...] = ()
-    perhaps: tuple[DeclaredApp, ...] = ()
+    perhaps: Perhaps = NOBODY
     unread: str = ""
     first: bool = True
 
@@ -232,6 +272,7 @@ class _Join:
             self._apps.setdefault(app.stack, app)
         self._deployed = {stack_of(service.spec.labels) for service in seen.services} - {""}
         self._stacks = frozenset(self._apps) | self._deployed
+        self._in_part = next(filter(is_in_part, self._all), None)
         self._stems = _stems(self._all)
         self._shared = [
             (app, secret) for app in self._all for secret in app.secrets if secret.shared
@@ -326,26 +367,23 @@ class _Join:
         certain
             Whether that app declares another version of it.
         """
-        for other in self._around.perhaps:
-            if any(name.startswith(s.prefix) for s in other.secrets if s.prefix) or (
-                not certain and name.startswith(f"{other.stack}_")
-            ):
-                return (
-                    f"{other.server}/{other.name} may declare it, and nobody knows whether "
-                    f"{other.server} leads to this swarm"
-                )
+        perhaps = self._around.perhaps
+        if other := perhaps.declarer(name, certain=certain):
+            return (
+                f"{other.server}/{other.name} may declare it, and nobody knows whether "
+                f"{other.server} leads to this swarm"
+            )
         if app is not None:
             # Of a stack that has an app, that one's files tell.
             owners = [other for other in self._all if other.stack == app.stack]
             if certain:
                 return next((why for one in owners if (why := about_unread(one))), "")
-            in_part = [other for other in owners if other.guessed or other.problems]
+            in_part = next((other for other in owners if other.guessed or other.problems), None)
         else:
             # Any recipe may name a secret so, and any .env a stack.
-            others = [*self._all, *self._around.perhaps]
-            in_part = [other for other in others if other.guessed or _own_problems(other)]
+            in_part = self._in_part or perhaps.in_part
         if in_part:
-            return f"{in_part[0].name} may declare it, whose files cannot be read whole"
+            return f"{in_part.name} may declare it, whose files cannot be read whole"
         return self._around.unread
 
     def _declared_state(self, app: DeclaredApp, used_by: list[str]) -> State:
@@ -361,10 +399,6 @@ def about_unread(app: DeclaredApp) -> str:
         return ""
     where = f"{problem.path}:{problem.line}" if problem.line else problem.path
     return f"{where}: {problem.what.rstrip('.')}"
-
-
-def _own_problems(app: DeclaredApp) -> bool:
-    return any(problem.path == app.env_file for problem in app.problems)
 
 
 def _stems(apps: Iterable[DeclaredApp]) -> dict[str, dict[str, str]]:

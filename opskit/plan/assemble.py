@@ -206,6 +206,8 @@ class Assembler:
     def create(self, made: list[Renewal]) -> Unit:
         """Create declared versions that no service uses yet."""
         app = made[0].target.app
+        # Two keys of one app may name one version.
+        made = list({one.new_name: one for one in made}.values())
         for one in made:
             check_name(one.new_name)
         steps: list[AnyStep] = [

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.plan.assemble import Assembler, Renewal, check_name, next_free_version
@@ -245,22 +246,27 @@ class Planner:
 
 def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
     """Refuse two apps of one stack, whose files would not both change, or of one secret."""
-    owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    owners: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for (server, stack), renewals in grouped.items():
-        names = list(dict.fromkeys(one.target.app.name for one in renewals))
+        names = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
         if len(names) > 1:
             raise InputError(
                 f"{' and '.join(names)} are one stack, {stack}, on {server}.",
                 remedy="Give all but one of them another STACK_NAME.",
             )
         for one in renewals:
-            owners[server, one.new_name].append(one.target.app.name)
-    for (server, name), apps in owners.items():
+            owners[server, one.new_name][_shown(one.target.app, server)] = None
+    for (server, name), of in owners.items():
+        apps = list(of)
         if len(apps) > 1:
             raise InputError(
                 f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
                 remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
             )
+
+
+def _shown(app: DeclaredApp, server: str) -> str:
+    return app.name if app.server == server else f"{app.server}/{app.name}"
 
 
 def _variable(target: Target) -> tuple[str, str, str]:

@@ -5,7 +5,8 @@ A plan is asked for with an app and some of its secrets by name, or with rows of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -85,18 +86,20 @@ class Lookup:
         """Return the first server that leads to the same swarm: what goes on there is one."""
         return self._facts.together(server)[0]
 
-    def named_alike(self, server: str) -> frozenset[str]:
-        """Return the servers with an app whose stack or secret has the name of one on a server.
+    def named_alike(self, servers: Collection[str]) -> frozenset[str]:
+        """Return servers, and those with an app whose stack or secret has the name of one there.
 
         Whether they lead to one swarm is to be known before any of it is changed.
         """
         by_server = self._facts.apps_by_server
-        names = {name for app in by_server.get(server, ()) for name in _names(app)}
-        return frozenset(
-            other
-            for other, apps in by_server.items()
-            if other == server or any(not names.isdisjoint(_names(app)) for app in apps)
+        places: defaultdict[str, set[str]] = defaultdict(set)
+        for server, apps in by_server.items():
+            for name in (name for app in apps for name in _names(app)):
+                places[name].add(server)
+        names = (
+            name for server in servers for app in by_server.get(server, ()) for name in _names(app)
         )
+        return frozenset(servers).union(*(places[name] for name in names))
 
     def server(self, name: str) -> Observation:
         """Return what a server said.
