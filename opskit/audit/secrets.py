@@ -119,7 +119,9 @@ def old(views: Views) -> Iterator[Finding]:
             app=_text(row.app),
             secret=row.secret,
             what=f"{row.swarm_name} is {row.age_days:,.0f} days old and in use.",
-            remedy=f"opskit secret rotate {row.app} {row.secret}"
+            remedy="Rotate it once its app's .env can be read."
+            if _text(row.state) == "unknown"
+            else f"opskit secret rotate {row.app} {row.secret}"
             if _text(row.app)
             else "Rotate it with whatever made it.",
         )

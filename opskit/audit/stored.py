@@ -69,7 +69,8 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     for row in views.secrets.records(views.secrets["declared"]):
         place = path(row.server, row.app, row.secret)
         state = row.state if isinstance(row.state, str) else None
-        where, remedy = _verdict(stored=place in entries, observed=row.observed, row_state=state)
+        known = state if state != "unknown" else None
+        where, remedy = _verdict(stored=place in entries, observed=row.observed, row_state=known)
         found.append(
             StoredRow(
                 where=where,

@@ -23,6 +23,18 @@ from opskit.steps.envfile import check_replaceable
 _TOLD = frozenset({"TYPE", "RECIPE", "COMPOSE_FILE", "STACK_NAME"})
 
 
+def check_editable(app: DeclaredApp) -> None:
+    """Refuse what git or a key has to settle first, while an edit can mend a line.
+
+    Raises
+    ------
+    InputError
+        A merge was left half done in the file, or it is encrypted.
+    """
+    if app.unread and app.unread.kind in ("conflict", "locked"):
+        check_read(app)
+
+
 def problems_of(root: Path, app: DeclaredApp, content: bytes) -> tuple[Problem, ...]:
     """List what an edited ``.env`` would have wrong that it has not now."""
     known = {problem.what for problem in app.problems}
@@ -43,9 +55,7 @@ def plan_config(root: Path, app: DeclaredApp, content: bytes, *, commit: bool) -
         Something is wrong with it that was not before, or nothing was changed.
     """
     path = Path(app.env_file)
-    if app.unread and app.unread.kind in ("conflict", "locked"):
-        # An editor shows one side of what git, or a key, has to settle.
-        check_read(app)
+    check_editable(app)
     for problem in problems_of(root, app, content)[:1]:
         raise InputError(problem.what, path=path, line=problem.line, remedy=problem.remedy)
     check_whole(content, path)

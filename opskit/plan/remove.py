@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from opskit.arguments import check_count
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.join import SecretRow, Uses, uses
+from opskit.join import SecretRow, Uses, about_unread, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.selection import Selection, Target, named_in, orphans_in
@@ -28,6 +28,7 @@ class _Found:
     going: defaultdict[tuple[str, str], list[SecretRow]] = field(
         default_factory=lambda: defaultdict[tuple[str, str], list[SecretRow]](list)
     )
+    ids: set[str] = field(default_factory=set[str])
     left_alone: list[str] = field(default_factory=list[str])
     updates: set[str] = field(default_factory=set[str])
 
@@ -44,10 +45,10 @@ class _Found:
                 self.updates |= {row.app.name if row.app else "APP"}
             else:
                 # What belongs to no stack is locked by its own name.
-                going = self.going[server, row.stack or row.swarm_name]
-                # Two keys of one app may name one version.
-                if all(row.swarm_name != other.swarm_name for other in going):
-                    going.append(row)
+                # Two keys of one app, or two servers of one swarm, may tell of one version.
+                if row.stored.id not in self.ids:
+                    self.going[server, row.stack or row.swarm_name].append(row)
+                    self.ids.add(row.stored.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +145,11 @@ class RemovalPlanner:
         check_count("keep", keep, least=0)
         lookup = self.assembler.lookup
         wanted = None
+        found, kept = _Found(), 0
         if selection is not None:
-            named = list(named_in(selection))
+            named = self._read_whole(list(named_in(selection)), found)
             targets = lookup.targets(named) if named or not self.may_be_empty else ()
             wanted = {(t.app.server, t.app.stack, t.declared.name) for t in targets}
-        found, kept = _Found(), 0
         for server in self.facts.apps_by_server:
             if wanted is not None and all(server != where for where, *_ in wanted):
                 continue
@@ -173,6 +174,18 @@ class RemovalPlanner:
                 kept += len(old[:keep])
                 found.add(server, failed + old[keep:], uses(seen.services, seen.tasks))
         return self._plan("prune", found, kept)
+
+    def _read_whole(
+        self, named: list[tuple[str, str, str]], found: _Found
+    ) -> list[tuple[str, str, str]]:
+        """Return what is of apps whose files were read whole, unless there is nothing else."""
+        apps = {(server, app): self.assembler.lookup.app(f"{server}/{app}")
+                for server, app, _ in named if app}  # fmt: skip
+        unread = {place: why for place, app in apps.items() if (why := about_unread(app))}
+        whole = [one for one in named if one[:2] not in unread]
+        if whole:
+            found.left_alone += [f"what {app} declares: {why}" for (_, app), why in unread.items()]
+        return whole or named
 
     def _plan(self, kind: str, found: _Found, kept: int = 0) -> PlanData:
         if not found.going and not self.may_be_empty:
