@@ -54,7 +54,8 @@ class Planner:
         targets = self.lookup.targets(selection)
         check_variables(targets)
         chosen: dict[tuple[str, str, str], str] = {}
-        taken: defaultdict[str, set[str]] = defaultdict(set)
+        # Of one app only: two that share a secret are refused below.
+        taken: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         counted = Counter((target.app.server, target.app.name) for target in targets)
         for target in targets:
             self.lookup.server(target.app.server)
@@ -70,8 +71,8 @@ class Planner:
             shared = _variable(target)
             if shared not in chosen or not target.declared.env_key:
                 same = [one for one in targets if _variable(one) == shared]
-                chosen[shared] = self._next(*same, taken=taken[swarm])
-            taken[swarm].add(target.declared.prefix + chosen[shared])
+                chosen[shared] = self._next(*same, taken=taken[shared[:2]])
+            taken[shared[:2]].add(target.declared.prefix + chosen[shared])
             renewal = self._renewal(
                 target,
                 self._policy(target),
