@@ -182,7 +182,7 @@ def test_the_operators_own_environment_reaches_no_compose_file(
 
     assert deploy().status == "done"
     spec = specs(stage)[f"{stage.stack}_who"]
-    assert spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["SEEN="]
+    assert spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["HOME", "SEEN="]
 
 
 def own_environment(stage: Stage, recipe: Releases, seen: str) -> None:
