@@ -356,7 +356,7 @@ class Apps(Reading):
         if snapshot is not None:
             facts = self._facts_of(snapshot)
         else:
-            facts = self._look(where and (lambda declared: where(Lookup(declared))))
+            facts = self._look(where and (lambda declared: _to_read(Lookup(declared), where)))
         return Plan(data=make(Assembler(Lookup(facts), chosen)), root=self.root)
 
     def _facts_of(self, snapshot: object) -> Facts:
@@ -373,3 +373,8 @@ class Apps(Reading):
                 f"the snapshot is of another fleet, {snapshot.facts.declared.root}.", remedy=take
             )
         return snapshot.facts
+
+
+def _to_read(lookup: Lookup, where: Callable[[Lookup], Collection[str]]) -> frozenset[str]:
+    """Return the servers that are concerned, and those that may lead to the same swarm."""
+    return lookup.named_alike(where(lookup))

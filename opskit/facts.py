@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from opskit.abra.model import Declared, DeclaredApp, DeclaredServer
 from opskit.atomic import private_folder, write_private
 from opskit.decoding import ready
 from opskit.errors import InputError
+from opskit.join import Around, Perhaps
 from opskit.swarm.observe import Observation
 
 _FORMAT = 1
@@ -72,6 +74,73 @@ class Facts:
             found.setdefault(observation.server, ())
         return dict(sorted(found.items()))
 
+    @cached_property
+    def swarms(self) -> dict[str, str]:
+        """The id of the swarm that each server leads to, for all of which it is known.
+
+        Only a manager knows it; a worker's is that of the manager that lists it as a node. It is
+        empty for a server that is part of none.
+        """
+        found: dict[str, str] = {}
+        nodes: dict[str, str] = {}
+        for seen in self.observed:
+            cluster = seen.info.swarm.cluster
+            if cluster is not None and cluster.id:
+                found[seen.server] = cluster.id
+                nodes |= {node.id: cluster.id for node in seen.nodes}
+        for seen in self.observed:
+            swarm = seen.info.swarm
+            if seen.server not in found and swarm.node_id in nodes:
+                found[seen.server] = nodes[swarm.node_id]
+            elif seen.reachable and swarm.local_node_state == "inactive":
+                found.setdefault(seen.server, "")
+        return found
+
+    def together(self, server: str) -> tuple[str, ...]:
+        """Return the servers that lead to one swarm, this one among them, in order."""
+        swarm = self.swarms.get(server)
+        if not swarm:
+            return (server,)
+        return tuple(sorted(name for name, found in self.swarms.items() if found == swarm))
+
+    def around(self, server: str) -> Around:
+        """Return what other servers declare that may be meant for this server's swarm."""
+        together = self.together(server)
+        readable = [name for name in together if name in self.seen and self.seen[name].manager]
+        return Around(
+            together=self._apps_of(name for name in together if name != server),
+            perhaps=self._of_unknown_swarms,
+            unread=self._unread_folder({*together, *self._unknown}),
+            first=server == next(iter(readable), server),
+        )
+
+    @cached_property
+    def _unknown(self) -> frozenset[str]:
+        """Servers of which nobody knows to which swarm they lead."""
+        others = (one.name for one in self.declared.others)
+        return frozenset({*self.apps_by_server, *others} - self.swarms.keys())
+
+    @cached_property
+    def _of_unknown_swarms(self) -> Perhaps:
+        others = (app for one in self.declared.others for app in one.apps)
+        return Perhaps((*self._apps_of(sorted(self._unknown)), *others))
+
+    def _apps_of(self, servers: Iterable[str]) -> tuple[DeclaredApp, ...]:
+        return tuple(app for name in servers for app in self.apps_by_server.get(name, ()))
+
+    def _unread_folder(self, servers: Collection[str]) -> str:
+        """Return which unread folder may hold apps of these servers, or of one not known."""
+        folders = {
+            server.folder: server.name for server in (*self.declared.servers, *self.declared.others)
+        }
+        top = str(Path(self.declared.root) / "servers")
+        for problem in self.declared.problems:
+            path, parent = problem.path, str(Path(problem.path).parent)
+            server = folders.get(path) or folders.get(parent)
+            if (server in servers) if server else top in (path, parent):
+                return f"an app may declare it, as {path} cannot be read"
+        return ""
+
     def missing(self) -> dict[str, str]:
         """Servers whose swarm could not be read, each with the reason."""
         gone = {o.server: o.error or "not read" for o in self.observed if not o.manager}
@@ -92,7 +161,9 @@ def save_facts(facts: Facts, path: Path) -> None:
             opskit_snapshot=_FORMAT,
             taken_at=facts.taken_at,
             declared=msgspec.structs.replace(
-                facts.declared, servers=tuple(map(_without_file_hashes, facts.declared.servers))
+                facts.declared,
+                servers=tuple(map(_without_file_hashes, facts.declared.servers)),
+                others=tuple(map(_without_file_hashes, facts.declared.others)),
             ),
             observed=tuple(map(_without_spec_digests, facts.observed)),
         )

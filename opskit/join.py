@@ -15,13 +15,17 @@ from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
-State = Literal["current", "pending", "missing", "superseded", "stale", "orphan", "undeployed"]
+State = Literal[
+    "current", "pending", "missing", "superseded", "stale", "orphan", "undeployed", "unknown"
+]
 """How a version stands.
 
 ``current``: declared, exists, used by the running services. ``pending``: declared, exists,
 services do not use it yet. ``missing``: declared, not in the swarm. ``superseded``: exists,
 another version is declared, unused. ``stale``: still used though another version is declared.
 ``orphan``: no app declares its stack or secret. ``undeployed``: the app is not deployed.
+``unknown``: an app may declare it, or another version of it, whose files were not read whole or
+whose server may be one with this swarm.
 """
 
 STACK_LABEL = "com.docker.stack.namespace"
@@ -76,6 +80,74 @@ class SecretRow:
     stored: model.StoredObject | None
     used_by: list[str]
     state: State | None
+    doubt: str = ""
+    """Why the state is unknown."""
+
+
+class Perhaps:
+    """Apps that may be meant for a swarm or not, looked up by what their secrets' names begin with.
+
+    Parameters
+    ----------
+    apps
+        The apps.
+    """
+
+    def __init__(self, apps: Iterable[DeclaredApp]) -> None:
+        self._stacks: dict[str, DeclaredApp] = {}
+        self._prefixes: dict[str, DeclaredApp] = {}
+        self.in_part: DeclaredApp | None = None
+        """One that may declare what nobody knows of."""
+        for app in apps:
+            self._stacks.setdefault(app.stack, app)
+            for secret in app.secrets:
+                self._prefixes.setdefault(secret.prefix, app)
+            if self.in_part is None and is_in_part(app):
+                self.in_part = app
+
+    def declarer(self, name: str, *, certain: bool) -> DeclaredApp | None:
+        """Return an app that may declare a swarm name; one of its stack only if not `certain`."""
+        cuts = [at for at, character in enumerate(name) if character == "_"]
+        starts = [name, *(name[: at + 1] for at in cuts)]
+        found = next((self._prefixes[one] for one in starts if one in self._prefixes), None)
+        if found is None and not certain:
+            stacks = (name[:at] for at in cuts)
+            found = next((self._stacks[one] for one in stacks if one in self._stacks), None)
+        return found
+
+
+def is_in_part(app: DeclaredApp) -> bool:
+    """Return whether an app may declare more than is known: of any stack, under any name."""
+    return app.guessed or any(problem.path == app.env_file for problem in app.problems)
+
+
+NOBODY = Perhaps(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What is declared elsewhere and may be meant for one server's swarm.
+
+    Parameters
+    ----------
+    together
+        Apps of other servers that lead to the same swarm.
+    perhaps
+        Apps of servers of which nobody knows to which swarm they lead.
+    unread
+        Why an app may be declared that nobody knows of; empty when none can.
+    first
+        Whether what nobody declares is told of here, and not of another server of this swarm.
+    """
+
+    together: tuple[DeclaredApp, ...] = ()
+    perhaps: Perhaps = NOBODY
+    unread: str = ""
+    first: bool = True
+
+
+ALONE = Around()
+"""What is declared for one server is all there is."""
 
 
 def stack_of(labels: Mapping[str, str] | None) -> str:
@@ -165,8 +237,13 @@ def split_version(rest: str, secrets: frozenset[str] = frozenset()) -> tuple[str
     return (secret, version) if secret else (rest, "")
 
 
-def secret_rows(apps: Iterable[DeclaredApp], seen: Observation | None) -> list[SecretRow]:
+def secret_rows(
+    apps: Iterable[DeclaredApp], seen: Observation | None, around: Around = ALONE
+) -> list[SecretRow]:
     """Join one server's apps with what its swarm holds.
+
+    Of a swarm that several servers lead to each version is told once: with the server whose app
+    it is, else with the first.
 
     Parameters
     ----------
@@ -174,24 +251,31 @@ def secret_rows(apps: Iterable[DeclaredApp], seen: Observation | None) -> list[S
         The apps declared for this server.
     seen
         What the server said; ``None`` or an observation without a readable swarm leaves the
-        declared versions with an unknown state.
+        declared versions without a state.
+    around
+        What other servers declare.
     """
     apps = list(apps)
     readable = seen is not None and seen.manager and "secrets" not in seen.unread
     if seen is None or not readable:
-        return [_declared_row(app, secret, None) for app, secret in _declared(apps).values()]
-    return _Join(apps, seen).rows()
+        return [_declared_row(app, secret, None) for app, secret in _declared(apps)]
+    return _Join(apps, seen, around).rows()
 
 
-def _declared(apps: Iterable[DeclaredApp]) -> dict[str, tuple[DeclaredApp, DeclaredSecret]]:
-    found: dict[str, tuple[DeclaredApp, DeclaredSecret]] = {}
+def _declared(apps: Iterable[DeclaredApp]) -> list[tuple[DeclaredApp, DeclaredSecret]]:
+    """Return what is declared: of one name the first app, with each of its keys for it."""
+    found: dict[str, tuple[DeclaredApp, list[DeclaredSecret]]] = {}
     for app in apps:
         for secret in app.secrets:
-            found.setdefault(secret.swarm_name, (app, secret))
-    return found
+            owner, secrets = found.setdefault(secret.swarm_name, (app, []))
+            if owner is app:
+                secrets.append(secret)
+    return [(app, secret) for app, secrets in found.values() for secret in secrets]
 
 
-def _declared_row(app: DeclaredApp, secret: DeclaredSecret, state: State | None) -> SecretRow:
+def _declared_row(
+    app: DeclaredApp, secret: DeclaredSecret, state: State | None, doubt: str = ""
+) -> SecretRow:
     return SecretRow(
         stack=app.stack,
         secret=secret.name,
@@ -202,70 +286,166 @@ def _declared_row(app: DeclaredApp, secret: DeclaredSecret, state: State | None)
         stored=None,
         used_by=[],
         state=state,
+        doubt=doubt,
     )
 
 
 class _Join:
-    def __init__(self, apps: list[DeclaredApp], seen: Observation) -> None:
-        self._seen = seen
+    def __init__(self, apps: list[DeclaredApp], seen: Observation, around: Around) -> None:
+        self._seen, self._around = seen, around
         self._uses = uses(seen.services, seen.tasks)
-        self._declared = _declared(apps)
+        self._all = [*apps, *around.together]
+        self._own: dict[str, list[tuple[DeclaredApp, DeclaredSecret]]] = {}
+        for app, secret in _declared(apps):
+            self._own.setdefault(secret.swarm_name, []).append((app, secret))
+        self._elsewhere = {s.swarm_name for app in around.together for s in app.secrets}
+        self._mine = {app.stack for app in apps}
         self._apps: dict[str, DeclaredApp] = {}
-        for app in apps:
+        for app in self._all:
             self._apps.setdefault(app.stack, app)
         self._deployed = {stack_of(service.spec.labels) for service in seen.services} - {""}
         self._stacks = frozenset(self._apps) | self._deployed
-        self._names = {app.stack: frozenset(secret.name for secret in app.secrets) for app in apps}
-        self._current = {
-            (app.stack, secret.name): secret for app, secret in self._declared.values()
-        }
+        self._in_part = next(filter(is_in_part, self._all), None)
+        self._stems = _stems(self._all)
+        self._shared = [
+            (app, secret) for app in self._all for secret in app.secrets if secret.shared
+        ]
         self._stored = {secret.spec.name: secret for secret in seen.secrets}
 
     def rows(self) -> list[SecretRow]:
-        rows = [self._stored_row(secret) for secret in self._seen.secrets]
+        rows = [row for secret in self._seen.secrets for row in self._stored_rows(secret)]
         rows += [
             self._missing_row(app, secret)
-            for name, (app, secret) in self._declared.items()
+            for name, found in self._own.items()
             if name not in self._stored
+            for app, secret in found
         ]
         return rows
 
     def _missing_row(self, app: DeclaredApp, secret: DeclaredSecret) -> SecretRow:
+        if doubt := about_unread(app):
+            return _declared_row(app, secret, "unknown", doubt)
         deployed = app.stack in self._deployed
         return _declared_row(app, secret, "missing" if deployed else "undeployed")
 
-    def _stored_row(self, stored: model.StoredObject) -> SecretRow:
+    def _stored_rows(self, stored: model.StoredObject) -> list[SecretRow]:
         name = stored.spec.name
         used_by = self._uses.running(stored.id)
-        if name in self._declared:
-            app, declared = self._declared[name]
-            stack, secret, version = app.stack, declared.name, declared.version
-            state = self._declared_state(app, used_by)
+        rows: list[SecretRow] = []
+        for app, declared in self._own.get(name, ()):
+            doubt = about_unread(app)
+            rows.append(
+                SecretRow(
+                    stack=app.stack,
+                    secret=declared.name,
+                    version=declared.version,
+                    swarm_name=name,
+                    app=app,
+                    declared=declared,
+                    stored=stored,
+                    used_by=used_by,
+                    state="unknown" if doubt else self._declared_state(app, used_by),
+                    doubt=doubt,
+                )
+            )
+        if rows or name in self._elsewhere:
+            return rows
+        return self._undeclared_rows(stored, used_by)
+
+    def _undeclared_rows(self, stored: model.StoredObject, used_by: list[str]) -> list[SecretRow]:
+        name = stored.spec.name
+        app, stack, secret, version, known = self._taken_apart(name)
+        told_here = stack in self._mine if app else self._around.first
+        if not told_here:
+            return []
+        state: State = "orphan" if not known else "stale" if used_by else "superseded"
+        doubt = self._doubt(name, app, certain=known)
+        return [
+            SecretRow(
+                stack=stack,
+                secret=secret,
+                version=version,
+                swarm_name=name,
+                app=app,
+                declared=None,
+                stored=stored,
+                used_by=used_by,
+                state="unknown" if doubt else state,
+                doubt=doubt,
+            )
+        ]
+
+    def _taken_apart(self, name: str) -> tuple[DeclaredApp | None, str, str, str, bool]:
+        """Return app, stack, secret and version of a name, and whether the secret is declared."""
+        for app, declared in self._shared:
+            rest = name.removeprefix(declared.prefix)
+            if declared.prefix and rest != name and _LOOKS_LIKE_VERSION.match(rest):
+                return app, app.stack, declared.name, rest, True
+        stack = longest_prefix(name, self._stacks)
+        stems = self._stems.get(stack, {})
+        rest = name[len(stack) + 1 :] if stack else name
+        stem, version = split_version(rest, frozenset(stems))
+        known = stem in stems
+        return self._apps.get(stack), stack, stems.get(stem, stem), version, known
+
+    def _doubt(self, name: str, app: DeclaredApp | None, *, certain: bool) -> str:
+        """Return why some app may declare what none seems to; nothing when none can.
+
+        Parameters
+        ----------
+        name
+            Its swarm name.
+        app
+            The app of the stack that it begins with.
+        certain
+            Whether that app declares another version of it.
+        """
+        perhaps = self._around.perhaps
+        if other := perhaps.declarer(name, certain=certain):
+            return (
+                f"{other.server}/{other.name} may declare it, and nobody knows whether "
+                f"{other.server} leads to this swarm"
+            )
+        if app is not None:
+            # Of a stack that has an app, that one's files tell.
+            owners = [other for other in self._all if other.stack == app.stack]
+            if certain:
+                return next((why for one in owners if (why := about_unread(one))), "")
+            in_part = next((other for other in owners if other.guessed or other.problems), None)
         else:
-            declared = None
-            stack = longest_prefix(name, self._stacks)
-            app = self._apps.get(stack)
-            rest = name[len(stack) + 1 :] if stack else name
-            secret, version = split_version(rest, self._names.get(stack, frozenset()))
-            state = self._undeclared_state(self._current.get((stack, secret)), used_by)
-        return SecretRow(
-            stack=stack,
-            secret=secret,
-            version=version,
-            swarm_name=name,
-            app=app,
-            declared=declared,
-            stored=stored,
-            used_by=used_by,
-            state=state,
-        )
+            # Any recipe may name a secret so, and any .env a stack.
+            in_part = self._in_part or perhaps.in_part
+        if in_part:
+            return f"{in_part.name} may declare it, whose files cannot be read whole"
+        return self._around.unread
 
     def _declared_state(self, app: DeclaredApp, used_by: list[str]) -> State:
         if app.stack not in self._deployed and not used_by:
             return "undeployed"
         return "current" if used_by else "pending"
 
-    def _undeclared_state(self, current: DeclaredSecret | None, used_by: list[str]) -> State:
-        if current is None:
-            return "orphan"
-        return "stale" if used_by else "superseded"
+
+def about_unread(app: DeclaredApp) -> str:
+    """Return why nobody can tell what an app declares; nothing when its ``.env`` was read whole."""
+    problem = app.unread
+    if problem is None:
+        return ""
+    where = f"{problem.path}:{problem.line}" if problem.line else problem.path
+    return f"{where}: {problem.what.rstrip('.')}"
+
+
+def _stems(apps: Iterable[DeclaredApp]) -> dict[str, dict[str, str]]:
+    """Return by stack what stands in a swarm name before the version, and which secret that is.
+
+    Of two keys with one such name it is the key that is called so, else the first.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for app in apps:
+        stems = found.setdefault(app.stack, {})
+        for secret in app.secrets:
+            stem = secret.prefix.removeprefix(f"{app.stack}_").removesuffix("_")
+            if stem == secret.key:
+                stems[stem] = secret.name
+            else:
+                stems.setdefault(stem, secret.name)
+    return found

@@ -88,7 +88,8 @@ class Reading:
                 remedy=f"Choose from: {', '.join(sorted(known)) or 'none is declared'}",
             )
         chosen = tuple(server for server in declared.servers if server.name in self._only)
-        return msgspec.structs.replace(declared, servers=chosen)
+        others = tuple(server for server in declared.servers if server.name not in self._only)
+        return msgspec.structs.replace(declared, servers=chosen, others=others)
 
     def snapshot(
         self,

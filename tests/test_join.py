@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opskit.abra.model import DeclaredApp, DeclaredSecret
-from opskit.join import SecretRow, longest_prefix, secret_rows, split_version, uses
+from opskit.abra.model import Declared, DeclaredApp, DeclaredSecret, DeclaredServer
+from opskit.facts import Facts
+from opskit.join import Around, Perhaps, SecretRow, longest_prefix, secret_rows, split_version, uses
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
@@ -178,3 +181,95 @@ def test_a_previous_spec_is_no_use_but_is_remembered_for_pruning() -> None:
 @pytest.mark.parametrize("observation", [None, Observation(server="s", taken_at=NOW)])
 def test_without_a_readable_swarm_the_state_is_unknown(observation: Observation | None) -> None:
     assert states([app("a", "db")], observation) == {"a_db_v1": None}
+
+
+def facts(*observed: Observation) -> Facts:
+    servers = tuple(
+        DeclaredServer(name=one.server, folder=f"/servers/{one.server}", apps=())
+        for one in observed
+    )
+    declared = Declared(root="/", servers=servers, problems=())
+    return Facts(taken_at=NOW, declared=declared, observed=observed)
+
+
+def leads_to(
+    server: str, *, swarm: str = "", node: str = "", nodes: tuple[str, ...] = (), **more: Any
+) -> Observation:
+    cluster = model.Cluster(id=swarm) if swarm else None
+    info = model.Info(
+        swarm=model.SwarmInfo(node_id=node, cluster=cluster, local_node_state="active")
+    )
+    found = tuple(model.Node(id=one, created_at=NOW) for one in nodes)
+    made = {"reachable": True, "manager": bool(swarm), "info": info, **more}
+    return Observation(server=server, taken_at=NOW, nodes=found, **made)
+
+
+def test_servers_of_one_swarm_are_known_by_its_id_and_its_nodes() -> None:
+    nodes = ("n1", "n2", "n3")
+    found = facts(
+        leads_to("a", swarm="one", node="n1", nodes=nodes),
+        leads_to("b", swarm="one", node="n2", nodes=nodes),
+        leads_to("worker", node="n3"),
+        leads_to("other", swarm="two", node="m1", nodes=("m1",)),
+    )
+    assert found.together("a") == found.together("worker") == ("a", "b", "worker")
+    assert found.together("other") == ("other",)
+    assert found.around("other").perhaps.declarer("a_db_v1", certain=False) is None
+
+
+def test_a_server_that_tells_no_swarm_may_be_any() -> None:
+    silent = leads_to("silent", reachable=False, info=model.Info())
+    worker = leads_to("worker", node="n9")
+    outside = leads_to(
+        "outside", info=model.Info(swarm=model.SwarmInfo(local_node_state="inactive"))
+    )
+    known = leads_to("known", swarm="one", node="n1", nodes=("n1",))
+    made = facts(known, silent, worker, outside)
+    servers = tuple(
+        msgspec.structs.replace(
+            one, apps=(msgspec.structs.replace(app(f"{one.name}_x", "db"), server=one.name),)
+        )
+        for one in made.declared.servers
+    )
+    declared = msgspec.structs.replace(made.declared, servers=servers)
+    around = Facts(taken_at=NOW, declared=declared, observed=made.observed).around("known")
+    may_declare = {
+        name: found.server if (found := around.perhaps.declarer(name, certain=False)) else ""
+        for name in ("silent_x_db_v1", "worker_x_old_v1", "outside_x_db_v1", "known_x_db_v1")
+    }
+    assert may_declare == {
+        "silent_x_db_v1": "silent",
+        "worker_x_old_v1": "worker",
+        "outside_x_db_v1": "",
+        "known_x_db_v1": "",
+    }
+    assert not around.together
+
+
+def test_what_a_server_of_an_unknown_swarm_declares_is_unknown_here() -> None:
+    elsewhere = app("b", "db", version="v2")
+    found = {
+        row.swarm_name: (row.state, bool(row.doubt))
+        for row in secret_rows(
+            [app("a", "db")],
+            seen(["a_db_v1", "b_db_v1", "b_db_v2", "b_other_v1", "c_db_v1"], []),
+            Around(perhaps=Perhaps((elsewhere,))),
+        )
+    }
+    assert found == {
+        "a_db_v1": ("undeployed", False),
+        "b_db_v1": ("unknown", True),
+        "b_db_v2": ("unknown", True),
+        "b_other_v1": ("unknown", True),
+        "c_db_v1": ("orphan", False),
+    }
+
+
+def test_an_older_version_of_a_shared_secret_is_no_orphan() -> None:
+    one = app("a", "db", version="v2")
+    shared = msgspec.structs.replace(
+        one.secrets[0], name="smtp", swarm_name="smtp_v2", shared=True, key="smtp"
+    )
+    found = states([msgspec.structs.replace(one, secrets=(shared,))], seen(["smtp_v1"], []))
+
+    assert found == {"smtp_v1": "superseded", "smtp_v2": "undeployed"}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from opskit.abra.compose import Compose, Entry, Service
 from opskit.abra.env import EnvFile, SampleLine, read_env
 from opskit.abra.files import printable
-from opskit.abra.interpolate import interpolate
+from opskit.abra.interpolate import NO_TEMPLATE, interpolate
 from opskit.abra.marks import Marks, joined, read_marks
 from opskit.abra.model import DeclaredApp, DeclaredConfig, DeclaredSecret, Problem
 from opskit.abra.names import (
@@ -77,9 +78,13 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         where=printable(str(recipe.folder if recipe else path)),
     )
     declarations = Declarations(inputs)
-    secrets, configs = declarations.secrets(compose), declarations.configs(compose)
     note = _note(env, named, recipe, enabled)
-    if note:
+    # Of a file that counts for nothing no version is known, not even that of a default.
+    secrets = declarations.secrets(compose) if env.readable else ()
+    configs = declarations.configs(compose) if env.readable else ()
+    if env.readable:
+        declarations.check_required(compose)
+    if note and env.readable:
         secrets += declarations.guessed(compose)
     problems = (
         *env.problems,
@@ -203,9 +208,12 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Use:
+    key: str
     entry: Entry
     named: Named
-    services: tuple[str, ...]
+    name: str
+    services: tuple[str, ...] = ()
+    mounts: tuple[tuple[str, str], ...] = ()
 
 
 class Declarations:
@@ -225,7 +233,7 @@ class Declarations:
         uses = self._uses(compose, "config", compose.configs, lambda service: service.configs)
         return tuple(
             DeclaredConfig(
-                name=use.named.name,
+                name=use.name,
                 version=use.named.version,
                 swarm_name=use.named.full,
                 env_key=use.named.variable,
@@ -250,8 +258,16 @@ class Declarations:
                     own=True,
                 )
                 entry = Entry(name="", external=True)
-                found.append(self._secret(_Use(entry=entry, named=named, services=())))
+                found.append(self._secret(_Use(key="", entry=entry, named=named, name=name)))
         return tuple(found)
+
+    def check_required(self, compose: Compose) -> None:
+        """Report the variables without which docker refuses the compose files."""
+        told = " ".join(problem.what for problem in self.problems)
+        for text in compose.required:
+            for fault in interpolate(text, self._inputs.variables).faults:
+                if fault not in told:
+                    self._report(f"docker refuses it: {fault}", "Set it in the .env.")
 
     def _uses(
         self,
@@ -261,7 +277,7 @@ class Declarations:
         sources: Callable[[Service], tuple[str, ...]],
     ) -> Iterator[_Use]:
         inputs = self._inputs
-        found: dict[str, _Use] = {}
+        found: dict[tuple[str, str], _Use] = {}
         for service, parts in compose.services.items():
             for source in sources(parts):
                 key = interpolate(source, inputs.variables).text
@@ -270,14 +286,20 @@ class Declarations:
                     self._report(f"{service} uses the {kind} {key!r}, which is not declared.")
                     continue
                 named = take_apart(key, entry, inputs.stack, inputs.variables)
-                known = found.get(named.full)
-                services = known.services if known else ()
-                if known is None:
+                # Two keys of one name are one, unless each has a variable of its own.
+                same = (named.full, named.variable)
+                if same not in found:
                     self._report_name(f"the {kind} {key!r}", named)
-                if service not in services:
-                    services = (*services, service)
-                found[named.full] = _Use(entry=entry, named=named, services=services)
-        yield from found.values()
+                    found[same] = _Use(key=key, entry=entry, named=named, name=named.name)
+                known = found[same]
+                files = parts.files.get(source, ())
+                mounts = ((service, interpolate(file, inputs.variables).text) for file in files)
+                found[same] = replace(
+                    known,
+                    services=tuple(dict.fromkeys((*known.services, service))),
+                    mounts=(*known.mounts, *mounts),
+                )
+        yield from _told_apart(found.values())
 
     def _secret(self, use: _Use) -> DeclaredSecret:
         inputs, named = self._inputs, use.named
@@ -287,7 +309,7 @@ class Declarations:
             key = ""
         marks, problems = self._marks(named.variable)
         return DeclaredSecret(
-            name=named.name,
+            name=use.name,
             version=named.version,
             swarm_name=named.full,
             env_key=key,
@@ -298,6 +320,8 @@ class Declarations:
             services=use.services,
             shared=use.entry.external and not named.own,
             problems=problems,
+            key=use.key,
+            mounts=use.mounts,
         )
 
     def _marks(self, variable: str) -> tuple[Marks, tuple[Problem, ...]]:
@@ -322,6 +346,8 @@ class Declarations:
     def _report_name(self, what: str, named: Named) -> None:
         key = named.variable
         for fault in named.faults:
+            if fault == NO_TEMPLATE:
+                continue  # told of the line where it stands
             if key and key not in self._inputs.fixed:
                 self._report_env(f"{what}: {fault}", key, f"Write {key}=v1 in the .env.")
             else:
@@ -332,6 +358,17 @@ class Declarations:
         path, line = printable(str(env.path)), env.lines.get(key, 0)
         self.problems.append(Problem(path=path, line=line, what=what, remedy=remedy))
 
-    def _report(self, what: str) -> None:
+    def _report(self, what: str, remedy: str = _RECIPE_REMEDY) -> None:
         where = self._inputs.where
-        self.problems.append(Problem(path=where, line=0, what=what, remedy=_RECIPE_REMEDY))
+        self.problems.append(Problem(path=where, line=0, what=what, remedy=remedy))
+
+
+def _told_apart(uses: Iterable[_Use]) -> list[_Use]:
+    """Name what has one name with another by its key, which no two have in common."""
+    found = list(uses)
+    while True:
+        counted = Counter(use.name for use in found)
+        apart = [use if counted[use.name] == 1 else replace(use, name=use.key) for use in found]
+        if apart == found:
+            return found
+        found = apart

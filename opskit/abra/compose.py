@@ -15,9 +15,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from opskit.abra.files import printable
+from opskit.abra.files import decode, printable
+from opskit.abra.interpolate import refused_by_docker, requires
 from opskit.abra.paces import PACE
 from opskit.abra.stackformat import Fault, unsupported
+from opskit.abra.unread import about_conflicts, conflicts, lock_of
 
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -52,13 +54,15 @@ class Port:
 class Service:
     """A service: keys of the secrets, configs and networks it uses, its ``deploy.labels``.
 
-    `variables` are the names in its ``environment``, `passed` those of them without a value, which
-    docker takes from its own environment. `image`, `ports` and `env_files` stand as in the file.
-    `pace` is what it says of the time it takes to come up, by path such as
+    `files` are the names that a secret has in its containers, by the secret's key; it may be
+    there more than once. `variables` are the names in its ``environment``, `passed` those of them
+    without a value, which docker takes from its own environment. `image`, `ports` and `env_files`
+    stand as in the file. `pace` is what it says of the time it takes to come up, by path such as
     ``deploy.update_config.delay``, before interpolation.
     """
 
     secrets: tuple[str, ...] = ()
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     configs: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: frozenset[str] = frozenset()
@@ -74,8 +78,9 @@ class Service:
 class Compose:
     """One compose file, or several merged; `version` is the format it claims.
 
-    `unsupported` lists what Compose knows and ``docker stack deploy`` refuses; `includes` says that
-    there is more in other files, which are not read.
+    `required` are the texts that docker refuses for some values of their variables. `unsupported`
+    lists what Compose knows and ``docker stack deploy`` refuses; `includes` says that there is more
+    in other files, which are not read.
     """
 
     version: str = ""
@@ -83,6 +88,7 @@ class Compose:
     configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     networks: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
+    required: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     unsupported: tuple[Fault, ...] = ()
     includes: bool = False
@@ -95,14 +101,19 @@ def parse_compose(data: bytes) -> Compose:
 
     Remembered by content, as apps share recipes: a changed file is another content.
     """
+    if lock := lock_of(data):
+        what = f"the compose file is locked by {lock.program}."
+        return _invalid(Fault(line=0, what=what, kind="locked"))
+    if found := conflicts(decode(data)):
+        return _invalid(Fault(line=found[0][0], what=about_conflicts(found), kind="conflict"))
     try:
         # The pure parser speaks YAML 1.2, as Compose does.
         root: Any = YAML(typ="safe", pure=True).compose(data.decode("utf-8-sig"))
     except MarkedYAMLError as error:
         mark = cast("Any", error.problem_mark or error.context_mark)
-        return _invalid(int(mark.line) + 1 if mark else 0)
+        return _invalid(_no_yaml(int(mark.line) + 1 if mark else 0))
     except Exception:  # noqa: BLE001 - whatever a parser trips over concerns this file only
-        return _invalid(0)
+        return _invalid(_no_yaml(0))
     return _Reader().compose(root)
 
 
@@ -117,6 +128,7 @@ def merge(files: Iterable[Compose]) -> Compose:
     services: dict[str, Service] = {}
     faults: list[Fault] = []
     refused: list[Fault] = []
+    required: list[str] = []
     version, includes = "", False
     for one in files:
         includes = includes or one.includes
@@ -128,6 +140,7 @@ def merge(files: Iterable[Compose]) -> Compose:
             base = services.get(name, Service())
             services[name] = Service(
                 secrets=tuple(dict.fromkeys(base.secrets + service.secrets)),
+                files={**base.files, **service.files},
                 configs=tuple(dict.fromkeys(base.configs + service.configs)),
                 labels={**base.labels, **service.labels},
                 variables=base.variables | service.variables,
@@ -138,6 +151,7 @@ def merge(files: Iterable[Compose]) -> Compose:
                 ports=tuple(dict.fromkeys(base.ports + service.ports)),
                 env_files=tuple(dict.fromkeys(base.env_files + service.env_files)),
             )
+        required += one.required
         faults += one.faults
         refused += one.unsupported
     return Compose(
@@ -146,16 +160,20 @@ def merge(files: Iterable[Compose]) -> Compose:
         configs=configs,
         networks=networks,
         services=services,
+        required=tuple(dict.fromkeys(required)),
         faults=tuple(faults),
         unsupported=tuple(refused),
         includes=includes,
     )
 
 
-def _invalid(line: int) -> Compose:
+def _invalid(fault: Fault) -> Compose:
+    return Compose(faults=(fault,), valid=False)
+
+
+def _no_yaml(line: int) -> Fault:
     # The parser's own words would quote the file, which may hold more than names.
-    what = "the compose file is not valid YAML."
-    return Compose(faults=(Fault(line=line, what=what),), valid=False)
+    return Fault(line=line, what="the compose file is not valid YAML.", kind="unread")
 
 
 class _Reader:
@@ -164,22 +182,49 @@ class _Reader:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._pairs: dict[int, dict[str, Any]] = {}
+        self._taken: set[str] = set()
 
     def compose(self, root: Any) -> Compose:
         top = self._mapping(root, "the compose file")
+        required = self._interpolated(root)
+        services = {
+            name: self._service(node, name)
+            for name, node in self._mapping(top.get("services"), "services").items()
+        }
         return Compose(
             version=_text(top.get("version")),
             secrets=self._entries(top.get("secrets"), "secrets"),
             configs=self._entries(top.get("configs"), "configs"),
             networks=self._entries(top.get("networks"), "networks"),
-            services={
-                name: self._service(node, name)
-                for name, node in self._mapping(top.get("services"), "services").items()
-            },
-            faults=tuple(self._faults),
+            services=services,
+            required=tuple(required),
+            faults=tuple(sorted(self._faults, key=lambda fault: fault.line)),
             unsupported=tuple(unsupported(top, self._pairs_of)),
             includes="include" in top,
         )
+
+    def _interpolated(self, root: Any) -> list[str]:
+        """Report the texts docker refuses to interpolate, and return those it may refuse."""
+        required: list[str] = []
+        seen: set[int] = set()
+        waiting: list[Any] = [root]
+        while waiting:
+            node = waiting.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            if _is(node, ScalarNode):
+                text = str(node.value)
+                if why := refused_by_docker(text):
+                    self._fault(node, why)
+                elif requires(text):
+                    required.append(text)
+            elif _is(node, MappingNode):
+                # Keys are taken as they are.
+                waiting += [value for _, value in reversed(node.value)]
+            elif _is(node, SequenceNode):
+                waiting += reversed(node.value)
+        return required
 
     def _entries(self, node: Any, what: str) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
@@ -199,6 +244,7 @@ class _Reader:
         deploy = self._mapping(pairs.get("deploy"), f"services.{name}.deploy")
         return Service(
             secrets=self._sources(pairs.get("secrets"), f"services.{name}.secrets"),
+            files=self._files(pairs.get("secrets")),
             configs=self._sources(pairs.get("configs"), f"services.{name}.configs"),
             labels=self._labels(deploy.get("labels"), f"services.{name}.deploy.labels"),
             variables=frozenset(
@@ -253,6 +299,15 @@ class _Reader:
             else:
                 self._fault(item, f"{what} has an item without a source.")
         return tuple(dict.fromkeys(sources))
+
+    def _files(self, node: Any) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for item in node.value if _is(node, SequenceNode) else ():
+            long = self._pairs_of(item)
+            source = _text(long.get("source")) if long else _text(item)
+            file = _text(long.get("target")) or source
+            found[source] = (*found.get(source, ()), file)
+        return found
 
     def _labels(self, node: Any, what: str) -> dict[str, str]:
         if _is(node, MappingNode):

@@ -78,11 +78,19 @@ _ESCAPES = {"n": "\n", "r": "\r"}
 _REFERENCE = re.compile(
     r"""
     \\ (?P<literal> \$ )
-    | \$ \{ (?P<defaulted> [A-Z0-9_]+ ) (?P<operator> :?- ) (?P<default> [^{}]* ) \}
+    | \$ \{ (?P<defaulted> [A-Z0-9_]+ ) (?P<operator> :?[-?+] )
     | \$ \{? (?P<name> [A-Z0-9_]+ ) \}?
     """,
     re.VERBOSE,
 )
+_BRACES = re.compile(r"\$\{|\}")
+_FORMS = {
+    operator: f"abra does not know {form} in an .env; it is read here as Compose would."
+    for operator, form in (("-", "${…:-default}"), ("?", "${…:?why}"), ("+", "${…:+other}"))
+}
+_UNKNOWN = "abra does not know what stands behind the name in ${…}; it replaces the name alone."
+_DEPTH = 20
+"""Defaults within defaults; deeper is no wish of anybody's."""
 
 
 def as_dotenv(text: str) -> str:
@@ -92,8 +100,11 @@ def as_dotenv(text: str) -> str:
     return text
 
 
-def expand(raw: str, quote: str, above: Mapping[str, str]) -> tuple[str, bool]:
-    r"""Return a value as abra sees it, and whether a default was taken as Compose would.
+def expand(raw: str, quote: str, above: Mapping[str, str]) -> tuple[str, str]:
+    r"""Return a value as abra sees it, and a sentence about the first thing abra does not know.
+
+    What only Compose knows is read as Compose would: ``${NAME:-default}``, ``${NAME:?why}``,
+    ``${NAME:+other}``, without the colon too, and one within another.
 
     python-dotenv decodes ``\t`` and the like, knows ``${NAME:-default}`` and no ``$NAME``, and
     falls back on this process's environment. abra decodes ``\n`` and ``\r`` between double quotes,
@@ -108,20 +119,54 @@ def expand(raw: str, quote: str, above: Mapping[str, str]) -> tuple[str, bool]:
         The variables that the lines above it set; all others are empty.
     """
     if quote == "'":
-        return raw, False
+        return raw, ""
     if quote and "\\" in raw:
         raw = _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), raw)
     if "$" not in raw:
-        return raw, False
-    defaulted = any(match["defaulted"] for match in _REFERENCE.finditer(raw))
-    return _REFERENCE.sub(lambda match: _referred(match, above), raw), defaulted
+        return raw, ""
+    forms: list[str] = []
+    return _expanded(raw, above, forms, 0), forms[0] if forms else ""
 
 
-def _referred(match: re.Match[str], above: Mapping[str, str]) -> str:
-    if match["literal"]:
-        return "$"
-    if match["name"]:
-        return above.get(match["name"], "")
-    found = above.get(match["defaulted"])
-    missing = not found if match["operator"] == ":-" else found is None
-    return match["default"] if missing else found or ""
+def _expanded(text: str, above: Mapping[str, str], forms: list[str], depth: int) -> str:
+    parts: list[str] = []
+    at = 0
+    while match := _REFERENCE.search(text, at):
+        parts.append(text[at : match.start()])
+        at = match.end()
+        if match["literal"]:
+            parts.append("$")
+        elif match["name"]:
+            parts.append(above.get(match["name"], ""))
+            if match[0].startswith("${") and not match[0].endswith("}"):
+                forms.append(_UNKNOWN)
+        else:
+            forms.append(_FORMS[match["operator"][-1]])
+            end = _closing(text, at)
+            parts.append(_chosen(match, text[at:end], above, forms, depth))
+            at = end + 1
+    return "".join(parts) + text[at:]
+
+
+def _chosen(
+    match: re.Match[str], word: str, above: Mapping[str, str], forms: list[str], depth: int
+) -> str:
+    """Return what a reference with an operator stands for."""
+    found, operator = above.get(match["defaulted"]), match["operator"]
+    # With a colon an empty variable counts as unset.
+    is_set = bool(found) if operator.startswith(":") else found is not None
+    if operator.endswith("?") or is_set is operator.endswith("-"):
+        return found or ""
+    if not is_set and operator.endswith("+"):
+        return ""
+    return _expanded(word, above, forms, depth + 1) if depth < _DEPTH else word
+
+
+def _closing(text: str, start: int) -> int:
+    """Find the brace that closes an expression, past those of others in it; else the text's end."""
+    depth = 1
+    for match in _BRACES.finditer(text, start):
+        depth += 1 if match[0] == "${" else -1
+        if depth == 0:
+            return match.start()
+    return len(text)

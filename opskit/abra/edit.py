@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opskit.abra.env import parse_env
-from opskit.abra.files import decode, encode, is_utf16, printable
+from opskit.abra.files import decode, encode, printable
 from opskit.abra.names import VERSION
 from opskit.abra.statements import Statement, newline_after, statements
 from opskit.errors import InputError
@@ -27,6 +27,19 @@ _COMMENTED = re.compile(r"(?m)^([ \t]*#[# \t]*(?:export[ \t]+)?(\w+)[ \t]*[=:][ 
 def has_line(data: bytes, key: str) -> bool:
     """Return whether a line sets the variable, be it to nothing."""
     return _winning(decode(data), key) is not None
+
+
+def check_whole(data: bytes, path: Path = _NOWHERE) -> None:
+    """Refuse bytes of which a part could not be read: what is written may not be what counts.
+
+    Raises
+    ------
+    InputError
+        A line was passed over, a merge is half done, or the file is encrypted.
+    """
+    unread = parse_env(data, path).unread
+    if unread is not None:
+        raise InputError(unread.what, path=path, line=unread.line, remedy=unread.remedy)
 
 
 def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes:
@@ -49,7 +62,7 @@ def set_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> bytes
     InputError
         The line cannot be changed safely; says which and why.
     """
-    _check(data, key, value, path)
+    _check(key, value)
     return _with(data, key, value, path)
 
 
@@ -78,6 +91,7 @@ def empty_value(data: bytes, key: str, path: Path = _NOWHERE) -> bytes:
 
 
 def _with(data: bytes, key: str, value: str, path: Path) -> bytes:
+    check_whole(data, path)
     text = decode(data)
     found = _winning(text, key)
     if found is None:
@@ -99,6 +113,7 @@ def unset_value(data: bytes, key: str, value: str, path: Path = _NOWHERE) -> byt
     InputError
         The line no longer reads as it was added.
     """
+    check_whole(data, path)
     text = decode(data)
     found = _winning(text, key)
     if found is None:
@@ -138,7 +153,7 @@ def masked_diff(before: bytes, after: bytes, name: str) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
-def _check(data: bytes, key: str, value: str, path: Path) -> None:
+def _check(key: str, value: str) -> None:
     if not _PLAIN.fullmatch(value):
         # Not shown: what was typed here by mistake may be a secret's value.
         raise InputError(
@@ -147,8 +162,6 @@ def _check(data: bytes, key: str, value: str, path: Path) -> None:
         )
     if not _KEY.fullmatch(key):
         raise InputError(f"{key!r} cannot be a variable.", remedy="Use letters, digits and _.")
-    if is_utf16(data):
-        raise InputError("the file is UTF-16.", path=path, remedy="Save it as UTF-8.")
 
 
 def _winning(text: str, key: str) -> Statement | None:

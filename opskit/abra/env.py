@@ -14,8 +14,15 @@ from pathlib import Path
 
 from opskit.abra.dialect import expand
 from opskit.abra.files import as_problem, decode, is_utf8, is_utf16, printable, read_bytes
-from opskit.abra.model import Problem
+from opskit.abra.model import Problem, ProblemKind
 from opskit.abra.statements import LONG_BLANK, NO_VALUE, TRAILING, UNCLOSED, Statement, statements
+from opskit.abra.unread import (
+    CONFLICT_REMEDY,
+    about_conflicts,
+    conflicts,
+    lock_of,
+    without_conflicts,
+)
 from opskit.errors import InputError
 
 _MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
@@ -58,8 +65,13 @@ class EnvFile:
 
     @property
     def readable(self) -> bool:
-        """Whether it was text at all; single lines may be at fault all the same."""
-        return all(problem.line for problem in self.problems)
+        """Whether its lines count at all; single ones may be at fault all the same."""
+        return all(problem.line and problem.kind != "conflict" for problem in self.problems)
+
+    @property
+    def unread(self) -> Problem | None:
+        """Why it was not read whole, so that nothing is to be written to it."""
+        return next((one for one in self.problems if one.kind != "amiss"), None)
 
     def __repr__(self) -> str:
         return f"EnvFile(path={str(self.path)!r}, keys={list(self.values)!r})"
@@ -78,10 +90,18 @@ def read_env(path: Path) -> EnvFile:
 def parse_env(content: bytes, path: Path) -> EnvFile:
     """Parse the bytes of a ``.env`` file; `path` is only named in problems."""
     reader = _Reader(path)
-    if is_utf16(content):
-        reader.report(0, "the file is UTF-16, not UTF-8.", "Save it as UTF-8.")
+    if lock := lock_of(content):
+        what = f"the file is locked by {lock.program}, and nothing of it is known."
+        reader.report(0, what, lock.remedy.replace("FILE", path.name), kind="locked")
+    elif is_utf16(content):
+        reader.report(0, "the file is UTF-16, not UTF-8.", "Save it as UTF-8.", kind="unread")
     else:
-        for statement in statements(decode(content)):
+        text = decode(content)
+        if found := conflicts(text):
+            line = found[0][0]
+            reader.report(line, about_conflicts(found), CONFLICT_REMEDY, kind="conflict")
+            text = without_conflicts(text, found)
+        for statement in statements(text):
             reader.take(statement)
     return EnvFile(
         path=path,
@@ -137,23 +157,19 @@ class _Reader:
     def take(self, statement: Statement) -> None:
         key, line = statement.key, statement.line
         if statement.fault:
-            self.report(line, statement.fault, _REMEDIES[statement.fault])
+            self.report(line, statement.fault, _REMEDIES[statement.fault], kind="unread")
             return
         if "\0" in statement.raw:
-            self.report(line, "the value holds a NUL byte.", "Remove it.")
+            self.report(line, "the value holds a NUL byte.", "Remove it.", kind="unread")
             return
         if not is_utf8(statement.raw):
             self.report(line, "the value holds bytes that are not UTF-8.", "Save it as UTF-8.")
-        self.values[key], defaulted = expand(statement.raw, statement.quote, self.values)
-        if defaulted:
-            self.report(
-                line,
-                "abra does not know ${…:-default} in an .env; it is read here as Compose would.",
-                "Write the value out.",
-            )
+        self.values[key], foreign = expand(statement.raw, statement.quote, self.values)
+        if foreign:
+            self.report(line, foreign, "Write the value out.")
         self.lines[key] = line
         self.modifiers[key] = modifiers(statement.comment)
 
-    def report(self, line: int, what: str, remedy: str) -> None:
+    def report(self, line: int, what: str, remedy: str, *, kind: ProblemKind = "amiss") -> None:
         path = printable(str(self._path))
-        self.problems.append(Problem(path=path, line=line, what=what, remedy=remedy))
+        self.problems.append(Problem(path=path, line=line, what=what, remedy=remedy, kind=kind))

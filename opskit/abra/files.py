@@ -69,6 +69,7 @@ def as_problem(error: InputError, path: Path) -> Problem:
         line=error.line or 0,
         what=error.what,
         remedy=error.remedy,
+        kind="unread",
     )
 
 

@@ -27,6 +27,51 @@ _EXPRESSION = re.compile(
 _DEPTH = 20
 """Defaults within defaults; deeper is no recipe."""
 
+_OF_DOCKER = re.compile(
+    r"""
+    \$ (?:
+        \$
+      | [A-Za-z_][A-Za-z0-9_]* (?: :?[-?] [^}]* )?
+      | \{ [A-Za-z_][A-Za-z0-9_]* (?: :?[-?] (?P<word> [^}]* ) )? \}
+    )
+    """,
+    re.VERBOSE,
+)
+_LOOKED_UP = re.compile(r"\$\$|\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_REQUIRED = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*:?\?")
+
+NO_TEMPLATE = "it is no valid template; write $$ for a dollar sign, and close every ${."
+_REFUSED = (
+    "docker cannot interpolate this: write $$ for a dollar sign, ${NAME} or ${NAME:-default}."
+)
+_NESTED = "docker ends this default at its first brace: put no variable into a default."
+
+
+def refused_by_docker(template: str) -> str:
+    """Return why ``docker stack deploy`` refuses a text, or reads it as nobody wants; or nothing.
+
+    It knows no ``${NAME:+other}``, and no variable within a default.
+    """
+    at = 0
+    while (at := template.find("$", at)) >= 0:
+        match = _OF_DOCKER.match(template, at)
+        if match is None:
+            return _REFUSED
+        if "${" in (match["word"] or ""):
+            return _NESTED
+        at = match.end()
+    return ""
+
+
+def looked_up(template: str) -> frozenset[str]:
+    """Return the variables that a text refers to."""
+    return frozenset(name for name in _LOOKED_UP.findall(template) if name)
+
+
+def requires(template: str) -> bool:
+    """Return whether a text seems to have variables that must be set: ``${NAME:?why}``."""
+    return "$" in template and _REQUIRED.search(template) is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -76,8 +121,7 @@ def interpolate(template: str, variables: Mapping[str, str]) -> Interpolated:
     try:
         pieces = reading.pieces(template, 0)
     except _NoTemplateError:
-        fault = "it is no valid template; write $$ for a dollar sign, and close every ${."
-        return Interpolated(pieces=(Piece(text=template),), faults=(fault,))
+        return Interpolated(pieces=(Piece(text=template),), faults=(NO_TEMPLATE,))
     return Interpolated(pieces=tuple(pieces), faults=tuple(reading.faults))
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+ProblemKind = Literal["amiss", "unread", "conflict", "locked"]
+"""``amiss``: read, and something is wrong with it. ``unread``: a line or file that was passed over.
+``conflict``: a merge was left half done. ``locked``: the file is encrypted."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,16 +21,19 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     what: str
     remedy: str
+    kind: ProblemKind = "amiss"
 
 
 class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
     """A secret an app's enabled services use, at the version its ``.env`` names.
 
-    `name` is the middle of `swarm_name`, between the stack and the version. `swarm_name` ends
-    with `version`, so the next version's name is the same text with another end. `env_key` is
-    the variable that gives the version, empty when no ``.env`` line could change it; `env_line`
-    is 0 when the version comes from the compose file's default. `length` and `charset` are the
-    marks, ``None`` and empty without; `problems` are of marks that cannot be read. `shared` marks a
+    `name` is the middle of `swarm_name`, between the stack and the version, or the compose file's
+    `key` where two keys have one middle. `swarm_name` ends with `version`, so the next version's
+    name is the same text with another end. `mounts` are the services that use it, each with the
+    name of the file it is there. `env_key` is the variable that gives the version, empty when no
+    ``.env`` line could change it; `env_line` is 0 when the version comes from the compose file's
+    default. `length` and `charset` are the marks, ``None`` and empty without; `problems` are of
+    marks that cannot be read. `shared` marks a
     name without this stack's prefix.
     """
 
@@ -39,6 +48,13 @@ class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[str, ...]
     shared: bool
     problems: tuple[Problem, ...] = ()
+    key: str = ""
+    mounts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        """Its swarm name up to the version."""
+        return self.swarm_name[: len(self.swarm_name) - len(self.version)]
 
 
 class DeclaredConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +92,12 @@ class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     unsupported: tuple[Problem, ...] = ()
 
+    @property
+    def unread(self) -> Problem | None:
+        """Why the ``.env`` was not read whole: no plan goes by what it says, or writes to it."""
+        found = (one for one in self.problems if one.path == self.env_file)
+        return next((one for one in found if one.kind != "amiss"), None)
+
 
 class DeclaredServer(msgspec.Struct, frozen=True, kw_only=True):
     """A folder below ``servers/`` and its apps."""
@@ -88,10 +110,12 @@ class DeclaredServer(msgspec.Struct, frozen=True, kw_only=True):
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an abra folder declares.
 
-    `releases` lists the versions known here of each recipe in use, the oldest first.
+    `releases` lists the versions known here of each recipe in use, the oldest first. `others` are
+    the servers that were left out when some were chosen: their swarms may be those of the chosen.
     """
 
     root: str
     servers: tuple[DeclaredServer, ...]
     problems: tuple[Problem, ...]
     releases: dict[str, tuple[str, ...]] = {}
+    others: tuple[DeclaredServer, ...] = ()

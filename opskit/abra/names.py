@@ -151,11 +151,13 @@ def take_apart(key: str, entry: Entry, stack: str, variables: Mapping[str, str])
     The version is what the variable behind the last underscore of ``name:`` gives, whatever the
     variable is called; without one, what looks like a version there.
     """
-    if entry.name:
-        interpolated = interpolate(entry.name, variables)
-        pieces, faults = list(interpolated.pieces), list(interpolated.faults)
-    else:
-        pieces, faults = [Piece(text=key if entry.external else f"{stack}_{key}")], []
+    interpolated = interpolate(entry.name, variables)
+    pieces, faults = list(interpolated.pieces), list(interpolated.faults)
+    if not interpolated.text:
+        # As docker has it; with `faults` it would refuse the file.
+        pieces = [Piece(text=key if entry.external else f"{stack}_{key}")]
+        if entry.name and not faults:
+            faults.append(f"its name: comes to nothing, so docker calls it {pieces[0].text}.")
     *before, last = pieces or [Piece(text="")]
     prefix = "".join(piece.text for piece in before)
     variable = last.variable if prefix.endswith("_") else ""

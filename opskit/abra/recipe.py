@@ -155,7 +155,9 @@ class Recipe:
                 unreadable.append(name)
             read.append(compose)
             problems += [
-                Problem(path=printable(str(path)), line=f.line, what=f.what, remedy=_REMEDY)
+                Problem(
+                    path=printable(str(path)), line=f.line, what=f.what, remedy=_REMEDY, kind=f.kind
+                )
                 for f in compose.faults
             ]
             refused += [

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opskit.abra.model import ProblemKind
+
 _TOP = frozenset({"version", "services", "networks", "volumes", "secrets", "configs"})
 _SERVICE = frozenset({
     "build", "cap_add", "cap_drop", "cgroup_parent", "cgroupns_mode", "command", "configs",
@@ -53,6 +55,7 @@ class Fault:
     line: int
     what: str
     remedy: str = ""
+    kind: ProblemKind = "amiss"
 
 
 def unsupported(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from opskit.abra.model import Problem
+from opskit.abra.model import Problem, ProblemKind
 from opskit.audit.registry import Finding, check
 from opskit.views.apps import colliding_stacks
 from opskit.views.views import Views
@@ -58,16 +58,46 @@ def collision(views: Views) -> Iterator[Finding]:
         )
 
 
+@check("swarm-shared", severity="medium", title="Two servers are one swarm")
+def shared_swarm(views: Views) -> Iterator[Finding]:
+    """Find servers whose contexts lead to one swarm: each change of one is one of the others."""
+    facts = views.facts
+    for server in facts.apps_by_server:
+        together = facts.together(server)
+        if len(together) > 1 and server == together[0]:
+            yield Finding(
+                server=server,
+                what=f"{' and '.join(together)} lead to one swarm, so what the apps of one declare "
+                "is there for all.",
+                remedy=f"Move the .env files into one folder, such as servers/{server}, and remove "
+                f"the {'other' if len(together) == 2 else 'others'}.",
+            )
+
+
+@check("file-conflict", severity="high", title="A merge conflict was left in a file")
+def conflict(views: Views) -> Iterator[Finding]:
+    """Find files with the marks of a merge: no plan goes by them or writes to them."""
+    return _problems(views, "conflict")
+
+
+@check("file-locked", severity="high", title="A file is encrypted")
+def locked(views: Views) -> Iterator[Finding]:
+    """Find files of which nothing is known before they are decrypted."""
+    return _problems(views, "locked")
+
+
 @check("file-unreadable", severity="medium", title="A line or file could not be read")
 def unreadable(views: Views) -> Iterator[Finding]:
-    """Find lines of ``.env`` and recipe files that opskit had to pass over."""
+    """Find lines of ``.env`` and recipe files that opskit passed over, or read with doubts."""
+    return _problems(views, "unread", "amiss")
+
+
+def _problems(views: Views, *kinds: ProblemKind) -> Iterator[Finding]:
     declared = views.facts.declared
     for server in declared.servers:
         for app in server.apps:
-            for problem in app.problems:
-                yield _problem(problem, server.name, app.name)
-    for problem in declared.problems:
-        yield _problem(problem, "", None)
+            yield from (_problem(p, server.name, app.name) for p in app.problems if p.kind in kinds)
+    yield from (_problem(p, "", None) for p in declared.problems if p.kind in kinds)
 
 
 @check("stack-unsupported", severity="medium", title="A compose file has what no stack can have")

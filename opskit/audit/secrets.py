@@ -146,7 +146,9 @@ def old(views: Views) -> Iterator[Finding]:
         yield _finding(
             row,
             what=f"{row.swarm_name} is {row.age_days:,.0f} days old and in use.",
-            remedy=new_value(row, "rotate")
+            remedy="Rotate it once its app's .env can be read."
+            if _text(row.state) == "unknown"
+            else new_value(row, "rotate")
             if _text(row.app)
             else "Rotate it with whatever made it.",
         )

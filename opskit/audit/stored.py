@@ -74,7 +74,8 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     for row in views.secrets.records(views.secrets["declared"]):
         place = path(row.server, row.app, row.secret)
         state = row.state if isinstance(row.state, str) else None
-        where, remedy = _verdict(row, stored=place in entries, known=state is not None)
+        known = state is not None and state != "unknown"
+        where, remedy = _verdict(row, stored=place in entries, known=known)
         found.append(
             StoredRow(
                 where=where,

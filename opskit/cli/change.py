@@ -251,8 +251,10 @@ def remove(
         )
     fleet = open_fleet()
     if orphans:
+        from opskit.plan.selection import may_be_orphan
+
         snap = fleet.snapshot()
-        found = snap.secrets.keep(snap.secrets["state"] == "orphan")
+        found = snap.secrets.keep(may_be_orphan(snap.secrets))
         plan = fleet.plan_remove(narrow(found, where, server), snapshot=snap)
         carry_out(plan, dry_run=dry_run, yes=yes)
         return

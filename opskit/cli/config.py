@@ -33,9 +33,12 @@ From = Annotated[
 def config(app: App, from_: From = None, commit: Commit = False, yes: Yes = False) -> None:
     """Edit an app's .env in $EDITOR; see what a redeploy would change before it is written."""
     from opskit.abra.edit import masked_diff
+    from opskit.plan.config import check_editable
 
     fleet = open_fleet()
-    path = Path(fleet.app(app).env_file)
+    found = fleet.app(app)
+    check_editable(found)
+    path = Path(found.env_file)
     before = path.read_bytes()
     with _copy(app, path, before, from_) as copy:
         after = _edited(fleet, app, copy, ask=not yes and sys.stdin.isatty())

@@ -6,12 +6,14 @@ on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.edit import has_line, set_value
+from opskit.abra.env import parse_env
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.join import digests_among, stack_of
@@ -20,7 +22,9 @@ from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.redeploy import Redeploy, check_deployable, redeployed
+from opskit.plan.references import file_of, moving, references_of
 from opskit.plan.selection import Lookup, Target
+from opskit.plan.variables import check_no_other_changes
 from opskit.plan.versions import Renewal, check_name
 from opskit.plan.waits import Waits, about_jobs, rescaled, waits
 from opskit.secrets.generate import FLOOR_BITS
@@ -76,8 +80,7 @@ class Assembler:
         services = {s.id: s for s in seen.services}
         touched = [services[switch.service_id] for switch in switches]
         watched = tuple(
-            _watched(switch, ran=ran(service))
-            for switch, service in zip(switches, touched, strict=True)
+            _watched(switch, service) for switch, service in zip(switches, touched, strict=True)
         )
         declare = self._declare(app, renewals)
         names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
@@ -151,6 +154,8 @@ class Assembler:
     def create(self, made: list[Renewal]) -> Unit:
         """Create declared versions that no service uses yet."""
         app = made[0].target.app
+        # Two keys of one app may name one version.
+        made = list({one.new_name: one for one in made}.values())
         for one in made:
             check_name(one.new_name)
         steps: list[AnyStep] = [
@@ -285,14 +290,14 @@ class Assembler:
                 )
             app = one.target.app
             seen = self.lookup.server(app.server)
-            service, reference = find_service(one.hook, seen, app.stack, one.replaced)
+            found = find_service(one.hook, seen, app.stack, moving(one.target, seen))
             steps.append(
                 RunHook(
                     hook=one.hook,
-                    service=service.spec.name,
-                    service_id=service.id,
-                    file=mounted_at(reference),
-                    old_id=reference.secret_id,
+                    service=found.service.spec.name,
+                    service_id=found.service.id,
+                    file=mounted_at(found),
+                    old_id=found.reference.secret_id,
                     swarm_name=one.new_name,
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
@@ -308,16 +313,21 @@ class Assembler:
         return [PromotePassword(path=self.entry(one.target)) for one in renewals]
 
     def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
-        content = read_unchanged(Path(app.env_file), app.env_sha256)
-        check_replaceable(Path(app.env_file))
+        path = Path(app.env_file)
+        content = read_unchanged(path, app.env_sha256)
+        check_replaceable(path)
+        before = parse_env(content, path).values
         declarations: list[Declaration] = []
-        for one in renewals:
+        # Secrets that share a variable share its line.
+        for one in {one.target.declared.env_key: one for one in renewals}.values():
             declared = one.target.declared
             old = declared.version if declared.env_line else None
             if old is None and has_line(content, declared.env_key):
                 old = ""
-            content = set_value(content, declared.env_key, one.version, Path(app.env_file))
+            content = set_value(content, declared.env_key, one.version, path)
             declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
+        keys = [one.key for one in declarations]
+        check_no_other_changes(path, keys, before, parse_env(content, path).values)
         return Declare(
             path=app.env_file,
             before=app.env_sha256,
@@ -329,9 +339,9 @@ class Assembler:
         """Name the other apps whose ``.env`` goes on naming the version that is replaced."""
         app, declared = one.target.app, one.target.declared
         names = [
-            other.name
+            other.name if other.server == app.server else f"{other.server}/{other.name}"
             for other in self.lookup.apps(app.server)
-            if other.name != app.name
+            if (other.server, other.name) != (app.server, app.name)
             and any(
                 secret.swarm_name == declared.swarm_name
                 or (other.stack == app.stack and secret.name == declared.name)
@@ -344,31 +354,38 @@ class Assembler:
         return f"{' and '.join(names)} {does} {declared.version}"
 
     def _switches(self, app: DeclaredApp, renewals: list[Renewal]) -> list[SwitchService]:
-        swaps = {
-            ident: Swap(from_id=ident, from_name=name, to_name=one.new_name)
-            for one in renewals
-            for ident, name in one.replaced.items()
-        }
-        switches: list[SwitchService] = []
+        seen = self.lookup.server(app.server)
+        files: defaultdict[str, defaultdict[tuple[str, str, str], list[str]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         others: dict[str, str] = {}
-        for service in self.lookup.server(app.server).services:
-            container = service.spec.task_template.container_spec
-            used = {r.secret_id for r in (container and container.secrets) or ()} & swaps.keys()
-            stack = stack_of(service.spec.labels)
-            if used and stack not in ("", app.stack):
-                others[service.spec.name] = stack
-            elif used:
-                switches.append(
-                    SwitchService(
-                        service=service.spec.name,
-                        service_id=service.id,
-                        spec_digest=service.spec_digest,
-                        swaps=tuple(swaps[ident] for ident in sorted(used)),
-                    )
-                )
+        theirs: dict[str, None] = {}
+        for one in renewals:
+            for mounted in moving(one.target, seen):
+                service, reference = mounted.service, mounted.reference
+                stack = stack_of(service.spec.labels)
+                if stack not in ("", app.stack):
+                    others[service.spec.name] = stack
+                    theirs[reference.secret_name] = None
+                    continue
+                swap = (reference.secret_id, reference.secret_name, one.new_name)
+                files[service.id][swap].append(mounted.file)
+        switches = [
+            SwitchService(
+                service=service.spec.name,
+                service_id=service.id,
+                spec_digest=service.spec_digest,
+                swaps=tuple(
+                    Swap(from_id=ident, from_name=old, to_name=new, files=tuple(sorted(names)))
+                    for (ident, old, new), names in sorted(files[service.id].items())
+                ),
+            )
+            for service in seen.services
+            if service.id in files
+        ]
         mode = MODES[self.options.deploy]
         if others and (mode.switches or mode.deploys):
-            raise self._refusal(app, others, [swaps[ident].from_name for ident in swaps])
+            raise self._refusal(app, others, list(theirs))
         return switches
 
     def _refusal(
@@ -437,11 +454,18 @@ def _about_value(one: Renewal) -> list[str]:
     return notes
 
 
-def _watched(switch: SwitchService, *, ran: bool) -> Watched:
+def _watched(switch: SwitchService, service: model.Service) -> Watched:
+    """Return what must be mounted afterwards and what no more; other files may keep theirs."""
+    moved = {(swap.from_id, file) for swap in switch.swaps for file in swap.files}
+    staying = {
+        reference.secret_id
+        for reference in references_of(service)
+        if (reference.secret_id, file_of(reference)) not in moved
+    }
     return Watched(
         service=switch.service,
         service_id=switch.service_id,
         new=tuple(sorted({swap.to_name for swap in switch.swaps})),
-        old_ids=tuple(swap.from_id for swap in switch.swaps),
-        ran=ran,
+        old_ids=tuple(dict.fromkeys(s.from_id for s in switch.swaps if s.from_id not in staying)),
+        ran=ran(service),
     )

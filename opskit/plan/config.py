@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opskit.abra.app import read_app
+from opskit.abra.edit import check_whole
 from opskit.abra.env import EnvFile, parse_env, read_env
 from opskit.abra.model import Declared, DeclaredApp, Problem
 from opskit.abra.newapp import new_app
@@ -13,11 +14,24 @@ from opskit.abra.recipe import Recipes
 from opskit.errors import InputError
 from opskit.plan.assemble import unit
 from opskit.plan.data import Change, PlanData, Unit
+from opskit.plan.selection import check_read
 from opskit.steps import AnyStep, CommitEnv, CreateEnv, ReplaceEnv
 from opskit.steps.env import digest
 from opskit.steps.envfile import check_replaceable
 
 _TOLD = frozenset({"TYPE", "RECIPE", "COMPOSE_FILE", "STACK_NAME"})
+
+
+def check_editable(app: DeclaredApp) -> None:
+    """Refuse what git or a key has to settle first, while an edit can mend a line.
+
+    Raises
+    ------
+    InputError
+        A merge was left half done in the file, or it is encrypted.
+    """
+    if app.unread and app.unread.kind in ("conflict", "locked"):
+        check_read(app)
 
 
 def problems_of(root: Path, app: DeclaredApp, content: bytes) -> tuple[Problem, ...]:
@@ -46,8 +60,10 @@ def plan_config(root: Path, app: DeclaredApp, content: bytes, *, commit: bool) -
         Something is wrong with it that was not before, or nothing was changed.
     """
     path = Path(app.env_file)
+    check_editable(app)
     for problem in problems_of(root, app, content)[:1]:
         raise InputError(problem.what, path=path, line=problem.line, remedy=problem.remedy)
+    check_whole(content, path)
     after = digest(content)
     if after == app.env_sha256:
         raise InputError("nothing was changed.", path=path)

@@ -14,6 +14,7 @@ from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.redeploy import check_deployable, redeployed
+from opskit.plan.selection import check_read
 from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
     AnyStep,
@@ -172,6 +173,7 @@ class StackPlanner:
             It is not deployed, or has no such service.
         """
         app = self.assembler.lookup.app(name)
+        check_read(app)
         there = {s.spec.name.removeprefix(f"{app.stack}_"): s for s in self._deployed_services(app)}
         wanted = sorted(there) if services is None else services
         if not wanted:
@@ -212,11 +214,14 @@ class StackPlanner:
 
     def _check_alone(self, app: DeclaredApp) -> None:
         """Refuse a stack that another app has too: what runs may be that one's."""
+        check_read(app)
         name = f"{app.server}/{app.name}"
         for other in self.assembler.lookup.apps(app.server):
-            if other.stack == app.stack and other.name != app.name:
+            theirs = f"{other.server}/{other.name}"
+            if other.stack == app.stack and theirs != name:
+                shown = other.name if other.server == app.server else theirs
                 raise InputError(
-                    f"{app.name} and {other.name} share the stack name {app.stack} on "
+                    f"{app.name} and {shown} share the stack name {app.stack} on "
                     f"{app.server}: what happens to one happens to the other.",
                     remedy=f"Give one its own STACK_NAME: opskit app config {name}",
                 )

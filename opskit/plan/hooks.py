@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from opskit.errors import InputError
 from opskit.hooks import HOOKS, OFFERED, HookSpec, hooks_in_words, parse_hook
 from opskit.plan.options import Options
+from opskit.plan.references import Mounted
 from opskit.plan.selection import Target
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
@@ -68,8 +69,8 @@ def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | 
 
 
 def find_service(
-    hook: HookSpec, seen: Observation, stack: str, old: Collection[str]
-) -> tuple[model.Service, model.SecretReference]:
+    hook: HookSpec, seen: Observation, stack: str, moved: Iterable[Mounted]
+) -> Mounted:
     """Find the database, and the old version's file in it.
 
     Parameters
@@ -80,24 +81,19 @@ def find_service(
         What the server said.
     stack
         The app's stack.
-    old
-        Ids of the versions in use.
+    moved
+        The files that get the new version.
 
     Raises
     ------
     InputError
         No service or several may be meant, or its container cannot be reached.
     """
-    using = {
-        service.spec.name: (service, reference)
-        for service in seen.services
-        for reference in _references(service)
-        if reference.secret_id in old
-    }
+    using = {one.service.spec.name: one for one in moved}
     if hook.service:
         names = [name for name in (f"{stack}_{hook.service}", hook.service) if name in using][:1]
     else:
-        names = [name for name, (service, _) in using.items() if _runs(service, hook.kind)]
+        names = [name for name, one in using.items() if _runs(one.service, hook.kind)]
     mounting = sorted(name.removeprefix(f"{stack}_") for name in names or using)
     if len(names) != 1:
         what = f"service {hook.service!r}" if hook.service else f"{hook.kind} service"
@@ -106,15 +102,14 @@ def find_service(
             remedy=f"Name the database's service, as in --hook {hook.kind}:SERVICE; the secret is "
             f"mounted by: {', '.join(mounting) or 'none'}.",
         )
-    service, reference = using[names[0]]
-    _check_reachable(service, seen)
-    return service, reference
+    found = using[names[0]]
+    _check_reachable(found.service, seen)
+    return found
 
 
-def mounted_at(reference: model.SecretReference) -> str:
+def mounted_at(mounted: Mounted) -> str:
     """Return the path of a mounted secret."""
-    name = reference.file.name if reference.file else reference.secret_name
-    return name if name.startswith("/") else f"/run/secrets/{name}"
+    return mounted.file if mounted.file.startswith("/") else f"/run/secrets/{mounted.file}"
 
 
 def _check_reachable(service: model.Service, seen: Observation) -> None:
@@ -135,11 +130,6 @@ def _check_reachable(service: model.Service, seen: Observation) -> None:
             "cannot be reached from the manager.",
             remedy="Change the password by hand in the same minute and say --no-hook.",
         )
-
-
-def _references(service: model.Service) -> tuple[model.SecretReference, ...]:
-    container = service.spec.task_template.container_spec
-    return (container and container.secrets) or ()
 
 
 def _runs(service: model.Service, kind: str) -> bool:

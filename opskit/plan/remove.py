@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from opskit.arguments import check_count
 from opskit.errors import InputError
-from opskit.join import SecretRow, Uses, uses
+from opskit.join import SecretRow, Uses, about_unread, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
-from opskit.plan.selection import Selection, named_in, orphans_in
+from opskit.plan.selection import Selection, Target, named_in, orphans_in
 from opskit.secrets.passstore import PassStore
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
 from opskit.steps.passwords import NEXT, PREVIOUS
@@ -38,6 +37,7 @@ class _Found:
     going: defaultdict[tuple[str, str], _Going] = field(
         default_factory=lambda: defaultdict[tuple[str, str], _Going](_Going)
     )
+    ids: set[str] = field(default_factory=set[str])
     left_alone: list[str] = field(default_factory=list[str])
     updates: set[str] = field(default_factory=set[str])
 
@@ -54,7 +54,10 @@ class _Found:
                 self.updates |= {row.app.name if row.app else "APP"}
             else:
                 # What belongs to no stack is locked by its own name.
-                self.going[server, row.stack or row.swarm_name].rows.append(row)
+                # Two keys of one app, or two servers of one swarm, may tell of one version.
+                if row.stored.id not in self.ids:
+                    self.going[server, row.stack or row.swarm_name].rows.append(row)
+                    self.ids.add(row.stored.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,12 @@ class RemovalPlanner:
         orphans, declared = orphans_in(selection)
         found, entries = _Found(), self._entries()
         none_chosen = not declared and (orphans or self.may_be_empty)
-        for target in () if none_chosen else lookup.targets(declared):
+        targets = [] if none_chosen else lookup.targets(declared)
+        chosen = {(t.app.server, t.app.name, t.declared.name) for t in targets}
+        for target in targets:
             server = target.app.server
             seen = lookup.server(server)
+            self._check_unshared(target, chosen)
             found.add(server, target.versions, uses(seen.services, seen.tasks))
             if found.left_alone:
                 raise InputError(
@@ -108,7 +114,7 @@ class RemovalPlanner:
             seen = lookup.server(server)
             rows = {row.swarm_name: row for row in lookup.rows(server)}
             for name in sorted(names):
-                if name not in rows or rows[name].state != "orphan":
+                if name not in rows or rows[name].state not in ("orphan", "unknown"):
                     now = f"{rows[name].state} by now" if name in rows else "gone"
                     raise InputError(
                         f"{name} on {server} is {now}, no orphan.",
@@ -116,12 +122,27 @@ class RemovalPlanner:
                     )
             undoubted: list[SecretRow] = []
             for row in (rows[name] for name in sorted(names)):
-                if doubt := self._doubt(server, row):
-                    found.left_alone.append(f"{row.swarm_name} on {server}: {doubt}")
+                if row.doubt:
+                    found.left_alone.append(f"{row.swarm_name} on {server}: {row.doubt}")
                 else:
                     undoubted.append(row)
             found.add(server, undoubted, uses(seen.services, seen.tasks))
         return self._plan("remove", found)
+
+    def _check_unshared(self, target: Target, chosen: Collection[tuple[str, str, str]]) -> None:
+        """Refuse a version that another app declares, or another key of the same one."""
+        names = {row.swarm_name for row in target.versions if row.stored is not None}
+        others = [
+            f"{app.server}/{app.name} {secret.name}"
+            for app in self.assembler.lookup.apps(target.app.server)
+            for secret in app.secrets
+            if secret.swarm_name in names and (app.server, app.name, secret.name) not in chosen
+        ]
+        if others:
+            raise InputError(
+                f"{target.app.name} {target.declared.name} is declared as {_listed(others)} too.",
+                remedy="Remove them together, or let the others name another version first.",
+            )
 
     def prune(self, selection: Selection | None, keep: int) -> PlanData:
         """Plan to remove superseded versions, keeping the newest `keep` of each secret.
@@ -136,11 +157,12 @@ class RemovalPlanner:
         check_count("keep", keep, least=0)
         lookup = self.assembler.lookup
         wanted = None
+        found, kept = _Found(), 0
         if selection is not None:
-            named = list(named_in(selection))
+            named = self._read_whole(list(named_in(selection)), found)
             targets = lookup.targets(named) if named or not self.may_be_empty else ()
             wanted = {(t.app.server, t.app.stack, t.declared.name) for t in targets}
-        found, kept, entries = _Found(), 0, self._entries()
+        entries = self._entries()
         for server in lookup.facts.apps_by_server:
             if wanted is not None and all(server != where for where, *_ in wanted):
                 continue
@@ -152,8 +174,12 @@ class RemovalPlanner:
             replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
             for row in lookup.rows(server):
                 key = (server, row.stack, row.secret)
-                if row.state == "superseded" and (wanted is None or key in wanted):
+                if wanted is not None and key not in wanted:
+                    continue
+                if row.state == "superseded":
                     replaced[row.stack, row.secret].append(row)
+                elif row.state == "unknown" and row.declared is None and not row.used_by:
+                    found.left_alone.append(f"{row.swarm_name} on {server}: {row.doubt}")
             for rows in replaced.values():
                 rows.sort(key=_created, reverse=True)
                 failed = [row for row in rows if row.stored and is_failed(row.stored)]
@@ -188,22 +214,17 @@ class RemovalPlanner:
                 if before in entries and is_wanted and not stays:
                     found.going[server, app.stack].entries[name] = [before]
 
-    def _doubt(self, server: str, row: SecretRow) -> str:
-        """Return why some app may declare what seems to be an orphan; nothing when none does."""
-        apps = [row.app] if row.app else self.assembler.lookup.apps(server)
-        for app in apps:
-            unread = app.guessed or app.problems
-            if row.app is None:
-                # Only a .env could name a stack that is not known.
-                unread = any(problem.path == app.env_file for problem in app.problems)
-            if unread:
-                return f"{app.name} may declare it, whose files cannot be read whole"
-        declared = self.assembler.lookup.facts.declared
-        folders = {one.folder for one in declared.servers if one.name == server}
-        for problem in declared.problems:
-            if folders & {problem.path, str(Path(problem.path).parent)}:
-                return f"an app may declare it, as {problem.path} cannot be read"
-        return ""
+    def _read_whole(
+        self, named: list[tuple[str, str, str]], found: _Found
+    ) -> list[tuple[str, str, str]]:
+        """Return what is of apps whose files were read whole, unless there is nothing else."""
+        apps = {(server, app): self.assembler.lookup.app(f"{server}/{app}")
+                for server, app, _ in named if app}  # fmt: skip
+        unread = {place: why for place, app in apps.items() if (why := about_unread(app))}
+        whole = [one for one in named if one[:2] not in unread]
+        if whole:
+            found.left_alone += [f"what {app} declares: {why}" for (_, app), why in unread.items()]
+        return whole or named
 
     def _plan(self, kind: str, found: _Found, kept: int = 0) -> PlanData:
         if not found.going and not self.may_be_empty:

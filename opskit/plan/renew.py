@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData
 from opskit.plan.hooks import choose_hook
 from opskit.plan.options import Options
-from opskit.plan.selection import Lookup, Selection, Target
-from opskit.plan.versions import Renewal, check_name, next_free_version, prefix
+from opskit.plan.selection import Lookup, Selection, Target, check_read
+from opskit.plan.variables import check_variables
+from opskit.plan.versions import Renewal, check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
 
 
@@ -48,18 +50,28 @@ class RenewalPlanner:
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         targets = self.lookup.targets(selection)
+        check_variables(targets)
+        chosen: dict[tuple[str, str, str], str] = {}
+        # Of one app only: two that share a secret are refused below.
+        taken: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         counted = Counter((target.app.server, target.app.name) for target in targets)
         for target in targets:
             self.lookup.server(target.app.server)
             _refuse_missing(target)
             self._check_may_be_made(target)
+            swarm = self.lookup.swarm(target.app.server)
+            shared = _variable(target)
+            if shared not in chosen or not target.declared.env_key:
+                same = [one for one in targets if _variable(one) == shared]
+                chosen[shared] = self._next(*same, taken=taken[shared[:2]])
+            taken[shared[:2]].add(target.declared.prefix + chosen[shared])
             renewal = self._renewal(
                 target,
                 self._policy(target),
-                "",
+                chosen[shared],
                 alone=counted[target.app.server, target.app.name] == 1,
             )
-            grouped[target.app.server, target.app.stack].append(renewal)
+            grouped[swarm, target.app.stack].append(renewal)
         _refuse_shared(grouped)
         return PlanData.made_now(
             "rotate", [self.assembler.renew(group) for group in grouped.values()]
@@ -77,6 +89,7 @@ class RenewalPlanner:
         """
         named = None if secrets is None else [one for *_, one in self.lookup.named(app, secrets)]
         found = self.lookup.app(app)
+        check_read(found)
         self.lookup.server(found.server)
         targets = [self.lookup.target(found, s.name) for s in found.secrets]
         absent = [t for t in targets if t.in_force.stored is None]
@@ -137,7 +150,7 @@ class RenewalPlanner:
                 continue
             policy = None if is_given else self._policy(target)
             renewal = Renewal(target=target, version=declared.version, policy=policy)
-            grouped[target.app.server, target.app.stack].append(renewal)
+            grouped[self.lookup.swarm(target.app.server), target.app.stack].append(renewal)
         if lacking:
             raise InputError(
                 f"there is no value for {', '.join(lacking)}, and it comes from elsewhere.",
@@ -170,9 +183,11 @@ class RenewalPlanner:
             made = Renewal(target=target, version=target.declared.version, policy=None)
             check_name(made.new_name)
             return PlanData.made_now("insert", [self.assembler.create([made])])
-        if version and any(s.spec.name == prefix(target) + version for s in seen.secrets):
+        check_variables([target])
+        name = target.declared.prefix + version
+        if version and any(secret.spec.name == name for secret in seen.secrets):
             raise InputError(
-                f"{prefix(target)}{version} exists, and existing versions are never overwritten.",
+                f"{name} exists, and existing versions are never overwritten.",
                 remedy=f"The next free version is {self._next(target)}.",
             )
         return PlanData.made_now(
@@ -190,14 +205,16 @@ class RenewalPlanner:
                 remedy="Give the recipe a name: with ${SECRET_…_VERSION}.",
             )
         chosen = version or self._next(target)
-        check_name(prefix(target) + chosen)
+        check_name(target.declared.prefix + chosen)
         hook = choose_hook(target, self.options, alone=alone)
         return Renewal(target=target, version=chosen, policy=policy, hook=hook)
 
-    def _next(self, target: Target) -> str:
-        seen = self.lookup.server(target.app.server)
-        taken = {secret.spec.name for secret in seen.secrets}
-        return next_free_version(prefix(target), target.declared.version, taken)
+    def _next(self, *targets: Target, taken: Collection[str] = ()) -> str:
+        """Return the next version that is free for all of these, which share their variable."""
+        seen = self.lookup.server(targets[0].app.server)
+        names = {secret.spec.name for secret in seen.secrets}.union(taken)
+        prefixes = [target.declared.prefix for target in targets]
+        return next_free_version(prefixes, targets[0].declared.version, names)
 
     def _may_be_made(self, target: Target) -> bool:
         return target.declared.generate or self.options.generate_anyway
@@ -226,22 +243,31 @@ class RenewalPlanner:
 
 def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
     """Refuse two apps of one stack, whose files would not both change, or of one secret."""
-    owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    owners: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for (server, stack), renewals in grouped.items():
-        names = list(dict.fromkeys(one.target.app.name for one in renewals))
+        names = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
         if len(names) > 1:
             raise InputError(
                 f"{' and '.join(names)} are one stack, {stack}, on {server}.",
                 remedy="Give all but one of them another STACK_NAME.",
             )
         for one in renewals:
-            owners[server, one.new_name].append(one.target.app.name)
-    for (server, name), apps in owners.items():
+            owners[server, one.new_name][_shown(one.target.app, server)] = None
+    for (server, name), of in owners.items():
+        apps = list(of)
         if len(apps) > 1:
             raise InputError(
                 f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
                 remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
             )
+
+
+def _shown(app: DeclaredApp, server: str) -> str:
+    return app.name if app.server == server else f"{app.server}/{app.name}"
+
+
+def _variable(target: Target) -> tuple[str, str, str]:
+    return target.app.server, target.app.name, target.declared.env_key
 
 
 def _refuse_missing(target: Target) -> None:

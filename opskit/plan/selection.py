@@ -5,8 +5,10 @@ A plan is asked for with an app and some of its secrets by name, or with rows of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
@@ -42,7 +44,8 @@ class Target:
     @property
     def in_force(self) -> SecretRow:
         """The row of the declared version."""
-        return next(row for row in self.versions if row.declared is not None)
+        name = self.declared.swarm_name
+        return next(row for row in self.versions if row.swarm_name == name)
 
     @property
     def origin(self) -> model.StoredObject | None:
@@ -107,8 +110,28 @@ class Lookup:
         return found[0]
 
     def apps(self, server: str) -> Sequence[DeclaredApp]:
-        """Return the apps declared on a server."""
-        return self._facts.apps_by_server.get(server, ())
+        """Return the apps declared for a server's swarm, through whichever of its servers."""
+        by_server = self._facts.apps_by_server
+        return [app for name in self._facts.together(server) for app in by_server.get(name, ())]
+
+    def swarm(self, server: str) -> str:
+        """Return the first server that leads to the same swarm: what goes on there is one."""
+        return self._facts.together(server)[0]
+
+    def named_alike(self, servers: Collection[str]) -> frozenset[str]:
+        """Return servers, and those with an app whose stack or secret has the name of one there.
+
+        Whether they lead to one swarm is to be known before any of it is changed.
+        """
+        by_server = self._facts.apps_by_server
+        places: defaultdict[str, set[str]] = defaultdict(set)
+        for server, apps in by_server.items():
+            for name in (name for app in apps for name in _names(app)):
+                places[name].add(server)
+        names = (
+            name for server in servers for app in by_server.get(server, ()) for name in _names(app)
+        )
+        return frozenset(servers).union(*(places[name] for name in names))
 
     def server(self, name: str) -> Observation:
         """Return what a server said.
@@ -135,7 +158,9 @@ class Lookup:
         """Return the joined secret versions of one server."""
         if server not in self._rows:
             self._rows[server] = secret_rows(
-                self._facts.apps_by_server.get(server, ()), self._facts.seen.get(server)
+                self._facts.apps_by_server.get(server, ()),
+                self._facts.seen.get(server),
+                self._facts.around(server),
             )
         return self._rows[server]
 
@@ -145,9 +170,10 @@ class Lookup:
         Raises
         ------
         InputError
-            The app declares no secret of that name.
+            The app declares no secret of that name, or its ``.env`` was not read whole.
         """
         check_text("secret", secret, f"Name one that {app.name} declares.")
+        check_read(app)
         names = [declared.name for declared in app.secrets]
         if secret not in names:
             raise InputError(
@@ -172,6 +198,7 @@ class Lookup:
             There is no such app or secret, or several apps are called so.
         """
         found = self.app(app)
+        check_read(found)
         declared = [secret.name for secret in found.secrets]
         names = declared if secrets is None else list(secrets)
         if not declared:
@@ -211,14 +238,46 @@ class Lookup:
         return self.target(self.app(f"{server}/{app}"), secret)
 
 
+def check_read(app: DeclaredApp) -> None:
+    """Refuse an app whose ``.env`` was not read whole: what it declares is not known.
+
+    Raises
+    ------
+    InputError
+        Says which line or file, and what to do.
+    """
+    problem = app.unread
+    if problem is not None:
+        raise InputError(
+            f"nothing is planned by it, as {problem.what}",
+            path=Path(problem.path),
+            line=problem.line,
+            remedy=problem.remedy,
+        )
+
+
+def _names(app: DeclaredApp) -> set[str]:
+    return {f"{app.stack}_", *(secret.swarm_name for secret in app.secrets)}
+
+
+def may_be_orphan(rows: pd.DataFrame) -> Any:
+    """Return which rows of a secrets view no app declares, as far as is known."""
+    state, declared = cast("Any", rows["state"]), cast("Any", rows["declared"])
+    undecided = (state == "unknown") & ~declared.astype(bool)
+    return ((state == "orphan") | undecided).fillna(value=False).astype(bool)
+
+
 def orphans_in(
     selection: Selection,
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
-    """Return the (server, swarm name) of orphans among a view's rows, and what the others name."""
-    columns = {"server", "swarm_name", "state"}
+    """Return the (server, swarm name) of orphans among a view's rows, and what the others name.
+
+    What may be one, and nobody knows, counts as one here: a plan says of it why it stays.
+    """
+    columns = {"server", "swarm_name", "state", "declared"}
     if not isinstance(selection, pd.DataFrame) or not columns <= set(selection.columns):
         return [], named_in(selection)
-    is_orphan = cast("Any", selection["state"] == "orphan").fillna(value=False).astype(bool)
+    is_orphan = may_be_orphan(selection)
     orphans = cast("Any", selection[is_orphan][["server", "swarm_name"]])
     found = [(str(server), str(name)) for server, name in orphans.itertuples(index=False)]
     return found, named_in(cast("pd.DataFrame", selection[~is_orphan]))

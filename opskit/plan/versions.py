@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from opskit.errors import InputError
@@ -30,13 +30,13 @@ def next_version(version: str) -> str:
     return f"{version}2" if version else "v1"
 
 
-def next_free_version(prefix: str, version: str, taken: Collection[str]) -> str:
+def next_free_version(prefixes: Sequence[str], version: str, taken: Collection[str]) -> str:
     """Return the first version after `version` whose swarm name is free.
 
     Parameters
     ----------
-    prefix
-        The swarm name up to the version, ``<stack>_<secret>_``.
+    prefixes
+        The swarm name up to the version, ``<stack>_<secret>_``; of all secrets that get it.
     version
         The one in force.
     taken
@@ -48,9 +48,10 @@ def next_free_version(prefix: str, version: str, taken: Collection[str]) -> str:
         The name would be longer than Swarm allows.
     """
     candidate = next_version(version)
-    while prefix + candidate in taken:
+    while any(prefix + candidate in taken for prefix in prefixes):
         candidate = next_version(candidate)
-    check_name(prefix + candidate)
+    for prefix in prefixes:
+        check_name(prefix + candidate)
     return candidate
 
 
@@ -71,12 +72,6 @@ def check_name(name: str) -> None:
         )
 
 
-def prefix(target: Target) -> str:
-    """Return a secret's swarm name up to its version."""
-    name, version = target.declared.swarm_name, target.declared.version
-    return name[: len(name) - len(version)] if version else name
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
     """A secret that gets a new version.
@@ -92,13 +87,4 @@ class Renewal:
     @property
     def new_name(self) -> str:
         """The new version's swarm name."""
-        return prefix(self.target) + self.version
-
-    @property
-    def replaced(self) -> dict[str, str]:
-        """Ids and names of the versions that services use now."""
-        return {
-            row.stored.id: row.swarm_name
-            for row in self.target.versions
-            if row.stored is not None and row.used_by
-        }
+        return self.target.declared.prefix + self.version

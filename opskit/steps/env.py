@@ -72,7 +72,9 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
         return {"written": True, "identical": digest(content) == self.before}
 
     def overtaken(self, ctx: StepContext) -> str:
-        """Say so when a later change declared yet another version."""
+        """Say so when a later change declared yet another version, or left the file unreadable."""
+        if why := in_part(Path(self.path)):
+            return why
         for one, now in self._passed(read_env(Path(self.path))):
             return f"{self.path} declares {one.key}={now} by now, not {one.new}."
         return ""
@@ -183,6 +185,15 @@ def read_unchanged(path: Path, expected: str) -> bytes:
     return content
 
 
+def in_part(path: Path) -> str:
+    """Return why a file can only be read in part by now, so that nothing is written to it."""
+    problem = parse_env(read_env(path), path).unread
+    if problem is None:
+        return ""
+    where = f"{path}:{problem.line}" if problem.line else str(path)
+    return f"{where}: {problem.what} {problem.remedy}"
+
+
 def digest(content: bytes) -> str:
     """Return a file content's SHA-256, as plans name it."""
     return hashlib.sha256(content).hexdigest()
@@ -235,7 +246,9 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
         return {"written": True}
 
     def overtaken(self, ctx: StepContext) -> str:
-        """Say so when a later change pinned yet another version."""
+        """Say so when a later change pinned yet another version, or left the file unreadable."""
+        if why := in_part(Path(self.path)):
+            return why
         now = parse_env(read_env(Path(self.path)), Path(self.path)).values.get(self.key, "")
         if now in (self.old, self.new):
             return ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,11 +17,22 @@ _TRIES = 8
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
-    """One reference to replace."""
+    """References to replace: those of a version in these files, in any when none is named."""
 
     from_id: str
     from_name: str
     to_name: str
+    # Plans that older journals hold name none.
+    files: tuple[str, ...] = ()
+
+
+class Replacement(NamedTuple):
+    """What `swapped` puts in the place of which version, and in which files."""
+
+    old_id: str
+    files: tuple[str, ...]
+    new_id: str
+    new_name: str
 
 
 class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
@@ -47,18 +58,22 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
     def do(self, ctx: StepContext) -> Detail:
         """Update the whole spec with its version index, or find it updated."""
         ids = {swap.to_name: _id_of(ctx, swap.to_name) for swap in self.swaps}
-        targets = {swap.from_id: (ids[swap.to_name], swap.to_name) for swap in self.swaps}
-        return self._replace(ctx, targets, expected=self.spec_digest)
+        replacements = [
+            Replacement(swap.from_id, swap.files, ids[swap.to_name], swap.to_name)
+            for swap in self.swaps
+        ]
+        return self._replace(ctx, replacements, expected=self.spec_digest)
 
     def undo(self, ctx: StepContext) -> Detail:
         """Point the service back at the versions it came from."""
-        targets: dict[str, tuple[str, str]] = {}
+        replacements: list[Replacement] = []
         for swap in self.swaps:
             new = ctx.patiently(lambda name=swap.to_name: stored(ctx.engine, name))
             if new is not None:
-                targets[new.id] = (swap.from_id, swap.from_name)
+                back = Replacement(new.id, swap.files, swap.from_id, swap.from_name)
+                replacements.append(back)
         try:
-            return self._replace(ctx, targets, expected=None)
+            return self._replace(ctx, replacements, expected=None)
         except NotFoundError:
             return {"gone": True}
 
@@ -82,10 +97,10 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
         return ""
 
     def _replace(
-        self, ctx: StepContext, targets: dict[str, tuple[str, str]], expected: str | None
+        self, ctx: StepContext, replacements: Sequence[Replacement], expected: str | None
     ) -> Detail:
         return replace_spec(
-            ctx, self.service_id, lambda spec: swapped(spec, targets), expected=expected
+            ctx, self.service_id, lambda spec: swapped(spec, replacements), expected=expected
         )
 
 
@@ -176,23 +191,27 @@ def replace_spec(
     )
 
 
-def swapped(spec: RawSpec, targets: dict[str, tuple[str, str]]) -> RawSpec:
-    """Return a copy of a spec with secret references replaced by id, files kept as they are.
+def swapped(spec: RawSpec, replacements: Sequence[Replacement]) -> RawSpec:
+    """Return a copy of a spec with secret references replaced, files kept as they are.
 
     Parameters
     ----------
     spec
         As the engine stores it.
-    targets
-        Old secret id → (new id, new name).
+    replacements
+        By what, each reference at most once.
     """
     changed = copy.deepcopy(spec)
     template: dict[str, Any] = changed.get("TaskTemplate") or {}
     container: dict[str, Any] = template.get("ContainerSpec") or {}
     references: list[dict[str, Any]] = container.get("Secrets") or []
     for reference in references:
-        if reference["SecretID"] in targets:
-            reference["SecretID"], reference["SecretName"] = targets[reference["SecretID"]]
+        file: dict[str, Any] = reference.get("File") or {}
+        name = file.get("Name") or reference.get("SecretName", "")
+        for one in replacements:
+            if reference["SecretID"] == one.old_id and (not one.files or name in one.files):
+                reference["SecretID"], reference["SecretName"] = one.new_id, one.new_name
+                break
     return changed
 
 

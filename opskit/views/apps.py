@@ -183,11 +183,18 @@ def _app_row(
 
 
 def colliding_stacks(facts: Facts) -> dict[tuple[str, str], list[str]]:
-    """Return stack names that two apps of one server share: (server, stack) → app names."""
+    """Return stack names that two apps of one swarm share: (server, stack) → app names.
+
+    Apps of other servers that lead to that swarm are named with theirs.
+    """
     found: dict[tuple[str, str], list[str]] = {}
-    for server, apps in facts.apps_by_server.items():
+    for server, own in facts.apps_by_server.items():
+        if server != facts.together(server)[0]:
+            continue
+        apps = [*own, *facts.around(server).together]
         counted = Counter(app.stack for app in apps)
         for app in apps:
             if counted[app.stack] > 1:
-                found.setdefault((server, app.stack), []).append(app.name)
+                name = app.name if app.server == server else f"{app.server}/{app.name}"
+                found.setdefault((server, app.stack), []).append(name)
     return found

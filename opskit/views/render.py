@@ -50,6 +50,7 @@ _TONE_OF = {
     "stale": "warn",
     "orphan": "warn",
     "undeployed": "idle",
+    "unknown": "warn",
     "critical": "bad",
     "high": "bad",
     "medium": "warn",

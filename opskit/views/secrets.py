@@ -78,7 +78,7 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
     """
     rows: list[SecretsRow] = []
     for server, apps in facts.apps_by_server.items():
-        found = secret_rows(apps, facts.seen.get(server))
+        found = secret_rows(apps, facts.seen.get(server), facts.around(server))
         versions: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
         for row in found:
             versions[row.stack, row.secret].append(row)

@@ -122,7 +122,13 @@ def configs_view(facts: Facts) -> View:
     for server, apps in facts.apps_by_server.items():
         declared = {c.swarm_name: (app, c) for app in reversed(apps) for c in app.configs}
         seen = facts.seen.get(server)
-        stored = {c.spec.name: c for c in seen.configs} if seen else {}
+        # Of a swarm that several servers lead to, each tells what its own apps declare.
+        elsewhere = {c.swarm_name for app in facts.around(server).together for c in app.configs}
+        stored = {
+            c.spec.name: c
+            for c in (seen.configs if seen else ())
+            if c.spec.name in declared or c.spec.name not in elsewhere
+        }
         users = _config_users(seen) if seen else {}
         stacks = {app.stack: app for app in reversed(apps)}
         for name in [*stored, *(n for n in declared if n not in stored)]:

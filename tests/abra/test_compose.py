@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from opskit.abra.compose import Compose, Entry, merge, parse_compose
+from tests.abra.docker import docker_stack_config
 
 
 def parse(text: str) -> Compose:
@@ -38,6 +42,55 @@ def test_services_name_what_they_use_in_short_and_long_form() -> None:
     ).services["app"]
 
     assert (service.secrets, service.configs) == (("a", "b"), ("d",))
+    assert service.files == {"a": ("a", "a"), "b": ("c",)}
+
+
+def test_of_one_source_the_files_of_a_later_file_count_as_docker_has_it(tmp_path: Path) -> None:
+    texts = (
+        "services: {app: {image: x, secrets: [a, {source: a, target: second}, b]}}\n"
+        "secrets: {a: {external: true}, b: {external: true}}\n",
+        "services: {app: {secrets: [{source: a, target: third}]}}\n",
+    )
+    files = [tmp_path / f"{number}.yml" for number in range(2)]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(f'version: "3.8"\n{text}')
+    merged = merge([parse(text) for text in texts]).services["app"]
+    done = docker_stack_config(files, {})
+
+    assert merged.files == {"a": ("third",), "b": ("b",)}
+    found = YAML(typ="safe", pure=True).load(done.stdout)["services"]["app"]["secrets"]
+    assert {one["source"]: (one.get("target", one["source"]),) for one in found} == merged.files
+
+
+@pytest.mark.parametrize(
+    ("written", "docker_takes_it"),
+    [
+        ("${APP_PORT:25}", False), ("${A:+x}", False), ("${A+x}", False), ("$", False),
+        ("a$.b", False), ("$(x)", False), ("$1", False), ("${", False), ("${A B}", False),
+        ("${A!}", False), ("$${APP_PORT:25}", True), ("${A:-25}", True), ("${A-}", True),
+        ("$A-x", True), ("$A:25", True), ("$$(x)", True), ("${A}${B}", True), ("plain", True),
+    ],
+)  # fmt: skip
+def test_what_docker_refuses_anywhere_in_a_file_is_a_fault_of_its_line(
+    tmp_path: Path, written: str, docker_takes_it: bool
+) -> None:
+    text = f'version: "3.8"\nservices:\n  a:\n    image: x\n    command: ["{written}"]\n'
+    text += "    labels: {'k${NOT:here}': v}\n"
+    (tmp_path / "compose.yml").write_text(text)
+    done = docker_stack_config([tmp_path / "compose.yml"], {})
+
+    assert (done.returncode == 0) is docker_takes_it
+    assert [fault.line for fault in parse(text).faults] == ([] if docker_takes_it else [5])
+
+
+def test_a_variable_within_a_default_is_a_fault_as_docker_reads_what_nobody_means(
+    tmp_path: Path,
+) -> None:
+    text = 'version: "3.8"\nservices:\n  a:\n    image: "${A:-${B}}"\n'
+    (tmp_path / "compose.yml").write_text(text)
+
+    assert "x}" in docker_stack_config([tmp_path / "compose.yml"], {"A": "x"}).stdout
+    assert [fault.line for fault in parse(text).faults] == [4]
 
 
 @pytest.mark.parametrize("labels", ["[a=1, 'b=2=3', c]", "{a: 1, b: 2=3, c: }"])

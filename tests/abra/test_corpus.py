@@ -94,8 +94,12 @@ def test_no_other_value_of_the_file_leaves_the_package(name: str) -> None:
 
 
 VERSIONED = [
-    (name, secret) for name, app in APPS.items() for secret in app.secrets if secret.env_key
+    (name, secret)
+    for name, app in APPS.items()
+    for secret in app.secrets
+    if secret.env_key and not app.unread
 ]
+READ_IN_PART = [name for name, app in APPS.items() if app.unread]
 FROM_VARIABLES = {
     ("inherited.example", "db_password"),
     ("inherited.example", "db_root_password"),
@@ -121,6 +125,16 @@ def test_another_version_can_be_set(tmp_path: Path, name: str, secret: DeclaredS
     assert (found.version, found.env_line > 0) == ("v99", True)
     prefix = secret.swarm_name[: len(secret.swarm_name) - len(secret.version)]
     assert found.swarm_name == f"{prefix}v99"
+
+
+@pytest.mark.parametrize("name", READ_IN_PART)
+def test_a_file_that_is_read_in_part_is_not_written(name: str) -> None:
+    path = Path(APPS[name].env_file)
+    problem = APPS[name].unread
+    assert problem is not None
+    with pytest.raises(InputError) as refused:
+        set_value(path.read_bytes(), "SECRET_DB_PASSWORD_VERSION", "v99", path)
+    assert (refused.value.what, refused.value.line) == (problem.what, problem.line)
 
 
 @pytest.mark.parametrize(("name", "secret"), sorted(FROM_VARIABLES))

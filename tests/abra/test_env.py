@@ -145,16 +145,54 @@ def test_what_is_no_small_file_is_a_problem_and_never_waits(tmp_path: Path, kind
     assert not read_env(path).readable
 
 
-def test_a_default_in_the_file_is_reported_as_abra_does_not_know_it() -> None:
-    (problem,) = parse_env(b"A=1\nB=${C:-hunter2}\n", PATH).problems
+@pytest.mark.parametrize(
+    ("written", "value", "form"),
+    [
+        ("${C:-hunter2}", "hunter2", "${…:-default}"),
+        ("${C-hunter2}", "hunter2", "${…:-default}"),
+        ("${A:-hunter2}", "1", "${…:-default}"),
+        ("${C:-${A}}", "1", "${…:-default}"),
+        ("${C:-${D:-hunter2}}_wiki", "hunter2_wiki", "${…:-default}"),
+        ("${C:?hunter2}", "", "${…:?why}"),
+        ("${C?hunter2}", "", "${…:?why}"),
+        ("${A:?hunter2}", "1", "${…:?why}"),
+        ("${A:+hunter2}", "hunter2", "${…:+other}"),
+        ("${C:+hunter2}", "", "${…:+other}"),
+        ("${EMPTY+hunter2}", "hunter2", "${…:+other}"),
+        ("${EMPTY:+hunter2}", "", "${…:+other}"),
+        ("${A:+<${C:-x}>}", "<x>", "${…:+other}"),
+    ],
+)
+def test_a_default_of_any_form_is_read_as_compose_would_and_reported_as_abra_does_not_know_it(
+    written: str, value: str, form: str
+) -> None:
+    env = parse_env(f"A=1\nEMPTY=\nB={written}\n".encode(), PATH)
+    (problem,) = env.problems
 
-    assert problem.line == 2
+    assert env.values["B"] == value
+    assert (problem.line, problem.kind) == (3, "amiss")
+    assert problem.what.startswith(f"abra does not know {form} in an .env")
     assert "hunter2" not in problem.what
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("${A:25}", "1:25}"), ("${A", "1"), ("${A!x}", "1!x}")]
+)
+def test_what_nobody_knows_is_read_as_abra_reads_it_and_reported(written: str, value: str) -> None:
+    env = parse_env(f"A=1\nB={written}\n".encode(), PATH)
+
+    assert env.values["B"] == value
+    assert [problem.line for problem in env.problems] == [2]
+
+
+def test_plain_references_are_no_problem() -> None:
+    assert not parse_env(b"A=1\nB=$A${A}$NONE-x\\$A ${a} $(x) $\nC='${A:-x}'\n", PATH).problems
 
 
 @given(st.binary(max_size=120))
 def test_no_problem_quotes_the_file(data: bytes) -> None:
-    known = (UNCLOSED, TRAILING, NO_VALUE, "the value holds ", "abra does not ", "the file is ")
+    known = (UNCLOSED, TRAILING, NO_VALUE, "the value holds ", "abra does not ", "the file is ",
+             "a merge conflict was left here, line")  # fmt: skip
 
     assert all(problem.what.startswith(known) for problem in parse_env(data, PATH).problems)
 

@@ -12,10 +12,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared, DeclaredApp, DeclaredSecret
 from opskit.errors import InputError
+from tests.abra.docker import docker_stack_config
 
 COMPOSE = """
 services:
@@ -88,6 +90,8 @@ def test_a_secret_is_what_the_enabled_services_use(root: Path, write: Write) -> 
         charset="hex",
         services=("app", "db"),
         shared=False,
+        key="db_password",
+        mounts=(("app", "db_password"), ("db", "other_name")),
     )
     assert not app.problems
 
@@ -422,3 +426,74 @@ def test_no_files_at_all_make_it_fail(env: bytes, compose: bytes) -> None:
 
         assert [app.name for app in declared.servers[0].apps] == ["a", "b"]
         assert msgspec.json.decode(msgspec.json.encode(declared), type=Declared) == declared
+
+
+TWO_KEYS = """
+services:
+  app:
+    image: x
+    secrets:
+      - {source: session_key, target: session_key}
+      - {source: session_key_old, target: session_key_fallback}
+secrets:
+  session_key: {external: true, name: "${STACK_NAME}_session_key_${SECRET_SESSION_KEY_VERSION}"}
+  session_key_old:
+    {external: true, name: "${STACK_NAME}_session_key_${SECRET_SESSION_KEY_OLD_VERSION}"}
+"""
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_two_keys_of_one_swarm_name_are_told_apart_by_key_and_file(
+    root: Path, write: Write, version: str
+) -> None:
+    env = f"SECRET_SESSION_KEY_VERSION={version}\nSECRET_SESSION_KEY_OLD_VERSION=v1\n"
+    new, old = app_of(write, root, env, TWO_KEYS).secrets
+
+    assert (new.name, new.key, new.version, new.mounts) == (
+        "session_key", "session_key", version, (("app", "session_key"),),
+    )  # fmt: skip
+    assert (old.name, old.key, old.version, old.mounts) == (
+        "session_key_old", "session_key_old", "v1", (("app", "session_key_fallback"),),
+    )  # fmt: skip
+    assert new.prefix == old.prefix == "shop_example_session_key_"
+
+
+def test_two_keys_of_one_name_and_one_variable_are_one_secret(root: Path, write: Write) -> None:
+    compose = TWO_KEYS.replace("SECRET_SESSION_KEY_OLD_VERSION", "SECRET_SESSION_KEY_VERSION")
+    secret = secret_of(app_of(write, root, "SECRET_SESSION_KEY_VERSION=v1\n", compose))
+
+    assert secret.name == "session_key"
+    assert secret.mounts == (("app", "session_key"), ("app", "session_key_fallback"))
+
+
+def test_a_name_that_comes_to_nothing_is_the_key_as_docker_has_it(root: Path, write: Write) -> None:
+    compose = """
+version: "3.8"
+services: {app: {image: x, secrets: [alpha, beta], configs: [gamma]}}
+secrets:
+  alpha: {external: true, name: "${UNSET}"}
+  beta: {external: true, name: "${UNSET}"}
+configs:
+  gamma: {external: true, name: "${UNSET}"}
+"""
+    app = app_of(write, root, "", compose)
+    done = docker_stack_config([root / "recipes" / "shop" / "compose.yml"], {})
+    found = YAML(typ="safe", pure=True).load(done.stdout)
+    names = {one.key: one.swarm_name for one in app.secrets}
+
+    assert names == {"alpha": "alpha", "beta": "beta"}
+    assert names == {key: entry["name"] for key, entry in found["secrets"].items()}
+    assert [one.swarm_name for one in app.configs] == [found["configs"]["gamma"]["name"]]
+    assert [one.what for one in app.problems] == [
+        f"the {kind} '{key}': its name: comes to nothing, so docker calls it {key}."
+        for kind, key in (("secret", "alpha"), ("secret", "beta"), ("config", "gamma"))
+    ]
+
+
+def test_a_variable_without_which_docker_refuses_the_recipe_is_a_problem(
+    root: Path, write: Write
+) -> None:
+    compose = "services: {app: {image: 'x:${TAG:?say which}'}}\n"
+    (problem,) = app_of(write, root, "", compose).problems
+    assert problem.what == "docker refuses it: the variable TAG must be set."
+    assert not app_of(write, root, "TAG=1\n", compose).problems

@@ -172,17 +172,17 @@ def test_the_pinned_version_runs_with_its_configs_and_the_views_name_it(
 def test_the_operators_own_environment_reaches_no_compose_file(
     stage: Stage, recipe: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    foreign = ("LANG", "USER", "DOCKER_HOST", "EDITOR")
+    foreign = ("LANG", "USER", "DOCKER_HOST", "EDITOR", "HOME")
     seen = "".join(f"${{{name}}}" for name in foreign)
     who = "  who: {image: 'local/busybox:1', command: sleep 1000, stop_grace_period: 0s, "
-    recipe.release("1.0.1+3.1", files(OLD, extra=f"{who}environment: ['SEEN={seen}']}}\n"))
+    recipe.release("1.0.1+3.1", files(OLD, extra=f"{who}environment: ['SEEN={seen}', HOME]}}\n"))
     pin(stage, "1.0.1+3.1")
     for name in foreign:
         monkeypatch.setenv(name, "tcp://mine")
 
     assert deploy().status == "done"
     spec = specs(stage)[f"{stage.stack}_who"]
-    assert spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["SEEN="]
+    assert spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["HOME", "SEEN="]
 
 
 def own_environment(stage: Stage, recipe: Releases, seen: str) -> None:
@@ -212,6 +212,12 @@ def test_a_compose_file_that_needs_a_path_docker_needs_too_is_refused(
     own_environment(stage, recipe, "${PATH:-}")
     with pytest.raises(InputError, match=r"use PATH of its \.env"):
         deploy()
+    assert not specs(stage)
+
+    lines = stage.env_file.read_text().splitlines(keepends=True)
+    stage.env_file.write_text("".join(line for line in lines if not line.startswith("PATH=")))
+    run = deploy()
+    assert "use PATH that its .env does not set" in run.errors[0]
     assert not specs(stage)
 
 
