@@ -146,7 +146,7 @@ class Fleet(Apps):
         Raises
         ------
         InputError
-            One of them exists, or there is nothing to generate.
+            One of them exists or is not generated, or there is nothing to generate.
 
         Examples
         --------
@@ -321,7 +321,8 @@ class Fleet(Apps):
         keep
             So many superseded versions of each stay.
         options
-            How it is to be done.
+            How it is to be done; with `use_pass`, values of before that no version has any more
+            go from the password store, too.
         may_be_empty
             When nothing can go, give a plan of nothing that says why, and is false.
         snapshot

@@ -37,7 +37,6 @@ _OF_DOCKER = re.compile(
     """,
     re.VERBOSE,
 )
-_LOOKED_UP = re.compile(r"\$\$|\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _REQUIRED = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*:?\?")
 
 NO_TEMPLATE = "it is no valid template; write $$ for a dollar sign, and close every ${."
@@ -61,11 +60,6 @@ def refused_by_docker(template: str) -> str:
             return _NESTED
         at = match.end()
     return ""
-
-
-def looked_up(template: str) -> frozenset[str]:
-    """Return the variables that a text refers to."""
-    return frozenset(name for name in _LOOKED_UP.findall(template) if name)
 
 
 def requires(template: str) -> bool:

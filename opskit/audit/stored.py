@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from opskit.audit.secrets import new_value
 from opskit.facts import Facts
+from opskit.secrets.passstore import NEXT, PREVIOUS
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
 from opskit.views.views import Views
@@ -36,9 +37,6 @@ class StoredRow(Row, frozen=True, kw_only=True):
 
 Path = Callable[[str, str, str], str]
 """From server, app and secret to the entry's path."""
-
-PREVIOUS, NEXT = ".previous", ".next"
-"""Ends of entries that a rotation keeps beside the one in force: the value before, the next."""
 
 
 def in_store(facts: Facts, entries: frozenset[str], path: Path) -> frozenset[str]:

@@ -13,9 +13,8 @@ from opskit.join import SecretRow, Uses, about_unread, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.selection import Selection, Target, named_in, orphans_in
-from opskit.secrets.passstore import PassStore
+from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
-from opskit.steps.passwords import NEXT, PREVIOUS
 from opskit.steps.secrets import is_failed
 
 _NAMED = 5

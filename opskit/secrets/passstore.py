@@ -27,6 +27,9 @@ from opskit.secrets.program import Ended, run
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 
+NEXT, PREVIOUS = ".next", ".previous"
+"""Ends of the entries that a rotation keeps beside one: its next value, and the one before."""
+
 _TIMEOUT_S = 60.0
 _TURN_S = 1.0
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}

@@ -8,11 +8,9 @@ is kept as ``<path>.previous`` so that the run can be undone.
 from __future__ import annotations
 
 from opskit.secrets.generate import Policy, generate
-from opskit.secrets.passstore import PassStore
+from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.secrets.value import Secret
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
-
-NEXT, PREVIOUS = ".next", ".previous"
 
 
 def staged_value(ctx: StepContext, path: str) -> Secret | None:
