@@ -195,6 +195,7 @@ def test_a_slow_app_has_the_time_that_its_recipe_asks_for_in_every_direction(
     assert back.status == "rolled-back", back.errors
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_rollout_is_not_undone_for_the_pauses_that_it_makes_on_purpose(stage: Stage) -> None:
     stage.set_up(
