@@ -109,7 +109,7 @@ def hurried(plan: opskit.Plan) -> opskit.Plan:
     """Let a plan ask its probe for 12 s only, and take its time on the way back all the same."""
     (unit,) = plan.data.units
     steps = tuple(
-        msgspec.structs.replace(step, timeout=12) if isinstance(step, Verify) else step
+        msgspec.structs.replace(step, timeout=12, planned=12) if isinstance(step, Verify) else step
         for step in unit.steps
     )
     units = (msgspec.structs.replace(unit, steps=steps),)
