@@ -202,6 +202,8 @@ class RemovalPlanner:
         """Find entries of values before, of secrets of which no version before stays."""
         lookup = self.assembler.lookup
         for app in lookup.apps(server):
+            if about_unread(app):
+                continue
             going = found.going.get((server, app.stack), _Going()).rows
             for name in (secret.name for secret in app.secrets):
                 target = lookup.target(app, name)
