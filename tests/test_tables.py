@@ -14,16 +14,20 @@ import typer
 import opskit
 from opskit import forms
 from opskit.cli.app import app, run
-from opskit.errors import InputError
+from opskit.cli.change import tell
+from opskit.errors import InputError, OpskitError
 from opskit.hooks import HOOKS, NO_HOOK, HookSpec, parse_hook
 from opskit.hooks import OFFERED as HOOKS_OFFERED
 from opskit.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
+from opskit.run.run import Run
 from opskit.secrets.generators import CHARSETS, GENERATORS
 from opskit.secrets.generators import OFFERED as GENERATORS_OFFERED
 from opskit.settings import Settings
+from opskit.statuses import STATUSES, WAYS, RunStatus
 from opskit.steps.hook import container_command
 from opskit.widgets.choices import options_from
 from opskit.widgets.kinds import FIELDS, FORMS
+from opskit.widgets.words import ways_on
 
 JS = Path(__file__).parents[1] / "opskit" / "widgets" / "js"
 
@@ -191,3 +195,56 @@ def test_a_mode_deploys_the_whole_stack_or_updates_services_or_neither() -> None
     assert [name for name, mode in MODES.items() if not (mode.deploys or mode.switches)] == ["none"]
     assert not [name for name, mode in MODES.items() if mode.deploys and mode.switches]
     assert all(MODES[name].whole == name for name in PROGRAMS)
+
+
+# -- how a run stands -----------------------------------------------------------------------
+
+# Whether a status is good, and what may be done about a run of it.
+STANDS: dict[RunStatus, tuple[str, tuple[str, ...]]] = {
+    "running": ("good", ()),
+    "done": ("good", ("rollback",)),
+    "rolled-back": ("warn", ()),
+    "partly-rolled-back": ("warn", ("rollback",)),
+    "failed": ("bad", ("resume", "rollback")),
+    "interrupted": ("bad", ("resume", "rollback")),
+    "crashed": ("bad", ("resume", "rollback")),
+    "given-up": ("idle", ()),
+}
+
+
+def test_the_table_has_every_status() -> None:
+    names = {name for part in get_args(RunStatus) for name in get_args(part)}
+    assert names == set(STATUSES) == set(STANDS)
+
+
+@pytest.mark.parametrize("status", STANDS)
+def test_command_line_forms_and_python_offer_the_same_ways_on(
+    status: RunStatus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tone, ways = STANDS[status]
+    assert STATUSES[status].tone == tone
+    ended = Run(id="r1", status=status)
+    assert [one["way"] for one in ways_on(status)] == list(ways)
+    if status == "done":
+        assert ended.raise_for_status() is ended
+        return
+    with pytest.raises(OpskitError) as raised:
+        ended.raise_for_status()
+    with pytest.raises(typer.Exit):
+        tell(ended)
+    for text in (str(raised.value), capsys.readouterr().out):
+        assert re.findall(r"opskit (resume|rollback) r1", text) == list(ways), text
+
+
+def test_each_way_on_is_a_command_and_a_method_of_a_fleet() -> None:
+    for way in WAYS:
+        assert f"opskit {way}" in COMMANDS
+        assert hasattr(opskit.Fleet, way)
+
+
+def test_the_browser_is_told_how_a_run_stands_and_decides_nothing_by_its_status() -> None:
+    # Steps are running, done or failed, too.
+    for script in JS.glob("*.js"):
+        for name in (set(STATUSES) - {"running", "done", "failed"}) | set(WAYS):
+            assert not re.search(rf"[\"'\s]{name}[\"':]", script.read_text()), (script.name, name)
+        assert "result.status" not in script.read_text(), script.name

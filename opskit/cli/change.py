@@ -16,6 +16,7 @@ from opskit.hooks import hooks_in_words
 from opskit.modes import MODES
 from opskit.secrets.generators import CHARSETS
 from opskit.secrets.generators import OFFERED as GENERATORS
+from opskit.statuses import STATUSES, Ended
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
@@ -265,7 +266,7 @@ def prune(
     carry_out(open_fleet().plan_prune(app or None, keep=keep), dry_run=dry_run, yes=yes)
 
 
-def tell(run: Run, *, wanted: str = "done") -> None:
+def tell(run: Run, *, wanted: Ended = "done") -> None:
     """Say how a run ended, and end with status 1 unless all of it ended as wanted."""
     for error in run.errors:
         print(f"opskit: {error}", file=sys.stderr)
@@ -273,9 +274,9 @@ def tell(run: Run, *, wanted: str = "done") -> None:
         print(f"note: {note}", file=sys.stderr)
     counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
     print(f"run {run.id}: {run.status} (stacks: {counted})")
-    if run.status in ("interrupted", "failed"):
-        print(f"finish it: opskit resume {run.id}   undo it: opskit rollback {run.id}")
     if run.status != wanted:
+        if ways := STATUSES[run.status].commands(run.id):
+            print(ways)
         raise typer.Exit(1)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from opskit.cli.read import Format, FormatOption, WhereOption, narrow, show
 from opskit.errors import NotebookError
+from opskit.statuses import STATUSES
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -109,7 +110,6 @@ def _tell_how_to_resume(begun: datetime) -> None:
     if unfinished is not None:
         run = unfinished.run
         print(
-            f"opskit: run {run} is unfinished. "
-            f"Finish it: opskit resume {run}   undo it: opskit rollback {run}",
+            f"opskit: run {run} is unfinished. {STATUSES[unfinished.status].commands(run)}",
             file=sys.stderr,
         )

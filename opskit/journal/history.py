@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from opskit.journal.database import Database
-from opskit.views.columns import Column, Row, schema_of
+from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
 _R = TypeVar("_R", bound=msgspec.Struct)
@@ -92,7 +92,7 @@ def records(database: Database, kind: type[_R], table: str, /, **where: str) -> 
 
 def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
     """Return all runs, oldest first; one that stopped without an end is ``crashed``."""
-    rows = _rows(database, RunsRow, "runs ORDER BY started_at, run")
+    rows = rows_of(database, RunsRow, "runs ORDER BY started_at, run", _COMPUTED)
     crashed = {row.run for row in rows if row.status == "running" and not is_held(row.run)}
     rows = [
         msgspec.structs.replace(row, status="crashed") if row.run in crashed else row
@@ -104,7 +104,7 @@ def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
 def steps_view(database: Database, run: str | None) -> View:
     """Return the steps of one run, or of all, in the order they were first begun."""
     source = "steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid"
-    rows = _rows(database, StepsRow, source, (run,))
+    rows = rows_of(database, StepsRow, source, _COMPUTED, (run,))
     return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN))
 
 
@@ -116,10 +116,15 @@ def _value(name: str, found: Any) -> Any:
     return msgspec.json.decode(found) if name in _MAPPINGS else found
 
 
-def _rows(
-    database: Database, kind: type[_Row], source: str, arguments: tuple[object, ...] = ()
+def rows_of(
+    database: Database,
+    kind: type[_Row],
+    source: str,
+    computed: Mapping[str, str],
+    arguments: tuple[object, ...] = (),
 ) -> list[_Row]:
-    names = schema_of(kind)
-    wanted = ", ".join(_COMPUTED.get(name, name) for name in names)
+    """Return the rows of a table by name; `computed` gives the columns that it has not itself."""
+    names = kind.__struct_fields__
+    wanted = ", ".join(computed.get(name, name) for name in names)
     found = database.read(f"SELECT {wanted} FROM {source}", arguments)  # noqa: S608
     return [kind(**dict(zip(names, row, strict=True))) for row in found]

@@ -8,14 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from opskit.statuses import RunStatus
+
 Scalar = str | int | float | bool | None
 Phase = Literal["do", "undo"]
 StepStatus = Literal["running", "done", "failed", "skipped"]
-Ended = Literal["done", "failed", "rolled-back", "partly-rolled-back", "interrupted", "given-up"]
-RunStatus = Literal["running", "crashed"] | Ended
-KnownStatus = RunStatus | Literal[""]
-"""How a run stands in the asking operator's own journal; nothing for another operator's."""
-
 BookStatus = Literal["open", "done", "failed", "abandoned"]
 EntryKind = Literal[
     "step", "check", "note", "decision", "signature", "table", "picture", "plan", "run"
@@ -145,6 +142,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     identity: str
     started_at: datetime
     finished_at: datetime | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, once it is over."""
+        ended = self.finished_at
+        return None if ended is None else (ended - self.started_at).total_seconds()
 
 
 def storable(text: str, redact: Callable[[str], str]) -> str:

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from opskit.errors import InputError, LockHeldError
 from opskit.journal.database import SCHEMA, Database
-from opskit.journal.history import records
+from opskit.journal.history import records, rows_of
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     BookRecord,
@@ -29,31 +29,35 @@ from opskit.journal.records import (
 from opskit.journal.runs import new_run_id
 from opskit.secrets.redact import redact
 from opskit.settings import journal_path
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
-BOOKS = {
-    "book": "string",
-    "title": "string",
-    "status": "string",
-    "steps": "Int64",
-    "failed": "Int64",
-    "identity": "string",
-    "actor": "string",
-    "host": "string",
-    "started_at": "time",
-    "finished_at": "time",
-}
+
+class BooksRow(Row, frozen=True, kw_only=True):
+    """A row of the list of runbooks; times as the database has them, in nanoseconds."""
+
+    book: Annotated[str, Column("Its id.")]
+    title: Annotated[str, Column("What the runbook is called.")]
+    status: Annotated[str, Column("open, done, failed or abandoned.")]
+    steps: Annotated[int, Column("How many steps were begun.")]
+    failed: Annotated[int, Column("How many of them did not end well when last begun.")]
+    identity: Annotated[str, Column("The person that was claimed.")]
+    actor: Annotated[str, Column("The operating system's user.")]
+    host: Annotated[str, Column("The machine it was last carried out on.")]
+    started_at: Annotated[int, Column("When it began.", dtype="time")]
+    finished_at: Annotated[int | None, Column("When it ended.", dtype="time")]
+
+
 _BOOKS_SHOWN = ("book", "title", "status", "steps", "failed", "identity", "started_at")
-_LIST_BOOKS = """
-WITH last AS (SELECT book, step, status, max(entry) FROM entries WHERE kind = 'step'
-              GROUP BY book, step)
-SELECT book, title, status,
-       (SELECT count(*) FROM last WHERE last.book = books.book),
-       (SELECT count(*) FROM last WHERE last.book = books.book
-                                    AND status IN ('failed', 'interrupted')),
-       identity, actor, host, started_at, finished_at
-FROM books ORDER BY started_at, book
-"""
+_LAST_ATTEMPTS = (
+    "(SELECT count(*) FROM (SELECT status, max(entry) FROM entries"
+    " WHERE kind = 'step' AND entries.book = books.book GROUP BY step)"
+)
+_COMPUTED = {
+    "steps": f"{_LAST_ATTEMPTS})",
+    "failed": f"{_LAST_ATTEMPTS} WHERE status IN ('failed', 'interrupted'))",
+}
+"""Columns that no table has."""
 
 _HELD: dict[Path, RunLocks] = {}
 """This process's books, by journal: one kernel may make its Runbook anew again and again."""
@@ -103,18 +107,9 @@ class Book:
 
 
 def books() -> View:
-    """Return all runbooks that were carried out, oldest first.
-
-    Returns
-    -------
-    View
-        Columns ``book title status identity actor host`` (string), ``steps failed`` (Int64),
-        ``started_at finished_at`` (datetime64[ns, UTC]).
-    """
-    columns = Columns(BOOKS)
-    for row in _open_database().read(_LIST_BOOKS):
-        columns.add(*row)
-    return columns.view(About(noun="runbooks", shown=_BOOKS_SHOWN))
+    """Return all runbooks that were carried out, a `BooksRow` each, oldest first."""
+    rows = rows_of(_open_database(), BooksRow, "books ORDER BY started_at, book", _COMPUTED)
+    return View.from_rows(BooksRow, rows, About(noun="runbooks", shown=_BOOKS_SHOWN))
 
 
 def unfinished_since(moment: datetime) -> list[tuple[str, str, str]]:

@@ -21,7 +21,6 @@ from opskit.journal.history import records, runs_view, steps_view
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     Approval,
-    Ended,
     Note,
     Phase,
     RunRecord,
@@ -31,6 +30,7 @@ from opskit.journal.records import (
 )
 from opskit.secrets.redact import redact
 from opskit.settings import journal_path
+from opskit.statuses import STATUSES, Ended
 from opskit.views.frame import View
 
 _ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
@@ -155,7 +155,7 @@ class Journal:
                 (status, time.time_ns(), run),
             )
         finally:
-            self._locks.drop(run, forget=status in ("done", "rolled-back", "given-up"))
+            self._locks.drop(run, forget=not STATUSES[status].stopped)
 
     # -- its steps ------------------------------------------------------------------------
 
@@ -296,9 +296,12 @@ class Journal:
 
     def last_unfinished(self) -> RunRecord | None:
         """Return the latest run that stopped before its end and that nobody works on."""
+        # What crashed could not write so.
+        stopped = ["running", *(name for name, one in STATUSES.items() if one.stopped)]
         rows = self._database.read(
-            "SELECT run FROM runs WHERE status IN ('running', 'interrupted', 'failed')"
-            " ORDER BY started_at DESC"
+            f"SELECT run FROM runs WHERE status IN ({', '.join('?' * len(stopped))})"  # noqa: S608
+            " ORDER BY started_at DESC",
+            tuple(stopped),
         )
         return next((self.run(run) for (run,) in rows if not self.is_alive(run)), None)
 

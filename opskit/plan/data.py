@@ -10,35 +10,44 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeGuard
+from typing import Annotated, TypeGuard
 
 import msgspec
 
 from opskit.decoding import ready
 from opskit.errors import InputError
 from opskit.steps import AnyStep, CreateSecret
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row, columns_of
+from opskit.views.frame import About, View
 
-CHANGES = {
-    "server": "string",
-    "app": "string",
-    "secret": "string",
-    "from": "string",
-    "to": "string",
-    "restarts": "object",
-    "removes": "object",
-    "bits": "float",
-    "undone_by": "string",
-    "note": "string",
-}
 
-STEPS = {
-    "server": "string",
-    "app": "string",
-    "step": "Int64",
-    "action": "string",
-    "call": "string",
-}
+class ChangesRow(Row, frozen=True, kw_only=True):
+    """A row of a plan's changes: what becomes of one secret, or of an app.
+
+    Services are named without their stack, which the app's name tells.
+    """
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app's name; that of a stack without one.")]
+    secret: Annotated[str | None, Column("The secret; NA when the app changes.")]
+    from_version: Annotated[str | None, Column("The version before; NA if none.", name="from")]
+    to_version: Annotated[str | None, Column("The version after; NA if none.", name="to")]
+    restarts: Annotated[list[str], Column("The services that get new tasks.")]
+    removes: Annotated[list[str], Column("The services that are taken away.")]
+    bits: Annotated[float | None, Column("The entropy of a value that opskit makes.", unit="bits")]
+    undone_by: Annotated[str | None, Column("What takes it back.")]
+    note: Annotated[str | None, Column("What else there is to know.")]
+
+
+class CallsRow(Row, frozen=True, kw_only=True):
+    """A row of a plan's calls, in the order they are made."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app's name; that of a stack without one.")]
+    step: Annotated[int, Column("Which step of this stack makes it, from 1.")]
+    action: Annotated[str, Column("What kind of step that is.")]
+    call: Annotated[str, Column("The request, command or file it is.")]
+
 
 _NAMED = 5
 """So many of what is left alone are named below a plan."""
@@ -95,45 +104,49 @@ class PlanData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def changes_view(data: PlanData) -> View:
-    """List what becomes of each secret: from → to, what restarts, bits, what undoes it.
-
-    Services are named without their stack, which the app's name tells.
-    """
-    columns = Columns(CHANGES)
+    """List what becomes of each secret: from → to, what restarts, bits, what undoes it."""
+    rows: list[ChangesRow] = []
     for unit in data.units:
         gone, renewed = removed(unit), restarted(unit)
         for change in unit.changes:
             touched = [name.removeprefix(f"{unit.stack}_") for name in change.services]
-            columns.add(
-                unit.server,
-                unit.app,
-                change.secret or None,
-                change.from_version or None,
-                change.to_version or None,
-                [name for name in touched if name in renewed],
-                [name for name in touched if name in gone],
-                change.bits,
-                change.undone_by or None,
-                change.note or None,
+            rows.append(
+                ChangesRow(
+                    server=unit.server,
+                    app=unit.app,
+                    secret=change.secret or None,
+                    from_version=change.from_version or None,
+                    to_version=change.to_version or None,
+                    restarts=[name for name in touched if name in renewed],
+                    removes=[name for name in touched if name in gone],
+                    bits=change.bits,
+                    undone_by=change.undone_by or None,
+                    note=change.note or None,
+                )
             )
     remark = f"{data.kind}, plan {data.digest[:12]}"
     if data.left_alone:
         more = len(data.left_alone) - _NAMED
         remark += f"; stays: {'; '.join(data.left_alone[:_NAMED])}"
         remark += f"; and {more} more" if more > 0 else ""
-    return columns.view(About(noun="changes", remark=remark, shown=_shown(data)))
+    about = About(noun="changes", remark=remark, shown=_shown(data))
+    return View.from_rows(ChangesRow, rows, about)
 
 
-def steps_view(data: PlanData) -> View:
+def calls_view(data: PlanData) -> View:
     """List every call that applying makes, in order: what ``--dry-run`` prints."""
-    columns = Columns(STEPS)
+    rows: list[CallsRow] = []
     for unit in data.units:
         # A step that only waits for the way back calls nothing on the way there.
         shown = (step for step in unit.steps if step.calls())
         for number, step in enumerate(shown, 1):
-            for call in step.calls():
-                columns.add(unit.server, unit.app, number, _action(step), call)
-    return columns.view(About(noun="calls", remark=f"plan {data.digest[:12]}"))
+            rows += [
+                CallsRow(
+                    server=unit.server, app=unit.app, step=number, action=_action(step), call=call
+                )
+                for call in step.calls()
+            ]
+    return View.from_rows(CallsRow, rows, About(noun="calls", remark=f"plan {data.digest[:12]}"))
 
 
 def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
@@ -145,7 +158,8 @@ def _shown(data: PlanData) -> tuple[str, ...]:
     """Name the columns of the changes, without that of removed services where there are none."""
     gone, renewed = (any(map(look, data.units)) for look in (removed, restarted))
     hidden = {"removes": not gone, "restarts": gone and not renewed}
-    return tuple(name for name in CHANGES if not hidden.get(name))
+    names = (column.name for _, column in columns_of(ChangesRow).values())
+    return tuple(name for name in names if not hidden.get(name))
 
 
 def _action(step: AnyStep) -> str:

@@ -15,13 +15,13 @@ from importlib.metadata import version as package_version
 import msgspec
 
 from opskit.errors import InputError, JournalError, StalePlanError, StepError
-from opskit.journal.records import KnownStatus
 from opskit.journal.runs import Journal
 from opskit.plan.data import PlanData, Unit
 from opskit.run.precheck import what_changed
 from opskit.run.work import Outcome, Progressed, Work, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
+from opskit.statuses import STATUSES, Ended, KnownStatus
 from opskit.steps import Deploy, StepContext, SwitchService, TakeLock, lock
 from opskit.steps.base import TRANSIENT
 from opskit.swarm.context import find_context
@@ -71,7 +71,7 @@ class Runner:
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     retry: bool = field(default=False, init=False)
 
-    def start(self) -> str:
+    def start(self) -> Ended:
         """Check that the world is as the plan saw it, open the run, and carry it out.
 
         Raises
@@ -101,7 +101,7 @@ class Runner:
         )
         return self._finish(self._each_unit(Work.forward))
 
-    def resume(self) -> str:
+    def resume(self) -> Ended:
         """Carry on where the run stopped, and give its status.
 
         A unit that had begun to be undone is undone to the end: going forward again from the
@@ -111,7 +111,7 @@ class Runner:
         self._reopen()
         return self._finish(self._each_unit(Work.onward))
 
-    def roll_back(self) -> str:
+    def roll_back(self) -> Ended:
         """Undo everything the run did, in reverse, and give its status.
 
         Raises
@@ -186,10 +186,11 @@ class Runner:
             if n not in leave
         ]
 
-    def _finish(self, outcomes: list[Outcome]) -> str:
+    def _finish(self, outcomes: list[Outcome]) -> Ended:
         self.outcomes = sorted(outcomes, key=lambda outcome: outcome.unit)
         kinds = {outcome.status for outcome in outcomes}
         # Told to stop, a run may have ended what it worked on and left out what it had not begun.
+        status: Ended
         if "interrupted" in kinds or (self.stop.is_set() and "skipped" in kinds):
             status = "interrupted"
         elif "failed" in kinds:
@@ -202,8 +203,8 @@ class Runner:
             self.journal.finish(self.run, status)
         except JournalError as error:
             raise JournalError(
-                f"{error} Then finish run {self.run}, which is {status}: opskit resume {self.run}; "
-                f"or undo it: opskit rollback {self.run}."
+                f"{error} That run {self.run} is {status} could not be written. "
+                f"{STATUSES['crashed'].commands(self.run)}"
             ) from error
         return status
 

@@ -10,25 +10,33 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
 from opskit.arguments import check_count, check_flag, check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.journal.runs import new_run_id, open_journal
-from opskit.plan.data import PlanData, Unit, changes_view, load_plan, steps_view
+from opskit.plan.data import PlanData, Unit, calls_view, changes_view, load_plan
 from opskit.run.apply import Runner
 from opskit.run.work import Outcome, Progressed, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
+from opskit.statuses import STATUSES, Ended, RunStatus
 from opskit.steps import TakeLock
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
-_OUTCOME = {"status": "string", "what": "string"}
 _RUN = "Give the id of a run, or its beginning: see fleet.journal()."
+
+
+class OutcomeRow(Row, frozen=True, kw_only=True):
+    """A row of what a run shows of itself."""
+
+    status: Annotated[str, Column("How stacks ended; else error or note.")]
+    what: Annotated[str, Column("How many stacks; else what the error or note says.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -49,7 +57,7 @@ class Run:
     """
 
     id: str
-    status: str
+    status: RunStatus
     stacks: Mapping[str, int] = field(default_factory=dict[str, int])
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -63,14 +71,14 @@ class Run:
 
     def _outcome(self) -> View:
         """List how the stacks ended, what went wrong and what is worth knowing."""
-        columns = Columns(_OUTCOME)
-        for status, number in sorted(self.stacks.items()):
-            columns.add(status, _counted(number, "stack"))
-        for error in self.errors:
-            columns.add("error", redact(error))
-        for note in self.notes:
-            columns.add("note", redact(note))
-        return columns.view(About(noun="lines", remark=f"run {self.id}: {self.status}"))
+        stacks = sorted(self.stacks.items())
+        rows = [
+            *(OutcomeRow(status=one, what=_counted(number, "stack")) for one, number in stacks),
+            *(OutcomeRow(status="error", what=redact(error)) for error in self.errors),
+            *(OutcomeRow(status="note", what=redact(note)) for note in self.notes),
+        ]
+        about = About(noun="lines", remark=f"run {self.id}: {self.status}")
+        return View.from_rows(OutcomeRow, rows, about)
 
     @property
     def steps(self) -> View:
@@ -89,10 +97,11 @@ class Run:
         if self.status == "done":
             return self
         went_wrong = " ".join(f"{error}." for error in self.errors).replace("..", ".")
-        remedy = "Mend the cause and plan again."
-        if self.status in {"failed", "interrupted", "partly-rolled-back"}:
-            remedy = f"Go on with: opskit resume {self.id}, or opskit rollback {self.id}"
-        raise OpskitError(f"run {self.id} ended {self.status}. {went_wrong} {remedy}")
+        status = STATUSES[self.status]
+        ways = ["" if status.stopped else "Mend the cause and plan again.",
+                status.commands(self.id)]  # fmt: skip
+        said = [f"run {self.id} ended {self.status}.", went_wrong, *ways]
+        raise OpskitError(" ".join(filter(None, said)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -194,7 +203,7 @@ class Plan:
     @property
     def calls(self) -> View:
         """Every call that applying makes, in order."""
-        return steps_view(self.data)
+        return calls_view(self.data)
 
     def to_json(self) -> str:
         """Return the plan with its consequences as JSON; it holds no value."""
@@ -299,7 +308,8 @@ def give_up(run: str, identity: str = "") -> None:
     check_text("run", run, _RUN)
     with open_journal() as journal:
         record = journal.run(run)
-        if record.status not in ("crashed", "interrupted", "failed", "running"):
+        # One that runs is held by whoever works on it, which says more.
+        if record.status != "running" and not STATUSES[record.status].stopped:
             raise InputError(
                 f"run {record.run} is {record.status}: there is nothing to give up.",
                 remedy="See: opskit journal",
@@ -329,7 +339,7 @@ def _checked(
     }
 
 
-def _again(run: str, act: Callable[[Runner], str], settings: dict[str, Any]) -> Run:
+def _again(run: str, act: Callable[[Runner], Ended], settings: dict[str, Any]) -> Run:
     check_text("run", run, _RUN, empty=True)
     with open_journal() as journal:
         record = journal.run(run) if run else journal.last_unfinished()
@@ -355,7 +365,7 @@ def _store(data: PlanData) -> PassStore | None:
     return PassStore() if data.consequences.touches_pass else None
 
 
-def _ended(runner: Runner, status: str) -> Run:
+def _ended(runner: Runner, status: Ended) -> Run:
     units = runner.data.units
     errors = tuple(
         f"{units[outcome.unit].server} {units[outcome.unit].app}: "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from opskit.arguments import check_count, check_flag, check_text, names_in, path_in
 from opskit.errors import InputError, RunbookError
@@ -13,19 +14,23 @@ from opskit.journal.records import Entry
 from opskit.journal.runbooks import BookLog, masked
 from opskit.runbook.attachments import attachment
 from opskit.runbook.questions import Decision, SignOff
-from opskit.runbook.report import Timeline, make_timeline, write_report
+from opskit.runbook.report import Timeline, write_report
 from opskit.runbook.step import Step, StepLog, guard_cells
 from opskit.secrets.redact import redact
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
-_STEPS = {
-    "step": "string",
-    "status": "string",
-    "who": "string",
-    "started_at": "time",
-    "seconds": "float",
-}
 _LONGEST = 300
+
+
+class AttemptsRow(Row, frozen=True, kw_only=True):
+    """A row of a runbook's steps: the last attempt of one."""
+
+    step: Annotated[str, Column("Its title.")]
+    status: Annotated[str, Column("running, done, failed, interrupted or skipped.")]
+    who: Annotated[str, Column("Who carried it out, as claimed.")]
+    started_at: Annotated[datetime, Column("When it was begun.")]
+    seconds: Annotated[float | None, Column("How long it took.", unit="seconds")]
 
 
 class Runbook:
@@ -88,10 +93,17 @@ class Runbook:
     @property
     def steps(self) -> View:
         """Each step's last attempt: status, who, when, and how long in seconds."""
-        columns = Columns(_STEPS)
-        for one in self._last_attempts().values():
-            columns.add(one.step, one.status, one.identity, one.started_at, _seconds(one))
-        return columns.view(About(noun="steps"))
+        rows = [
+            AttemptsRow(
+                step=one.step,
+                status=one.status,
+                who=one.identity,
+                started_at=one.started_at,
+                seconds=one.seconds,
+            )
+            for one in self._last_attempts().values()
+        ]
+        return View.from_rows(AttemptsRow, rows, About(noun="steps"))
 
     def __repr__(self) -> str:
         return f"Runbook {self.title} ({self.id})\n{self.steps!r}"
@@ -293,15 +305,8 @@ class Runbook:
     # -- the record -----------------------------------------------------------------------
 
     def timeline(self) -> Timeline:
-        """Return all that happened: a DataFrame that shows itself as a picture.
-
-        Returns
-        -------
-        Timeline
-            Columns ``started_at finished_at`` (datetime64[ns, UTC]), ``kind step text status who``
-            (string), ``seconds`` (float).
-        """
-        return make_timeline(self._log.record, self._log.entries)
+        """Return all that happened, a `TimelineRow` each, which shows itself as a picture."""
+        return Timeline.of(self._log.record, self._log.entries)
 
     def report(self, path: str | Path) -> Path:
         """Write the whole record to one file that needs nothing else, for its owner to read.
@@ -357,8 +362,3 @@ def _checked_truth(what: str, ok: object) -> bool:
 
 def _line(text: str) -> str:
     return " ".join(text.split()).removesuffix(".")
-
-
-def _seconds(entry: Entry) -> float | None:
-    ended = entry.finished_at
-    return (ended - entry.started_at).total_seconds() if ended is not None else None

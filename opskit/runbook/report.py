@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import pandas as pd
 
@@ -24,20 +24,24 @@ from opskit.pictures.book import book_picture
 from opskit.runbook.attachments import table
 from opskit.runbook.questions import digest
 from opskit.secrets.redact import redact
-from opskit.views.frame import About, Columns, View
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 from opskit.views.render import cell_text
 
-TIMELINE = {
-    "started_at": "time",
-    "finished_at": "time",
-    "kind": "string",
-    "step": "string",
-    "text": "string",
-    "status": "string",
-    "who": "string",
-    "seconds": "float",
-}
 _STEPS = ["server", "app", "action", "subject", "phase", "status", "seconds", "error"]
+
+
+class TimelineRow(Row, frozen=True, kw_only=True):
+    """A row of a runbook's time line: one entry of its book."""
+
+    started_at: Annotated[datetime, Column("When it began.")]
+    finished_at: Annotated[datetime | None, Column("When it was over.")]
+    kind: Annotated[str, Column("What it is, such as step, check or decision.")]
+    step: Annotated[str | None, Column("The step it belongs to, or is.")]
+    text: Annotated[str, Column("What is said, with what was decided or seen.")]
+    status: Annotated[str, Column("running, done, failed, interrupted or skipped.")]
+    who: Annotated[str, Column("The person, as claimed.")]
+    seconds: Annotated[float | None, Column("How long it took.", unit="seconds")]
 
 
 class Timeline(View):
@@ -47,11 +51,24 @@ class Timeline(View):
     _title = ""
 
     @classmethod
-    def of(cls, book: BookRecord, columns: Columns) -> Timeline:
+    def of(cls, book: BookRecord, entries: Sequence[Entry]) -> Timeline:
         """Return the time line of a book."""
+        rows = [
+            TimelineRow(
+                started_at=one.started_at,
+                finished_at=one.finished_at,
+                kind=one.kind,
+                step=one.step or None,
+                text=_entry_text(one),
+                status=one.status,
+                who=one.identity,
+                seconds=one.seconds,
+            )
+            for one in entries
+        ]
         about = About(noun="entries", remark=f"runbook {book.book}")
-        made = cls(columns.view(about))
-        made._about, made._title = about, book.title
+        made = cls.from_rows(TimelineRow, rows, about)
+        made._title = book.title
         return made
 
     @property
@@ -61,18 +78,6 @@ class Timeline(View):
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self.picture.to_html(), "text/plain": repr(self)}
-
-
-def make_timeline(book: BookRecord, entries: Sequence[Entry]) -> Timeline:
-    """Return the time line of a book."""
-    columns = Columns(TIMELINE)
-    for one in entries:
-        columns.add(
-            one.started_at, one.finished_at, one.kind, one.step or None, _entry_text(one),
-            one.status, one.identity,
-            (one.finished_at - one.started_at).total_seconds() if one.finished_at else None,
-        )  # fmt: skip
-    return Timeline.of(book, columns)
 
 
 def write_report(path: Path, log: Book, *, unanswered: Sequence[str] = ()) -> Path:
@@ -101,7 +106,7 @@ def write_report(path: Path, log: Book, *, unanswered: Sequence[str] = ()) -> Pa
         "book": book,
         "made_at": datetime.now(UTC),
         "people": sorted({one.identity for one in entries}),
-        "picture": make_timeline(book, entries).picture,
+        "picture": Timeline.of(book, entries).picture,
         "parts": _parts(entries),
         "steps": [one for one in _last(entries) if one.kind == "step"],
         "signatures": _signatures(entries),
@@ -191,9 +196,9 @@ def _when(moment: datetime | None) -> str:
 
 
 def _took(entry: Entry) -> str:
-    if entry.finished_at is None:
+    seconds = entry.seconds
+    if seconds is None:
         return "-"
-    seconds = (entry.finished_at - entry.started_at).total_seconds()
     return f"{seconds:,.1f} s" if seconds < 120 else f"{seconds / 60:,.1f} min"
 
 

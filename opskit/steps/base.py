@@ -11,9 +11,9 @@ from typing import TypeVar
 import msgspec
 
 from opskit.errors import NotManagerError, OpskitError, StepError, UnreachableError
-from opskit.journal.records import KnownStatus
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
+from opskit.statuses import KnownStatus
 from opskit.swarm.engine import Engine
 
 _T = TypeVar("_T")

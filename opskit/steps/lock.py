@@ -10,10 +10,9 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import assert_never
 
 from opskit.errors import AlreadyExistsError, LockHeldError, NotFoundError, StaleIndexError
-from opskit.journal.records import KnownStatus
+from opskit.statuses import STATUSES, KnownStatus
 from opskit.steps import lock
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.swarm import model
@@ -160,20 +159,13 @@ def _held(lock: Lock, status: KnownStatus) -> str:
         f"{lock.stack} on {lock.server} is locked by {lock.holder()}, "
         f"until {lock.expires_at:%H:%M} UTC unless renewed."
     )
-    match status:
-        case "running":
-            return f"{held} That run is your own and still at work. Wait for it."
-        case "crashed" | "interrupted" | "failed":
-            return (
-                f"{held} That run is your own and {status}. Finish it: opskit resume {lock.run}; "
-                f"or undo it: opskit rollback {lock.run}"
-            )
-        case "":
-            return f"{held} Wait, or if that run is dead: {_breaking(lock)}"
-        case "done" | "rolled-back" | "partly-rolled-back" | "given-up":
-            return f"{held} That run is your own and {status}, so: {_breaking(lock)}"
-        case _ as unknown:
-            assert_never(unknown)
+    if status == "":
+        return f"{held} Wait, or if that run is dead: {_breaking(lock)}"
+    if status == "running":
+        return f"{held} That run is your own and still at work. Wait for it."
+    if STATUSES[status].stopped:
+        return f"{held} That run is your own and {status}. {STATUSES[status].commands(lock.run)}"
+    return f"{held} That run is your own and {status}, so: {_breaking(lock)}"
 
 
 def _breaking(lock: Lock) -> str:

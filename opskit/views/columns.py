@@ -22,19 +22,29 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-Schema = Mapping[str, str]
-"""Column → dtype: ``string bool boolean Int64 float time object`` or ``category:a,b,c``."""
-
 _DTYPES: Mapping[object, str] = {str: "string", int: "Int64", float: "float", datetime: "time"}
 _IN_PANDAS = {"float": "float64", "time": "datetime64[ns, UTC]"}
 
 
 class Column(msgspec.Struct, frozen=True):
-    """What a column says, the unit of its numbers, and its dtype where the type does not tell."""
+    """What a column says, and what its field does not tell.
+
+    Parameters
+    ----------
+    text
+        What it says, in a sentence.
+    unit
+        That of its numbers.
+    dtype
+        Its dtype, where the field's type gives another one.
+    name
+        Its name, where Python lets no field be called so.
+    """
 
     text: str
     unit: str = ""
     dtype: str = ""
+    name: str = ""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -47,17 +57,16 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 @cache
 def columns_of(kind: type[Row]) -> dict[str, tuple[str, Column]]:
-    """Return a row's columns in order, each with its dtype."""
+    """Return a row's columns in order, each under its field and with its dtype.
+
+    That is ``string bool boolean Int64 float time object`` or ``category:a,b,c``.
+    """
     found: dict[str, tuple[str, Column]] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
+    for field, hint in get_type_hints(kind, include_extras=True).items():
         column: Column = hint.__metadata__[0]
-        found[name] = (column.dtype or _dtype(hint.__origin__), column)
+        named = msgspec.structs.replace(column, name=column.name or field)
+        found[field] = (column.dtype or _dtype(hint.__origin__), named)
     return found
-
-
-def schema_of(kind: type[Row]) -> Schema:
-    """Return a row's columns in order and their dtypes."""
-    return {name: dtype for name, (dtype, _) in columns_of(kind).items()}
 
 
 def _dtype(of: Any) -> str:
@@ -73,8 +82,8 @@ def _dtype(of: Any) -> str:
 
 def _documentation(kind: type[Row]) -> str:
     lines = ["Attributes", "----------"]
-    for name, (dtype, column) in columns_of(kind).items():
+    for dtype, column in columns_of(kind).values():
         shown = _IN_PANDAS.get(dtype, dtype.partition(":")[0])
         unit = f", {column.unit}" if column.unit else ""
-        lines += [f"{name} : {shown}{unit}", f"    {column.text}"]
+        lines += [f"{column.name} : {shown}{unit}", f"    {column.text}"]
     return "\n".join(lines)

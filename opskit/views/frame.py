@@ -18,7 +18,7 @@ from opskit.arguments import check_kind, names_in, path_in
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.views.columns import Row, Schema, schema_of
+from opskit.views.columns import Row, columns_of
 from opskit.views.render import cell_text, html_table, text_table
 
 _PANDAS = {
@@ -58,18 +58,17 @@ class View(pd.DataFrame):
         return View
 
     @classmethod
-    def build(cls, schema: Schema, columns: Mapping[str, Sequence[Any]], about: About) -> Self:
-        """Return a view of plain lists, with exactly the columns and dtypes of `schema`."""
-        view = cls({name: _column(columns[name], kind) for name, kind in schema.items()})
-        view._about = about
-        return view
-
-    @classmethod
     def from_rows(cls, kind: type[Row], rows: Iterable[Row], about: About) -> Self:
         """Return a view of rows, with exactly the columns and dtypes that `kind` declares."""
-        rows, schema = list(rows), schema_of(kind)
-        columns = {name: list(map(attrgetter(name), rows)) for name in schema}
-        return cls.build(schema, columns, about)
+        rows = list(rows)
+        view = cls(
+            {
+                column.name: _column(list(map(attrgetter(field), rows)), dtype)
+                for field, (dtype, column) in columns_of(kind).items()
+            }
+        )
+        view._about = about
+        return view
 
     @property
     def caption(self) -> str:
@@ -196,26 +195,3 @@ def _column(values: Sequence[Any], kind: str) -> Any:
     if kind == "object":
         return pd.Series(list(values), dtype="object")
     return pd.array(list(values), dtype=_PANDAS[kind])
-
-
-class Columns:
-    """Rows by position, for tables that declare no `Row`.
-
-    Parameters
-    ----------
-    schema
-        The columns, in order; `add` takes one value for each.
-    """
-
-    def __init__(self, schema: Schema) -> None:
-        self._schema = schema
-        self._lists: list[list[Any]] = [[] for _ in schema]
-
-    def add(self, *values: object) -> None:
-        """Append one row, in the schema's order."""
-        for column, value in zip(self._lists, values, strict=True):
-            column.append(value)
-
-    def view(self, about: About) -> View:
-        """Return the view."""
-        return View.build(self._schema, dict(zip(self._schema, self._lists, strict=True)), about)

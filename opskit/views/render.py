@@ -20,6 +20,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from opskit.statuses import STATUSES
+
 HTML_ROWS = 60
 TEXT_ROWS = 60
 _WIDE = 34
@@ -53,11 +55,7 @@ _TONE_OF = {
     "medium": "warn",
     "low": "idle",
     "info": "idle",
-    "done": "good",
-    "running": "good",
-    "failed": "bad",
-    "rolled-back": "warn",
-    "interrupted": "bad",
+    **{name: status.tone for name, status in STATUSES.items()},
 }
 _TONED_COLUMNS = frozenset({"state", "severity", "status"})
 

@@ -24,10 +24,11 @@ from opskit.run.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import Sealer, seal
 from opskit.secrets.value import Secret
+from opskit.statuses import STATUSES, Way
 from opskit.widgets.choices import alphabets, app_choices, options_from, table, whole_apps
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, person_named, read_person
-from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
+from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words, ways_on
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
 Send = Callable[[dict[str, Any]], None]
@@ -198,7 +199,8 @@ class Session:
             unfinished = {
                 "run": open_run.run,
                 "kind": open_run.kind,
-                "status": open_run.status,
+                "status": STATUSES[open_run.status].label,
+                "ways": ways_on(open_run.status),
                 "identity": open_run.identity or open_run.actor,
             }
         self._set(
@@ -285,7 +287,7 @@ class Session:
         self.plan, self.subject = None, changes_in_words(plan.data)
         self._ended(run, who, "" if self._takes_value else tab)
 
-    def _finish(self, how: Literal["resume", "rollback"], run: str, who: Person) -> None:
+    def _finish(self, how: Way, run: str, who: Person) -> None:
         self._clear_steps()
         match how:
             case "resume":
@@ -304,6 +306,9 @@ class Session:
         result = {
             "run": run.id,
             "status": run.status,
+            "tone": STATUSES[run.status].tone,
+            "sentence": STATUSES[run.status].sentence(fault=bool(run.errors)),
+            "ways": ways_on(run.status),
             "stacks": dict(run.stacks),
             "errors": [redact(error) for error in run.errors],
             "notes": [redact(note) for note in run.notes],

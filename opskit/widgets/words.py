@@ -17,6 +17,7 @@ from IPython.display import DisplayHandle, display
 
 from opskit.plan.data import Change, PlanData
 from opskit.run.run import Run
+from opskit.statuses import STATUSES, WAYS, RunStatus
 from opskit.widgets.kinds import FormKind
 
 
@@ -74,10 +75,13 @@ def changes_in_words(plan: PlanData) -> str:
 
 def outcome_in_words(run: Run, who: str) -> str:
     """Return how a run ended and whose click began it."""
-    undone = run.status == "rolled-back" and run.errors
-    # What was undone because of a fault must not look as if somebody asked for it.
-    end = "failed, and rolled back" if undone else run.status.replace("-", " ")
+    end = STATUSES[run.status].name(fault=bool(run.errors))
     return f"Run {run.id}: {end}. By {who}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
+
+
+def ways_on(status: RunStatus) -> list[dict[str, str]]:
+    """Return what may be done about a run, as a form's buttons."""
+    return [{"way": way, "label": WAYS[way].label} for way in STATUSES[status].ways]
 
 
 def approvals_in_words(given: Sequence[Mapping[str, Any]], needed: int) -> str:

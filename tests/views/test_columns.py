@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import pytest
 
 import opskit
+from opskit.plan.data import ChangesRow
 from opskit.views.columns import Column, Row, columns_of
 from opskit.views.frame import About, View
 from opskit.views.secrets import SecretsRow
@@ -71,11 +72,23 @@ def test_every_column_of_every_table_says_in_a_sentence_what_it_is() -> None:
         if module.name != "opskit.__main__":
             import_module(module.name)
     ours = [kind for kind in kinds() if kind.__module__.startswith("opskit.")]
-    assert {"SecretsRow", "FindingsRow", "RunsRow", "LocksRow"} <= {k.__name__ for k in ours}
+    names = {kind.__name__ for kind in ours}
+    assert {"SecretsRow", "FindingsRow", "RunsRow", "LocksRow", "ChangesRow"} <= names
     for kind in ours:
         columns = columns_of(kind)
         assert list(columns) == list(kind.__struct_fields__), kind
         assert all(column.text.endswith(".") for _, column in columns.values()), kind
+
+
+def test_a_column_may_have_a_name_that_no_field_can_have() -> None:
+    change = ChangesRow(
+        server="coop.example", app="wiki.coop.example", secret="token", from_version="v1",
+        to_version="v2", restarts=["app"], removes=[], bits=128.0, undone_by=None, note=None,
+    )  # fmt: skip
+    view = View.from_rows(ChangesRow, [change], About())
+    assert [view.iloc[0][name] for name in ("from", "to")] == ["v1", "v2"]
+    assert {"from_version", "to_version"}.isdisjoint(view.columns)
+    assert "from : string\n" in pydoc.plain(pydoc.render_doc(ChangesRow))
 
 
 def test_help_lists_the_columns_with_dtype_and_unit() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import pandas as pd
@@ -17,6 +18,7 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 from opskit.views.render import cell_text
 from opskit.views.secrets import STATES
@@ -24,6 +26,12 @@ from opskit.views.secrets import STATES
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 NAMES = ("servers", "apps", "secrets", "services", "tasks", "nodes", "configs", "networks",
          "volumes")  # fmt: skip
+
+
+class Text(Row, frozen=True, kw_only=True):
+    """A row of one text."""
+
+    a: Annotated[str, Column("A text.")]
 
 
 @pytest.fixture
@@ -112,7 +120,7 @@ def test_a_guessed_app_says_so(snap: opskit.Snapshot) -> None:
 
 def test_hostile_text_is_escaped_in_html_and_harmless_in_text() -> None:
     hostile = "<script>alert(1)</script>\x1b[2J\u202eevil"
-    view = View.build({"a": "string"}, {"a": [hostile]}, About())
+    view = View.from_rows(Text, [Text(a=hostile)], About())
 
     assert "<script" not in view._repr_html_()
     assert "&lt;script&gt;" in view._repr_html_()
@@ -128,7 +136,7 @@ def test_the_mime_bundle_carries_both_forms(snap: opskit.Snapshot) -> None:
 
 
 def test_a_long_table_shows_its_head_and_says_how_much_is_left() -> None:
-    view = View.build({"a": "string"}, {"a": [str(n) for n in range(500)]}, About(noun="rows"))
+    view = View.from_rows(Text, [Text(a=str(n)) for n in range(500)], About(noun="rows"))
     assert "440 more rows" in view._repr_html_()
     assert "440 more rows" in repr(view)
 

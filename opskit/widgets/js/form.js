@@ -3,7 +3,7 @@ import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
 import { secretField } from "./field.js";
 import { planView } from "./plan.js";
-import { outcome, progressList, resultView, revealed } from "./progress.js";
+import { progressList, resultView, revealed } from "./progress.js";
 import { openFor, tab, tabKey } from "./seal.js";
 import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
@@ -76,8 +76,7 @@ function render({ model, el }, memory) {
       if (model.get("state").approvals.some((one) => one.username === who.username)) return say("You have approved it; now somebody else must.");
       await send("approve", { digest });
     },
-    resume: (run) => send("resume", { run }),
-    rollback: (run) => send("rollback", { run }),
+    take: (way, run) => send(way, { run }),
     reveal: async (name) => send("reveal", { name, tab_key: await tabKey() }),
   };
 
@@ -115,7 +114,7 @@ function render({ model, el }, memory) {
 
   function spoken(now) {
     if (now.phase === "ended") {
-      return h("p", { class: `opskit-outcome opskit-outcome-${now.result.status}` }, outcome(now.result));
+      return h("p", { class: `opskit-outcome opskit-outcome-${now.result.tone}` }, now.result.sentence);
     }
     if (!BUSY[now.phase]) return "";
     const done = now.phase === "running" ? model.get("steps").filter((step) => step.status !== "running").length : 0;
@@ -144,7 +143,7 @@ function render({ model, el }, memory) {
       now.error && h("p", { class: "opskit-error", role: "alert" }, now.error),
       open && h("div", { class: "opskit-unfinished" },
         h("span", {}, `Run ${open.run} (${open.kind}, by ${open.identity}) did not finish: ${open.status}.`),
-        button("Resume", () => actions.resume(open.run)), button("Roll back", () => actions.rollback(open.run))),
+        ...open.ways.map(({ way, label }) => button(label, () => actions.take(way, open.run)))),
     ].filter(Boolean));
     const words = spoken(now);
     if (aloud.textContent !== (words.textContent ?? "")) aloud.replaceChildren(words);

@@ -41,23 +41,7 @@ export function progressList() {
   return { element: list, show, tick };
 }
 
-const WORDS = {
-  done: "Done.",
-  "rolled-back": "Rolled back: everything is as it was.",
-  "partly-rolled-back": "Partly rolled back: some stacks are done, some are as they were.",
-  failed: "Failed. What could not be undone is named below.",
-  interrupted: "Interrupted. Finish or undo it.",
-};
-
-/** The outcome of a run; what was undone because of a fault must not look as if somebody asked for it. */
-export function outcome({ status, errors }) {
-  if (status === "rolled-back" && errors.length) return "Failed, and rolled back: everything is as it was.";
-  return WORDS[status] ?? status;
-}
-
-export function resultView(result, { tab, resume, rollback, reveal, another }) {
-  const open = ["failed", "interrupted"].includes(result.status);
-  const undoable = open || ["done", "partly-rolled-back"].includes(result.status);
+export function resultView(result, { tab, take, reveal, another }) {
   const counted = Object.entries(result.stacks).map(([status, count]) => `${count} ${status}`).join(", ");
   const mine = result.tab === tab ? result.revealable : [];
   return h("div", { class: "opskit-result" },
@@ -67,8 +51,7 @@ export function resultView(result, { tab, resume, rollback, reveal, another }) {
       mine.length ? h("div", { class: "opskit-row" }, h("span", {}, "New values, for you only and once:"),
         ...mine.map((name) => { const one = button(`Reveal ${name.split("/")[1]}`, () => { one.disabled = true; reveal(name); }, "opskit-quiet"); return one; })) : "",
       h("div", { class: "opskit-row opskit-actions" },
-        open && button("Resume", () => resume(result.run), "opskit-primary"),
-        undoable && button("Roll back", () => rollback(result.run)),
+        ...result.ways.map(({ way, label }, place) => button(label, () => take(way, result.run), place < result.ways.length - 1 ? "opskit-primary" : "")),
         another && button("Another one", another, "opskit-quiet")));
 }
 
