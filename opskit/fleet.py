@@ -110,6 +110,7 @@ class Fleet(Apps):
         options: Options | None = None,
         /,
         *,
+        skip: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan: ...
 
@@ -120,6 +121,7 @@ class Fleet(Apps):
         secrets: Names | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan: ...
 
@@ -129,6 +131,7 @@ class Fleet(Apps):
         secrets: Names | Options | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan a new, generated version for each selected secret.
@@ -142,13 +145,16 @@ class Fleet(Apps):
             Which of the app's: one name or several.
         options
             How it is to be done; after a selection it may come second.
+        skip
+            Leave out what cannot be rotated, as the plan says. What belongs to an app that is not
+            deployed is left out of a selection anyhow.
         snapshot
             What to plan over; else the servers that are concerned are read now, and no others.
 
         Raises
         ------
         InputError
-            Something selected cannot be rotated; names it and says what to do.
+            Something selected cannot be rotated; names all of it, by why.
 
         Examples
         --------
@@ -156,11 +162,12 @@ class Fleet(Apps):
         >>> plan.changes[["secret", "from", "to"]].to_numpy().tolist()
         [['macaroon', 'v2', 'v3']]
         """
+        check_flag("skip", skip)
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda planner: planner.rotate(wanted.rows(planner.lookup)),
+            lambda planner: planner.rotate(wanted.rows(planner.lookup), skip=skip),
             wanted.servers,
         )
 
@@ -179,7 +186,8 @@ class Fleet(Apps):
         app
             The app's name, or ``server/app``.
         secrets
-            One name or several; by default all that are absent and may be generated.
+            One name or several; by default all that are absent and may be generated, and the
+            plan names the others.
         options, snapshot
             See `plan_rotate`.
 
@@ -303,6 +311,7 @@ class Fleet(Apps):
         options: Options | None = None,
         /,
         *,
+        skip: bool = False,
         may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan: ...
@@ -314,6 +323,7 @@ class Fleet(Apps):
         secrets: Names | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan: ...
@@ -324,6 +334,7 @@ class Fleet(Apps):
         secrets: Names | Options | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
@@ -336,6 +347,8 @@ class Fleet(Apps):
             ``orphan`` exactly these are, and those somebody still needs stay, as the plan says.
         options
             How it is to be done; after a selection it may come second.
+        skip
+            Leave out what services need, as the plan says.
         may_be_empty
             When nothing can go, give a plan of nothing that says why, and is false.
         snapshot
@@ -354,12 +367,15 @@ class Fleet(Apps):
         >>> fleet.plan_remove(orphans, may_be_empty=True)
         <Plan to remove: ...>
         """
+        check_flag("skip", skip)
         check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda planner: planner.remove(wanted.rows(planner.lookup), may_be_empty=may_be_empty),
+            lambda planner: planner.remove(
+                wanted.rows(planner.lookup), skip=skip, may_be_empty=may_be_empty
+            ),
             None if wanted.has_orphans() else wanted.servers,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from opskit.cli.change import (
     App,
     Commit,
     DryRun,
+    NoHook,
     Pass,
     Stable,
     Timeout,
@@ -154,11 +155,12 @@ def deploy(
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     commit: Commit = False,
+    no_hook: NoHook = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Deploy the version TYPE pins, else the recipe as it is on disk, and wait until it runs."""
-    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit)
+    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook)
     plan = open_fleet().plan_deploy(app, options, version=version)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
@@ -169,16 +171,17 @@ def upgrade(
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     commit: Commit = False,
+    no_hook: NoHook = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Pin and deploy the latest release; see which there are: opskit app ls -S."""
-    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit)
+    options = _deploying(with_, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook)
     carry_out(open_fleet().plan_upgrade(app, options), dry_run=dry_run, yes=yes)
 
 
-def _deploying(with_: str | None, *, timeout: float, stable: float, commit: bool) -> Options:
-    return make_options(deploy=with_, timeout=timeout, stable=stable, commit=commit)
+def _deploying(with_: str | None, **others: Any) -> Options:
+    return make_options(deploy=with_, **others)
 
 
 def undeploy(app: App, timeout: Timeout = 300.0, dry_run: DryRun = False, yes: Yes = False) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from opskit.fleet import Fleet
     from opskit.plan.options import Options
     from opskit.run.run import Plan, Run
+
+
+_VERSION = re.compile(r"v?[0-9][A-Za-z0-9.-]*")
+"""What looks like the version of a secret."""
 
 
 def one_of(names: Collection[str], *flags: str, help: str) -> Any:  # noqa: A002 (typer's word)
@@ -68,8 +74,9 @@ Hook = Annotated[
     ),
 ]
 NoHook = Annotated[
-    bool, typer.Option("--no-hook", help="Rotate a database password's file all the same.")
+    bool, typer.Option("--no-hook", help="Change a database password's file all the same.")
 ]
+Skip = Annotated[bool, typer.Option("--skip", help="Leave out what cannot be; the plan says what.")]
 KeepFailed = Annotated[
     bool, typer.Option("--keep-failed", help="Keep a new version that failed, and label it so.")
 ]
@@ -97,6 +104,7 @@ def generate(
     charset: Charset = "",
     generator: GeneratorOption = None,
     command: Command = "",
+    no_hook: NoHook = False,
     use_pass: Pass = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -104,9 +112,12 @@ def generate(
     """Create declared versions that are not in the swarm yet."""
     _check_choice(secrets, all_)
     options = make_options(
-        length=length, charset=charset, generator=generator, command=command, use_pass=use_pass
-    )
-    plan = open_fleet().plan_generate(app, secrets or None, options)
+        length=length, charset=charset, generator=generator, command=command, no_hook=no_hook,
+        use_pass=use_pass,
+    )  # fmt: skip
+    fleet = open_fleet()
+    _refuse_version(fleet, app, secrets)
+    plan = fleet.plan_generate(app, secrets or None, options)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 
@@ -175,6 +186,7 @@ def rotate_app(
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -186,7 +198,7 @@ def rotate_app(
         timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    carry_out(fleet.plan_rotate(app, names, options), dry_run=dry_run, yes=yes)
+    carry_out(fleet.plan_rotate(app, names, options, skip=skip), dry_run=dry_run, yes=yes)
 
 
 def rotate(
@@ -204,6 +216,7 @@ def rotate(
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -217,7 +230,7 @@ def rotate(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    plan = fleet.plan_rotate(selected, options, snapshot=snap)
+    plan = fleet.plan_rotate(selected, None, options, skip=skip, snapshot=snap)
     carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)
 
 
@@ -233,6 +246,7 @@ def remove(
     ] = "",
     server: ServerOption = None,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -252,7 +266,7 @@ def remove(
     if where or server:
         raise InputError("--where and --server choose among orphans.", remedy="Add --orphans.")
     names = _chosen(fleet, app, secrets, all_)
-    plan = fleet.plan_remove(app, names, make_options(use_pass=use_pass))
+    plan = fleet.plan_remove(app, names, make_options(use_pass=use_pass), skip=skip)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 
@@ -323,6 +337,18 @@ def _words(command: str) -> tuple[str, ...]:
 def _chosen(fleet: Fleet, app: str, secrets: list[str] | None, all_: bool) -> list[str]:
     _check_choice(secrets, all_)
     return secrets or [secret.name for secret in fleet.app(app).secrets]
+
+
+def _refuse_version(fleet: Fleet, app: str, secrets: list[str] | None) -> None:
+    """Refuse a version among the names, as abra takes one there: a new one is made by rotating."""
+    declared = [secret.name for secret in fleet.app(app).secrets] if secrets else []
+    for name, version in pairwise(secrets or ()):
+        if name in declared and version not in declared and _VERSION.fullmatch(version):
+            raise InputError(
+                f"{app} declares no secret called {version!r}: what is generated is the version "
+                "that the .env names.",
+                remedy=f"For a new version: opskit secret rotate {app} {name}",
+            )
 
 
 def _check_choice(secrets: list[str] | None, all_: bool) -> None:

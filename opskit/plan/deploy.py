@@ -9,11 +9,13 @@ from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.model import DeclaredApp
 from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.recipe import newer
+from opskit.databases import moves
 from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, Unit
+from opskit.plan.hooks import refuse_moves
 from opskit.steps import (
     AnyStep,
     CommitEnv,
@@ -73,6 +75,9 @@ class StackPlanner:
             shown, needed = _shown(found), list(found.secrets)
             timeout = max(timeout, found.timeout)
             names = tuple(f"{app.stack}_{name}" for name in found.services)
+        if not options.no_hook:
+            seen = self.assembler.lookup.server(app.server)
+            refuse_moves(app, moves(app, seen, needed, options.hooks), seen)
         self._check_secrets(app, needed, version)
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest) for s in services

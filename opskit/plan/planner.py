@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from opskit.databases import declared_moves
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.join import stack_of
+from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, Renewal, check_name, next_free_version, prefix
 from opskit.plan.data import PlanData, Unit
 from opskit.plan.deploy import StackPlanner
-from opskit.plan.hooks import choose_hook
+from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value
+from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.selection import Lookup, Selection, Target
 from opskit.secrets.generate import Policy, policy_for
+from opskit.swarm.observe import Observation
 
 
 @dataclass(slots=True)
@@ -40,36 +45,99 @@ class Planner:
         self.lookup = Lookup(self.facts)
         self.assembler = Assembler(self.lookup, self.options)
 
-    def rotate(self, selection: Selection) -> PlanData:
+    def rotate(self, selection: Selection, *, skip: bool = False) -> PlanData:
         """Plan a new, generated version for each selected secret.
+
+        Of an app that is not deployed, what cannot be rotated is left alone; with `skip` all
+        that cannot be.
 
         Raises
         ------
         InputError
-            Something selected cannot be rotated; the text names it and says what to do.
+            Something selected cannot be rotated; the text names all of it, by why.
         """
+        rows = self.lookup.triples(selection)
+        counted = Counter((server, app) for server, app, _ in rows)
+        bulk = Bulk("rotated", rows, yields=self._is_undeployed)
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        targets = self.lookup.targets(selection)
-        counted = Counter((target.app.server, target.app.name) for target in targets)
-        for target in targets:
-            self.lookup.server(target.app.server)
-            _refuse_missing(target)
-            if not target.declared.generate and self.options.policy is None:
-                raise InputError(
-                    f"{target.app.name} {target.declared.name} is marked generate=false: its "
-                    "value comes from elsewhere.",
-                    remedy=f"Insert the new value: opskit secret insert {target.app.name} "
-                    f"{target.declared.name}. In bulk, leave it out with --where 'generate'.",
+        for row in rows:
+            with bulk.each(row):
+                target = self.lookup.target_of(*row)
+                self.lookup.server(target.app.server)
+                _refuse_missing(target)
+                self._refuse_given(target)
+                renewal = self._renewal(
+                    target, self._policy(target), "", alone=counted[row[:2]] == 1
                 )
-            renewal = self._renewal(
-                target,
-                self._policy(target),
-                "",
-                alone=counted[target.app.server, target.app.name] == 1,
-            )
-            grouped[target.app.server, target.app.stack].append(renewal)
-        _refuse_shared(grouped)
-        return self._plan("rotate", [self.assembler.renew(group) for group in grouped.values()])
+                grouped[target.app.server, target.app.stack].append(renewal)
+        for (server, stack), renewals in list(grouped.items()):
+            grouped[server, stack] = self._undisputed(renewals, grouped, bulk)
+        units = [unit for group in grouped.values() for unit in self._renewed(group, bulk)]
+        return self._plan("rotate", units, bulk.left_alone(skip=skip))
+
+    def _undisputed(
+        self,
+        renewals: list[Renewal],
+        grouped: Mapping[tuple[str, str], list[Renewal]],
+        bulk: Bulk,
+    ) -> list[Renewal]:
+        """Return those of a stack that no other app of the selection would change too."""
+        disputed = dict(_shared(grouped))
+        for one in renewals:
+            if error := disputed.get(id(one)):
+                bulk.add(_row(one), error)
+        return [one for one in renewals if id(one) not in disputed]
+
+    def _renewed(self, group: list[Renewal], bulk: Bulk) -> list[Unit]:
+        """Return the unit of a stack, without the secrets that keep it from being planned."""
+        if not group:
+            return []
+        try:
+            return [self._renew(group)]
+        except InputError as error:
+            culprits = list[Renewal]()
+            for one in group:
+                try:
+                    self._renew([one])
+                except InputError as own:
+                    culprits.append(one)
+                    bulk.add(_row(one), own)
+            if not culprits:
+                # Only together they cannot be changed.
+                culprits = group
+                for one in group:
+                    bulk.add(_row(one), error)
+            return self._renewed([one for one in group if one not in culprits], bulk)
+
+    def _renew(self, group: list[Renewal]) -> Unit:
+        """Return the unit of a stack, unless deploying it would move other secrets along."""
+        app = group[0].target.app
+        if MODES[self.options.deploy].deploys and not self.options.no_hook:
+            seen = self.lookup.server(app.server)
+            own = {one.target.declared.name for one in group}
+            along = declared_moves(app, seen, self.options.hooks)
+            refuse_moves(app, [one for one in along if one.secret not in own], seen)
+        return self.assembler.renew(group)
+
+    def _is_undeployed(self, row: Row) -> bool:
+        """Return whether a row is of an app of which nothing runs."""
+        server, name, _ = row
+        seen = self.facts.seen.get(server)
+        stacks = {app.stack for app in self.lookup.apps(server) if app.name == name}
+        if seen is None or not seen.manager or not stacks:
+            return False
+        return all(stack_of(service.spec.labels) not in stacks for service in seen.services)
+
+    def _refuse_given(self, target: Target) -> None:
+        if target.declared.generate or self.options.policy is not None:
+            return
+        raise ObstacleError(
+            f"{target.app.name} {target.declared.name} is marked generate=false: its "
+            "value comes from elsewhere.",
+            why="marked generate=false, as the value comes from elsewhere",
+            remedy=f"Insert the new value: opskit secret insert {target.app.name} "
+            f"{target.declared.name}. In bulk, leave it out with --where 'generate'.",
+        )
 
     def generate(self, app: str, secrets: Sequence[str] | None = None) -> PlanData:
         """Plan the declared versions that are not in the swarm yet.
@@ -81,33 +149,56 @@ class Planner:
         secrets
             These secrets; ``None`` for all that are absent and may be generated.
         """
-        named = None if secrets is None else [one for *_, one in self.lookup.named(app, secrets)]
         found = self.lookup.app(app)
-        self.lookup.server(found.server)
-        targets = [self.lookup.target(found, s.name) for s in found.secrets]
-        absent = [t for t in targets if t.in_force.stored is None]
-        if named is None:
-            wanted = [t for t in absent if t.declared.generate and t.declared.version]
-        else:
-            wanted = [self.lookup.target(found, name) for name in named]
-            for target in wanted:
-                if target.in_force.stored is not None:
-                    raise InputError(
-                        f"{target.in_force.swarm_name} exists, and existing versions are never "
-                        "overwritten.",
-                        remedy=f"For a new version: opskit secret rotate {app} "
-                        f"{target.declared.name} (→ {self._next(target)})",
-                    )
-        if not wanted:
-            left = ", ".join(t.declared.name for t in absent)
-            raise InputError(
-                f"{app} has nothing to generate.",
-                remedy=f"Insert by hand: {left}" if left else "All its secrets exist.",
-            )
-        made = [
-            Renewal(target=t, version=t.declared.version, policy=self._policy(t)) for t in wanted
+        seen = self.lookup.server(found.server)
+        named = None if secrets is None else {name for *_, name in self.lookup.named(app, secrets)}
+        wanted = [
+            target
+            for target in (self.lookup.target(found, secret.name) for secret in found.secrets)
+            if (target.in_force.stored is None if named is None else target.declared.name in named)
         ]
-        return self._plan("generate", [self.assembler.create(made)])
+        bulk = Bulk("generated", [(found.server, found.name, t.declared.name) for t in wanted])
+        made: list[Renewal] = []
+        for row, target in zip(bulk.rows, wanted, strict=True):
+            with bulk.each(row):
+                self._refuse_existing(target)
+                if named is None:
+                    _refuse_not_generated(target)
+                self._refuse_side_door(target, seen)
+                made.append(
+                    Renewal(
+                        target=target,
+                        version=target.declared.version,
+                        policy=self._policy(target),
+                    )
+                )
+        if not wanted:
+            raise InputError(f"{app} has nothing to generate.", remedy="All its secrets exist.")
+        # All of an app: what may be made is made, and the rest is named.
+        left_alone = bulk.left_alone(skip=named is None)
+        return self._plan("generate", [self.assembler.create(made)], left_alone)
+
+    def _refuse_existing(self, target: Target) -> None:
+        if target.in_force.stored is not None:
+            raise ObstacleError(
+                f"{target.in_force.swarm_name} exists, and existing versions are never "
+                "overwritten.",
+                why="it exists, and existing versions are never overwritten",
+                remedy=f"For a new version: opskit secret rotate {target.app.name} "
+                f"{target.declared.name} (→ {self._next(target)})",
+            )
+
+    def _refuse_side_door(self, target: Target, seen: Observation, *, makes: bool = True) -> None:
+        """Refuse a declared version that waits to lock an app out of its database.
+
+        Unless it `makes` the value: somebody may know which the database has.
+        """
+        if self.options.no_hook:
+            return
+        found = declared_moves(target.app, seen, self.options.hooks)
+        refuse_moves(target.app, [one for one in found if one.secret == target.declared.name], seen)
+        if makes:
+            refuse_new_value(target, seen)
 
     def restore(self, selection: Selection, given: frozenset[str]) -> PlanData:
         """Plan declared versions that are not in the swarm, of any number of apps.
@@ -134,6 +225,9 @@ class Planner:
             policy = None if declared.swarm_name in given else self._policy(target)
             if policy and not declared.generate:
                 lacking.append(f"{target.app.name} {declared.name}")
+            else:
+                seen = self.lookup.server(target.app.server)
+                self._refuse_side_door(target, seen, makes=policy is not None)
             renewal = Renewal(target=target, version=declared.version, policy=policy)
             grouped[target.app.server, target.app.stack].append(renewal)
         if lacking:
@@ -162,6 +256,13 @@ class Planner:
         target = self.lookup.target(found, secret)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
+            if self.options.hook:
+                # The declared version is one that services wait for.
+                there = declared_moves(found, seen, self.options.hooks)
+                if any(one.secret == secret for one in there):
+                    renewal = self._renewal(target, None, target.declared.version)
+                    return self._plan("insert", [self._renew([renewal])])
+            self._refuse_side_door(target, seen, makes=False)
             made = Renewal(target=target, version=target.declared.version, policy=None)
             check_name(made.new_name)
             return self._plan("insert", [self.assembler.create([made])])
@@ -170,11 +271,14 @@ class Planner:
                 f"{prefix(target)}{version} exists, and existing versions are never overwritten.",
                 remedy=f"The next free version is {self._next(target)}.",
             )
-        return self._plan("insert", [self.assembler.renew([self._renewal(target, None, version)])])
+        return self._plan("insert", [self._renew([self._renewal(target, None, version)])])
 
-    def remove(self, selection: Selection, *, may_be_empty: bool = False) -> PlanData:
+    def remove(
+        self, selection: Selection, *, skip: bool = False, may_be_empty: bool = False
+    ) -> PlanData:
         """Plan to remove secrets that nothing uses, every version of them, and orphans."""
-        return RemovalPlanner(self.facts, self.assembler, may_be_empty).remove(selection)
+        planner = RemovalPlanner(self.facts, self.assembler, may_be_empty)
+        return planner.remove(selection, skip=skip)
 
     def prune(
         self, selection: Selection | None = None, *, keep: int = 1, may_be_empty: bool = False
@@ -224,33 +328,63 @@ class Planner:
             length=target.declared.length, charset=target.declared.charset
         )
 
-    def _plan(self, kind: str, units: list[Unit]) -> PlanData:
-        return PlanData(kind=kind, made_at=datetime.now(UTC), units=tuple(units))
+    def _plan(self, kind: str, units: Sequence[Unit], left_alone: tuple[str, ...] = ()) -> PlanData:
+        return PlanData(
+            kind=kind, made_at=datetime.now(UTC), units=tuple(units), left_alone=left_alone
+        )
+
+
+def _row(one: Renewal) -> Row:
+    return one.target.app.server, one.target.app.name, one.target.declared.name
 
 
 def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
-    """Refuse two apps of one stack, whose files would not both change, or of one secret."""
-    owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for _, error in _shared(grouped):
+        raise error
+
+
+def _shared(
+    grouped: Mapping[tuple[str, str], list[Renewal]],
+) -> Iterator[tuple[int, InputError]]:
+    """Return the ids of renewals of two apps of one stack, whose files would not both change.
+
+    So too of two apps that would make one secret.
+    """
+    owners: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
     for (server, stack), renewals in grouped.items():
         names = list(dict.fromkeys(one.target.app.name for one in renewals))
         if len(names) > 1:
-            raise InputError(
+            error = InputError(
                 f"{' and '.join(names)} are one stack, {stack}, on {server}.",
                 remedy="Give all but one of them another STACK_NAME.",
             )
+            yield from ((id(one), error) for one in renewals)
         for one in renewals:
-            owners[server, one.new_name].append(one.target.app.name)
-    for (server, name), apps in owners.items():
+            owners[server, one.new_name].append(one)
+    for (server, name), renewals in owners.items():
+        apps = [one.target.app.name for one in renewals]
         if len(apps) > 1:
-            raise InputError(
+            error = InputError(
                 f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
                 remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
             )
+            yield from ((id(one), error) for one in renewals)
+
+
+def _refuse_not_generated(target: Target) -> None:
+    if not target.declared.generate or not target.declared.version:
+        raise ObstacleError(
+            f"{target.app.name} {target.declared.name} is not to be generated: its value comes "
+            "from elsewhere.",
+            why="its value comes from elsewhere",
+            remedy=f"Insert it: opskit secret insert {target.app.name} {target.declared.name}",
+        )
 
 
 def _refuse_missing(target: Target) -> None:
     if target.in_force.stored is None and not any(row.stored for row in target.versions):
-        raise InputError(
+        raise ObstacleError(
             f"{target.declared.swarm_name} is not in the swarm, so there is nothing to rotate.",
+            why="not in the swarm, so there is nothing to rotate",
             remedy=f"opskit secret generate {target.app.name} {target.declared.name}",
         )

@@ -14,9 +14,10 @@ from opskit.facts import Facts
 from opskit.join import SecretRow, Uses, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
-from opskit.plan.selection import Selection, named_in, orphans_in
+from opskit.plan.obstacles import Bulk, ObstacleError
+from opskit.plan.selection import Selection, Target, named_in, orphans_in
+from opskit.retention import superseded
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
-from opskit.steps.secrets import is_failed
 
 _NAMED = 5
 """So many are named in a sentence."""
@@ -66,10 +67,11 @@ class RemovalPlanner:
     assembler: Assembler
     may_be_empty: bool = False
 
-    def remove(self, selection: Selection) -> PlanData:
+    def remove(self, selection: Selection, *, skip: bool = False) -> PlanData:
         """Plan to remove secrets that nothing uses, every version of them.
 
-        Of rows whose state is ``orphan`` exactly these go; those that are needed are left alone.
+        Of rows whose state is ``orphan`` exactly these go; those that are needed are left alone,
+        with `skip` also those that an app declares.
 
         Raises
         ------
@@ -80,15 +82,16 @@ class RemovalPlanner:
         orphans, declared = orphans_in(selection)
         found = _Found()
         none_chosen = not declared and (orphans or self.may_be_empty)
-        for target in () if none_chosen else lookup.targets(declared):
+        targets = [] if none_chosen else lookup.targets(declared)
+        bulk = Bulk("removed", [(t.app.server, t.app.name, t.declared.name) for t in targets])
+        for target in targets:
             server = target.app.server
             seen = lookup.server(server)
-            found.add(server, target.versions, uses(seen.services, seen.tasks))
-            if found.left_alone:
-                raise InputError(
-                    f"{found.left_alone[0]}: it is in use by them, or would be if they went back.",
-                    remedy="Undeploy the app first, or rotate the secret and prune.",
-                )
+            needed = uses(seen.services, seen.tasks)
+            with bulk.each((server, target.app.name, target.declared.name)):
+                _refuse_used(server, target, needed)
+                found.add(server, target.versions, needed)
+        found.left_alone += bulk.left_alone(skip=skip)
         by_server: defaultdict[str, set[str]] = defaultdict(set)
         for server, name in orphans:
             by_server[server].add(name)
@@ -137,17 +140,15 @@ class RemovalPlanner:
             except InputError as error:
                 found.left_alone.append(str(error))
                 continue
-            replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
-            for row in lookup.rows(server):
-                key = (server, row.stack, row.secret)
-                if row.state == "superseded" and (wanted is None or key in wanted):
-                    replaced[row.stack, row.secret].append(row)
-            for rows in replaced.values():
-                rows.sort(key=_created, reverse=True)
-                failed = [row for row in rows if row.stored and is_failed(row.stored)]
-                old = [row for row in rows if row not in failed]
-                kept += len(old[:keep])
-                found.add(server, failed + old[keep:], uses(seen.services, seen.tasks))
+            needed = uses(seen.services, seen.tasks)
+            rows = [
+                row
+                for row in lookup.rows(server)
+                if wanted is None or (server, row.stack, row.secret) in wanted
+            ]
+            for one in superseded(rows, needed, keep):
+                kept += len(one.kept)
+                found.add(server, (*one.needed, *one.surplus), needed)
         return self._plan("prune", found, kept)
 
     def _doubt(self, server: str, row: SecretRow) -> str:
@@ -220,6 +221,18 @@ class RemovalPlanner:
         )
 
 
+def _refuse_used(server: str, target: Target, needed: Uses) -> None:
+    for row in target.versions:
+        users = needed.needed_by(row.stored.id) if row.stored else []
+        if users:
+            raise ObstacleError(
+                f"{row.swarm_name} on {server} is needed by {_listed(users)}: it is in use by "
+                "them, or would be if they went back.",
+                why="in use by services, or would be if they went back",
+                remedy="Undeploy the app first, or rotate the secret and prune.",
+            )
+
+
 def _nothing(kind: str, found: _Found, kept: int) -> InputError:
     """Return why nothing goes, and when it can."""
     why, ways = list(found.left_alone), list[str]()
@@ -241,8 +254,3 @@ def _nothing(kind: str, found: _Found, kept: int) -> InputError:
 def _listed(parts: Sequence[str], between: str = ", ") -> str:
     more = len(parts) - _NAMED
     return between.join(parts[:_NAMED]) + (f"{between}and {more} more" if more > 0 else "")
-
-
-def _created(row: SecretRow) -> datetime:
-    assert row.stored is not None, "superseded versions exist"
-    return row.stored.created_at

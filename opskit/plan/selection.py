@@ -163,14 +163,31 @@ class Lookup:
         InputError
             The selection is empty, lacks columns, or has rows no app declares.
         """
+        return [self.target_of(*triple) for triple in self.triples(selection)]
+
+    def triples(self, selection: Selection) -> list[tuple[str, str, str]]:
+        """Return the (server, app, secret) of a selection, each once.
+
+        Raises
+        ------
+        InputError
+            The selection is empty, or lacks columns.
+        """
         triples = list(dict.fromkeys(named_in(selection)))
         if not triples:
             raise InputError(
                 "the selection is empty.", remedy="Widen it; see: opskit secrets --where …"
             )
-        return [self._target_of(*triple) for triple in triples]
+        return triples
 
-    def _target_of(self, server: str, app: str, secret: str) -> Target:
+    def target_of(self, server: str, app: str, secret: str) -> Target:
+        """Find the secret of a row.
+
+        Raises
+        ------
+        InputError
+            No app declares it.
+        """
         if not app:
             raise InputError(
                 f"no app declares the secret {secret!r} on {server}.",
