@@ -1,4 +1,4 @@
-"""Which superseded versions of a secret a prune keeps, and which it takes."""
+"""Which versions in the swarm nobody needs any more: the surplus of superseded ones, orphans."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from opskit.abra.model import DeclaredApp
+from opskit.facts import Facts
 from opskit.join import SecretRow, Uses
 from opskit.swarm import model
 
@@ -62,6 +65,30 @@ def superseded(rows: Iterable[SecretRow], uses: Uses, keep: int) -> list[Superse
             )
         )
     return found
+
+
+def why_doubted(facts: Facts, server: str, app: DeclaredApp | None) -> str:
+    """Return why some app may declare what seems to be an orphan; nothing when none does.
+
+    Parameters
+    ----------
+    facts, server
+        What was read, and where the secret is.
+    app
+        The app whose stack its name begins with, if any.
+    """
+    for one in [app] if app else facts.apps_by_server.get(server, ()):
+        unread = one.guessed or one.problems
+        if app is None:
+            # Only a .env could name a stack that is not known.
+            unread = any(problem.path == one.env_file for problem in one.problems)
+        if unread:
+            return f"{one.name} may declare it, whose files cannot be read whole"
+    folders = {one.folder for one in facts.declared.servers if one.name == server}
+    for problem in facts.declared.problems:
+        if folders & {problem.path, str(Path(problem.path).parent)}:
+            return f"an app may declare it, as {problem.path} cannot be read"
+    return ""
 
 
 def _created(row: SecretRow) -> datetime:

@@ -11,10 +11,13 @@ from typing import Any
 import pandas as pd
 
 from opskit.audit.registry import Finding, check
+from opskit.audit.remedies import NAME_LIMIT, Remedies, Remedy
+from opskit.join import secret_rows, uses
+from opskit.retention import superseded as superseded_rows
+from opskit.settings import read_settings
 from opskit.views.views import Views
 
 MAX_AGE_DAYS = 365
-NAME_LIMIT = 64
 _NAME_MARGIN = 2
 
 
@@ -33,73 +36,78 @@ def _users(row: Any) -> str:
 @check("secret-missing", severity="high", title="A declared secret is not in the swarm")
 def missing(views: Views) -> Iterator[Finding]:
     """Find secrets without which the next deploy of a running app fails."""
+    remedies = Remedies(views)
     for row in _rows(views, "missing"):
-        verb = "insert" if row.generate is False or row.generate is pd.NA else "generate"
         yield Finding(
             server=row.server,
             app=row.app,
             secret=row.secret,
             what=f"{row.swarm_name} is declared and not in the swarm: the next deploy fails.",
-            remedy=f"opskit secret {verb} {row.app} {row.secret}",
+            remedy=remedies.make(row.server, row.app, row.secret),
         )
 
 
 @check("secret-stale", severity="high", title="An undeclared version is still in use")
 def stale(views: Views) -> Iterator[Finding]:
     """Find versions that services still use though the ``.env`` declares another."""
+    remedies = Remedies(views)
     for row in _rows(views, "stale"):
         yield Finding(
             server=row.server,
             app=_text(row.app),
             secret=row.secret,
             what=f"{row.swarm_name} is still used by {_users(row)}, and the .env declares another.",
-            remedy=f"opskit app deploy {row.app}",
+            remedy=remedies.deploy(row.server, row.app),
         )
 
 
 @check("secret-pending", severity="medium", title="A declared version is not used yet")
 def pending(views: Views) -> Iterator[Finding]:
     """Find declared versions that wait for a deploy."""
+    remedies = Remedies(views)
     for row in _rows(views, "pending"):
         yield Finding(
             server=row.server,
             app=row.app,
             secret=row.secret,
             what=f"{row.swarm_name} is declared and exists, and no service uses it yet.",
-            remedy=f"opskit app deploy {row.app}",
+            remedy=remedies.deploy(row.server, row.app),
         )
 
 
 @check("secret-superseded", severity="low", title="An old version is left over")
 def superseded(views: Views) -> Iterator[Finding]:
-    """Find versions nothing uses any more; one back is kept by default for a way back."""
-    for row in _rows(views, "superseded"):
-        yield Finding(
-            server=row.server,
-            app=_text(row.app),
-            secret=row.secret,
-            what=f"{row.swarm_name} is unused and no longer declared.",
-            remedy=f"opskit secret prune {row.app}",
-        )
+    """Find versions that a prune would take: those kept for a way back are no fault."""
+    remedies, keep = Remedies(views), read_settings().keep
+    for seen in views.facts.observed:
+        rows = secret_rows(views.facts.apps_by_server[seen.server], seen)
+        for one in superseded_rows(rows, uses(seen.services, seen.tasks), keep):
+            for row in sorted(one.surplus, key=lambda row: row.swarm_name):
+                assert row.app is not None, "an app declares another version"
+                yield Finding(
+                    server=seen.server,
+                    app=row.app.name,
+                    secret=row.secret,
+                    what=f"{row.swarm_name} is unused and no longer declared.",
+                    remedy=remedies.prune(seen.server, row.app.name),
+                )
 
 
 @check("secret-orphan", severity="medium", title="A secret belongs to no app")
 def orphan(views: Views) -> Iterator[Finding]:
     """Find secrets whose stack or name no app declares."""
+    remedies = Remedies(views)
+    needs = {one.server: uses(one.services, one.tasks) for one in views.facts.observed}
     for row in _rows(views, "orphan"):
         used = _users(row)
         what = f"no app declares {row.swarm_name}" + (f", yet {used} uses it." if used else ".")
+        needed = ", ".join(needs[row.server].needed_by(row.secret_id))
         yield Finding(
             server=row.server,
             app=_text(row.app),
             secret=row.secret,
             what=what,
-            remedy=(
-                "Find whose it is before you touch it."
-                if used
-                else "If nobody misses it: opskit secret remove --orphans "
-                f"--where \"swarm_name == '{row.swarm_name}'\""
-            ),
+            remedy=remedies.forget(row.server, _text(row.app), row.swarm_name, needed),
         )
 
 
@@ -111,7 +119,7 @@ def orphan(views: Views) -> Iterator[Finding]:
 )
 def old(views: Views) -> Iterator[Finding]:
     """Find secrets in use that nobody has rotated for over a year."""
-    secrets = views.secrets
+    secrets, remedies = views.secrets, Remedies(views)
     aged: Any = (secrets["age_days"] > MAX_AGE_DAYS) & secrets["used_by"].map(bool)
     for row in secrets.records(aged):
         yield Finding(
@@ -119,10 +127,18 @@ def old(views: Views) -> Iterator[Finding]:
             app=_text(row.app),
             secret=row.secret,
             what=f"{row.swarm_name} is {row.age_days:,.0f} days old and in use.",
-            remedy=f"opskit secret rotate {row.app} {row.secret}"
-            if _text(row.app)
-            else "Rotate it with whatever made it.",
+            remedy=_renewed(remedies, row),
         )
+
+
+def _renewed(remedies: Remedies, row: Any) -> Remedy | str:
+    match row.state:
+        case "stale":
+            return remedies.deploy(row.server, row.app)
+        case "orphan":
+            return "Rotate it with whatever made it."
+        case _:
+            return remedies.renew(row.server, row.app, row.secret)
 
 
 @check(

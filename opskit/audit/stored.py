@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal, get_args
 
+from opskit.audit.remedies import Remedies
 from opskit.facts import Facts
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
@@ -65,11 +66,15 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     View
         One `StoredRow` per declared secret, and one per entry that belongs to none.
     """
+    kept, given = Remedies(views, use_pass=True), Remedies(views)
     found: list[StoredRow] = []
     for row in views.secrets.records(views.secrets["declared"]):
         place = path(row.server, row.app, row.secret)
         state = row.state if isinstance(row.state, str) else None
-        where, remedy = _verdict(stored=place in entries, observed=row.observed, row_state=state)
+        key = (row.server, row.app, row.secret)
+        where, remedy = _verdict(
+            kept, given, key, stored=place in entries, observed=row.observed, row_state=state
+        )
         found.append(
             StoredRow(
                 where=where,
@@ -79,7 +84,7 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
                 version=row.version,
                 state=state,
                 path=place,
-                remedy=f"{remedy} {row.app} {row.secret}" if remedy else None,
+                remedy=remedy or None,
             )
         )
     expected = {
@@ -99,12 +104,22 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     return View.from_rows(StoredRow, found, shown)
 
 
-def _verdict(*, stored: bool, observed: bool, row_state: str | None) -> tuple[Where, str]:
+def _verdict(
+    kept: Remedies,
+    given: Remedies,
+    key: tuple[str, str, str],
+    *,
+    stored: bool,
+    observed: bool,
+    row_state: str | None,
+) -> tuple[Where, str]:
+    server, app, secret = key
     if stored and observed:
         return "both", ""
     if observed:
-        return "only in the swarm", "opskit secret rotate --pass"
+        return "only in the swarm", str(kept.renew(server, app, secret))
     if stored:
         # A server that could not be read may well have it.
-        return "only in the store", "opskit secret insert" if row_state else ""
-    return "nowhere", "opskit secret generate --pass" if row_state else ""
+        way = str(given.make(server, app, secret, given=True)) if row_state else ""
+        return "only in the store", way
+    return "nowhere", str(kept.make(server, app, secret)) if row_state else ""

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from opskit.arguments import check_count
 from opskit.errors import InputError
@@ -16,7 +15,7 @@ from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.obstacles import Bulk, ObstacleError
 from opskit.plan.selection import Selection, Target, named_in, orphans_in
-from opskit.retention import superseded
+from opskit.retention import superseded, why_doubted
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
 
 _NAMED = 5
@@ -107,7 +106,7 @@ class RemovalPlanner:
                     )
             undoubted: list[SecretRow] = []
             for row in (rows[name] for name in sorted(names)):
-                if doubt := self._doubt(server, row):
+                if doubt := why_doubted(self.facts, server, row.app):
                     found.left_alone.append(f"{row.swarm_name} on {server}: {doubt}")
                 else:
                     undoubted.append(row)
@@ -150,23 +149,6 @@ class RemovalPlanner:
                 kept += len(one.kept)
                 found.add(server, (*one.needed, *one.surplus), needed)
         return self._plan("prune", found, kept)
-
-    def _doubt(self, server: str, row: SecretRow) -> str:
-        """Return why some app may declare what seems to be an orphan; nothing when none does."""
-        apps = [row.app] if row.app else self.assembler.lookup.apps(server)
-        for app in apps:
-            unread = app.guessed or app.problems
-            if row.app is None:
-                # Only a .env could name a stack that is not known.
-                unread = any(problem.path == app.env_file for problem in app.problems)
-            if unread:
-                return f"{app.name} may declare it, whose files cannot be read whole"
-        declared = self.facts.declared
-        folders = {one.folder for one in declared.servers if one.name == server}
-        for problem in declared.problems:
-            if folders & {problem.path, str(Path(problem.path).parent)}:
-                return f"an app may declare it, as {problem.path} cannot be read"
-        return ""
 
     def _plan(self, kind: str, found: _Found, kept: int = 0) -> PlanData:
         if not found.going and not self.may_be_empty:
