@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from opskit import forms, guard, pictures
     from opskit.fleet import Fleet
     from opskit.plan.options import Options
+    from opskit.run.options import RunOptions
     from opskit.run.run import Plan, Run
     from opskit.runbook.book import Runbook
     from opskit.secrets.generate import Policy
@@ -30,6 +31,7 @@ __all__ = [
     "Policy",
     "Probe",
     "Run",
+    "RunOptions",
     "Runbook",
     "Secret",
     "Snapshot",
@@ -47,6 +49,7 @@ _HOMES = {
     "Policy": "opskit.secrets.generate",
     "Probe": "opskit.steps.tasks",
     "Run": "opskit.run.run",
+    "RunOptions": "opskit.run.options",
     "Runbook": "opskit.runbook.book",
     "Secret": "opskit.secrets.value",
     "Snapshot": "opskit.snapshot",

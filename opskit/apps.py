@@ -17,10 +17,11 @@ from opskit.arguments import check_count, check_flag, check_kind, check_text, gi
 from opskit.errors import InputError, OpskitError
 from opskit.facts import Facts
 from opskit.join import stack_of
+from opskit.plan.assemble import Assembler
 from opskit.plan.config import plan_config, plan_new, problems_of
 from opskit.plan.data import PlanData
+from opskit.plan.deploy import StackPlanner
 from opskit.plan.options import Options
-from opskit.plan.planner import Planner
 from opskit.plan.selection import Lookup
 from opskit.reading import Reading
 from opskit.run.run import Plan
@@ -260,7 +261,9 @@ class Apps(Reading):
         <Plan to deploy: ...>
         """
         check_text("version", version, "Name one, such as 1.2.0+2.1.", empty=True)
-        return self._plan_app(app, options, snapshot, lambda planner: planner.deploy(app, version))
+        return self._plan_app(
+            app, options, snapshot, lambda over: StackPlanner(over).deploy(app, version)
+        )
 
     def plan_upgrade(
         self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
@@ -272,7 +275,7 @@ class Apps(Reading):
         >>> fleet.plan_upgrade("cloud.mutual.example").changes[["from", "to"]].to_numpy().tolist()
         [['4.2.0+28.0.9-fpm', '5.0.1+29.0.7-fpm']]
         """
-        return self._plan_app(app, options, snapshot, lambda planner: planner.upgrade(app))
+        return self._plan_app(app, options, snapshot, lambda over: StackPlanner(over).upgrade(app))
 
     def plan_undeploy(
         self, app: str, options: Options | None = None, *, snapshot: Snapshot | None = None
@@ -284,7 +287,7 @@ class Apps(Reading):
         >>> fleet.plan_undeploy("notes.coop.example")
         <Plan to undeploy: 1 change of 1 stack on 1 server, ...>
         """
-        return self._plan_app(app, options, snapshot, lambda planner: planner.undeploy(app))
+        return self._plan_app(app, options, snapshot, lambda over: StackPlanner(over).undeploy(app))
 
     def plan_restart(
         self,
@@ -305,7 +308,7 @@ class Apps(Reading):
         if services is not None:
             names_in("services", services)
         return self._plan_app(
-            app, options, snapshot, lambda planner: planner.restart(app, services)
+            app, options, snapshot, lambda over: StackPlanner(over).restart(app, services)
         )
 
     def _services(
@@ -334,7 +337,7 @@ class Apps(Reading):
         app: str,
         options: Options | None,
         snapshot: Snapshot | None,
-        make: Callable[[Planner], PlanData],
+        make: Callable[[Assembler], PlanData],
     ) -> Plan:
         """Plan over the one server that an app is on."""
         return self._plan(options, snapshot, make, lambda lookup: {lookup.app(app).server})
@@ -343,7 +346,7 @@ class Apps(Reading):
         self,
         options: Options | None,
         snapshot: Snapshot | None,
-        make: Callable[[Planner], PlanData],
+        make: Callable[[Assembler], PlanData],
         where: Callable[[Lookup], Collection[str]] | None,
     ) -> Plan:
         """Plan over a snapshot, or else over a look at the servers that `where` names, or all."""
@@ -354,7 +357,7 @@ class Apps(Reading):
             facts = self._facts_of(snapshot)
         else:
             facts = self._look(where and (lambda declared: where(Lookup(declared))))
-        return Plan(data=make(Planner(facts, chosen)), root=self.root)
+        return Plan(data=make(Assembler(Lookup(facts), chosen)), root=self.root)
 
     def _facts_of(self, snapshot: object) -> Facts:
         take = "Give what fleet.snapshot() gave, or leave it out to read what is needed."

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, overload
 
 from opskit.apps import Apps
 from opskit.arguments import check_flag, check_kind, check_text
 from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
-from opskit.errors import InputError, OpskitError
+from opskit.errors import InputError
 from opskit.journal.runs import open_journal
+from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData, is_creation
 from opskit.plan.options import Options
-from opskit.plan.planner import Planner
+from opskit.plan.remove import RemovalPlanner
+from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import SAY_APP, Names, Request, Selection
-from opskit.reading import READERS, entry_paths
-from opskit.run.run import Plan, Run, resume, roll_back
-from opskit.run.work import Progressed, say_nothing
+from opskit.reading import entry_paths
+from opskit.run.run import Plan, resume, roll_back
 from opskit.secrets.passstore import PassStore, listed, openable, store_folder
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
-from opskit.steps.lock import Lock, locks_among
-from opskit.swarm.context import find_context
-from opskit.swarm.engine import Engine
-from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
-
-
-class LocksRow(Row, frozen=True, kw_only=True):
-    """A row of the list of locks: who works on a stack."""
-
-    server: Annotated[str, Column("The server, as abra names it.")]
-    stack: Annotated[str, Column("The stack that is worked on.")]
-    identity: Annotated[str | None, Column("The person that was claimed.")]
-    owner: Annotated[str, Column("The operating system's user and the machine: user@host.")]
-    run: Annotated[str, Column("The run that holds the lock.")]
-    taken_at: Annotated[datetime, Column("When it was taken.")]
-    expires_at: Annotated[datetime, Column("From when on others may take it.")]
-    expired: Annotated[bool, Column("Whether that is now.")]
-
+from opskit.steps.lock import locks_view
+from opskit.views.frame import View
 
 _TAKE = "Give what fleet.snapshot() gave."
 
@@ -103,28 +83,6 @@ class Fleet(Apps):
 
     # -- changes: each plans and changes nothing; Plan.apply does -----------------------------
 
-    @overload
-    def plan_rotate(
-        self,
-        selection: Selection,
-        options: Options | None = None,
-        /,
-        *,
-        skip: bool = False,
-        snapshot: Snapshot | None = None,
-    ) -> Plan: ...
-
-    @overload
-    def plan_rotate(
-        self,
-        selection: Selection | str,
-        secrets: Names | None = None,
-        options: Options | None = None,
-        *,
-        skip: bool = False,
-        snapshot: Snapshot | None = None,
-    ) -> Plan: ...
-
     def plan_rotate(
         self,
         selection: Selection | str,
@@ -167,7 +125,7 @@ class Fleet(Apps):
         return self._plan(
             wanted.options,
             snapshot,
-            lambda planner: planner.rotate(wanted.rows(planner.lookup), skip=skip),
+            lambda over: RenewalPlanner(over).rotate(wanted.rows(over.lookup), skip=skip),
             wanted.servers,
         )
 
@@ -206,7 +164,7 @@ class Fleet(Apps):
         return self._plan(
             wanted.options,
             snapshot,
-            lambda planner: planner.generate(wanted.app, wanted.secrets),
+            lambda over: RenewalPlanner(over).generate(wanted.app, wanted.secrets),
             wanted.servers,
         )
 
@@ -248,7 +206,7 @@ class Fleet(Apps):
         check_kind("value", value, Secret, "Give opskit.Secret(…), which shows nowhere.")
         check_text("version", version, "Name one, such as v2.", empty=True)
         plan = self._plan_app(
-            app, options, snapshot, lambda planner: planner.insert(app, secret, version)
+            app, options, snapshot, lambda over: RenewalPlanner(over).insert(app, secret, version)
         )
         names = [s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)]
         return replace(plan, values=dict.fromkeys(names, value))
@@ -290,43 +248,17 @@ class Fleet(Apps):
         entries = listed() if from_pass else frozenset[str]()
         given: dict[str, str] = {}
 
-        def restore(planner: Planner) -> PlanData:
-            rows = wanted.rows(planner.lookup)
-            for one in planner.lookup.targets(rows):
-                if one.in_force.stored is None:
-                    entry = planner.assembler.entry(one)
-                    if entry in entries:
-                        given[one.declared.swarm_name] = entry
-            return planner.restore(rows, frozenset(given))
+        def restore(over: Assembler) -> PlanData:
+            rows = wanted.rows(over.lookup)
+            for one in over.lookup.targets(rows):
+                if one.in_force.stored is None and (entry := over.entry(one)) in entries:
+                    given[one.declared.swarm_name] = entry
+            return RenewalPlanner(over).restore(rows, frozenset(given))
 
         plan = self._plan(wanted.options, snapshot, restore, wanted.servers)
         store = PassStore() if given else None
         values = {name: store.read(path) for name, path in given.items()} if store else {}
         return replace(plan, values=values)
-
-    @overload
-    def plan_remove(
-        self,
-        selection: Selection,
-        options: Options | None = None,
-        /,
-        *,
-        skip: bool = False,
-        may_be_empty: bool = False,
-        snapshot: Snapshot | None = None,
-    ) -> Plan: ...
-
-    @overload
-    def plan_remove(
-        self,
-        selection: Selection | str,
-        secrets: Names | None = None,
-        options: Options | None = None,
-        *,
-        skip: bool = False,
-        may_be_empty: bool = False,
-        snapshot: Snapshot | None = None,
-    ) -> Plan: ...
 
     def plan_remove(
         self,
@@ -373,8 +305,8 @@ class Fleet(Apps):
         return self._plan(
             wanted.options,
             snapshot,
-            lambda planner: planner.remove(
-                wanted.rows(planner.lookup), skip=skip, may_be_empty=may_be_empty
+            lambda over: RemovalPlanner(over, may_be_empty).remove(
+                wanted.rows(over.lookup), skip=skip
             ),
             None if wanted.has_orphans() else wanted.servers,
         )
@@ -427,8 +359,8 @@ class Fleet(Apps):
         return self._plan(
             wanted.options if wanted else options,
             snapshot,
-            lambda planner: planner.prune(
-                wanted and wanted.rows(planner.lookup), keep=kept, may_be_empty=may_be_empty
+            lambda over: RemovalPlanner(over, may_be_empty).prune(
+                wanted and wanted.rows(over.lookup), kept
             ),
             None,
         )
@@ -440,90 +372,7 @@ class Fleet(Apps):
 
     def locks(self) -> View:
         """Read who works on which stack, on every server: nothing but the locks."""
-        names = [server.name for server in self.declared().servers]
-        rows, missing = list[LocksRow](), dict[str, str]()
-        with ThreadPoolExecutor(min(READERS, len(names)) or 1, "opskit-locks") as threads:
-            for name, found in zip(names, threads.map(self._locks_on, names), strict=True):
-                if isinstance(found, OpskitError):
-                    missing[name] = str(found).removeprefix(f"{name}: ")
-                    continue
-                rows += map(_locks_row, found)
-        return View.from_rows(
-            LocksRow, rows, About(noun="locks", servers=len(names), missing=missing)
-        )
+        return locks_view([one.name for one in self.declared().servers], seconds=self.deadline)
 
-    def _locks_on(self, server: str) -> list[Lock] | OpskitError:
-        try:
-            engine = Engine(find_context(server), seconds=self.deadline)
-            return locks_among(server, engine.configs())
-        except OpskitError as error:
-            return error
-
-    def resume(
-        self,
-        run: str = "",
-        *,
-        max_parallel: int | None = None,
-        keep_going: bool = False,
-        identity: str = "",
-        on_progress: Callable[[Progressed], None] = say_nothing,
-    ) -> Run:
-        """Carry on a run that stopped; the last unfinished one when none is named.
-
-        Parameters
-        ----------
-        run
-            Its id, or the beginning of it.
-        max_parallel, keep_going, identity, on_progress
-            See `Plan.apply`.
-
-        Raises
-        ------
-        InputError
-            There is no such run, or none that stopped.
-        """
-        return resume(
-            run, max_parallel=max_parallel, keep_going=keep_going, identity=identity,
-            on_progress=on_progress,
-        )  # fmt: skip
-
-    def rollback(
-        self,
-        run: str = "",
-        *,
-        max_parallel: int | None = None,
-        keep_going: bool = False,
-        identity: str = "",
-        on_progress: Callable[[Progressed], None] = say_nothing,
-    ) -> Run:
-        """Undo a run, finished or not; the last unfinished one when none is named.
-
-        Parameters
-        ----------
-        run
-            Its id, or the beginning of it.
-        max_parallel, keep_going, identity, on_progress
-            See `Plan.apply`.
-
-        Raises
-        ------
-        InputError
-            There is no such run, or none that stopped.
-        """
-        return roll_back(
-            run, max_parallel=max_parallel, keep_going=keep_going, identity=identity,
-            on_progress=on_progress,
-        )  # fmt: skip
-
-
-def _locks_row(lock: Lock) -> LocksRow:
-    return LocksRow(
-        server=lock.server,
-        stack=lock.stack,
-        identity=lock.identity or None,
-        owner=f"{lock.owner}@{lock.host}",
-        run=lock.run,
-        taken_at=lock.taken_at,
-        expires_at=lock.expires_at,
-        expired=lock.is_expired,
-    )
+    resume = staticmethod(resume)
+    rollback = staticmethod(roll_back)

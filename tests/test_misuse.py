@@ -33,6 +33,7 @@ HOOK = (
     "command:SERVICE PROGRAM."
 )
 HOOKS = 'Give a dict, such as {"wordpress": "mariadb"}.'
+RUN_OPTIONS = "It takes: max_parallel, keep_going, identity, on_progress."
 RUN = "Give the id of a run, or its beginning: see fleet.journal()."
 
 
@@ -467,6 +468,16 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         "a word for keep_going",
         lambda g: g.plan.apply(keep_going="no"),
         f"keep_going is a str, neither true nor false. {FLAG}",
+    ),
+    (
+        "an option no run has",
+        lambda g: g.plan.apply(max_paralel=2),
+        f"a run takes no 'max_paralel'. {RUN_OPTIONS}",
+    ),
+    (
+        "an option no resumed run has",
+        lambda g: g.fleet.resume(on_made=print),
+        f"a run takes no 'on_made'. {RUN_OPTIONS}",
     ),
     (
         "progress told to nobody",

@@ -108,6 +108,19 @@ def test_a_snapshot_shows_its_time_and_its_servers(fleet: opskit.Fleet) -> None:
     assert html.count("<tr>") == 7
 
 
+def test_help_and_completion_name_each_option_of_a_run(fleet: opskit.Fleet) -> None:
+    plan = fleet.plan_restart("notes.coop.example")
+    options = ["max_parallel", "keep_going", "identity", "on_progress"]
+    for method, own in (
+        (plan.apply, ["on_made"]),
+        (fleet.resume, ["run"]),
+        (fleet.rollback, ["run"]),
+    ):
+        assert list(inspect.signature(method).parameters) == [*own, *options]
+    documented = inspect.getdoc(opskit.RunOptions) or ""
+    assert all(f"\n{name}\n" in documented for name in options)
+
+
 def test_a_plan_shows_in_short_what_it_is_and_in_a_notebook_what_it_changes(
     fleet: opskit.Fleet,
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
@@ -23,6 +23,7 @@ from opskit.statuses import STATUSES, Ended
 if TYPE_CHECKING:
     from opskit.fleet import Fleet
     from opskit.plan.options import Options
+    from opskit.run.options import RunOptions
     from opskit.run.run import Plan, Run
 
 
@@ -373,8 +374,7 @@ def carry_out(
     *,
     dry_run: bool,
     yes: bool,
-    max_parallel: int | None = None,
-    keep_going: bool = False,
+    **options: Unpack[RunOptions],
 ) -> None:
     """Show a plan and its consequences, ask, apply it and tell how the run ended."""
     show(plan.changes, Format.table)
@@ -387,5 +387,5 @@ def carry_out(
     from opskit.cli.live import shown_steps
 
     with shown_steps(len(plan.data.units)) as told:
-        run = plan.apply(max_parallel=max_parallel, keep_going=keep_going, on_progress=told)
+        run = plan.apply(**{**options, "on_progress": told})
     tell(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from opskit.abra.app import read_app
@@ -54,8 +53,7 @@ def plan_config(root: Path, app: DeclaredApp, content: bytes, *, commit: bool) -
     changes = list(_changes(app, edited, read_env(path), env))
     if not changes:
         changes = [Change(secret="", note="only comments: a redeploy changes nothing")]
-    data = unit(app, changes, steps)
-    return PlanData(kind="config", made_at=datetime.now(UTC), units=(data,))
+    return PlanData.made_now("config", [unit(app, changes, steps)])
 
 
 def _edited(root: Path, app: DeclaredApp, content: bytes) -> tuple[DeclaredApp, EnvFile]:
@@ -158,4 +156,4 @@ def plan_new(
         undone_by="removing its .env, unless it was edited",
     )
     unit = Unit(server=server, app=domain, stack=made.stack, changes=(change,), steps=(step,))
-    return PlanData(kind="new", made_at=datetime.now(UTC), units=(unit,))
+    return PlanData.made_now("new", [unit])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, TypeGuard
 
 import msgspec
@@ -91,6 +91,16 @@ class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     units: tuple[Unit, ...]
     # Called so in the plans that journals hold.
     left_alone: tuple[str, ...] = msgspec.field(default=(), name="stays")
+
+    @classmethod
+    def made_now(cls, kind: str, units: Iterable[Unit], left_alone: Iterable[str] = ()) -> PlanData:
+        """Return a plan of these units, dated now."""
+        return cls(
+            kind=kind,
+            made_at=datetime.now(UTC),
+            units=tuple(units),
+            left_alone=tuple(left_alone),
+        )
 
     @property
     def digest(self) -> str:

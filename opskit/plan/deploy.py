@@ -1,4 +1,4 @@
-"""Plans about whole stacks: deploy, undeploy, restart."""
+"""Plans about whole stacks: deploy, upgrade, undeploy, restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opskit.errors import InputError, MissingToolError
 from opskit.join import stack_of
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, unit
-from opskit.plan.data import Change, Unit
+from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.hooks import refuse_moves
 from opskit.steps import (
     AnyStep,
@@ -39,7 +39,7 @@ _UNPINNED = "; no version is pinned: the recipe as it is on disk"
 
 @dataclass(frozen=True, slots=True)
 class StackPlanner:
-    """Plans over one snapshot, as `Planner` does for secrets.
+    """Plans over one snapshot, as `RenewalPlanner` does for secrets.
 
     Parameters
     ----------
@@ -49,11 +49,14 @@ class StackPlanner:
 
     assembler: Assembler
 
-    def deploy(self, name: str, version: str = "") -> Unit:
+    def deploy(self, name: str, version: str = "") -> PlanData:
         """Plan to deploy an app from its files, and to put the services back if that fails.
 
         With `version` that one is pinned in the ``.env`` first.
         """
+        return PlanData.made_now("deploy", [self._deploy(name, version)])
+
+    def _deploy(self, name: str, version: str) -> Unit:
         options = self.assembler.options
         app = self.assembler.lookup.app(name)
         self._check_alone(app)
@@ -99,8 +102,8 @@ class StackPlanner:
         )
         return unit(app, [change], steps)
 
-    def upgrade(self, name: str, releases: tuple[str, ...]) -> Unit:
-        """Plan to pin and deploy the latest of an app's releases.
+    def upgrade(self, name: str) -> PlanData:
+        """Plan to pin and deploy the latest release of an app's recipe.
 
         Raises
         ------
@@ -109,6 +112,7 @@ class StackPlanner:
         """
         app = self.assembler.lookup.app(name)
         running = _deployed(app, self._deployed_services(app))
+        releases = self.assembler.lookup.facts.declared.releases.get(app.recipe, ())
         later = newer(releases, running)
         if not later:
             raise InputError(
@@ -116,9 +120,9 @@ class StackPlanner:
                 + ("and no later release is known here." if later == [] else "which is none."),
                 remedy=f"Fetch its tags, or name one: opskit app deploy {app.name} VERSION",
             )
-        return self.deploy(name, later[-1])
+        return PlanData.made_now("upgrade", [self._deploy(name, later[-1])])
 
-    def undeploy(self, name: str) -> Unit:
+    def undeploy(self, name: str) -> PlanData:
         """Plan to take an app down; its volumes and secrets stay.
 
         Raises
@@ -152,9 +156,9 @@ class StackPlanner:
             note="removed; volumes and secrets stay",
             undone_by=f"nothing: {why}" if why else "deploying again",
         )
-        return unit(app, [change], steps)
+        return PlanData.made_now("undeploy", [unit(app, [change], steps)])
 
-    def restart(self, name: str, services: list[str] | None = None) -> Unit:
+    def restart(self, name: str, services: list[str] | None = None) -> PlanData:
         """Plan new tasks for all or some services of an app.
 
         Raises
@@ -195,7 +199,7 @@ class StackPlanner:
         change = Change(
             secret="", services=names, note="new tasks, same spec", undone_by="nothing to undo"
         )
-        return unit(app, [change], steps)
+        return PlanData.made_now("restart", [unit(app, [change], steps)])
 
     def _check_alone(self, app: DeclaredApp) -> None:
         """Refuse a stack that another app has too: what runs may be that one's."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from opskit.arguments import check_count
 from opskit.errors import InputError
-from opskit.facts import Facts
 from opskit.join import SecretRow, Uses, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
@@ -50,19 +48,16 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlanner:
-    """Plans over one snapshot, as `Planner` does for new versions.
+    """Plans over one snapshot, as `RenewalPlanner` does for new versions.
 
     Parameters
     ----------
-    facts
-        What was read.
     assembler
         Knows the snapshot and the options.
     may_be_empty
         Whether a plan of nothing is one too, which says why everything stays.
     """
 
-    facts: Facts
     assembler: Assembler
     may_be_empty: bool = False
 
@@ -106,7 +101,7 @@ class RemovalPlanner:
                     )
             undoubted: list[SecretRow] = []
             for row in (rows[name] for name in sorted(names)):
-                if doubt := why_doubted(self.facts, server, row.app):
+                if doubt := why_doubted(lookup.facts, server, row.app):
                     found.left_alone.append(f"{row.swarm_name} on {server}: {doubt}")
                 else:
                     undoubted.append(row)
@@ -131,7 +126,7 @@ class RemovalPlanner:
             targets = lookup.targets(named) if named or not self.may_be_empty else ()
             wanted = {(t.app.server, t.app.stack, t.declared.name) for t in targets}
         found, kept = _Found(), 0
-        for server in self.facts.apps_by_server:
+        for server in lookup.facts.apps_by_server:
             if wanted is not None and all(server != where for where, *_ in wanted):
                 continue
             try:
@@ -159,12 +154,7 @@ class RemovalPlanner:
                        from_store=kind == "remove" and self.assembler.options.use_pass)
             for (server, stack), rows in found.going.items()
         ]  # fmt: skip
-        return PlanData(
-            kind=kind,
-            made_at=datetime.now(UTC),
-            units=tuple(units),
-            left_alone=tuple(found.left_alone),
-        )
+        return PlanData.made_now(kind, units, found.left_alone)
 
     def _unit(
         self, server: str, stack: str, rows: Sequence[SecretRow], *, from_store: bool

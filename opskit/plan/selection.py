@@ -51,6 +51,11 @@ class Lookup:
         self._facts = facts
         self._rows: dict[str, list[SecretRow]] = {}
 
+    @property
+    def facts(self) -> Facts:
+        """What was read."""
+        return self._facts
+
     def app(self, name: str) -> DeclaredApp:
         """Find an app by its name, or ``server/app`` where two servers have one of that name.
 

@@ -40,16 +40,10 @@ class Runner:
         What to do, where to write it down, under which id.
     values
         Values the operator gave, by swarm name.
-    identity
-        The claimed person, as the journal and the lock will show it.
-    max_parallel
-        Stacks worked on at once.
-    keep_going
-        Go on with other stacks after one failed.
+    identity, max_parallel, keep_going, on_progress
+        See `RunOptions`.
     seconds
         Deadline of one call to an engine.
-    on_progress
-        Told of every step as it begins and ends, from worker threads.
     on_made
         Given a finished unit's new values by swarm name, from worker threads.
     outcomes

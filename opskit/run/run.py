@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self, Unpack
 
 import msgspec
 
-from opskit.arguments import check_count, check_flag, check_function, check_kind, check_text
+from opskit.arguments import check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.journal.runs import new_run_id, open_journal
 from opskit.plan.data import PlanData, Unit, calls_view, changes_view, load_plan
 from opskit.run.apply import Runner
-from opskit.run.work import Outcome, Progressed, say_nothing
+from opskit.run.options import RunOptions, checked, takes_run_options
+from opskit.run.work import Outcome
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
-from opskit.settings import read_settings
 from opskit.statuses import STATUSES, Ended, RunStatus
 from opskit.steps import TakeLock
 from opskit.views.columns import Column, Row
@@ -219,29 +219,21 @@ class Plan:
             "text/html": f"{shown['text/html']}<p>{lines}</p>",
         }
 
+    @takes_run_options
     def apply(
         self,
         *,
-        max_parallel: int | None = None,
-        keep_going: bool = False,
-        identity: str = "",
-        on_progress: Callable[[Progressed], None] = say_nothing,
         on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None,
+        **options: Unpack[RunOptions],
     ) -> Run:
         """Carry the plan out.
 
         Parameters
         ----------
-        max_parallel
-            Stacks worked on at once; by default as many as the settings say.
-        keep_going
-            Go on with other stacks after one failed.
-        identity
-            The claimed person, for lock and journal.
-        on_progress
-            Told of each step as it begins and ends, from worker threads.
         on_made
             Given a finished stack's new values by swarm name, to show them to one person once.
+        **options
+            See `opskit.RunOptions`.
 
         Raises
         ------
@@ -253,7 +245,7 @@ class Plan:
             One of the arguments is not what it must be.
         """
         check_function("on_made", on_made)
-        settings = _checked(max_parallel, keep_going, identity, on_progress)
+        how = checked(options)
         with open_journal() as journal:
             runner = Runner(
                 data=self.data,
@@ -262,7 +254,7 @@ class Plan:
                 values=self.values,
                 store=_store(self.data),
                 on_made=on_made,
-                **settings,
+                **how,
             )
             return _ended(runner, runner.start())
 
@@ -271,28 +263,42 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
-def resume(
-    run: str = "",
-    *,
-    max_parallel: int | None = None,
-    keep_going: bool = False,
-    identity: str = "",
-    on_progress: Callable[[Progressed], None] = say_nothing,
-) -> Run:
-    """Carry on a run that stopped; the last unfinished one when none is named."""
-    return _again(run, Runner.resume, _checked(max_parallel, keep_going, identity, on_progress))
+@takes_run_options
+def resume(run: str = "", **options: Unpack[RunOptions]) -> Run:
+    """Carry on a run that stopped; the last unfinished one when none is named.
+
+    Parameters
+    ----------
+    run
+        Its id, or the beginning of it.
+    **options
+        See `opskit.RunOptions`.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or none that stopped.
+    """
+    return _again(run, Runner.resume, options)
 
 
-def roll_back(
-    run: str = "",
-    *,
-    max_parallel: int | None = None,
-    keep_going: bool = False,
-    identity: str = "",
-    on_progress: Callable[[Progressed], None] = say_nothing,
-) -> Run:
-    """Undo a run, finished or not; the last unfinished one when none is named."""
-    return _again(run, Runner.roll_back, _checked(max_parallel, keep_going, identity, on_progress))
+@takes_run_options
+def roll_back(run: str = "", **options: Unpack[RunOptions]) -> Run:
+    """Undo a run, finished or not; the last unfinished one when none is named.
+
+    Parameters
+    ----------
+    run
+        Its id, or the beginning of it.
+    **options
+        See `opskit.RunOptions`.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or none that stopped.
+    """
+    return _again(run, Runner.roll_back, options)
 
 
 def give_up(run: str, identity: str = "") -> None:
@@ -321,25 +327,8 @@ def give_up(run: str, identity: str = "") -> None:
         journal.finish(record.run, "given-up")
 
 
-def _checked(
-    max_parallel: object, keep_going: object, identity: object, on_progress: object
-) -> dict[str, Any]:
-    """Return what a runner is told, or refuse what it could not use."""
-    if max_parallel is None:
-        max_parallel = read_settings().max_parallel
-    check_count("max_parallel", max_parallel, least=1)
-    check_flag("keep_going", keep_going)
-    check_text("identity", identity, "Name the person.", empty=True)
-    check_function("on_progress", on_progress)
-    return {
-        "max_parallel": max_parallel,
-        "keep_going": keep_going,
-        "identity": identity,
-        "on_progress": on_progress,
-    }
-
-
-def _again(run: str, act: Callable[[Runner], Ended], settings: dict[str, Any]) -> Run:
+def _again(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run:
+    how = checked(options)
     check_text("run", run, _RUN, empty=True)
     with open_journal() as journal:
         record = journal.run(run) if run else journal.last_unfinished()
@@ -355,7 +344,7 @@ def _again(run: str, act: Callable[[Runner], Ended], settings: dict[str, Any]) -
             journal=journal,
             run=record.run,
             store=_store(data),
-            **settings,
+            **how,
         )
         return _ended(runner, act(runner))
 

@@ -7,16 +7,28 @@ the swarm sees, from whatever machine.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from opskit.errors import AlreadyExistsError, LockHeldError, NotFoundError, StaleIndexError
+from opskit.errors import (
+    AlreadyExistsError,
+    LockHeldError,
+    NotFoundError,
+    OpskitError,
+    StaleIndexError,
+)
+from opskit.reading import READERS
 from opskit.statuses import STATUSES, KnownStatus
 from opskit.steps import lock
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.swarm import model
+from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
+from opskit.views.columns import Column, Row
+from opskit.views.frame import About, View
 
 PREFIX = "opskit_lock_"
 LIFETIME = timedelta(minutes=15)
@@ -50,6 +62,19 @@ class Lock:
             else (f"{self.owner}@{self.host}")
         )
         return f"{person} with run {self.run} since {self.taken_at:%Y-%m-%d %H:%M} UTC"
+
+
+class LocksRow(Row, frozen=True, kw_only=True):
+    """A row of the list of locks: who works on a stack."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    stack: Annotated[str, Column("The stack that is worked on.")]
+    identity: Annotated[str | None, Column("The person that was claimed.")]
+    owner: Annotated[str, Column("The operating system's user and the machine: user@host.")]
+    run: Annotated[str, Column("The run that holds the lock.")]
+    taken_at: Annotated[datetime, Column("When it was taken.")]
+    expires_at: Annotated[datetime, Column("From when on others may take it.")]
+    expired: Annotated[bool, Column("Whether that is now.")]
 
 
 def lock_name(stack: str) -> str:
@@ -133,6 +158,38 @@ def break_lock(engine: Engine, stack: str) -> Lock | None:
 def locks_among(server: str, configs: Iterable[model.StoredObject]) -> list[Lock]:
     """Find the locks among a server's configs."""
     return [_read(server, c) for c in configs if c.spec.name.startswith(PREFIX)]
+
+
+def locks_view(servers: Sequence[str], *, seconds: float) -> View:
+    """Read who works on which stack of these servers, each within so many seconds."""
+
+    def read(server: str) -> list[Lock] | OpskitError:
+        try:
+            return locks_among(server, Engine(find_context(server), seconds=seconds).configs())
+        except OpskitError as error:
+            return error
+
+    rows, missing = list[LocksRow](), dict[str, str]()
+    with ThreadPoolExecutor(min(READERS, len(servers)) or 1, "opskit-locks") as threads:
+        for server, found in zip(servers, threads.map(read, servers), strict=True):
+            if isinstance(found, OpskitError):
+                missing[server] = str(found).removeprefix(f"{server}: ")
+                continue
+            rows += [
+                LocksRow(
+                    server=lock.server,
+                    stack=lock.stack,
+                    identity=lock.identity or None,
+                    owner=f"{lock.owner}@{lock.host}",
+                    run=lock.run,
+                    taken_at=lock.taken_at,
+                    expires_at=lock.expires_at,
+                    expired=lock.is_expired,
+                )
+                for lock in found
+            ]
+    about = About(noun="locks", servers=len(servers), missing=missing)
+    return View.from_rows(LocksRow, rows, about)
 
 
 def _just_taken(engine: Engine, stack: str) -> LockHeldError:

@@ -15,7 +15,9 @@ from opskit.cli.app import run
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
 from opskit.facts import Facts
-from opskit.plan.planner import Planner
+from opskit.plan.assemble import Assembler
+from opskit.plan.renew import RenewalPlanner
+from opskit.plan.selection import Lookup
 from opskit.secrets.value import Secret
 from opskit.steps import RunHook
 from opskit.swarm import model
@@ -138,14 +140,18 @@ def test_a_new_value_for_a_volume_of_an_earlier_deploy_is_refused(fleet: opskit.
     )
     facts = Facts(taken_at=snap.facts.taken_at, declared=snap.facts.declared, observed=observed)
     app = "notes.garden.example"
+
+    def over(options: opskit.Options | None = None) -> RenewalPlanner:
+        return RenewalPlanner(Assembler(Lookup(facts), options or opskit.Options()))
+
     with pytest.raises(InputError, match="the volume notes_db holds data of an earlier deploy"):
-        Planner(facts, opskit.Options()).generate(app, ["db_password"])
-    assert Planner(facts, opskit.Options()).generate(app, ["session"]).units
-    assert Planner(facts, KNOWN).generate(app, ["db_password"]).units
+        over().generate(app, ["db_password"])
+    assert over().generate(app, ["session"]).units
+    assert over(KNOWN).generate(app, ["db_password"]).units
     # Of all, what may be made is made; the other is named.
-    (left_alone,) = Planner(facts, opskit.Options()).generate(app).left_alone
+    (left_alone,) = over().generate(app).left_alone
     assert left_alone.startswith(f"{app} db_password on garden.example: a volume holds")
-    assert Planner(facts, opskit.Options()).insert(app, "db_password").units
+    assert over().insert(app, "db_password").units
 
 
 def test_the_command_line_says_it_too(

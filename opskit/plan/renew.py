@@ -1,49 +1,46 @@
-"""From a snapshot and an operator's wish to a plan: pure, except for reading ``.env`` files."""
+"""Plans that give secrets a version: rotate, generate, restore, insert."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 from opskit.databases import declared_moves
 from opskit.errors import InputError
-from opskit.facts import Facts
 from opskit.join import stack_of
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, Renewal, check_name, next_free_version, prefix
 from opskit.plan.data import PlanData, Unit
-from opskit.plan.deploy import StackPlanner
 from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value
 from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
-from opskit.plan.remove import RemovalPlanner
 from opskit.plan.selection import Lookup, Selection, Target
 from opskit.secrets.generate import Policy, policy_for
 from opskit.swarm.observe import Observation
 
 
-@dataclass(slots=True)
-class Planner:
-    """Plans over one snapshot.
+@dataclass(frozen=True, slots=True)
+class RenewalPlanner:
+    """Plans over one snapshot; pure, except for reading ``.env`` files.
 
     Parameters
     ----------
-    facts
-        What was read.
-    options
-        How the change is to be made.
+    assembler
+        Knows the snapshot and the options.
     """
 
-    facts: Facts
-    options: Options
-    lookup: Lookup = field(init=False)
-    assembler: Assembler = field(init=False)
+    assembler: Assembler
 
-    def __post_init__(self) -> None:
-        self.lookup = Lookup(self.facts)
-        self.assembler = Assembler(self.lookup, self.options)
+    @property
+    def lookup(self) -> Lookup:
+        """Looks things up in the snapshot."""
+        return self.assembler.lookup
+
+    @property
+    def options(self) -> Options:
+        """How the change is to be made."""
+        return self.assembler.options
 
     def rotate(self, selection: Selection, *, skip: bool = False) -> PlanData:
         """Plan a new, generated version for each selected secret.
@@ -73,7 +70,7 @@ class Planner:
         for (server, stack), renewals in list(grouped.items()):
             grouped[server, stack] = self._undisputed(renewals, grouped, bulk)
         units = [unit for group in grouped.values() for unit in self._renewed(group, bulk)]
-        return self._plan("rotate", units, bulk.left_alone(skip=skip))
+        return PlanData.made_now("rotate", units, bulk.left_alone(skip=skip))
 
     def _undisputed(
         self,
@@ -122,7 +119,7 @@ class Planner:
     def _is_undeployed(self, row: Row) -> bool:
         """Return whether a row is of an app of which nothing runs."""
         server, name, _ = row
-        seen = self.facts.seen.get(server)
+        seen = self.lookup.facts.seen.get(server)
         stacks = {app.stack for app in self.lookup.apps(server) if app.name == name}
         if seen is None or not seen.manager or not stacks:
             return False
@@ -176,7 +173,7 @@ class Planner:
             raise InputError(f"{app} has nothing to generate.", remedy="All its secrets exist.")
         # All of an app: what may be made is made, and the rest is named.
         left_alone = bulk.left_alone(skip=named is None)
-        return self._plan("generate", [self.assembler.create(made)], left_alone)
+        return PlanData.made_now("generate", [self.assembler.create(made)], left_alone)
 
     def _refuse_existing(self, target: Target) -> None:
         if target.in_force.stored is not None:
@@ -239,7 +236,9 @@ class Planner:
         if not grouped:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
         _refuse_shared(grouped)
-        return self._plan("restore", [self.assembler.create(group) for group in grouped.values()])
+        return PlanData.made_now(
+            "restore", [self.assembler.create(group) for group in grouped.values()]
+        )
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
         """Plan to store a given value: at the declared version when that is absent, else a new one.
@@ -261,47 +260,17 @@ class Planner:
                 there = declared_moves(found, seen, self.options.hooks)
                 if any(one.secret == secret for one in there):
                     renewal = self._renewal(target, None, target.declared.version)
-                    return self._plan("insert", [self._renew([renewal])])
+                    return PlanData.made_now("insert", [self._renew([renewal])])
             self._refuse_side_door(target, seen, makes=False)
             made = Renewal(target=target, version=target.declared.version, policy=None)
             check_name(made.new_name)
-            return self._plan("insert", [self.assembler.create([made])])
+            return PlanData.made_now("insert", [self.assembler.create([made])])
         if version and any(s.spec.name == prefix(target) + version for s in seen.secrets):
             raise InputError(
                 f"{prefix(target)}{version} exists, and existing versions are never overwritten.",
                 remedy=f"The next free version is {self._next(target)}.",
             )
-        return self._plan("insert", [self._renew([self._renewal(target, None, version)])])
-
-    def remove(
-        self, selection: Selection, *, skip: bool = False, may_be_empty: bool = False
-    ) -> PlanData:
-        """Plan to remove secrets that nothing uses, every version of them, and orphans."""
-        planner = RemovalPlanner(self.facts, self.assembler, may_be_empty)
-        return planner.remove(selection, skip=skip)
-
-    def prune(
-        self, selection: Selection | None = None, *, keep: int = 1, may_be_empty: bool = False
-    ) -> PlanData:
-        """Plan to remove superseded versions, keeping the newest `keep` of each secret."""
-        return RemovalPlanner(self.facts, self.assembler, may_be_empty).prune(selection, keep)
-
-    def deploy(self, app: str, version: str = "") -> PlanData:
-        """Plan to deploy an app as its files declare it, or at another version."""
-        return self._plan("deploy", [StackPlanner(self.assembler).deploy(app, version)])
-
-    def upgrade(self, app: str) -> PlanData:
-        """Plan to pin and deploy the latest release of an app's recipe."""
-        releases = self.facts.declared.releases.get(self.lookup.app(app).recipe, ())
-        return self._plan("upgrade", [StackPlanner(self.assembler).upgrade(app, releases)])
-
-    def undeploy(self, app: str) -> PlanData:
-        """Plan to take an app down; its volumes and secrets stay."""
-        return self._plan("undeploy", [StackPlanner(self.assembler).undeploy(app)])
-
-    def restart(self, app: str, services: list[str] | None = None) -> PlanData:
-        """Plan new tasks for all or some services of an app."""
-        return self._plan("restart", [StackPlanner(self.assembler).restart(app, services)])
+        return PlanData.made_now("insert", [self._renew([self._renewal(target, None, version)])])
 
     def _renewal(
         self, target: Target, policy: Policy | None, version: str, *, alone: bool = True
@@ -326,11 +295,6 @@ class Planner:
     def _policy(self, target: Target) -> Policy:
         return self.options.policy or policy_for(
             length=target.declared.length, charset=target.declared.charset
-        )
-
-    def _plan(self, kind: str, units: Sequence[Unit], left_alone: tuple[str, ...] = ()) -> PlanData:
-        return PlanData(
-            kind=kind, made_at=datetime.now(UTC), units=tuple(units), left_alone=left_alone
         )
 
 
