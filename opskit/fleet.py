@@ -135,6 +135,7 @@ class Fleet(Apps):
         secrets: Names | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan an app's declared versions that are not in the swarm yet.
@@ -146,7 +147,7 @@ class Fleet(Apps):
         secrets
             One name or several; by default all that are absent and may be generated, and the
             plan names the others.
-        options, snapshot
+        options, skip, snapshot
             See `plan_rotate`.
 
         Raises
@@ -160,11 +161,12 @@ class Fleet(Apps):
         ['session']
         """
         check_text("app", app, SAY_APP)
+        check_flag("skip", skip)
         wanted = Request.of(app, secrets, options)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda over: RenewalPlanner(over).generate(wanted.app, wanted.secrets),
+            lambda over: RenewalPlanner(over).generate(wanted.app, wanted.secrets, skip=skip),
             wanted.servers,
         )
 

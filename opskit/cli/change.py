@@ -107,6 +107,7 @@ def generate(
     command: Command = "",
     no_hook: NoHook = False,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -118,7 +119,7 @@ def generate(
     )  # fmt: skip
     fleet = open_fleet()
     _refuse_version(fleet, app, secrets)
-    plan = fleet.plan_generate(app, secrets or None, options)
+    plan = fleet.plan_generate(app, secrets or None, options, skip=skip)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 
@@ -290,7 +291,7 @@ def tell(run: Run, *, wanted: Ended = "done") -> None:
     counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
     print(f"run {run.id}: {run.status} (stacks: {counted})")
     if run.status != wanted:
-        if ways := STATUSES[run.status].commands(run.id):
+        if ways := STATUSES[run.status].commands(run.id, run.ways):
             print(ways)
         raise typer.Exit(1)
 
@@ -359,7 +360,7 @@ def _check_choice(secrets: list[str] | None, all_: bool) -> None:
         )
 
 
-def _agreed(word: str) -> bool:
+def agreed(word: str) -> bool:
     """Ask for a yes, or for the word that confirms what cannot simply be undone."""
     if not word:
         return typer.confirm("Apply this plan?")
@@ -382,7 +383,7 @@ def carry_out(
     if dry_run:
         show(plan.calls, Format.table)
         return
-    if not yes and not _agreed(plan.data.consequences.confirm):
+    if not yes and not agreed(plan.data.consequences.confirm):
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 

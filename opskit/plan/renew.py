@@ -136,7 +136,9 @@ class RenewalPlanner:
             f"{target.declared.name}. In bulk, leave it out with --where 'generate'.",
         )
 
-    def generate(self, app: str, secrets: Sequence[str] | None = None) -> PlanData:
+    def generate(
+        self, app: str, secrets: Sequence[str] | None = None, *, skip: bool = False
+    ) -> PlanData:
         """Plan the declared versions that are not in the swarm yet.
 
         Parameters
@@ -172,7 +174,7 @@ class RenewalPlanner:
         if not wanted:
             raise InputError(f"{app} has nothing to generate.", remedy="All its secrets exist.")
         # All of an app: what may be made is made, and the rest is named.
-        left_alone = bulk.left_alone(skip=named is None)
+        left_alone = bulk.left_alone(skip=skip or named is None)
         return PlanData.made_now("generate", [self.assembler.create(made)], left_alone)
 
     def _refuse_existing(self, target: Target) -> None:
