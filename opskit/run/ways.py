@@ -61,8 +61,10 @@ class _Part:
     @property
     def is_lost(self) -> bool:
         """Whether something of it is gone for good."""
-        done = self._numbers(lambda one: one.phase == "do" and one.status == "done")
-        return any(self.unit.steps[number].is_irreversible() for number in done)
+        gone = self._numbers(
+            lambda one: (one.phase, one.status) in (("do", "done"), ("undo", "failed"))
+        )
+        return any(self.unit.steps[number].is_irreversible() for number in gone)
 
     @property
     def is_back(self) -> bool:
