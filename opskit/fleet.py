@@ -15,7 +15,7 @@ from opskit.plan.data import PlanData, is_creation
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
-from opskit.plan.selection import SAY_APP, Names, Request, Selection
+from opskit.plan.selection import SAY_APP, Names, Request, Selection, named_in
 from opskit.reading import entry_paths
 from opskit.run.run import Plan, resume, roll_back
 from opskit.secrets.passstore import PassStore, listed, openable, store_folder
@@ -220,6 +220,8 @@ class Fleet(Apps):
         *,
         from_pass: bool = True,
         options: Options | None = None,
+        skip: bool = False,
+        may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan the selected secrets' declared versions that are not in the swarm.
@@ -231,8 +233,10 @@ class Fleet(Apps):
         from_pass
             Take values from the password store, which is opened for them now, and generate only
             those that have no entry; else generate all.
-        options, snapshot
+        options, skip, snapshot
             See `plan_rotate`.
+        may_be_empty
+            When nothing can be made, give a plan of nothing that says why, and is false.
 
         Raises
         ------
@@ -246,20 +250,29 @@ class Fleet(Apps):
         [['session', 'v1']]
         """
         check_flag("from_pass", from_pass)
+        check_flag("skip", skip)
+        check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options)
         entries = listed() if from_pass else frozenset[str]()
         given: dict[str, str] = {}
 
         def restore(over: Assembler) -> PlanData:
             rows = wanted.rows(over.lookup)
-            for one in over.lookup.targets(rows):
+            for one in over.lookup.targets(rows) if named_in(rows) else ():
                 if one.in_force.stored is None and (entry := over.entry(one)) in entries:
                     given[one.declared.swarm_name] = entry
-            return RenewalPlanner(over).restore(rows, frozenset(given))
+            return RenewalPlanner(over).restore(
+                rows, frozenset(given), skip=skip, may_be_empty=may_be_empty
+            )
 
         plan = self._plan(wanted.options, snapshot, restore, wanted.servers)
         store = PassStore() if given else None
-        values = {name: store.read(path) for name, path in given.items()} if store else {}
+        made = {s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)}
+        values = (
+            {name: store.read(path) for name, path in given.items() if name in made}
+            if store
+            else {}
+        )
         return replace(plan, values=values)
 
     def plan_remove(

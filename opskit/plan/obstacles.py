@@ -113,21 +113,19 @@ class Bulk:
         """Collect why a row cannot be changed."""
         self.obstacles.append(Obstacle(row=row, error=error, yields=self.yields(row)))
 
-    def left_alone(self, *, skip: bool) -> tuple[str, ...]:
-        """Return what is left alone, and why.
+    def left_alone(self, *, skip: bool, may_be_empty: bool = False) -> tuple[str, ...]:
+        """Return what is left alone, and why; all of it only where the plan `may_be_empty`.
 
         Raises
         ------
         InputError
             Some row cannot be changed and is not to be left out, or none can be changed.
         """
-        if not self.obstacles:
-            return ()
-        if len(self.rows) == 1:
-            raise self.obstacles[0].error
         refused = [one for one in self.obstacles if not (skip or one.yields)]
-        if len(self.obstacles) == len(self.rows):
+        if len(self.obstacles) == len(self.rows) and not (skip and may_be_empty):
             refused = self.obstacles
+        if refused and len(self.rows) == 1:
+            raise refused[0].error
         if refused:
             raise ObstaclesError(self.verb, refused, len(self.rows))
         return tuple(f"{one.name} on {one.row[0]}: {one.why}" for one in self.obstacles)

@@ -15,7 +15,7 @@ from opskit.plan.data import PlanData, Unit
 from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value
 from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
-from opskit.plan.selection import Lookup, Selection, Target
+from opskit.plan.selection import Lookup, Selection, Target, named_in
 from opskit.secrets.generate import Policy, policy_for
 from opskit.swarm.observe import Observation
 
@@ -199,7 +199,14 @@ class RenewalPlanner:
         if makes:
             refuse_new_value(target, seen)
 
-    def restore(self, selection: Selection, given: frozenset[str]) -> PlanData:
+    def restore(
+        self,
+        selection: Selection,
+        given: frozenset[str],
+        *,
+        skip: bool = False,
+        may_be_empty: bool = False,
+    ) -> PlanData:
         """Plan declared versions that are not in the swarm, of any number of apps.
 
         Parameters
@@ -208,6 +215,10 @@ class RenewalPlanner:
             Which; those that exist are left alone.
         given
             Swarm names whose value is given; the others are generated.
+        skip
+            Leave out what cannot be made.
+        may_be_empty
+            Whether a plan of nothing is one too.
 
         Raises
         ------
@@ -215,31 +226,31 @@ class RenewalPlanner:
             A value is neither given nor may be generated, or nothing is absent.
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        lacking: list[str] = []
-        for target in self.lookup.targets(selection):
-            self.lookup.server(target.app.server)
-            declared = target.declared
-            if target.in_force.stored is not None or not declared.version:
-                continue
-            policy = None if declared.swarm_name in given else self._policy(target)
-            if policy and not declared.generate:
-                lacking.append(f"{target.app.name} {declared.name}")
-            else:
+        nothing = may_be_empty and not named_in(selection)
+        targets = [
+            target
+            for target in ([] if nothing else self.lookup.targets(selection))
+            if self.lookup.server(target.app.server)
+            and target.in_force.stored is None
+            and target.declared.version
+        ]
+        bulk = Bulk("restored", [(t.app.server, t.app.name, t.declared.name) for t in targets])
+        for row, target in zip(bulk.rows, targets, strict=True):
+            with bulk.each(row):
+                declared = target.declared
+                policy = None if declared.swarm_name in given else self._policy(target)
+                if policy and not declared.generate:
+                    _refuse_made_up(target)
                 seen = self.lookup.server(target.app.server)
                 self._refuse_side_door(target, seen, makes=policy is not None)
-            renewal = Renewal(target=target, version=declared.version, policy=policy)
-            grouped[target.app.server, target.app.stack].append(renewal)
-        if lacking:
-            raise InputError(
-                f"there is no value for {', '.join(lacking)}, and it comes from elsewhere.",
-                remedy="Insert it by hand: opskit secret insert APP SECRET. "
-                "Leave it out of the selection meanwhile.",
-            )
-        if not grouped:
+                renewal = Renewal(target=target, version=declared.version, policy=policy)
+                grouped[target.app.server, target.app.stack].append(renewal)
+        if not targets and not may_be_empty:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
+        left_alone = bulk.left_alone(skip=skip, may_be_empty=may_be_empty)
         _refuse_shared(grouped)
         return PlanData.made_now(
-            "restore", [self.assembler.create(group) for group in grouped.values()]
+            "restore", [self.assembler.create(group) for group in grouped.values()], left_alone
         )
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
@@ -335,6 +346,16 @@ def _shared(
                 remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
             )
             yield from ((id(one), error) for one in renewals)
+
+
+def _refuse_made_up(target: Target) -> None:
+    raise ObstacleError(
+        f"there is no value for {target.app.name} {target.declared.name}, and it comes from "
+        "elsewhere.",
+        why="there is no value for it, and it comes from elsewhere",
+        remedy="Insert it by hand: opskit secret insert APP SECRET. "
+        "Leave it out of the selection meanwhile.",
+    )
 
 
 def _refuse_not_generated(target: Target) -> None:
