@@ -17,7 +17,7 @@ from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import SAY_APP, Names, Request, Selection, named_in
 from opskit.reading import entry_paths
-from opskit.run.run import Plan, resume, roll_back
+from opskit.run.run import Plan, give_up, plan_rollback, resume, roll_back
 from opskit.secrets.passstore import PassStore, listed, openable, store_folder
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
@@ -390,4 +390,6 @@ class Fleet(Apps):
         return locks_view([one.name for one in self.declared().servers], seconds=self.deadline)
 
     resume = staticmethod(resume)
+    plan_rollback = staticmethod(plan_rollback)
     rollback = staticmethod(roll_back)
+    give_up = staticmethod(give_up)
