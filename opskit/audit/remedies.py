@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.databases import declared_moves, is_stored_inside, references, suggested_hook
@@ -109,12 +109,11 @@ class Remedies:
     def _sources(self) -> dict[tuple[str, str, str], tuple[str, str]]:
         """Return the driver and the template driver of each secret that has one."""
         secrets = self._views.secrets
-        drivers: Any = secrets["driver"]
-        has_one = drivers.notna() | secrets["templating"].notna()
-        return {
+        found = {
             (row.server, row.app, row.secret): (_text(row.driver), _text(row.templating))
-            for row in secrets.records(secrets["declared"] & has_one)
+            for row in secrets.records(secrets["declared"])
         }
+        return {place: sources for place, sources in found.items() if any(sources)}
 
     @cached_property
     def _named(self) -> Counter[str]:
