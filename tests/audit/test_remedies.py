@@ -165,8 +165,20 @@ def test_versions_are_findings_as_far_as_the_settings_keep_none(
 def test_what_stands_in_the_way_of_a_deploy_is_said_instead(use: Use, tmp_path: Path) -> None:
     with DemoFleet() as demo:
         use(demo)
-        git = demo.root / "abra" / "servers" / "coop.example" / "git.coop.example.env"
-        git.write_text(git.read_text() + '\nBROKEN="never closed\n')
+        gitea = demo.root / "abra" / "recipes" / "gitea" / "compose.yml"
+        gitea.write_text(gitea.read_text().replace("${GITEA_APP_NAME}", "${GITEA_APP_NAME:25}"))
         found = by_finding(opskit.Fleet.from_abra().snapshot().audit())
     remedy = found["secret-pending", "git.coop.example", "jwt_secret"]
-    assert re.match(r"Mend .*git\.coop\.example\.env:\d+ first\. then: opskit app deploy", remedy)
+    assert re.match(r"Mend .*gitea/compose\.yml:\d+ first\. then: opskit app deploy", remedy)
+
+
+def test_of_a_file_read_in_part_no_version_is_said_to_wait_or_to_be_left_over(
+    use: Use, tmp_path: Path
+) -> None:
+    with DemoFleet() as demo:
+        use(demo)
+        git = demo.root / "abra" / "servers" / "coop.example" / "git.coop.example.env"
+        git.write_text(git.read_text() + '\nBROKEN="never closed\n')
+        found = opskit.Fleet.from_abra().snapshot().audit().query("app == 'git.coop.example'")
+    assert not [row for row in found.records() if row.plan]
+    assert any("git.coop.example.env" in row.what for row in found.records())
