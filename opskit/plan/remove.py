@@ -203,7 +203,8 @@ class RemovalPlanner:
     ) -> None:
         """Find entries of values before, of secrets of which no version before stays."""
         lookup = self.assembler.lookup
-        for app in lookup.apps(server):
+        whole = [app for app in lookup.apps(server) if not about_unread(app)]
+        for app in whole if entries else ():
             going = found.going.get((server, app.stack), _Going()).rows
             for name in (secret.name for secret in app.secrets):
                 target = lookup.target(app, name)

@@ -364,7 +364,7 @@ def test_an_app_is_upgraded_where_a_later_release_is_known(stage: Stage) -> None
     desk.click("plan", rows=[[SERVER, APP, ""]])
     plan = desk.until("planned")["plan"]
     assert (plan["changes"][0]["from"], plan["changes"][0]["to"]) == (OLD, NEW)
-    assert (plan["confirm"], plan["impact"][0][:21]) == ("", "Restarts the services")
+    assert (plan["confirm"], plan["impact"][0][:21]) == ("", "Restarts shop.example")
     desk.click("apply", digest=plan["digest"])
     assert desk.until("ended")["result"]["status"] == "done"
 
