@@ -13,12 +13,15 @@ import pytest
 
 import opskit
 from opskit.audit import secrets as secret_checks
+from opskit.audit.remedies import Remedies
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.real import load_sample
 from opskit.secrets.value import Secret
+from opskit.swarm.model import Driver
 from opskit.views.frame import View
+from tests.stage import APP, SERVER, Stage
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 
@@ -182,3 +185,15 @@ def test_of_a_file_read_in_part_no_version_is_said_to_wait_or_to_be_left_over(
         found = opskit.Fleet.from_abra().snapshot().audit().query("app == 'git.coop.example'")
     assert not [row for row in found.records() if row.plan]
     assert any("git.coop.example.env" in row.what for row in found.records())
+
+
+def test_a_template_is_inserted_and_not_made_up(stage: Stage) -> None:
+    stage.write_files()
+    stage.create("token_v1")
+    golang = Driver(name="golang")
+    stage.engine.create_secret(f"{stage.stack}_key_v1", b"{{ .Service.Name }}", {},
+                               templating=golang)  # fmt: skip
+    stage.deploy("app", ["token", "key"])
+    remedies = Remedies(opskit.Fleet.from_abra().snapshot())
+    assert str(remedies.renew(SERVER, APP, "key")) == f"opskit secret insert {APP} key"
+    assert str(remedies.renew(SERVER, APP, "token")) == f"opskit secret rotate {APP} token"

@@ -131,6 +131,37 @@ def test_on_real_engines_a_secret_that_is_in_the_way_leaves_the_other_to_be_rota
     assert uses == {f"{stage.stack}_token_v2", f"{stage.stack}_key_v1"}
 
 
+def test_secrets_of_one_variable_stay_together_when_one_of_them_is_in_the_way(
+    stage: Stage,
+) -> None:
+    stage.set_up()
+    recipe = stage.root / "abra" / "recipes" / "shop" / "compose.yml"
+    shared = recipe.read_text().replace("SECRET_KEY_VERSION", "SECRET_TOKEN_VERSION")
+    more = '  more: {external: true, name: "${STACK_NAME}_more_${SECRET_MORE}"}\n'
+    recipe.write_text(shared.replace("[token, key]", "[token, key, more]") + more)
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(text + b"\r\nSECRET_MORE=v1")
+    stage.create("more_v1")
+    fleet = opskit.Fleet.from_abra()
+    rows = [(SERVER, APP, name) for name in ("token", "more", "key")]
+    made = fleet.plan_rotate(rows, QUICK).changes
+    assert sorted(zip(made["secret"], made["to"], strict=True)) == [
+        ("key", "v2"), ("more", "v2"), ("token", "v2"),
+    ]  # fmt: skip
+
+    stage.engine.create_secret(f"{stage.stack}_key_v2", b"x", {})
+    made = fleet.plan_rotate(rows, QUICK).changes
+    assert sorted(zip(made["secret"], made["to"], strict=True)) == [
+        ("key", "v3"), ("more", "v2"), ("token", "v3"),
+    ]  # fmt: skip
+    with pytest.raises(ObstaclesError) as refused:
+        fleet.plan_rotate(rows[:2], QUICK)
+    assert [one.name for one in refused.value.obstacles] == [f"{APP} token"]
+    assert fleet.plan_rotate(rows[:2], None, QUICK, skip=True).changes["secret"].tolist() == [
+        "more"
+    ]
+
+
 def test_the_command_line_leaves_out_and_points_to_rotate(
     fleet: opskit.Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
