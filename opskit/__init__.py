@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from opskit.fleet import Fleet
     from opskit.plan.options import Options
     from opskit.run.options import RunOptions
-    from opskit.run.run import Plan, Run
+    from opskit.run.run import Plan, Rollback, Run
     from opskit.runbook.book import Runbook
     from opskit.secrets.generate import Policy
     from opskit.secrets.value import Secret
@@ -30,6 +30,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Probe",
+    "Rollback",
     "Run",
     "RunOptions",
     "Runbook",
@@ -48,6 +49,7 @@ _HOMES = {
     "Plan": "opskit.run.run",
     "Policy": "opskit.secrets.generate",
     "Probe": "opskit.steps.tasks",
+    "Rollback": "opskit.run.run",
     "Run": "opskit.run.run",
     "RunOptions": "opskit.run.options",
     "Runbook": "opskit.runbook.book",

@@ -15,9 +15,9 @@ from opskit.plan.data import PlanData, is_creation
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
-from opskit.plan.selection import SAY_APP, Names, Request, Selection
+from opskit.plan.selection import SAY_APP, Names, Request, Selection, named_in
 from opskit.reading import entry_paths
-from opskit.run.run import Plan, resume, roll_back
+from opskit.run.run import Plan, give_up, plan_rollback, resume, roll_back
 from opskit.secrets.passstore import PassStore, listed, openable, store_folder
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
@@ -89,6 +89,7 @@ class Fleet(Apps):
         secrets: Names | Options | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan a new, generated version for each selected secret.
@@ -102,13 +103,16 @@ class Fleet(Apps):
             Which of the app's: one name or several.
         options
             How it is to be done; after a selection it may come second.
+        skip
+            Leave out what cannot be rotated, as the plan says. What belongs to an app that is not
+            deployed is left out of a selection anyhow.
         snapshot
             What to plan over; else the servers that are concerned are read now, and no others.
 
         Raises
         ------
         InputError
-            Something selected cannot be rotated; names it and says what to do.
+            Something selected cannot be rotated; names all of it, by why.
 
         Examples
         --------
@@ -116,11 +120,12 @@ class Fleet(Apps):
         >>> plan.changes[["secret", "from", "to"]].to_numpy().tolist()
         [['macaroon', 'v2', 'v3']]
         """
+        check_flag("skip", skip)
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda over: RenewalPlanner(over).rotate(wanted.rows(over.lookup)),
+            lambda over: RenewalPlanner(over).rotate(wanted.rows(over.lookup), skip=skip),
             wanted.servers,
         )
 
@@ -130,6 +135,7 @@ class Fleet(Apps):
         secrets: Names | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan an app's declared versions that are not in the swarm yet.
@@ -139,8 +145,9 @@ class Fleet(Apps):
         app
             The app's name, or ``server/app``.
         secrets
-            One name or several; by default all that are absent and may be generated.
-        options, snapshot
+            One name or several; by default all that are absent and may be generated, and the
+            plan names the others.
+        options, skip, snapshot
             See `plan_rotate`.
 
         Raises
@@ -154,11 +161,12 @@ class Fleet(Apps):
         ['session']
         """
         check_text("app", app, SAY_APP)
+        check_flag("skip", skip)
         wanted = Request.of(app, secrets, options)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda over: RenewalPlanner(over).generate(wanted.app, wanted.secrets),
+            lambda over: RenewalPlanner(over).generate(wanted.app, wanted.secrets, skip=skip),
             wanted.servers,
         )
 
@@ -212,6 +220,8 @@ class Fleet(Apps):
         *,
         from_pass: bool = True,
         options: Options | None = None,
+        skip: bool = False,
+        may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan the selected secrets' declared versions that are not in the swarm.
@@ -223,8 +233,10 @@ class Fleet(Apps):
         from_pass
             Take values from the password store, which is opened for them now, and generate only
             those that have no entry; else generate all.
-        options, snapshot
+        options, skip, snapshot
             See `plan_rotate`.
+        may_be_empty
+            When nothing can be made, give a plan of nothing that says why, and is false.
 
         Raises
         ------
@@ -238,20 +250,29 @@ class Fleet(Apps):
         [['session', 'v1']]
         """
         check_flag("from_pass", from_pass)
+        check_flag("skip", skip)
+        check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options)
         entries = listed() if from_pass else frozenset[str]()
         given: dict[str, str] = {}
 
         def restore(over: Assembler) -> PlanData:
             rows = wanted.rows(over.lookup)
-            for one in over.lookup.targets(rows):
+            for one in over.lookup.targets(rows) if named_in(rows) else ():
                 if one.in_force.stored is None and (entry := over.entry(one)) in entries:
                     given[one.declared.swarm_name] = entry
-            return RenewalPlanner(over).restore(rows, frozenset(given))
+            return RenewalPlanner(over).restore(
+                rows, frozenset(given), skip=skip, may_be_empty=may_be_empty
+            )
 
         plan = self._plan(wanted.options, snapshot, restore, wanted.servers)
         store = PassStore() if given else None
-        values = {name: store.read(path) for name, path in given.items()} if store else {}
+        made = {s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)}
+        values = (
+            {name: store.read(path) for name, path in given.items() if name in made}
+            if store
+            else {}
+        )
         return replace(plan, values=values)
 
     def plan_remove(
@@ -260,6 +281,7 @@ class Fleet(Apps):
         secrets: Names | Options | None = None,
         options: Options | None = None,
         *,
+        skip: bool = False,
         may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
@@ -272,6 +294,8 @@ class Fleet(Apps):
             ``orphan`` exactly these are, and those somebody still needs stay, as the plan says.
         options
             How it is to be done; after a selection it may come second.
+        skip
+            Leave out what services need, as the plan says.
         may_be_empty
             When nothing can go, give a plan of nothing that says why, and is false.
         snapshot
@@ -290,12 +314,15 @@ class Fleet(Apps):
         >>> fleet.plan_remove(orphans, may_be_empty=True)
         <Plan to remove: ...>
         """
+        check_flag("skip", skip)
         check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda over: RemovalPlanner(over, may_be_empty).remove(wanted.rows(over.lookup)),
+            lambda over: RemovalPlanner(over, may_be_empty).remove(
+                wanted.rows(over.lookup), skip=skip
+            ),
             None if wanted.has_orphans() else wanted.servers,
         )
 
@@ -364,4 +391,6 @@ class Fleet(Apps):
         return locks_view([one.name for one in self.declared().servers], seconds=self.deadline)
 
     resume = staticmethod(resume)
+    plan_rollback = staticmethod(plan_rollback)
     rollback = staticmethod(roll_back)
+    give_up = staticmethod(give_up)

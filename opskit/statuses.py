@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ RunStatus = Literal["running", "crashed"] | Ended
 KnownStatus = RunStatus | Literal[""]
 """How a run stands in the asking operator's own journal; nothing for another operator's."""
 
-Way = Literal["resume", "rollback"]
+Way = Literal["resume", "rollback", "give-up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class WayOn:
 WAYS: Mapping[Way, WayOn] = {
     "resume": WayOn(label="Resume", text="finish it"),
     "rollback": WayOn(label="Roll back", text="undo it"),
+    "give-up": WayOn(label="Leave it", text="leave it as it stands"),
 }
 
 
@@ -66,8 +67,12 @@ class Status:
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """What is offered, the likeliest first."""
-        offered: Mapping[Way, bool] = {"resume": self.stopped, "rollback": self.undoable}
+        """What may be offered, the likeliest first; a run's own steps may rule some of it out."""
+        offered: Mapping[Way, bool] = {
+            "resume": self.stopped,
+            "rollback": self.undoable,
+            "give-up": self.stopped,
+        }
         return tuple(way for way, is_offered in offered.items() if is_offered)
 
     def name(self, *, fault: bool) -> str:
@@ -79,9 +84,13 @@ class Status:
         name = self.name(fault=fault).capitalize()
         return f"{name}: {self.meaning}." if self.meaning else f"{name}."
 
-    def commands(self, run: str) -> str:
-        """Return what may be done about a run, with the commands; empty when there is nothing."""
-        said = [f"{WAYS[way].text}: opskit {way} {run}" for way in self.ways]
+    def commands(self, run: str, ways: Collection[Way] | None = None) -> str:
+        """Return what may be done about a run, with the commands; empty when there is nothing.
+
+        `ways` are those that its own steps allow, where they are known.
+        """
+        offered = self.ways if ways is None else ways
+        said = [f"{WAYS[way].text}: opskit {way} {run}" for way in offered]
         text = "; or ".join(said)
         return text[:1].upper() + text[1:]
 

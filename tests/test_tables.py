@@ -211,9 +211,9 @@ STANDS: dict[RunStatus, tuple[str, tuple[str, ...]]] = {
     "done": ("good", ("rollback",)),
     "rolled-back": ("warn", ()),
     "partly-rolled-back": ("warn", ("rollback",)),
-    "failed": ("bad", ("resume", "rollback")),
-    "interrupted": ("bad", ("resume", "rollback")),
-    "crashed": ("bad", ("resume", "rollback")),
+    "failed": ("bad", ("resume", "rollback", "give-up")),
+    "interrupted": ("bad", ("resume", "rollback", "give-up")),
+    "crashed": ("bad", ("resume", "rollback", "give-up")),
     "given-up": ("idle", ()),
 }
 
@@ -239,13 +239,13 @@ def test_command_line_forms_and_python_offer_the_same_ways_on(
     with pytest.raises(typer.Exit):
         tell(ended)
     for text in (str(raised.value), capsys.readouterr().out):
-        assert re.findall(r"opskit (resume|rollback) r1", text) == list(ways), text
+        assert re.findall(r"opskit (resume|rollback|give-up) r1", text) == list(ways), text
 
 
 def test_each_way_on_is_a_command_and_a_method_of_a_fleet() -> None:
     for way in WAYS:
         assert f"opskit {way}" in COMMANDS
-        assert hasattr(opskit.Fleet, way)
+        assert hasattr(opskit.Fleet, way.replace("-", "_"))
 
 
 def test_the_browser_is_told_how_a_run_stands_and_decides_nothing_by_its_status() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Annotated, Any, Literal, get_args
 
-from opskit.audit.secrets import new_value
+from opskit.audit.remedies import Remedies
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
 from opskit.views.views import Views
@@ -48,7 +48,7 @@ class KnownRow(Row, frozen=True, kw_only=True):
     generate: Annotated[bool | None, Column("Whether a new value may be generated.")]
     known_from: Annotated[str, Column("Where the person met it: password store, journal.")]
     why: Annotated[str, Column("Why it has this priority.")]
-    remedy: Annotated[str, Column("The command that renews it.")]
+    remedy: Annotated[str, Column("What renews it: a command where it is one.")]
 
 
 _WAYS_IN = ("admin", "root", "master", "token", "access", "api", "ssh")
@@ -100,6 +100,7 @@ def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[st
         its name says that it opens a door. ``then``: others in use. ``last``: not in use.
     """
     apps = _apps_by_secret(views)
+    remedies = Remedies(views)
     found: list[KnownRow] = []
     for row in views.secrets.records(views.secrets["declared"]):
         sources = []
@@ -120,7 +121,7 @@ def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[st
                     generate=row.generate,
                     known_from=" and ".join(sources),
                     why=why,
-                    remedy=new_value(row, "rotate"),
+                    remedy=_remedy(remedies, row),
                 )
             )
     found.sort(key=lambda one: (PRIORITIES.index(one.priority), one.server, one.app, one.secret))
@@ -128,6 +129,17 @@ def known_to(views: Views, *, readable: frozenset[str], made: frozenset[tuple[st
         views.facts, "secrets", "priority", "server", "app", "secret", "known_from", "why"
     )
     return View.from_rows(KnownRow, found, shown)
+
+
+def _remedy(remedies: Remedies, row: Any) -> str:
+    """Return what gives it a new value; where nobody knows whether it is there, look first."""
+    match _state(row):
+        case None:
+            return "Mend what keeps its server from being read."
+        case "missing" | "undeployed" if not row.observed:
+            return str(remedies.make(row.server, row.app, row.secret))
+        case _:
+            return str(remedies.renew(row.server, row.app, row.secret))
 
 
 def _state(row: Any) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Literal
 
+from opskit.audit.remedies import Remedy
 from opskit.errors import InputError, OpskitError
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View, about
@@ -33,7 +34,11 @@ class FindingsRow(Row, frozen=True, kw_only=True):
     app: Annotated[str | None, Column("The app, if it is about one.")]
     secret: Annotated[str | None, Column("The secret, if it is about one.")]
     what: Annotated[str, Column("What is wrong.")]
-    remedy: Annotated[str, Column("What to do next.")]
+    remedy: Annotated[str, Column("What to do next: a command where it is one.")]
+    plan: Annotated[
+        dict[str, str],
+        Column("The plan that does it and its arguments; empty where a person has to decide."),
+    ]
 
 
 class ChecksRow(Row, frozen=True, kw_only=True):
@@ -45,6 +50,8 @@ class ChecksRow(Row, frozen=True, kw_only=True):
     reference: Annotated[str | None, Column("Where the rule comes from, if not from opskit.")]
 
 
+_SHOWN = ("id", "severity", "server", "app", "secret", "what", "remedy")
+
 _FAMILIES = (
     "opskit.audit.secrets",
     "opskit.audit.fleet",
@@ -55,11 +62,14 @@ _FAMILIES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing worth an operator's attention; `severity` overrides the check's own."""
+    """One thing worth an operator's attention; `severity` overrides the check's own.
+
+    The remedy is a plan that would not be refused, or a sentence for a person.
+    """
 
     server: str
     what: str
-    remedy: str
+    remedy: Remedy | str
     app: str | None = None
     secret: str | None = None
     severity: Severity | None = None
@@ -169,11 +179,13 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
             app=finding.app,
             secret=finding.secret,
             what=finding.what,
-            remedy=finding.remedy,
+            remedy=str(finding.remedy),
+            plan=finding.remedy.to_dict() if isinstance(finding.remedy, Remedy) else {},
         )
         for one, finding in found
     ]
-    return View.from_rows(FindingsRow, rows, about(views.facts, "findings"))
+    shown = about(views.facts, "findings", *_SHOWN)
+    return View.from_rows(FindingsRow, rows, shown)
 
 
 class FindingsError(OpskitError):

@@ -11,6 +11,10 @@ from typing import Any
 import pandas as pd
 
 from opskit.audit.registry import Finding, Severity, check
+from opskit.audit.remedies import Remedies, Remedy
+from opskit.join import secret_rows, uses
+from opskit.retention import superseded as superseded_rows
+from opskit.settings import read_settings
 from opskit.swarm.model import NAME_LIMIT
 from opskit.views.views import Views
 
@@ -26,21 +30,13 @@ def _text(value: object) -> str | None:
     return None if value is None or value is pd.NA else str(value)
 
 
-def new_value(row: Any, made_up: str, *, to_store: bool = False) -> str:
-    """Return how a row's secret gets another value: by the command `made_up` where one is made."""
-    if driver := _text(row.driver):
-        return f"Its value comes from the driver {driver}: change it there."
-    # Nobody says of an undeclared version where its value comes from.
-    is_given = _text(row.templating) or (row.generate is not pd.NA and not row.generate)
-    verb = "insert" if is_given else made_up
-    return f"opskit secret {verb}{' --pass' if to_store else ''} {row.app} {row.secret}"
-
-
 def _users(row: Any) -> str:
     return ", ".join(row.used_by)
 
 
-def _finding(row: Any, *, what: str, remedy: str, severity: Severity | None = None) -> Finding:
+def _finding(
+    row: Any, *, what: str, remedy: Remedy | str, severity: Severity | None = None
+) -> Finding:
     """Return a finding about the version of a secret that is this row of the secrets view."""
     return Finding(
         server=row.server,
@@ -55,13 +51,12 @@ def _finding(row: Any, *, what: str, remedy: str, severity: Severity | None = No
 @check("secret-missing", severity="high", title="A declared secret is not in the swarm")
 def missing(views: Views) -> Iterator[Finding]:
     """Find secrets without which the next deploy of a running app fails."""
+    remedies = Remedies(views)
     for row in _rows(views, "missing"):
-        driver = _text(row.driver)
-        by_driver = f"docker secret create --driver {driver} {row.swarm_name}"
         yield _finding(
             row,
             what=f"{row.swarm_name} is declared and not in the swarm: the next deploy fails.",
-            remedy=by_driver if driver else new_value(row, "generate"),
+            remedy=remedies.make(row.server, row.app, row.secret),
         )
 
 
@@ -84,51 +79,59 @@ def marks(views: Views) -> Iterator[Finding]:
 @check("secret-stale", severity="high", title="An undeclared version is still in use")
 def stale(views: Views) -> Iterator[Finding]:
     """Find versions that services still use though the ``.env`` declares another."""
+    remedies = Remedies(views)
     for row in _rows(views, "stale"):
         yield _finding(
             row,
             what=f"{row.swarm_name} is still used by {_users(row)}, and the .env declares another.",
-            remedy=f"opskit app deploy {row.app}",
+            remedy=remedies.deploy(row.server, row.app),
         )
 
 
 @check("secret-pending", severity="medium", title="A declared version is not used yet")
 def pending(views: Views) -> Iterator[Finding]:
     """Find declared versions that wait for a deploy."""
+    remedies = Remedies(views)
     for row in _rows(views, "pending"):
         yield _finding(
             row,
             what=f"{row.swarm_name} is declared and exists, and no service uses it yet.",
-            remedy=f"opskit app deploy {row.app}",
+            remedy=remedies.deploy(row.server, row.app),
         )
 
 
 @check("secret-superseded", severity="low", title="An old version is left over")
 def superseded(views: Views) -> Iterator[Finding]:
-    """Find versions nothing uses any more; one back is kept by default for a way back."""
-    for row in _rows(views, "superseded"):
-        yield _finding(
-            row,
-            what=f"{row.swarm_name} is unused and no longer declared.",
-            remedy=f"opskit secret prune {row.app}",
-        )
+    """Find versions that a prune would take: those kept for a way back are no fault."""
+    remedies, keep = Remedies(views), read_settings().keep
+    for seen in views.facts.observed:
+        server = seen.server
+        rows = secret_rows(views.facts.apps_by_server[server], seen, views.facts.around(server))
+        for one in superseded_rows(rows, uses(seen.services, seen.tasks), keep):
+            for row in sorted(one.surplus, key=lambda row: row.swarm_name):
+                assert row.app is not None, "an app declares another version"
+                yield Finding(
+                    server=server,
+                    app=row.app.name,
+                    secret=row.secret,
+                    what=f"{row.swarm_name} is unused and no longer declared.",
+                    remedy=remedies.prune(server, row.app.name),
+                )
 
 
 @check("secret-orphan", severity="medium", title="A secret belongs to no app")
 def orphan(views: Views) -> Iterator[Finding]:
     """Find secrets whose stack or name no app declares."""
+    remedies = Remedies(views)
+    needs = {one.server: uses(one.services, one.tasks) for one in views.facts.observed}
     for row in _rows(views, "orphan"):
         used = _users(row)
         what = f"no app declares {row.swarm_name}" + (f", yet {used} uses it." if used else ".")
+        needed = ", ".join(needs[row.server].needed_by(row.secret_id))
         yield _finding(
             row,
             what=what,
-            remedy=(
-                "Find whose it is before you touch it."
-                if used
-                else "If nobody misses it: opskit secret remove --orphans "
-                f"--where \"swarm_name == '{row.swarm_name}'\""
-            ),
+            remedy=remedies.forget(row.server, row.swarm_name, needed),
         )
 
 
@@ -140,18 +143,26 @@ def orphan(views: Views) -> Iterator[Finding]:
 )
 def old(views: Views) -> Iterator[Finding]:
     """Find secrets in use that nobody has rotated for over a year."""
-    secrets = views.secrets
+    secrets, remedies = views.secrets, Remedies(views)
     aged: Any = (secrets["age_days"] > MAX_AGE_DAYS) & secrets["used_by"].map(bool)
     for row in secrets.records(aged):
         yield _finding(
             row,
             what=f"{row.swarm_name} is {row.age_days:,.0f} days old and in use.",
-            remedy="Rotate it once its app's .env can be read."
-            if _text(row.state) == "unknown"
-            else new_value(row, "rotate")
-            if _text(row.app)
-            else "Rotate it with whatever made it.",
+            remedy=_renewed(remedies, row),
         )
+
+
+def _renewed(remedies: Remedies, row: Any) -> Remedy | str:
+    match row.state:
+        case "stale":
+            return remedies.deploy(row.server, row.app)
+        case "orphan":
+            return "Rotate it with whatever made it."
+        case "unknown":
+            return "Rotate it once its app's .env can be read."
+        case _:
+            return remedies.renew(row.server, row.app, row.secret)
 
 
 @check(

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from opskit.audit.secrets import new_value
+from opskit.audit.remedies import Remedies
 from opskit.facts import Facts
 from opskit.secrets.passstore import NEXT, PREVIOUS
 from opskit.views.columns import Column, Row
@@ -68,12 +68,16 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
         One `StoredRow` per declared secret, one per entry that a run left beside one, and one per
         entry that belongs to none.
     """
+    kept, given = Remedies(views, use_pass=True), Remedies(views)
     found: list[StoredRow] = []
     for row in views.secrets.records(views.secrets["declared"]):
         place = path(row.server, row.app, row.secret)
         state = row.state if isinstance(row.state, str) else None
+        key = (row.server, row.app, row.secret)
         known = state is not None and state != "unknown"
-        where, remedy = _verdict(row, stored=place in entries, known=known)
+        where, remedy = _verdict(
+            kept, given, key, stored=place in entries, observed=row.observed, known=known
+        )
         found.append(
             StoredRow(
                 where=where,
@@ -129,16 +133,23 @@ def _older_versions(views: Views) -> set[tuple[str, str, str]]:
     return {(row.server, row.app, row.secret) for row in rows}
 
 
-def _verdict(row: Any, *, stored: bool, known: bool) -> tuple[Where, str | None]:
+def _verdict(
+    kept: Remedies,
+    given: Remedies,
+    key: tuple[str, str, str],
+    *,
+    stored: bool,
+    observed: bool,
+    known: bool,
+) -> tuple[Where, str | None]:
     """Return where a secret is and what to do; nothing where its server could not be read."""
-    if stored and row.observed:
+    server, app, secret = key
+    if stored and observed:
         return "both", None
-    if row.observed:
-        return "only in the swarm", new_value(row, "rotate", to_store=True)
+    if observed:
+        return "only in the swarm", str(kept.renew(server, app, secret))
     if stored:
         # A server that could not be read may well have it.
-        return (
-            "only in the store",
-            f"opskit secret insert {row.app} {row.secret}" if known else None,
-        )
-    return "nowhere", new_value(row, "generate", to_store=True) if known else None
+        way = str(given.make(server, app, secret, given=True)) if known else None
+        return "only in the store", way
+    return "nowhere", str(kept.make(server, app, secret)) if known else None

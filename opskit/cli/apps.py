@@ -11,6 +11,7 @@ from opskit.cli.change import (
     App,
     Commit,
     DryRun,
+    NoHook,
     Pass,
     Stable,
     Timeout,
@@ -153,11 +154,14 @@ def deploy(
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     commit: Commit = False,
+    no_hook: NoHook = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Deploy the version TYPE pins, else the recipe as it is on disk, and wait until it runs."""
-    options = make_options(deploy=with_, timeout=timeout, stable=stable, commit=commit)
+    options = make_options(
+        deploy=with_, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook
+    )
     plan = open_fleet().plan_deploy(app, options, version=version)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
@@ -168,11 +172,14 @@ def upgrade(
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
     commit: Commit = False,
+    no_hook: NoHook = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Pin and deploy the latest release; see which there are: opskit app ls -S."""
-    options = make_options(deploy=with_, timeout=timeout, stable=stable, commit=commit)
+    options = make_options(
+        deploy=with_, timeout=timeout, stable=stable, commit=commit, no_hook=no_hook
+    )
     carry_out(open_fleet().plan_upgrade(app, options), dry_run=dry_run, yes=yes)
 
 

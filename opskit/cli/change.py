@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from opskit.plan.options import Options
     from opskit.run.options import RunOptions
     from opskit.run.run import Plan, Run
+
+
+_VERSION = re.compile(r"v?[0-9][A-Za-z0-9.-]*")
+"""What looks like the version of a secret."""
 
 
 def one_of(names: Collection[str], *flags: str, help: str) -> Any:  # noqa: A002 (typer's word)
@@ -72,8 +78,9 @@ Hook = Annotated[
     ),
 ]
 NoHook = Annotated[
-    bool, typer.Option("--no-hook", help="Rotate a database password's file all the same.")
+    bool, typer.Option("--no-hook", help="Change a database password's file all the same.")
 ]
+Skip = Annotated[bool, typer.Option("--skip", help="Leave out what cannot be; the plan says what.")]
 KeepFailed = Annotated[
     bool, typer.Option("--keep-failed", help="Keep a new version that failed, and label it so.")
 ]
@@ -102,17 +109,21 @@ def generate(
     generator: GeneratorOption = None,
     command: Command = "",
     anyway: Anyway = False,
+    no_hook: NoHook = False,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Create declared versions that are not in the swarm yet."""
     _check_choice(secrets, all_)
     options = make_options(
-        length=length, charset=charset, generator=generator, command=command, use_pass=use_pass,
-        generate_anyway=anyway,
+        length=length, charset=charset, generator=generator, command=command, no_hook=no_hook,
+        use_pass=use_pass, generate_anyway=anyway,
     )  # fmt: skip
-    plan = open_fleet().plan_generate(app, secrets or None, options)
+    fleet = open_fleet()
+    _refuse_version(fleet, app, secrets)
+    plan = fleet.plan_generate(app, secrets or None, options, skip=skip)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 
@@ -182,6 +193,7 @@ def rotate_app(
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -193,7 +205,7 @@ def rotate_app(
         generate_anyway=anyway, deploy=deploy, timeout=timeout, stable=stable, commit=commit,
         hook=hook, no_hook=no_hook, keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    carry_out(fleet.plan_rotate(app, names, options), dry_run=dry_run, yes=yes)
+    carry_out(fleet.plan_rotate(app, names, options, skip=skip), dry_run=dry_run, yes=yes)
 
 
 def rotate(
@@ -211,6 +223,7 @@ def rotate(
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -224,7 +237,7 @@ def rotate(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    plan = fleet.plan_rotate(selected, options, snapshot=snap)
+    plan = fleet.plan_rotate(selected, None, options, skip=skip, snapshot=snap)
     carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)
 
 
@@ -240,6 +253,7 @@ def remove(
     ] = "",
     server: ServerOption = None,
     use_pass: Pass = False,
+    skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -261,7 +275,7 @@ def remove(
     if where or server:
         raise InputError("--where and --server choose among orphans.", remedy="Add --orphans.")
     names = _chosen(fleet, app, secrets, all_)
-    plan = fleet.plan_remove(app, names, make_options(use_pass=use_pass))
+    plan = fleet.plan_remove(app, names, make_options(use_pass=use_pass), skip=skip)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 
@@ -287,7 +301,7 @@ def tell(run: Run, *, wanted: Ended = "done") -> None:
     counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
     print(f"run {run.id}: {run.status} (stacks: {counted})")
     if run.status != wanted:
-        if ways := STATUSES[run.status].commands(run.id):
+        if ways := STATUSES[run.status].commands(run.id, run.ways):
             print(ways)
         raise typer.Exit(1)
 
@@ -337,6 +351,18 @@ def _chosen(fleet: Fleet, app: str, secrets: list[str] | None, all_: bool) -> li
     return secrets or [secret.name for secret in fleet.app(app).secrets]
 
 
+def _refuse_version(fleet: Fleet, app: str, secrets: list[str] | None) -> None:
+    """Refuse a version among the names, as abra takes one there: a new one is made by rotating."""
+    declared = [secret.name for secret in fleet.app(app).secrets] if secrets else []
+    for name, version in pairwise(secrets or ()):
+        if name in declared and version not in declared and _VERSION.fullmatch(version):
+            raise InputError(
+                f"{app} declares no secret called {version!r}: what is generated is the version "
+                "that the .env names.",
+                remedy=f"For a new version: opskit secret rotate {app} {name}",
+            )
+
+
 def _check_choice(secrets: list[str] | None, all_: bool) -> None:
     if bool(secrets) == all_:
         raise InputError(
@@ -344,7 +370,7 @@ def _check_choice(secrets: list[str] | None, all_: bool) -> None:
         )
 
 
-def _agreed(word: str) -> bool:
+def agreed(word: str) -> bool:
     """Ask for a yes, or for the word that confirms what cannot simply be undone."""
     if not word:
         return typer.confirm("Apply this plan?")
@@ -367,7 +393,7 @@ def carry_out(
     if dry_run:
         show(plan.calls, Format.table)
         return
-    if not yes and not _agreed(plan.data.consequences.confirm):
+    if not yes and not agreed(plan.data.consequences.confirm):
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 

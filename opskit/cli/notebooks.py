@@ -95,6 +95,7 @@ def report(
 def _tell_how_to_resume(begun: datetime) -> None:
     from opskit.journal.runbooks import unfinished_since
     from opskit.journal.runs import open_journal
+    from opskit.run.ways import ways_of
     from opskit.settings import journal_path
 
     if not journal_path().exists():
@@ -107,9 +108,10 @@ def _tell_how_to_resume(begun: datetime) -> None:
         )
     with open_journal() as journal:
         unfinished = journal.last_unfinished()
+        ways = ways_of(journal, unfinished) if unfinished else ()
     if unfinished is not None:
         run = unfinished.run
         print(
-            f"opskit: run {run} is unfinished. {STATUSES[unfinished.status].commands(run)}",
+            f"opskit: run {run} is unfinished. {STATUSES[unfinished.status].commands(run, ways)}",
             file=sys.stderr,
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from opskit.cli.change import tell
+from opskit.cli.change import DryRun, Yes, agreed, tell
 from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption, show
 from opskit.cli.read import narrow as narrowed
 from opskit.errors import InputError
@@ -47,13 +47,21 @@ def resume(run: RunArgument = "") -> None:
     tell(ended)
 
 
-def rollback(run: RunArgument = "") -> None:
-    """Undo a run, finished or not."""
+def rollback(run: RunArgument = "", dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Undo a run, finished or not, once it was shown what that does."""
     from opskit.cli.live import shown_steps
-    from opskit.run.run import roll_back
+    from opskit.run.run import plan_rollback
 
+    back = plan_rollback(run)
+    show(back.changes, Format.table)
+    print(*back.data.consequences.sentences, sep="\n")
+    if dry_run:
+        show(back.calls, Format.table)
+        return
+    if not yes and not agreed(back.data.consequences.confirm):
+        raise typer.Exit(1)
     with shown_steps(stacks=0) as told:
-        ended = roll_back(run, on_progress=told)
+        ended = back.apply(on_progress=told)
     tell(ended, wanted="rolled-back")
 
 

@@ -15,6 +15,7 @@ from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.edit import has_line, set_value
 from opskit.abra.env import parse_env
 from opskit.abra.model import DeclaredApp
+from opskit.databases import references
 from opskit.errors import InputError
 from opskit.join import digests_among, stack_of
 from opskit.modes import MODES, StackMode
@@ -22,7 +23,7 @@ from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.redeploy import Redeploy, check_deployable, redeployed
-from opskit.plan.references import file_of, moving, references_of
+from opskit.plan.references import file_of, moving
 from opskit.plan.selection import Lookup, Target
 from opskit.plan.variables import check_no_other_changes
 from opskit.plan.versions import Renewal, check_name
@@ -459,7 +460,7 @@ def _watched(switch: SwitchService, service: model.Service) -> Watched:
     moved = {(swap.from_id, file) for swap in switch.swaps for file in swap.files}
     staying = {
         reference.secret_id
-        for reference in references_of(service)
+        for reference in references(service)
         if (reference.secret_id, file_of(reference)) not in moved
     }
     return Watched(

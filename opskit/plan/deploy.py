@@ -9,10 +9,12 @@ from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.recipe import Recipes, newer
+from opskit.databases import moves
 from opskit.errors import InputError, MissingToolError
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
+from opskit.plan.hooks import refuse_moves
 from opskit.plan.redeploy import check_deployable, redeployed
 from opskit.plan.selection import check_read
 from opskit.plan.waits import Waits, about_jobs, waits
@@ -72,16 +74,17 @@ class StackPlanner:
             found = self._deployment(app, version)
             shown, needed = _shown(found), found.needed
             names = tuple(f"{app.stack}_{name}" for name in found.services)
-            self._check_secrets(app, needed, version)
-            if mode == "stack":
-                seen = self.assembler.lookup.server(app.server)
-                check_deployable(found, seen)
-                redeploy = redeployed(found, seen)
-                note += "" if version or app.recipe_version else _UNPINNED
-                note += _left_to_abra(found) + (f"; {redeploy.note}" if redeploy.note else "")
-                note += self._new_variables(found, _deployed(app, services))
-        else:
-            self._check_secrets(app, needed, version)
+        seen = self.assembler.lookup.server(app.server)
+        if not options.no_hook:
+            names_needed = [one.swarm_name for one in needed]
+            refuse_moves(app, moves(app, seen, names_needed, options.hooks), seen)
+        self._check_secrets(app, needed, version)
+        if found is not None and mode == "stack":
+            check_deployable(found, seen)
+            redeploy = redeployed(found, seen)
+            note += "" if version or app.recipe_version else _UNPINNED
+            note += _left_to_abra(found) + (f"; {redeploy.note}" if redeploy.note else "")
+            note += self._new_variables(found, _deployed(app, services))
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
             for s in services

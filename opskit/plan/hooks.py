@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from opskit.abra.model import DeclaredApp
+from opskit.databases import (
+    Move,
+    is_reachable,
+    kept_data,
+    looks_like_database_password,
+    running_nodes,
+    runs_kind,
+    suggested_hook,
+)
 from opskit.errors import InputError
-from opskit.hooks import HOOKS, OFFERED, HookSpec, hooks_in_words, parse_hook
+from opskit.hooks import OFFERED, HookSpec, hooks_in_words, parse_hook
+from opskit.plan.obstacles import ObstacleError
 from opskit.plan.options import Options
 from opskit.plan.references import Mounted
 from opskit.plan.selection import Target
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
-_NAMES = "|".join((*OFFERED, "db", "database", "pg", "postgresql", "mysql", "mongo", "mongodb"))
-_DATABASE = re.compile(rf"(?:^|[_-])(?:{_NAMES})(?:[_-]|$)")
-_PASSWORD = re.compile(r"pass(?:word|wd)?|pwd|pw(?:[_-]|$)|secret")
-
-
-def looks_like_database_password(name: str) -> bool:
-    """Return whether a secret's name says it is a database's password."""
-    return bool(_DATABASE.search(name) and _PASSWORD.search(name))
-
 
 def refuse_database_password(target: Target) -> None:
     """Refuse to rotate a password that a database keeps a copy of.
-
-    Database images read the mounted file when they first make their data, and never again:
-    the new file would lock the app out.
 
     Raises
     ------
@@ -35,12 +33,63 @@ def refuse_database_password(target: Target) -> None:
         The secret looks like a database password.
     """
     if looks_like_database_password(target.declared.name):
-        raise InputError(
+        raise ObstacleError(
             f"{target.app.name} {target.declared.name} looks like a database password, and the "
             "database keeps the old one inside whatever the file says.",
+            why="a database keeps the old one inside, and no hook tells it the new one",
             remedy=f"Say --hook {hooks_in_words()}; or --no-hook "
             "and change it in the database in the same minute; or leave it out.",
         )
+
+
+def refuse_moves(app: DeclaredApp, found: Sequence[Move], seen: Observation) -> None:
+    """Refuse what would give services another password than their database keeps.
+
+    Raises
+    ------
+    InputError
+        There is such a secret; says how the database is told.
+    """
+    if found:
+        raise ObstacleError(
+            f"{app.name}: services use {_listed(one.old for one in found)} and would get "
+            f"{_listed(one.new for one in found)}, and a database keeps the old password inside "
+            "whatever the file says.",
+            why="services use another version, which a database keeps inside",
+            remedy=f"Let it be told: {'; '.join(_with_hook(app, one, seen) for one in found)}. "
+            "If it knows the new one already, or you change it in the same minute: --no-hook.",
+        )
+
+
+def refuse_new_value(target: Target, seen: Observation) -> None:
+    """Refuse to make up a password for a database whose data is there already.
+
+    Raises
+    ------
+    InputError
+        The app does not run, and left a volume.
+    """
+    app, name = target.app, target.declared.name
+    volume = kept_data(app, seen)
+    if volume and looks_like_database_password(name):
+        raise ObstacleError(
+            f"{app.name} {name} looks like a database password, and the volume {volume} holds "
+            "data of an earlier deploy: a database in there knows no new password.",
+            why="a volume holds a database that knows no new password",
+            remedy=f"Insert the old value: opskit secret insert {app.name} {name}. If no database "
+            "is in there: --no-hook.",
+        )
+
+
+def _with_hook(app: DeclaredApp, move: Move, seen: Observation) -> str:
+    generates = all(one.generate for one in app.secrets if one.name == move.secret)
+    verb = "rotate" if generates else "insert"
+    hook = suggested_hook(app, seen, {move.old}) or f"{'|'.join(OFFERED)}:SERVICE"
+    return f"opskit secret {verb} {app.name} {move.secret} --hook {hook}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
 
 
 def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | None:
@@ -93,7 +142,7 @@ def find_service(
     if hook.service:
         names = [name for name in (f"{stack}_{hook.service}", hook.service) if name in using][:1]
     else:
-        names = [name for name, one in using.items() if _runs(one.service, hook.kind)]
+        names = [name for name, one in using.items() if runs_kind(one.service, hook.kind)]
     mounting = sorted(name.removeprefix(f"{stack}_") for name in names or using)
     if len(names) != 1:
         what = f"service {hook.service!r}" if hook.service else f"{hook.kind} service"
@@ -113,27 +162,15 @@ def mounted_at(mounted: Mounted) -> str:
 
 
 def _check_reachable(service: model.Service, seen: Observation) -> None:
-    running = {
-        task.node_id
-        for task in seen.tasks
-        if task.service_id == service.id and task.status.state == "running"
-    }
-    if not running:
+    if not running_nodes(service, seen.tasks):
         raise InputError(
             f"{service.spec.name} on {seen.server} does not run, so it cannot be told the new "
             "password.",
             remedy="Start it first.",
         )
-    if seen.info.swarm.node_id not in running:
+    if not is_reachable(service, seen):
         raise InputError(
             f"{service.spec.name} runs on another node of {seen.server}'s swarm, whose containers "
             "cannot be reached from the manager.",
             remedy="Change the password by hand in the same minute and say --no-hook.",
         )
-
-
-def _runs(service: model.Service, kind: str) -> bool:
-    container = service.spec.task_template.container_spec
-    image = container.image.partition("@")[0] if container else ""
-    pattern = HOOKS[kind].images
-    return bool(pattern and pattern.search(image.rpartition("/")[2]))

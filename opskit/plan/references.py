@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
+from opskit.databases import references
 from opskit.join import stack_of
 from opskit.plan.selection import Target
 from opskit.swarm import model
@@ -34,12 +35,6 @@ def file_of(reference: model.SecretReference) -> str:
     return reference.file.name if reference.file else reference.secret_name
 
 
-def references_of(service: model.Service) -> tuple[model.SecretReference, ...]:
-    """Return the secrets that a service's current spec names."""
-    container = service.spec.task_template.container_spec
-    return (container and container.secrets) or ()
-
-
 def moving(target: Target, seen: Observation) -> Iterator[Mounted]:
     """Return the files that follow a secret to its next version.
 
@@ -62,7 +57,7 @@ def moving(target: Target, seen: Observation) -> Iterator[Mounted]:
     alone = all(one is declared or one.prefix != declared.prefix for one in app.secrets)
     sole = all(one is declared or one.swarm_name != declared.swarm_name for one in app.secrets)
     for service in seen.services:
-        mounted = [Mounted(service=service, reference=one) for one in references_of(service)]
+        mounted = [Mounted(service=service, reference=one) for one in references(service)]
         if stack_of(service.spec.labels) not in ("", app.stack):
             yield from (one for one in mounted if one.reference.secret_id in versions)
             continue

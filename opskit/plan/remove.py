@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from opskit.arguments import check_count
 from opskit.errors import InputError
 from opskit.join import SecretRow, Uses, about_unread, uses
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
+from opskit.plan.obstacles import Bulk, ObstacleError
 from opskit.plan.selection import Selection, Target, named_in, orphans_in
+from opskit.retention import superseded
 from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
-from opskit.steps.secrets import is_failed
 
 _NAMED = 5
 """So many are named in a sentence."""
@@ -74,10 +74,11 @@ class RemovalPlanner:
     assembler: Assembler
     may_be_empty: bool = False
 
-    def remove(self, selection: Selection) -> PlanData:
+    def remove(self, selection: Selection, *, skip: bool = False) -> PlanData:
         """Plan to remove secrets that nothing uses, every version of them.
 
-        Of rows whose state is ``orphan`` exactly these go; those that are needed are left alone.
+        Of rows whose state is ``orphan`` exactly these go; those that are needed are left alone,
+        with `skip` also those that an app declares.
 
         Raises
         ------
@@ -90,22 +91,17 @@ class RemovalPlanner:
         none_chosen = not declared and (orphans or self.may_be_empty)
         targets = [] if none_chosen else lookup.targets(declared)
         chosen = {(t.app.server, t.app.name, t.declared.name) for t in targets}
+        bulk = Bulk("removed", [(t.app.server, t.app.name, t.declared.name) for t in targets])
         for target in targets:
             server = target.app.server
             seen = lookup.server(server)
-            self._check_unshared(target, chosen)
-            found.add(server, target.versions, uses(seen.services, seen.tasks))
-            if found.left_alone:
-                raise InputError(
-                    f"{found.left_alone[0]}: it is in use by them, or would be if they went back.",
-                    remedy="Undeploy the app first, or rotate the secret and prune.",
-                )
-            going = found.going.get((server, target.app.stack), _Going())
-            goes = any(row in going.rows for row in target.versions)
-            if self.assembler.options.use_pass and goes:
-                entry = self.assembler.entry_to_change(target)
-                beside = [entry + end for end in (PREVIOUS, NEXT) if entry + end in entries]
-                going.entries[target.declared.name] = [entry, *beside]
+            needed = uses(seen.services, seen.tasks)
+            with bulk.each((server, target.app.name, target.declared.name)):
+                self._check_unshared(target, chosen)
+                _refuse_used(server, target, needed)
+                found.add(server, target.versions, needed)
+                self._add_entries(found, target, entries)
+        found.left_alone += bulk.left_alone(skip=skip)
         by_server: defaultdict[str, set[str]] = defaultdict(set)
         for server, name in orphans:
             by_server[server].add(name)
@@ -170,27 +166,33 @@ class RemovalPlanner:
             except InputError as error:
                 found.left_alone.append(str(error))
                 continue
-            replaced: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
-            for row in lookup.rows(server):
-                key = (server, row.stack, row.secret)
-                if wanted is not None and key not in wanted:
-                    continue
-                if row.state == "superseded":
-                    replaced[row.stack, row.secret].append(row)
-                elif row.state == "unknown" and row.declared is None and not row.used_by:
+            needed = uses(seen.services, seen.tasks)
+            rows = [
+                row
+                for row in lookup.rows(server)
+                if wanted is None or (server, row.stack, row.secret) in wanted
+            ]
+            for row in rows:
+                if row.state == "unknown" and row.declared is None and not row.used_by:
                     found.left_alone.append(f"{row.swarm_name} on {server}: {row.doubt}")
-            for rows in replaced.values():
-                rows.sort(key=_created, reverse=True)
-                failed = [row for row in rows if row.stored and is_failed(row.stored)]
-                old = [row for row in rows if row not in failed]
-                kept += len(old[:keep])
-                found.add(server, failed + old[keep:], uses(seen.services, seen.tasks))
+            for one in superseded(rows, needed, keep):
+                kept += len(one.kept)
+                found.add(server, (*one.needed, *one.surplus), needed)
             self._outlived(server, found, wanted, entries)
         return self._plan("prune", found, kept)
 
     def _entries(self) -> frozenset[str]:
         """Return what the password store has, where it is to be kept in step."""
         return PassStore().entries() if self.assembler.options.use_pass else frozenset()
+
+    def _add_entries(self, found: _Found, target: Target, entries: frozenset[str]) -> None:
+        """Add the password store's entries of a secret of which versions go."""
+        going = found.going.get((target.app.server, target.app.stack), _Going())
+        goes = any(row in going.rows for row in target.versions)
+        if self.assembler.options.use_pass and goes:
+            entry = self.assembler.entry_to_change(target)
+            beside = [entry + end for end in (PREVIOUS, NEXT) if entry + end in entries]
+            going.entries[target.declared.name] = [entry, *beside]
 
     def _outlived(
         self,
@@ -201,9 +203,8 @@ class RemovalPlanner:
     ) -> None:
         """Find entries of values before, of secrets of which no version before stays."""
         lookup = self.assembler.lookup
-        for app in lookup.apps(server):
-            if about_unread(app):
-                continue
+        whole = [app for app in lookup.apps(server) if not about_unread(app)]
+        for app in whole if entries else ():
             going = found.going.get((server, app.stack), _Going()).rows
             for name in (secret.name for secret in app.secrets):
                 target = lookup.target(app, name)
@@ -273,6 +274,18 @@ class RemovalPlanner:
         )
 
 
+def _refuse_used(server: str, target: Target, needed: Uses) -> None:
+    for row in target.versions:
+        users = needed.needed_by(row.stored.id) if row.stored else []
+        if users:
+            raise ObstacleError(
+                f"{row.swarm_name} on {server} is needed by {_listed(users)}: it is in use by "
+                "them, or would be if they went back.",
+                why="in use by services, or would be if they went back",
+                remedy="Undeploy the app first, or rotate the secret and prune.",
+            )
+
+
 def _nothing(kind: str, found: _Found, kept: int) -> InputError:
     """Return why nothing goes, and when it can."""
     why, ways = list(found.left_alone), list[str]()
@@ -294,8 +307,3 @@ def _nothing(kind: str, found: _Found, kept: int) -> InputError:
 def _listed(parts: Sequence[str], between: str = ", ") -> str:
     more = len(parts) - _NAMED
     return between.join(parts[:_NAMED]) + (f"{between}and {more} more" if more > 0 else "")
-
-
-def _created(row: SecretRow) -> datetime:
-    assert row.stored is not None, "superseded versions exist"
-    return row.stored.created_at

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from opskit.abra.model import DeclaredApp
+from opskit.databases import declared_moves
 from opskit.errors import InputError
+from opskit.join import stack_of
+from opskit.modes import MODES
 from opskit.plan.assemble import Assembler
-from opskit.plan.data import PlanData
-from opskit.plan.hooks import choose_hook
+from opskit.plan.data import PlanData, Unit
+from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value
+from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
-from opskit.plan.selection import Lookup, Selection, Target, check_read
+from opskit.plan.selection import Lookup, Selection, Target, check_read, named_in
 from opskit.plan.variables import check_variables
 from opskit.plan.versions import Renewal, check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
+from opskit.swarm.observe import Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,44 +45,119 @@ class RenewalPlanner:
         """How the change is to be made."""
         return self.assembler.options
 
-    def rotate(self, selection: Selection) -> PlanData:
+    def rotate(self, selection: Selection, *, skip: bool = False) -> PlanData:
         """Plan a new, generated version for each selected secret.
+
+        Of an app that is not deployed, what cannot be rotated is left alone; with `skip` all
+        that cannot be.
 
         Raises
         ------
         InputError
-            Something selected cannot be rotated; the text names it and says what to do.
+            Something selected cannot be rotated; the text names all of it, by why.
         """
+        rows = self.lookup.triples(selection)
+        counted = Counter((server, app) for server, app, _ in rows)
+        bulk = Bulk("rotated", rows, yields=self._is_undeployed)
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        targets = self.lookup.targets(selection)
-        check_variables(targets)
-        chosen: dict[tuple[str, str, str], str] = {}
+        targets: list[Target] = []
+        for row in rows:
+            with bulk.each(row):
+                target = self.lookup.target_of(*row)
+                self.lookup.server(target.app.server)
+                _refuse_missing(target)
+                self._check_may_be_made(target)
+                targets.append(target)
         # Of one app only: two that share a secret are refused below.
         taken: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        counted = Counter((target.app.server, target.app.name) for target in targets)
-        for target in targets:
-            self.lookup.server(target.app.server)
-            _refuse_missing(target)
-            self._check_may_be_made(target)
-            swarm = self.lookup.swarm(target.app.server)
-            shared = _variable(target)
-            if shared not in chosen or not target.declared.env_key:
-                same = [one for one in targets if _variable(one) == shared]
-                chosen[shared] = self._next(*same, taken=taken[shared[:2]])
-            taken[shared[:2]].add(target.declared.prefix + chosen[shared])
-            renewal = self._renewal(
-                target,
-                self._policy(target),
-                chosen[shared],
-                alone=counted[target.app.server, target.app.name] == 1,
-            )
-            grouped[swarm, target.app.stack].append(renewal)
-        _refuse_shared(grouped)
-        return PlanData.made_now(
-            "rotate", [self.assembler.renew(group) for group in grouped.values()]
-        )
+        for together in _by_variable(targets):
+            app = together[0].app
+            alone = counted[app.server, app.name] == 1
+            try:
+                made = self._next_of(together, taken[app.server, app.name], alone=alone)
+            except InputError as error:
+                for target in together:
+                    bulk.add(_row(target), error)
+            else:
+                grouped[self.lookup.swarm(app.server), app.stack] += made
+        for place, renewals in list(grouped.items()):
+            grouped[place] = self._undisputed(renewals, grouped, bulk)
+        units = [unit for group in grouped.values() for unit in self._renewed(group, bulk)]
+        return PlanData.made_now("rotate", units, bulk.left_alone(skip=skip))
 
-    def generate(self, app: str, secrets: Sequence[str] | None = None) -> PlanData:
+    def _next_of(self, together: list[Target], taken: set[str], *, alone: bool) -> list[Renewal]:
+        """Return the next version of secrets of one variable, and add its names to `taken`."""
+        check_variables(together)
+        version = self._next(*together, taken=taken)
+        made = [
+            self._renewal(target, self._policy(target), version, alone=alone) for target in together
+        ]
+        taken.update(one.new_name for one in made)
+        return made
+
+    def _undisputed(
+        self,
+        renewals: list[Renewal],
+        grouped: Mapping[tuple[str, str], list[Renewal]],
+        bulk: Bulk,
+    ) -> list[Renewal]:
+        """Return those of a stack that no other app of the selection would change too."""
+        disputed = dict(_shared(grouped))
+        left: list[Renewal] = []
+        for together in _in_step(renewals):
+            error = next((disputed[id(one)] for one in together if id(one) in disputed), None)
+            if error is None:
+                left += together
+                continue
+            for one in together:
+                bulk.add(_row(one.target), error)
+        return left
+
+    def _renewed(self, group: list[Renewal], bulk: Bulk) -> list[Unit]:
+        """Return the unit of a stack, without the secrets that keep it from being planned."""
+        if not group:
+            return []
+        try:
+            return [self._renew(group)]
+        except InputError as error:
+            culprits = list[Renewal]()
+            for together in _in_step(group):
+                try:
+                    self._renew(together)
+                except InputError as own:
+                    culprits += together
+                    for one in together:
+                        bulk.add(_row(one.target), own)
+            if not culprits:
+                # Only together they cannot be changed.
+                culprits = group
+                for one in group:
+                    bulk.add(_row(one.target), error)
+            return self._renewed([one for one in group if one not in culprits], bulk)
+
+    def _renew(self, group: list[Renewal]) -> Unit:
+        """Return the unit of a stack, unless deploying it would move other secrets along."""
+        app = group[0].target.app
+        if MODES[self.options.deploy].deploys and not self.options.no_hook:
+            seen = self.lookup.server(app.server)
+            own = {one.target.declared.name for one in group}
+            along = declared_moves(app, seen, self.options.hooks)
+            refuse_moves(app, [one for one in along if one.secret not in own], seen)
+        return self.assembler.renew(group)
+
+    def _is_undeployed(self, row: Row) -> bool:
+        """Return whether a row is of an app of which nothing runs."""
+        server, name, _ = row
+        seen = self.lookup.facts.seen.get(server)
+        apps = self.lookup.facts.apps_by_server.get(server, ())
+        stacks = {app.stack for app in apps if app.name == name}
+        if seen is None or not seen.manager or not stacks:
+            return False
+        return all(stack_of(service.spec.labels) not in stacks for service in seen.services)
+
+    def generate(
+        self, app: str, secrets: Sequence[str] | None = None, *, skip: bool = False
+    ) -> PlanData:
         """Plan the declared versions that are not in the swarm yet.
 
         Parameters
@@ -87,41 +167,67 @@ class RenewalPlanner:
         secrets
             These secrets; ``None`` for all that are absent and may be generated.
         """
-        named = None if secrets is None else [one for *_, one in self.lookup.named(app, secrets)]
         found = self.lookup.app(app)
         check_read(found)
-        self.lookup.server(found.server)
-        targets = [self.lookup.target(found, s.name) for s in found.secrets]
-        absent = [t for t in targets if t.in_force.stored is None]
-        if named is None:
-            wanted = [
-                t
-                for t in absent
-                if self._may_be_made(t) and not t.why_no_value(made_up=True) and t.declared.version
-            ]
-        else:
-            wanted = [self.lookup.target(found, name) for name in named]
-            for target in wanted:
-                if target.in_force.stored is not None:
-                    raise InputError(
-                        f"{target.in_force.swarm_name} exists, and existing versions are never "
-                        "overwritten.",
-                        remedy=f"For a new version: opskit secret rotate {app} "
-                        f"{target.declared.name} (→ {self._next(target)})",
-                    )
-                self._check_may_be_made(target)
-        if not wanted:
-            left = ", ".join(t.declared.name for t in absent)
-            raise InputError(
-                f"{app} has nothing to generate.",
-                remedy=f"Insert by hand: {left}" if left else "All its secrets exist.",
-            )
-        made = [
-            Renewal(target=t, version=t.declared.version, policy=self._policy(t)) for t in wanted
+        seen = self.lookup.server(found.server)
+        named = None if secrets is None else {name for *_, name in self.lookup.named(app, secrets)}
+        wanted = [
+            target
+            for target in (self.lookup.target(found, secret.name) for secret in found.secrets)
+            if (target.in_force.stored is None if named is None else target.declared.name in named)
         ]
-        return PlanData.made_now("generate", [self.assembler.create(made)])
+        bulk = Bulk("generated", [_row(target) for target in wanted])
+        made: list[Renewal] = []
+        for target in wanted:
+            with bulk.each(_row(target)):
+                self._refuse_existing(target)
+                self._check_may_be_made(target)
+                if named is None:
+                    _refuse_unversioned(target)
+                self._refuse_side_door(target, seen)
+                made.append(
+                    Renewal(
+                        target=target,
+                        version=target.declared.version,
+                        policy=self._policy(target),
+                    )
+                )
+        if not wanted:
+            raise InputError(f"{app} has nothing to generate.", remedy="All its secrets exist.")
+        # All of an app: what may be made is made, and the rest is named.
+        left_alone = bulk.left_alone(skip=skip or named is None)
+        return PlanData.made_now("generate", [self.assembler.create(made)], left_alone)
 
-    def restore(self, selection: Selection, given: frozenset[str]) -> PlanData:
+    def _refuse_existing(self, target: Target) -> None:
+        if target.in_force.stored is not None:
+            raise ObstacleError(
+                f"{target.in_force.swarm_name} exists, and existing versions are never "
+                "overwritten.",
+                why="it exists, and existing versions are never overwritten",
+                remedy=f"For a new version: opskit secret rotate {target.app.name} "
+                f"{target.declared.name} (→ {self._next(target)})",
+            )
+
+    def _refuse_side_door(self, target: Target, seen: Observation, *, makes: bool = True) -> None:
+        """Refuse a declared version that waits to lock an app out of its database.
+
+        Unless it `makes` the value: somebody may know which the database has.
+        """
+        if self.options.no_hook:
+            return
+        found = declared_moves(target.app, seen, self.options.hooks)
+        refuse_moves(target.app, [one for one in found if one.secret == target.declared.name], seen)
+        if makes:
+            refuse_new_value(target, seen)
+
+    def restore(
+        self,
+        selection: Selection,
+        given: frozenset[str],
+        *,
+        skip: bool = False,
+        may_be_empty: bool = False,
+    ) -> PlanData:
         """Plan declared versions that are not in the swarm, of any number of apps.
 
         Parameters
@@ -130,6 +236,10 @@ class RenewalPlanner:
             Which; those that exist are left alone.
         given
             Swarm names whose value is given; the others are generated.
+        skip
+            Leave out what cannot be made.
+        may_be_empty
+            Whether a plan of nothing is one too.
 
         Raises
         ------
@@ -137,31 +247,33 @@ class RenewalPlanner:
             A value is neither given nor may be generated, or nothing is absent.
         """
         grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-        lacking: list[str] = []
-        for target in self.lookup.targets(selection):
-            self.lookup.server(target.app.server)
-            declared = target.declared
-            if target.in_force.stored is not None or not declared.version:
-                continue
-            is_given = declared.swarm_name in given
-            target.check_source(made_up=not is_given)
-            if not (is_given or self._may_be_made(target)):
-                lacking.append(f"{target.app.name} {declared.name}")
-                continue
-            policy = None if is_given else self._policy(target)
-            renewal = Renewal(target=target, version=declared.version, policy=policy)
-            grouped[self.lookup.swarm(target.app.server), target.app.stack].append(renewal)
-        if lacking:
-            raise InputError(
-                f"there is no value for {', '.join(lacking)}, and it comes from elsewhere.",
-                remedy="Insert it by hand: opskit secret insert APP SECRET. "
-                "Leave it out of the selection meanwhile.",
-            )
-        if not grouped:
+        nothing = may_be_empty and not named_in(selection)
+        targets = [
+            target
+            for target in ([] if nothing else self.lookup.targets(selection))
+            if self.lookup.server(target.app.server)
+            and target.in_force.stored is None
+            and target.declared.version
+        ]
+        bulk = Bulk("restored", [_row(target) for target in targets])
+        for target in targets:
+            with bulk.each(_row(target)):
+                declared = target.declared
+                is_given = declared.swarm_name in given
+                target.check_source(made_up=not is_given)
+                if not (is_given or self._may_be_made(target)):
+                    _refuse_made_up(target)
+                policy = None if is_given else self._policy(target)
+                seen = self.lookup.server(target.app.server)
+                self._refuse_side_door(target, seen, makes=not is_given)
+                renewal = Renewal(target=target, version=declared.version, policy=policy)
+                grouped[self.lookup.swarm(target.app.server), target.app.stack].append(renewal)
+        if not targets and not may_be_empty:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
+        left_alone = bulk.left_alone(skip=skip, may_be_empty=may_be_empty)
         _refuse_shared(grouped)
         return PlanData.made_now(
-            "restore", [self.assembler.create(group) for group in grouped.values()]
+            "restore", [self.assembler.create(group) for group in grouped.values()], left_alone
         )
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
@@ -180,6 +292,13 @@ class RenewalPlanner:
         target.check_source(made_up=False)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
+            if self.options.hook:
+                # The declared version is one that services wait for.
+                there = declared_moves(found, seen, self.options.hooks)
+                if any(one.secret == secret for one in there):
+                    renewal = self._renewal(target, None, target.declared.version)
+                    return PlanData.made_now("insert", [self._renew([renewal])])
+            self._refuse_side_door(target, seen, makes=False)
             made = Renewal(target=target, version=target.declared.version, policy=None)
             check_name(made.new_name)
             return PlanData.made_now("insert", [self.assembler.create([made])])
@@ -190,9 +309,7 @@ class RenewalPlanner:
                 f"{name} exists, and existing versions are never overwritten.",
                 remedy=f"The next free version is {self._next(target)}.",
             )
-        return PlanData.made_now(
-            "insert", [self.assembler.renew([self._renewal(target, None, version)])]
-        )
+        return PlanData.made_now("insert", [self._renew([self._renewal(target, None, version)])])
 
     def _renewal(
         self, target: Target, policy: Policy | None, version: str, *, alone: bool = True
@@ -224,8 +341,9 @@ class RenewalPlanner:
         target.check_source(made_up=True)
         if not self._may_be_made(target):
             name = f"{target.app.name} {target.declared.name}"
-            raise InputError(
+            raise ObstacleError(
                 f"{name} is marked generate=false: its value comes from elsewhere.",
+                why="marked generate=false, as the value comes from elsewhere",
                 remedy=f"Insert it: opskit secret insert {name}. In bulk, leave it out with "
                 "--where 'generate'. To make up a value all the same, say --anyway.",
             )
@@ -241,38 +359,91 @@ class RenewalPlanner:
             raise InputError(what, remedy=error.remedy) from None
 
 
+def _row(target: Target) -> Row:
+    return target.app.server, target.app.name, target.declared.name
+
+
 def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
-    """Refuse two apps of one stack, whose files would not both change, or of one secret."""
-    owners: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for _, error in _shared(grouped):
+        raise error
+
+
+def _shared(
+    grouped: Mapping[tuple[str, str], list[Renewal]],
+) -> Iterator[tuple[int, InputError]]:
+    """Return the ids of renewals of two apps of one stack, whose files would not both change.
+
+    So too of two apps that would make one secret.
+    """
+    owners: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
     for (server, stack), renewals in grouped.items():
         names = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
         if len(names) > 1:
-            raise InputError(
+            error = InputError(
                 f"{' and '.join(names)} are one stack, {stack}, on {server}.",
                 remedy="Give all but one of them another STACK_NAME.",
             )
+            yield from ((id(one), error) for one in renewals)
         for one in renewals:
-            owners[server, one.new_name][_shown(one.target.app, server)] = None
-    for (server, name), of in owners.items():
-        apps = list(of)
+            owners[server, one.new_name].append(one)
+    for (server, name), renewals in owners.items():
+        apps = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
         if len(apps) > 1:
-            raise InputError(
+            error = InputError(
                 f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
                 remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
             )
+            yield from ((id(one), error) for one in renewals)
+
+
+def _refuse_made_up(target: Target) -> None:
+    raise ObstacleError(
+        f"there is no value for {target.app.name} {target.declared.name}, and it comes from "
+        "elsewhere.",
+        why="there is no value for it, and it comes from elsewhere",
+        remedy="Insert it by hand: opskit secret insert APP SECRET. "
+        "Leave it out of the selection meanwhile.",
+    )
+
+
+def _refuse_unversioned(target: Target) -> None:
+    if not target.declared.version:
+        key = target.declared.env_key or "its version variable"
+        raise ObstacleError(
+            f"{target.app.name} {target.declared.name} has no version.",
+            why="it has no version",
+            remedy=f"Give {key} one: opskit app config {target.app.name}",
+        )
 
 
 def _shown(app: DeclaredApp, server: str) -> str:
     return app.name if app.server == server else f"{app.server}/{app.name}"
 
 
-def _variable(target: Target) -> tuple[str, str, str]:
-    return target.app.server, target.app.name, target.declared.env_key
+def _variable(target: Target) -> tuple[str, str, str, str]:
+    """Return what is alike for secrets that get their version from one variable."""
+    key = target.declared.env_key
+    return target.app.server, target.app.name, key, "" if key else target.declared.name
+
+
+def _by_variable(targets: Iterable[Target]) -> list[list[Target]]:
+    found: defaultdict[tuple[str, str, str, str], list[Target]] = defaultdict(list)
+    for target in targets:
+        found[_variable(target)].append(target)
+    return list(found.values())
+
+
+def _in_step(renewals: Iterable[Renewal]) -> list[list[Renewal]]:
+    found: defaultdict[tuple[str, str, str, str], list[Renewal]] = defaultdict(list)
+    for one in renewals:
+        found[_variable(one.target)].append(one)
+    return list(found.values())
 
 
 def _refuse_missing(target: Target) -> None:
     if target.in_force.stored is None and not any(row.stored for row in target.versions):
-        raise InputError(
+        raise ObstacleError(
             f"{target.declared.swarm_name} is not in the swarm, so there is nothing to rotate.",
+            why="not in the swarm, so there is nothing to rotate",
             remedy=f"opskit secret generate {target.app.name} {target.declared.name}",
         )

@@ -19,6 +19,7 @@ from opskit.arguments import check_text, given, names_in
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.join import SecretRow, not_generated, origin, secret_rows
+from opskit.plan.obstacles import ObstacleError
 from opskit.plan.options import Options
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
@@ -71,7 +72,7 @@ class Target:
             name = f"{self.app.name} {self.declared.name}"
             is_template = not self.why_no_value(made_up=False)
             remedy = f"opskit secret insert {name}" if is_template else ""
-            raise InputError(f"{name}: {why}.", remedy=remedy)
+            raise ObstacleError(f"{name}: {why}.", why=why, remedy=remedy)
 
 
 class Lookup:
@@ -222,14 +223,31 @@ class Lookup:
         InputError
             The selection is empty, lacks columns, or has rows no app declares.
         """
+        return [self.target_of(*triple) for triple in self.triples(selection)]
+
+    def triples(self, selection: Selection) -> list[tuple[str, str, str]]:
+        """Return the (server, app, secret) of a selection, each once.
+
+        Raises
+        ------
+        InputError
+            The selection is empty, or lacks columns.
+        """
         triples = list(dict.fromkeys(named_in(selection)))
         if not triples:
             raise InputError(
                 "the selection is empty.", remedy="Widen it; see: opskit secrets --where …"
             )
-        return [self._target_of(*triple) for triple in triples]
+        return triples
 
-    def _target_of(self, server: str, app: str, secret: str) -> Target:
+    def target_of(self, server: str, app: str, secret: str) -> Target:
+        """Find the secret of a row.
+
+        Raises
+        ------
+        InputError
+            No app declares it.
+        """
         if not app:
             raise InputError(
                 f"no app declares the secret {secret!r} on {server}.",

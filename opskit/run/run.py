@@ -16,15 +16,17 @@ import msgspec
 
 from opskit.arguments import check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
-from opskit.journal.runs import new_run_id, open_journal
-from opskit.plan.data import PlanData, Unit, calls_view, changes_view, load_plan
+from opskit.journal.records import RunRecord
+from opskit.journal.runs import Journal, new_run_id, open_journal
+from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view, load_plan
 from opskit.run.apply import Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
+from opskit.run.ways import RollbackData, rollback_of, ways_of
 from opskit.run.work import Outcome
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
-from opskit.statuses import STATUSES, Ended, RunStatus
+from opskit.statuses import STATUSES, Ended, RunStatus, Way
 from opskit.steps import TakeLock
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
@@ -45,7 +47,7 @@ class Run:
 
     `status` is ``done``, ``rolled-back``, ``partly-rolled-back``, ``failed`` or ``interrupted``;
     `stacks` counts how the stacks ended; `errors` names what went wrong in each, `notes` what
-    could not be made sure of though it went well.
+    could not be made sure of though it went well. `ways` is what may still be done about it.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Run:
     stacks: Mapping[str, int] = field(default_factory=dict[str, int])
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    ways: tuple[Way, ...] | None = None
 
     def __repr__(self) -> str:
         stacks = ", ".join(f"{number} {status}" for status, number in sorted(self.stacks.items()))
@@ -99,7 +102,7 @@ class Run:
         went_wrong = " ".join(f"{error}." for error in self.errors).replace("..", ".")
         status = STATUSES[self.status]
         ways = ["" if status.stopped else "Mend the cause and plan again.",
-                status.commands(self.id)]  # fmt: skip
+                status.commands(self.id, self.ways)]  # fmt: skip
         said = [f"run {self.id} ended {self.status}.", went_wrong, *ways]
         raise OpskitError(" ".join(filter(None, said)))
 
@@ -211,13 +214,7 @@ class Plan:
         return msgspec.json.format(msgspec.json.encode(plan)).decode()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        shown = self.changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
-        said = self.data.consequences.sentences
-        lines = "<br>".join(html.escape(sentence) for sentence in said)
-        return shown | {
-            "text/plain": "\n".join((shown["text/plain"], *said)),
-            "text/html": f"{shown['text/html']}<p>{lines}</p>",
-        }
+        return _with_sentences(self.changes, self.data.consequences, **options)
 
     @takes_run_options
     def apply(
@@ -331,13 +328,7 @@ def _again(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run
     how = checked(options)
     check_text("run", run, _RUN, empty=True)
     with open_journal() as journal:
-        record = journal.run(run) if run else journal.last_unfinished()
-        if record is None:
-            last = journal.last_done() if act is Runner.roll_back else ""
-            way = f"To undo the last one that is done: opskit rollback {last}" if last else ""
-            raise InputError(
-                "there is no unfinished run.", remedy=way or "See them all: opskit journal"
-            )
+        record = _found(journal, run, undo=act is Runner.roll_back)
         data = load_plan(record.plan)
         runner = Runner(
             data=data,
@@ -347,6 +338,95 @@ def _again(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run
             **how,
         )
         return _ended(runner, act(runner))
+
+
+def _found(journal: Journal, run: str, *, undo: bool) -> RunRecord:
+    """Return a run, the last unfinished one when none is named."""
+    record = journal.run(run) if run else journal.last_unfinished()
+    if record is not None:
+        return record
+    last, way = journal.last_done() if undo else "", ""
+    if last and "rollback" in ways_of(journal, journal.run(last)):
+        way = f"To undo the last one that is done: opskit rollback {last}"
+    raise InputError("there is no unfinished run.", remedy=way or "See them all: opskit journal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Rollback:
+    """What undoing a run would do, and nothing is undone yet: show it, then `apply` it.
+
+    Examples
+    --------
+    >>> run = fleet.plan_rotate("matrix.mutual.example", "macaroon").apply()
+    >>> back = fleet.plan_rollback(run.id)
+    >>> back.changes[["secret", "from", "to"]].to_numpy().tolist()
+    [['macaroon', 'v3', 'v2']]
+    >>> back.apply().status
+    'rolled-back'
+    """
+
+    data: RollbackData
+
+    def __repr__(self) -> str:
+        return f"<Rollback of run {self.data.record.run}: {self.data.plan.kind}>"
+
+    @property
+    def digest(self) -> str:
+        """What tells it from any other rollback."""
+        return self.data.digest
+
+    @property
+    def changes(self) -> View:
+        """What becomes of each secret: from what is now, to what was."""
+        return self.data.changes
+
+    @property
+    def calls(self) -> View:
+        """What is undone, in order."""
+        return self.data.calls
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        return _with_sentences(self.changes, self.data.consequences, **options)
+
+    @takes_run_options
+    def apply(self, **options: Unpack[RunOptions]) -> Run:
+        """Undo it.
+
+        Parameters
+        ----------
+        **options
+            See `opskit.RunOptions`.
+
+        Raises
+        ------
+        StepError
+            It cannot be undone, as the world moved on; nothing was changed.
+        """
+        return roll_back(self.data.record.run, **options)
+
+
+def plan_rollback(run: str = "") -> Rollback:
+    """Return what undoing a run would do; the last unfinished one when none is named.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or nothing of it can be undone.
+    """
+    check_text("run", run, _RUN, empty=True)
+    with open_journal() as journal:
+        return Rollback(data=rollback_of(journal, _found(journal, run, undo=True)))
+
+
+def _with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
+    """Return changes as notebooks show them, with what is to be read before somebody agrees."""
+    shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
+    said = consequences.sentences
+    lines = "<br>".join(html.escape(sentence) for sentence in said)
+    return shown | {
+        "text/plain": "\n".join((shown["text/plain"], *said)),
+        "text/html": f"{shown['text/html']}<p>{lines}</p>",
+    }
 
 
 def _store(data: PlanData) -> PassStore | None:
@@ -368,7 +448,14 @@ def _ended(runner: Runner, status: Ended) -> Run:
         if outcome.note
     )
     stacks = Counter(outcome.status for outcome in runner.outcomes)
-    return Run(id=runner.run, status=status, stacks=dict(stacks), errors=errors, notes=notes)
+    return Run(
+        id=runner.run,
+        status=status,
+        stacks=dict(stacks),
+        errors=errors,
+        notes=notes,
+        ways=ways_of(runner.journal, runner.journal.run(runner.run)),
+    )
 
 
 def _untouched(runner: Runner, outcome: Outcome) -> str:

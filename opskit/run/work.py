@@ -158,6 +158,13 @@ class Work:
         """Return what makes undoing impossible, before anything is undone; nothing if it is not."""
         ctx, begun = self.open_context(), self._begun()
         steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
+        gone = [
+            step.subject()
+            for n, step in enumerate(self.unit.steps)
+            if step.is_irreversible() and n in begun and self._is_done(n, "do")
+        ]
+        if gone:
+            return f"{', '.join(gone)} cannot be brought back."
         try:
             conflict = self._overtaken(ctx, begun)
             return conflict or next((why for step in steps if (why := step.undo_conflict(ctx))), "")

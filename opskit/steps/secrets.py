@@ -9,6 +9,7 @@ import msgspec
 
 from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
 from opskit.join import digests_among, uses
+from opskit.retention import FAILED_LABEL, is_failed
 from opskit.secrets.generate import FLOOR_BITS, GUESSABLE_BITS, Policy, generate
 from opskit.secrets.value import Secret
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
@@ -24,8 +25,6 @@ LABELS = {
     "tool": "opskit.version",
     "policy": "opskit.policy",
 }
-FAILED_LABEL = "opskit.failed"
-"""When a version whose rotation failed was kept; nothing uses it."""
 # No digest of the value: who can list secrets could test guesses. No stack namespace:
 # `docker stack rm` would take the secret along.
 _NOT_KEPT = ("opskit.", "com.docker.stack.")
@@ -70,11 +69,6 @@ def stored(engine: Engine, name: str) -> model.StoredObject | None:
 def made_by(secret: model.StoredObject, run: str) -> bool:
     """Return whether a run made this secret."""
     return (secret.spec.labels or {}).get(RUN_LABEL) == run
-
-
-def is_failed(secret: model.StoredObject) -> bool:
-    """Return whether a version was kept though its rotation failed."""
-    return FAILED_LABEL in (secret.spec.labels or {})
 
 
 class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):

@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import pandas as pd
 
+from opskit.databases import declared_moves
 from opskit.modes import DeployMode
 from opskit.plan.options import Options
 from opskit.secrets.generate import Policy
+from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
 from opskit.widgets.kinds import FormKind, SecretState, later_releases
 
@@ -29,6 +31,7 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
         old[row.server, row.app, row.secret] += row.state == "superseded"
         if len(row.used_by):
             used.add((row.server, row.app, row.secret))
+    guarded = _side_doors(snapshot)
     for row in rows:
         one = found.setdefault(
             (row.server, row.app),
@@ -45,6 +48,7 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
                 superseded=superseded,
                 driver=_plain(row.driver),
                 templating=_plain(row.templating),
+                side_door=guarded.get(key, ""),
             )
         )
         one["secrets"].append(
@@ -61,6 +65,18 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
             }
         )
     return list(found.values())
+
+
+def _side_doors(snapshot: Snapshot) -> dict[tuple[str, str, str], str]:
+    """Return why new values would lock apps out of their databases, by server, app and secret."""
+    facts, hooks = snapshot.facts, read_settings().hooks
+    found: dict[tuple[str, str, str], str] = {}
+    for seen in facts.observed:
+        for app in facts.apps_by_server[seen.server]:
+            for move in declared_moves(app, seen, hooks):
+                said = f"Services use {move.old}, and a database keeps that: rotate it with a hook."
+                found[seen.server, app.name, move.secret] = said
+    return found
 
 
 def _hint(row: Any, kind: FormKind, superseded: int) -> str:

@@ -52,7 +52,10 @@ _SWITCHES = ("hook", "deploy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretState:
-    """What a form knows of a declared secret when it tells whether it can do something with it."""
+    """What a form knows of a declared secret when it tells whether it can do something with it.
+
+    `side_door` says why a new value would lock the app out of its database, if it would.
+    """
 
     state: str | None
     exists: bool
@@ -61,6 +64,7 @@ class SecretState:
     superseded: int
     driver: str | None
     templating: str | None
+    side_door: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,8 @@ class Wanted:
         Superseded versions to leave; by default what the settings say.
     snapshot
         What the form was filled from; else what is needed is read now.
+    skip
+        Whether to leave out what cannot be changed.
     """
 
     fleet: Fleet
@@ -89,6 +95,7 @@ class Wanted:
     value: Secret | None = None
     keep: int | None = None
     snapshot: Snapshot | None = None
+    skip: bool = False
 
     @property
     def app(self) -> str:
@@ -156,7 +163,7 @@ def later_releases(row: Any) -> list[str]:
 def _not_absent(secret: SecretState) -> str:
     if secret.state not in ("missing", "undeployed") or secret.exists:
         return "It exists: rotate it instead."
-    return _not_made_up(secret)
+    return _not_made_up(secret) or secret.side_door
 
 
 def _not_renewable(secret: SecretState) -> str:
@@ -192,14 +199,16 @@ def _is_deployed(row: Any) -> bool:
 
 
 def _rotate(wanted: Wanted) -> Plan:
-    return wanted.fleet.plan_rotate(wanted.rows, wanted.options, snapshot=wanted.snapshot)
+    return wanted.fleet.plan_rotate(
+        wanted.rows, wanted.options, skip=wanted.skip, snapshot=wanted.snapshot
+    )
 
 
 def _generate(wanted: Wanted) -> Plan:
     names = [secret for *_, secret in wanted.rows]
     return wanted.fleet.plan_generate(
-        wanted.app, names, wanted.options, snapshot=wanted.snapshot
-    )  # fmt: skip
+        wanted.app, names, wanted.options, skip=wanted.skip, snapshot=wanted.snapshot
+    )
 
 
 def _insert(wanted: Wanted) -> Plan:
@@ -273,7 +282,7 @@ FORMS: Mapping[str, FormKind] = {
         command="opskit secret remove {app} {secret}",
         call="fleet.plan_remove(…).apply()",
         plan=lambda wanted: wanted.fleet.plan_remove(
-            wanted.rows, wanted.options, snapshot=wanted.snapshot
+            wanted.rows, wanted.options, skip=wanted.skip, snapshot=wanted.snapshot
         ),
         nothing="Services use every secret: take an app down first.",
         obstacle=_not_removable,

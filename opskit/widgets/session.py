@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, assert_never, cast
 
 import msgspec
@@ -19,7 +19,9 @@ import msgspec
 from opskit.errors import InputError, OpskitError
 from opskit.journal.runs import open_journal
 from opskit.plan.data import Unit
-from opskit.run.run import Plan, Run
+from opskit.plan.obstacles import ObstaclesError
+from opskit.run.run import Plan, Rollback, Run
+from opskit.run.ways import ways_of
 from opskit.run.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import SEALER, Unrevealed
@@ -65,6 +67,8 @@ class Session:
     outcome: str = ""
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows: dict[str, Any] = field(default_factory=dict[str, Any])
+    _rollback: Rollback | None = None
+    _wanted: Wanted | None = None
     _made: dict[str, Unrevealed] = field(default_factory=dict[str, Unrevealed])
     _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -92,6 +96,7 @@ class Session:
             "result": None,
             "unfinished": None,
             "error": "",
+            "leave_out": 0,
         }
 
     @property
@@ -129,10 +134,10 @@ class Session:
                 self._approve(message, who)
             case "back":
                 self._start(("choose", "planned", "ended"), "loading", who, self._load)
-            case "resume" | "rollback" as how:
-                run = str(message.get("run"))
-                phases = ("choose", "ended", "planned")
-                self._start(phases, "running", who, lambda: self._finish(how, run, who))
+            case "leave-out":
+                self._start(("choose",), "planning", who, self._leave_out)
+            case "resume" | "rollback" | "give-up" as way:
+                self._take(way, str(message.get("run")), who)
             case "reveal":
                 self._reveal(message, send)
             case "ping":
@@ -149,13 +154,16 @@ class Session:
             was: Phase = self.state["phase"]
             if was not in before:
                 return
-            self._set(phase=after, by=who.to_json(), error="")
+            self._set(phase=after, by=who.to_json(), error="", leave_out=0)
         back: Phase = was if was != "ended" else "choose"
         self._threads.submit(self._guarded, work, back)
 
     def _guarded(self, work: Callable[[], None], back: Phase) -> None:
         try:
             work()
+        except ObstaclesError as error:
+            count = len(error.obstacles) if error.leaves_some else 0
+            self._set(phase=back, error=redact(str(error)), leave_out=count)
         except OpskitError as error:
             self._set(phase=back, error=redact(str(error)))
         except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
@@ -179,13 +187,14 @@ class Session:
                 assert_never(unknown)
         with open_journal() as journal:
             open_run = journal.last_unfinished()
+            ways = ways_of(journal, open_run) if open_run else ()
         unfinished = None
         if open_run is not None:
             unfinished = {
                 "run": open_run.run,
                 "kind": open_run.kind,
                 "status": STATUSES[open_run.status].label,
-                "ways": ways_on(open_run.status),
+                "ways": ways_on(open_run.status, ways),
                 "identity": open_run.identity or open_run.actor,
             }
         self._set(
@@ -195,15 +204,8 @@ class Session:
         if self.preselected.get("rows"):
             rows, self.preselected = self.preselected["rows"], {}
             self._set(phase="planning")
-            self._show_plan(
-                self.form.plan(
-                    Wanted(
-                        fleet=self.fleet,
-                        rows=rows,
-                        options=options_from({}),
-                        snapshot=snapshot,
-                    )
-                )
+            self._make_plan(
+                Wanted(fleet=self.fleet, rows=rows, options=options_from({}), snapshot=snapshot)
             )
 
     def _plan(self, message: Mapping[str, Any]) -> None:
@@ -221,7 +223,18 @@ class Session:
             value=value,
             keep=keep if isinstance(keep, int) else None,
         )
+        self._make_plan(wanted)
+
+    def _make_plan(self, wanted: Wanted) -> None:
+        self._wanted = wanted
         self._show_plan(self.form.plan(wanted))
+        self._wanted = None
+
+    def _leave_out(self) -> None:
+        """Plan once more, without what cannot be changed."""
+        if self._wanted is None:
+            raise InputError("nothing was to be planned.", remedy="Choose, and plan again.")
+        self._make_plan(replace(self._wanted, skip=True))
 
     @property
     def _takes_value(self) -> bool:
@@ -238,15 +251,27 @@ class Session:
         return list(dict.fromkeys(rows))
 
     def _show_plan(self, plan: Plan) -> None:
-        self.plan = plan
+        self.plan, self._rollback = plan, None
+        self._show(plan, plan.data.left_alone, self._approvals(plan))
+
+    def _show_rollback(self, run: str) -> None:
+        """Show what undoing a run would do; whoever sees it may do it, as time may press."""
+        back: Rollback = self.fleet.plan_rollback(run)
+        self.plan, self._rollback = None, back
+        self._show(back, back.data.left_alone, [])
+
+    def _show(
+        self, plan: Plan | Rollback, left_alone: Sequence[str], approvals: list[dict[str, str]]
+    ) -> None:
         shown: dict[str, Any] = {
             "digest": plan.digest,
             "changes": _records(plan.changes),
             "calls": _records(plan.calls),
-            "left_alone": list(plan.data.left_alone),
+            "left_alone": list(left_alone),
             **msgspec.to_builtins(plan.data.consequences),
         }
-        self._set(phase="planned", plan=shown, approvals=self._approvals(plan))
+        needed = 0 if isinstance(plan, Rollback) else self.needed
+        self._set(phase="planned", plan=shown, needed=needed, approvals=approvals)
 
     def _may_apply(self, message: Mapping[str, Any]) -> bool:
         shown = self.state["plan"]
@@ -255,9 +280,12 @@ class Session:
         if shown["confirm"] and message.get("confirm") != shown["confirm"]:
             self._set(error=f"Type {shown['confirm']} to confirm.")
             return False
-        return len(self.state["approvals"]) >= self.needed
+        return len(self.state["approvals"]) >= self.state["needed"]
 
     def _apply(self, who: Person, tab: str) -> None:
+        if self._rollback is not None:
+            self._finish(self.fleet.rollback, self._rollback.data.record.run, who)
+            return
         assert self.plan is not None, "only a shown plan is applied"
         plan = self.plan
         self._clear_steps()
@@ -271,19 +299,33 @@ class Session:
         self.plan, self.subject = None, changes_in_words(plan.data)
         self._ended(run, who, "" if self._takes_value else tab)
 
-    def _finish(self, how: Way, run: str, who: Person) -> None:
-        self._clear_steps()
-        match how:
+    def _take(self, way: Way, run: str, who: Person) -> None:
+        """Do what may be done about a run; undoing it is shown before."""
+        phases: tuple[Phase, ...] = ("choose", "ended", "planned")
+        match way:
             case "resume":
-                act = self.fleet.resume
+                self._start(
+                    phases, "running", who, lambda: self._finish(self.fleet.resume, run, who)
+                )
             case "rollback":
-                act = self.fleet.rollback
+                self._start(phases, "planning", who, lambda: self._show_rollback(run))
+            case "give-up":
+                self._start(phases, "loading", who, lambda: self._give_up(run, who))
             case _ as unknown:
                 assert_never(unknown)
+
+    def _give_up(self, run: str, who: Person) -> None:
+        self.fleet.give_up(run, identity=str(who))
+        self._load()
+
+    def _finish(self, act: Callable[..., Run], run: str, who: Person) -> None:
+        self._clear_steps()
         before = self.state["result"]
         if before is None or before["run"] != run:
             self.subject = ""
-        self._ended(act(run, identity=str(who), on_progress=self._progressed), who, "")
+        ended = act(run, identity=str(who), on_progress=self._progressed)
+        self.plan = self._rollback = None
+        self._ended(ended, who, "")
 
     def _ended(self, run: Run, who: Person, tab: str) -> None:
         self.outcome = outcome_in_words(run, str(who))
@@ -292,7 +334,7 @@ class Session:
             "status": run.status,
             "tone": STATUSES[run.status].tone,
             "sentence": STATUSES[run.status].sentence(fault=bool(run.errors)),
-            "ways": ways_on(run.status),
+            "ways": ways_on(run.status, run.ways),
             "stacks": dict(run.stacks),
             "errors": [redact(error) for error in run.errors],
             "notes": [redact(note) for note in run.notes],

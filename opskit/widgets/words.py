@@ -8,7 +8,7 @@ each also carries them, and they are kept up to date.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from IPython.display import DisplayHandle, display
 
 from opskit.plan.data import Change, PlanData
 from opskit.run.run import Run
-from opskit.statuses import STATUSES, WAYS, RunStatus
+from opskit.statuses import STATUSES, WAYS, RunStatus, Way
 from opskit.widgets.kinds import FormKind
 
 
@@ -79,9 +79,10 @@ def outcome_in_words(run: Run, who: str) -> str:
     return f"Run {run.id}: {end}. By {who}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
 
 
-def ways_on(status: RunStatus) -> list[dict[str, str]]:
-    """Return what may be done about a run, as a form's buttons."""
-    return [{"way": way, "label": WAYS[way].label} for way in STATUSES[status].ways]
+def ways_on(status: RunStatus, ways: Collection[Way] | None = None) -> list[dict[str, str]]:
+    """Return what may be done about a run, as a form's buttons; `ways` if they are known."""
+    offered = STATUSES[status].ways if ways is None else ways
+    return [{"way": way, "label": WAYS[way].label} for way in offered]
 
 
 def approvals_in_words(given: Sequence[Mapping[str, Any]], needed: int) -> str:

@@ -76,6 +76,9 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     assert versions(APP, "admin_password") != before
 
     bob.button("Roll back").click()
+    # What it does is shown to both before anybody does it.
+    alice.form.get_by_text("back to v1").wait_for()
+    bob.button("Apply").click()
     for person in (alice, bob):
         person.is_told(": rolled back.")
         person.form.get_by_text("everything is as it was").wait_for()
@@ -126,6 +129,7 @@ def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it
     alice.run_all()
     alice.form.get_by_text("did not finish: crashed").wait_for()
     alice.button("Roll back").first.click()
+    alice.button("Apply").click()
     alice.form.get_by_text("everything is as it was").wait_for()
     assert versions(APP, "admin_password") == before
 
@@ -289,6 +293,7 @@ def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
     bob.open(lab, notebook)
     bob.is_told(": done.")
     bob.button("Roll back").click()
+    bob.button("Apply").click()
     alice.is_told(": rolled back.")
     alice.form.get_by_text("everything is as it was").wait_for()
     assert shown.input_value() == value

@@ -139,7 +139,7 @@ def test_every_command_of_the_table_does_it_and_through_the_function_beside_it(
     do("app", "upgrade", APP, *QUICK)
     assert f"TYPE=blog:{NEW}\n" in stage.env_file.read_text()
     upgraded = opskit.Fleet.from_abra().journal()["run"].iloc[-1]
-    do("rollback", str(upgraded))
+    do("rollback", str(upgraded), "--yes")
     assert f"TYPE=blog:{OLD}\n" in stage.env_file.read_text()
     do("app", "ps", APP)
     monkeypatch.setattr("opskit.cli.apps.time", SimpleNamespace(sleep=follow_once))

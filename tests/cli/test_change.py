@@ -56,7 +56,11 @@ def test_rotating_one_and_rolling_it_back(root: Path, capsys: Capture) -> None:
     # Nothing is unfinished, so the run to undo is to be named; the refusal says which it may be.
     assert run(["rollback"]) == 2
     assert f"opskit rollback {record['run']}" in capsys.readouterr().err
-    assert run(["rollback", record["run"]]) == 0
+    assert run(["rollback", record["run"], "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "back to v1, v2 removed" in " ".join(shown.split())
+    assert versions(capsys, app, "admin_password") == {"v1": "superseded", "v2": "current"}
+    assert run(["rollback", record["run"], "--yes"]) == 0
     assert versions(capsys, app, "admin_password") == {"v1": "current"}
 
 

@@ -128,7 +128,7 @@ def test_a_value_from_elsewhere_is_not_made_up_even_when_it_is_named(
     assert run(["secret", "generate", APP, "key", "--anyway", "--yes"]) == 0
     assert f"{stage.stack}_key_v1" in stage.state()["secrets"]
     # Other bits of a wish are no such word when it is rotated, either.
-    assert run(["secret", "rotate", APP, "--all", "--length", "40", "--yes"]) == 2
+    assert run(["secret", "rotate", APP, "key", "--length", "40", "--yes"]) == 2
     assert "--anyway" in capsys.readouterr().err
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import opskit
+from opskit.errors import StepError
+from opskit.journal.runs import open_journal
 from tests.run.killing import apply_in_a_process, sampled
 from tests.stage import Stage
 
@@ -66,6 +68,14 @@ def unbroken(before: dict[str, Any], stack: str, kind: str) -> dict[str, Any]:
             return before | {"secrets": [f"{stack}_key_v1", f"{stack}_token_v1"]}
 
 
+def lost_for_good() -> set[str]:
+    """Give the runs whose record says that a secret was removed."""
+    with open_journal() as journal:
+        steps = journal.steps_frame()
+    removed = steps.query("action == 'remove-secret' and phase == 'do' and status == 'done'")
+    return set(removed["run"])
+
+
 def finish(stage: Stage, kind: str, moment: int, how: str) -> None:
     prepare(stage, kind)
     before = stage.state()
@@ -80,6 +90,12 @@ def finish(stage: Stage, kind: str, moment: int, how: str) -> None:
     if statuses == ["done"]:
         assert killed == after
         return
+    if how == "rollback" and fleet.journal()["run"].iloc[0] in lost_for_good():
+        with pytest.raises(StepError, match="cannot be brought back"):
+            fleet.rollback()
+        # Nothing was changed, and it can still be finished.
+        assert stage.state() == killed
+        how = "resume"
     ended = fleet.resume() if how == "resume" else fleet.rollback()
     now = stage.state()
     if how == "resume" and kind == "insert" and killed["secrets"] == before["secrets"]:
@@ -92,6 +108,7 @@ def finish(stage: Stage, kind: str, moment: int, how: str) -> None:
         # What was removed cannot come back, and that is said; the rest stays.
         assert ended.status == "failed"
         assert "cannot be read back" in ended.errors[0]
+        assert ended.ways == ("give-up",)
         assert now == killed | {"locks": []}
     else:
         assert (ended.status, now) == ("rolled-back", before), ended.errors

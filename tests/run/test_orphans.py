@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import opskit
-from opskit.errors import InputError
+from opskit.errors import InputError, StepError
 from opskit.steps import lock
 from opskit.views.frame import View
 from tests.stage import APP, QUICK, SERVER, Stage
@@ -45,7 +45,13 @@ def test_those_of_a_stack_go_together_and_those_of_none_each_by_itself(stage: St
     assert stage.state() == before | {
         "secrets": [f"{stage.stack}_key_v1", f"{stage.stack}_token_v1"]
     }
-    assert fleet().rollback(run.id).status == "failed"
+    # There is no way back: none is offered, and asking for it changes nothing.
+    assert run.ways == ()
+    with pytest.raises(StepError, match="cannot be brought back"):
+        fleet().rollback(run.id)
+    with pytest.raises(InputError, match="gone for good"):
+        fleet().plan_rollback(run.id)
+    assert fleet().journal()["status"].tolist() == ["done"]
 
 
 def test_the_lock_of_the_app_keeps_them_too(stage: Stage) -> None:

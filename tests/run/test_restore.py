@@ -49,6 +49,21 @@ def test_a_value_from_elsewhere_is_never_made_up(
         fleet.plan_restore([MATRIX, NOTES])
 
 
+def test_what_cannot_be_made_is_left_out_when_asked(fleet: opskit.Fleet) -> None:
+    shop = ("workshop.example", "shop-dev.workshop.example", "db_password")
+    plan = fleet.plan_restore([MATRIX, NOTES, shop], from_pass=False, skip=True)
+    assert plan.changes["secret"].tolist() == ["session"]
+    assert [one.split(" on ")[0] for one in plan.data.left_alone] == [
+        "matrix.mutual.example keycloak_client_secret",
+        "shop-dev.workshop.example db_password",
+    ]
+    nothing = fleet.plan_restore([shop], from_pass=False, skip=True, may_be_empty=True)
+    assert not nothing
+    assert "a database keeps inside" in nothing.data.left_alone[0]
+    empty = fleet.snapshot().secrets.query("secret == 'no such'")
+    assert not fleet.plan_restore(empty, from_pass=False, may_be_empty=True)
+
+
 def test_what_exists_is_left_alone(fleet: opskit.Fleet) -> None:
     with pytest.raises(InputError, match="nothing selected is absent"):
         fleet.plan_restore(

@@ -99,7 +99,14 @@ def test_a_colleague_rolls_it_back_and_the_journal_names_them(stage: Stage) -> N
     desk.click("apply", digest=desk.planned())
     run = desk.until("ended")["result"]["run"]
     desk.click("rollback", who=BEN, run=run)
+    plan = desk.until("planned")["plan"]
+    (change,) = plan["changes"]
+    assert (change["secret"], change["from"], change["to"]) == ("token", "v2", "v1")
+    assert f"Undoes run {run} (rotate, by Ada (ada))." in plan["impact"]
+    assert stage.state() != before
+    desk.click("apply", who=BEN, digest=plan["digest"])
     assert desk.until("ended")["result"]["status"] == "rolled-back"
+    assert desk.session.state["result"]["ways"] == []
     assert stage.state() == before
     assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ben (ben)"]
 
@@ -182,8 +189,48 @@ def test_what_cannot_be_undone_wants_the_apps_name_typed(stage: Stage) -> None:
     desk.click("apply", digest=plan["digest"], confirm="something")
     assert desk.session.state["error"] == f"Type {APP} to confirm."
     desk.click("apply", digest=plan["digest"], confirm=APP)
-    assert desk.until("ended")["result"]["status"] == "done"
+    result = desk.until("ended")["result"]
+    assert (result["status"], result["ways"]) == ("done", [])
     assert stage.state()["secrets"] == [f"{stage.stack}_key_v1", f"{stage.stack}_token_v1"]
+    # A click that a browser should not have offered changes nothing, and no form opens with it.
+    desk.click("rollback", run=result["run"])
+    assert "gone for good" in desk.until_error()
+    assert opskit.Fleet.from_abra().journal()["status"].tolist() == ["done"]
+    desk.click("back")
+    assert desk.until("choose")["unfinished"] is None
+
+
+def test_what_can_be_neither_finished_nor_undone_is_left_as_it_stands(stage: Stage) -> None:
+    from tests.run.killing import apply_in_a_process
+
+    stage.create("token_v0")
+    assert apply_in_a_process(stage.env, "prune", 15)
+    desk = Desk("rotate")
+    unfinished = desk.until("choose")["unfinished"]
+    ways = {one["way"]: one["label"] for one in unfinished["ways"]}
+    assert "rollback" not in ways
+    assert ways["give-up"] == "Leave it"
+    desk.click("give-up", run=unfinished["run"])
+    eventually(lambda: desk.session.state["unfinished"], "no unfinished run", lambda one: not one)
+    assert opskit.Fleet.from_abra().journal()["status"].tolist() == ["given-up"]
+
+
+def test_what_of_many_rows_cannot_be_rotated_is_left_out_with_one_click(stage: Stage) -> None:
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(
+        text.replace(b"SECRET_KEY_VERSION=v1", b"SECRET_KEY_VERSION=v1  # generate=false")
+    )
+    desk = Desk("browse")
+    desk.until("choose")
+    desk.click("plan", rows=[[SERVER, APP, "token"], [SERVER, APP, "key"]])
+    assert "generate=false" in desk.until_error()
+    assert desk.session.state["leave_out"] == 1
+    desk.click("leave-out")
+    state = desk.until("planned")
+    assert [change["secret"] for change in state["plan"]["changes"]] == ["token"]
+    (left_alone,) = state["plan"]["left_alone"]
+    assert left_alone.startswith(f"{APP} key on {SERVER}: marked generate=false")
+    assert (state["leave_out"], state["error"]) == (0, "")
 
 
 def test_a_failure_is_shown_with_the_next_step_and_the_form_goes_on(stage: Stage) -> None:
@@ -254,7 +301,9 @@ def test_an_unfinished_run_is_offered_and_finished(
     desk = Desk("rotate")
     unfinished = desk.until("choose")["unfinished"]
     assert unfinished["status"] == "crashed"
+    assert [one["way"] for one in unfinished["ways"]] == ["resume", "rollback", "give-up"]
     desk.click("rollback", run=unfinished["run"])
+    desk.click("apply", digest=desk.until("planned")["plan"]["digest"])
     assert desk.until("ended")["result"]["status"] == "rolled-back"
     assert stage.state() == before
 
@@ -406,6 +455,8 @@ def test_in_words_a_form_names_what_it_did_and_for_whom(stage: Stage) -> None:
     assert done == f"opskit form: Rotate secrets ({APP} token v1 → v2). / Ada (ada)"
     run = form.state["result"]["run"]
     desk.handle({"type": "rollback", "run": run, "who": BEN, "tab": "ben-1"}, lambda _: None)
+    digest = until(lambda: desk.state, "planned")["plan"]["digest"]
+    desk.handle({"type": "apply", "digest": digest, "who": BEN, "tab": "ben-1"}, lambda _: None)
     back = said(form, "rolled-back", run)
     assert back == f"opskit form: Rotate secrets ({APP} token v1 → v2). / Ben (ben)"
 

@@ -141,6 +141,7 @@ function render({ model, el }, memory) {
     const open = now.phase === "choose" && now.unfinished;
     banner.replaceChildren(...[
       now.error && h("p", { class: "opskit-error", role: "alert" }, now.error),
+      now.leave_out > 0 && h("div", { class: "opskit-row opskit-actions" }, button(`Leave out ${now.leave_out}`, () => send("leave-out"))),
       open && h("div", { class: "opskit-unfinished" },
         h("span", {}, `Run ${open.run} (${open.kind}, by ${open.identity}) did not finish: ${open.status}.`),
         ...open.ways.map(({ way, label }) => button(label, () => actions.take(way, open.run)))),

@@ -36,6 +36,23 @@ def test_the_database_gets_what_the_new_version_holds(stage: Stage, database: Da
     assert len(database.ran) == 1
 
 
+def test_a_value_for_the_declared_version_reaches_the_database_before_the_services(
+    stage: Stage, database: Database
+) -> None:
+    text = stage.env_file.read_bytes().replace(b"TOKEN_VERSION='v1'", b"TOKEN_VERSION='v2'")
+    stage.env_file.write_bytes(text)
+    before = stage.state()
+    options = replace(HOOKED, hooks={"shop/token": "redis:app"})
+    run = fleet().plan_insert(APP, "token", Secret("good given"), options=options).apply()
+    assert run.status == "done", run.errors
+    assert database.password == b"good given" == database.value_of(f"{stage.stack}_token_v2")
+    assert {uses[0][0] for uses in stage.state()["uses"].values()} >= {f"{stage.stack}_token_v2"}
+    assert stage.env_file.read_bytes() == text
+
+    assert fleet().rollback(run.id).status == "rolled-back"
+    assert (stage.state(), database.password) == (before, OLD)
+
+
 def test_a_change_that_fails_brings_the_old_password_back(
     stage: Stage, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
