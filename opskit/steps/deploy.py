@@ -213,10 +213,10 @@ def check_environment(found: Deployment, server: str) -> None:
         The compose files use a variable that docker needs for itself.
     """
     for name in sorted(_taken(server) & found.looked_up):
-        whose = "of its .env, " if name in found.environment else ""
-        if whose or name in os.environ:
+        if name in found.environment or name in os.environ:
+            whose = "of its .env" if name in found.environment else "that its .env does not set"
             raise InputError(
-                f"the compose files of {found.stack} use {name} {whose}which docker needs for "
+                f"the compose files of {found.stack} use {name} {whose}, and docker needs one for "
                 "itself here.",
                 path=Path(found.shown),
                 remedy="Give the variable another name there and in the .env.",

@@ -188,7 +188,7 @@ def test_what_was_begun_and_not_finished_is_told(tmp_path: Path, demo_fleet: Dem
     assert ran.returncode == 1
     assert re.search(r"run (\S+) is unfinished\. Finish it: opskit resume \1; ", ran.stderr)
     # The fleet is shared.
-    assert opskit(tmp_path, "rollback", env=state).returncode == 0
+    assert opskit(tmp_path, "rollback", "--yes", env=state).returncode == 0
 
 
 @contextmanager

@@ -163,7 +163,10 @@ def test_the_operators_home_reaches_no_container(
 
 def test_a_path_of_the_operators_is_refused_where_a_compose_file_asks_for_it(shop: Shop) -> None:
     shop.write(f'{HEAD}    environment: ["SEEN=$PATH"]\n')
-    assert f"the compose files of {shop.stage.stack} use PATH which docker" in shop.refused()
+    assert (
+        f"the compose files of {shop.stage.stack} use PATH that its .env does not set"
+        in shop.refused()
+    )
 
 
 def test_an_upgrade_names_the_line_that_its_new_secret_needs_and_what_else_it_changes(
