@@ -47,6 +47,7 @@ from opskit.steps import (
     SwitchService,
     TakeLock,
     Verify,
+    VerifyStack,
     Watched,
 )
 from opskit.steps.deploy import check_installed
@@ -110,6 +111,15 @@ class Assembler:
             stable=float(self.options.stable),
             probe=self.options.probe,
         )
+        switched = {switch.service for switch in switches}
+        others = tuple(n for n in redeploy.restarts if n not in switched) if redeploy else ()
+        beside = VerifyStack(
+            stack=app.stack,
+            services=others,
+            timeout=wait.timeout,
+            planned=wait.planned,
+            stable=float(self.options.stable),
+        )
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *self._creations(renewals),
@@ -121,6 +131,7 @@ class Assembler:
             *([CommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
             *forward,
             *([verify] if watched or self.options.probe else []),
+            *([beside] if others else []),
             *self._promotions(renewals),
             ReleaseLock(stack=app.stack),
         ]
@@ -144,8 +155,6 @@ class Assembler:
             )
             for r in renewals
         ]
-        touched = {switch.service for switch in switches}
-        others = tuple(n for n in redeploy.restarts if n not in touched) if redeploy else ()
         if redeploy and (others or redeploy.note):
             changes.append(
                 Change(secret="", services=others, note=redeploy.note, undone_by="deploying again")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from opskit.abra.model import DeclaredApp
 from opskit.databases import (
     Move,
     is_reachable,
+    is_stored_inside,
     kept_data,
     looks_like_database_password,
     running_nodes,
@@ -61,7 +62,7 @@ def refuse_moves(app: DeclaredApp, found: Sequence[Move], seen: Observation) -> 
         )
 
 
-def refuse_new_value(target: Target, seen: Observation) -> None:
+def refuse_new_value(target: Target, seen: Observation, hooks: Mapping[str, str]) -> None:
     """Refuse to make up a password for a database whose data is there already.
 
     Raises
@@ -71,7 +72,7 @@ def refuse_new_value(target: Target, seen: Observation) -> None:
     """
     app, name = target.app, target.declared.name
     volume = kept_data(app, seen)
-    if volume and looks_like_database_password(name):
+    if volume and is_stored_inside(app, name, hooks):
         raise ObstacleError(
             f"{app.name} {name} looks like a database password, and the volume {volume} holds "
             "data of an earlier deploy: a database in there knows no new password.",

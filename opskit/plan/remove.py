@@ -101,7 +101,9 @@ class RemovalPlanner:
                 _refuse_used(server, target, needed)
                 found.add(server, target.versions, needed)
                 self._add_entries(found, target, entries)
-        found.left_alone += bulk.left_alone(skip=skip)
+        found.left_alone += bulk.left_alone(
+            skip=skip, may_be_empty=self.may_be_empty or bool(orphans)
+        )
         by_server: defaultdict[str, set[str]] = defaultdict(set)
         for server, name in orphans:
             by_server[server].add(name)
@@ -203,7 +205,8 @@ class RemovalPlanner:
     ) -> None:
         """Find entries of values before, of secrets of which no version before stays."""
         lookup = self.assembler.lookup
-        whole = [app for app in lookup.apps(server) if not about_unread(app)]
+        apps = lookup.facts.apps_by_server.get(server, ())
+        whole = [app for app in apps if not about_unread(app)]
         for app in whole if entries else ():
             going = found.going.get((server, app.stack), _Going()).rows
             for name in (secret.name for secret in app.secrets):

@@ -80,8 +80,9 @@ class RenewalPlanner:
                     bulk.add(_row(target), error)
             else:
                 grouped[self.lookup.swarm(app.server), app.stack] += made
+        disputed = dict(_shared(grouped))
         for place, renewals in list(grouped.items()):
-            grouped[place] = self._undisputed(renewals, grouped, bulk)
+            grouped[place] = _undisputed(renewals, disputed, bulk)
         units = [unit for group in grouped.values() for unit in self._renewed(group, bulk)]
         return PlanData.made_now("rotate", units, bulk.left_alone(skip=skip))
 
@@ -94,24 +95,6 @@ class RenewalPlanner:
         ]
         taken.update(one.new_name for one in made)
         return made
-
-    def _undisputed(
-        self,
-        renewals: list[Renewal],
-        grouped: Mapping[tuple[str, str], list[Renewal]],
-        bulk: Bulk,
-    ) -> list[Renewal]:
-        """Return those of a stack that no other app of the selection would change too."""
-        disputed = dict(_shared(grouped))
-        left: list[Renewal] = []
-        for together in _in_step(renewals):
-            error = next((disputed[id(one)] for one in together if id(one) in disputed), None)
-            if error is None:
-                left += together
-                continue
-            for one in together:
-                bulk.add(_row(one.target), error)
-        return left
 
     def _renewed(self, group: list[Renewal], bulk: Bulk) -> list[Unit]:
         """Return the unit of a stack, without the secrets that keep it from being planned."""
@@ -182,7 +165,7 @@ class RenewalPlanner:
             with bulk.each(_row(target)):
                 self._refuse_existing(target)
                 self._check_may_be_made(target)
-                if named is None:
+                if named is None or target.declared.env_key:
                     _refuse_unversioned(target)
                 self._refuse_side_door(target, seen)
                 made.append(
@@ -218,7 +201,7 @@ class RenewalPlanner:
         found = declared_moves(target.app, seen, self.options.hooks)
         refuse_moves(target.app, [one for one in found if one.secret == target.declared.name], seen)
         if makes:
-            refuse_new_value(target, seen)
+            refuse_new_value(target, seen, self.options.hooks)
 
     def restore(
         self,
@@ -300,6 +283,8 @@ class RenewalPlanner:
                     return PlanData.made_now("insert", [self._renew([renewal])])
             self._refuse_side_door(target, seen, makes=False)
             made = Renewal(target=target, version=target.declared.version, policy=None)
+            if target.declared.env_key:
+                _refuse_unversioned(target)
             check_name(made.new_name)
             return PlanData.made_now("insert", [self.assembler.create([made])])
         check_variables([target])
@@ -361,6 +346,21 @@ class RenewalPlanner:
 
 def _row(target: Target) -> Row:
     return target.app.server, target.app.name, target.declared.name
+
+
+def _undisputed(
+    renewals: list[Renewal], disputed: Mapping[int, InputError], bulk: Bulk
+) -> list[Renewal]:
+    """Return those of a stack that no other app of the selection would change too."""
+    left: list[Renewal] = []
+    for together in _in_step(renewals):
+        error = next((disputed[id(one)] for one in together if id(one) in disputed), None)
+        if error is None:
+            left += together
+            continue
+        for one in together:
+            bulk.add(_row(one.target), error)
+    return left
 
 
 def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:

@@ -13,6 +13,8 @@ from opskit.swarm.engine import Engine
 from opskit.swarm.logs import last_words, lines_of
 
 _LINES = 3
+_READ = 100
+"""More than are shown: a value of several lines is known as one only whole."""
 _LONGEST_LINE = 200
 
 
@@ -49,7 +51,7 @@ def _quoted(engine: Engine, task: model.Task) -> list[str]:
         with suppress(OpskitError):
             found += _about_health(engine.health(container.container_id))
         with suppress(OpskitError):
-            wrote = _fit(last_words(engine, task.id, tail=_LINES))
+            wrote = _fit(last_words(engine, task.id, tail=_READ))
             found += [f"it wrote: {wrote}"] if wrote else []
     return found
 
@@ -63,7 +65,7 @@ def _about_health(health: model.Health | None) -> list[str]:
     # The engine ends the last one together with the container.
     told = next((one for one in reversed(failing) if one.output.strip()), failing[0])
     # The engine cuts long output off: half a value would not be known as one.
-    said = _fit(lines_of(told.output[: unfinished(told.output)])[-_LINES:])
+    said = _fit(lines_of(told.output[: unfinished(told.output)]))
     return [f"its healthcheck fails (exit status {told.exit_code}){f': {said}' if said else ''}"]
 
 
@@ -75,4 +77,4 @@ def _fit(lines: Sequence[str]) -> str:
         for line in map(str.strip, masked)
         if line
     ]
-    return " | ".join(short)
+    return " | ".join(short[-_LINES:])

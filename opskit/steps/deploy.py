@@ -184,8 +184,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 _end(process)
                 raise
         if process.returncode:
-            said = _said(errors, found) or _said(output, found)
-            raise StepError(f"{program} could not deploy {self.app}: {redact(' '.join(said[-3:]))}")
+            # Masked before it is cut, as a part of a value would not be known as one.
+            said = _said(redact(errors), found) or _said(redact(output), found)
+            raise StepError(f"{program} could not deploy {self.app}: {' '.join(said[-3:])}")
         return {"status": process.returncode, "note": errors}
 
     def _wait(self, ctx: StepContext, process: subprocess.Popen[str]) -> tuple[str, str]:
