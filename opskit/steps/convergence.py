@@ -99,8 +99,8 @@ class Wait:
     forward
         Whether a change is made rather than taken back.
     quotes
-        Whether to repeat what tasks wrote: only where every value they may have written is known,
-        and masked.
+        Whether to repeat what tasks wrote. Values made or given in this run are masked; one that
+        the swarm has held longer is not known here.
     """
 
     ctx: StepContext

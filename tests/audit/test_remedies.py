@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -15,12 +14,13 @@ import opskit
 from opskit.audit import secrets as secret_checks
 from opskit.audit.remedies import Remedies
 from opskit.cli.app import run
-from opskit.demo.dockerd import DockerdFleet, why_not
+from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.real import load_sample
 from opskit.secrets.value import Secret
 from opskit.swarm.model import Driver
 from opskit.views.frame import View
+from tests.conftest import _real
 from tests.stage import APP, SERVER, Stage
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
@@ -29,12 +29,7 @@ Use = Callable[[DemoFleet | DockerdFleet], Path]
 @pytest.fixture(scope="module")
 def real() -> Iterator[DockerdFleet]:
     """The sample's first four servers on real engines."""
-    reason = why_not()
-    if reason is not None:
-        if os.environ.get("OPSKIT_REQUIRE_ENGINES"):
-            pytest.fail(f"OPSKIT_REQUIRE_ENGINES is set, but {reason}")
-        pytest.skip(reason)
-    with DockerdFleet(4) as fleet:
+    with _real(4) as fleet:
         load_sample(fleet)
         yield fleet
 

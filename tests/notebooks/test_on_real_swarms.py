@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from opskit.demo.dockerd import DockerdFleet, why_not
+from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.real import load_sample
+from tests.conftest import _real
 from tests.notebooks.shipped import CHANGING, QUICK, Kernel
 
 
@@ -21,12 +21,7 @@ def changing(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def real() -> Iterator[DockerdFleet]:
     """The sample's first three servers on real engines."""
-    reason = why_not()
-    if reason is not None:
-        if os.environ.get("OPSKIT_REQUIRE_ENGINES"):
-            pytest.fail(f"OPSKIT_REQUIRE_ENGINES is set, but {reason}")
-        pytest.skip(reason)
-    with DockerdFleet(3) as fleet:
+    with _real(3) as fleet:
         load_sample(fleet)
         yield fleet
 
