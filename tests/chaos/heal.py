@@ -1,0 +1,137 @@
+"""After a round: what operators do when all is quiet again, until nothing is left unfinished."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from tests.chaos import oracle
+from tests.chaos.operator import LOCK_SECONDS
+from tests.chaos.oracle import Declared, look
+from tests.chaos.play import Campaign, Ended
+from tests.chaos.world import APPS, App, Operator
+
+_TRIES = 4
+_DEPLOY = ("--timeout", "60", "--stable", "0.2", "--yes")
+
+
+class Healer:
+    """Ends every run that stopped, and deploys apps that were taken down.
+
+    Parameters
+    ----------
+    campaign
+        Whose runs they are.
+    seed
+        Of the choices between finishing and undoing.
+    """
+
+    def __init__(self, campaign: Campaign, seed: int) -> None:
+        self._campaign, self._world = campaign, campaign.world
+        self._random = random.Random(seed)  # noqa: S311 (no secret comes of it)
+        self._number = 0
+        self._judged: set[str] = set()
+
+    def heal(self, began: float) -> None:
+        """End the faults, the runs and the round, which began then."""
+        self._campaign.faults.heal()
+        for _ in range(_TRIES):
+            if not any(self._end_runs(operator) for operator in self._world.operators.values()):
+                break
+            # What one run holds may keep another from being ended until its lock runs out.
+            time.sleep(LOCK_SECONDS)
+        for operator in self._world.operators.values():
+            self._give_up(operator)
+            self._take_note(operator, began)
+        self._campaign.clones.bring_together()
+        for app in APPS:
+            self._deploy(app)
+
+    def _unfinished(self, operator: Operator) -> list[str]:
+        runs = oracle.runs(operator.state.path)
+        return [run for run, (_, status) in runs.items() if status not in oracle.ENDED]
+
+    def _end_runs(self, operator: Operator) -> list[str]:
+        """Finish or undo what stopped, the newest first; return what could not be."""
+        for run in reversed(self._unfinished(operator)):
+            way = self._random.choice(("resume", "rollback"))
+            for how in (way, "rollback" if way == "resume" else "resume"):
+                ended = self._type(operator, how, run)
+                if run not in self._unfinished(operator):
+                    self._campaign.tally.outcomes[f"{how} after a fault"] += 1
+                    self._claim(operator, run, ended)
+                    break
+        return self._unfinished(operator)
+
+    def _give_up(self, operator: Operator) -> None:
+        left: set[str] = set()
+        for run in self._unfinished(operator):
+            left |= oracle.apps_of(operator.state.path, run)
+            kind, status = oracle.runs(operator.state.path)[run]
+            why = self._type(operator, "rollback", run).text
+            self._type(operator, "give-up", run)
+            self._campaign.tally.outcomes["given up"] += 1
+            said = " ".join(why.partition("\n")[2].split())[-400:]
+            self._campaign.tally.note(f"gave up {kind} {run}, {status}: {said}")
+            self._campaign.given_up.add(run)
+        for server in self._world.fleet.daemons:
+            for stack in look(self._world, server).locks:
+                asked = self._world.docker(
+                    server, "config", "inspect", f"opskit_lock_{stack}",
+                    "--format", '{{index .Spec.Labels "opskit.run"}}',
+                )  # fmt: skip
+                if asked.stdout.strip() in self._campaign.given_up:
+                    self._type(operator, "break-lock", server, stack)
+        for app in APPS:
+            if app.name in left and look(self._world, app.server).services_of(app):
+                self._must(operator, "app", "deploy", app.name, *_DEPLOY)
+
+    def _claim(self, operator: Operator, run: str, ended: Ended) -> None:
+        kind, status = oracle.runs(operator.state.path)[run]
+        self._judged.add(run)
+        if status == "done" and kind in ("rotate", "insert"):
+            self._campaign.has_moved(run, ended, f"{kind} {run}, resumed,")
+        elif status == "rolled-back":
+            self._campaign.unmoved(run, ended, f"{kind} {run}, rolled back,")
+        else:
+            self._campaign.free_hand(operator, run, ended)
+
+    def _take_note(self, operator: Operator, began: float) -> None:
+        """Note what processes did that could not say so, as they were killed at their very end."""
+        campaign = self._campaign
+        whenever = Ended(status=0, text="", began=began, ended=time.monotonic())
+        for run, (kind, status) in oracle.runs(operator.state.path).items():
+            if run not in self._judged | campaign.moved.keys():
+                if status == "done" and kind in ("rotate", "insert"):
+                    campaign.has_moved(run, whenever, f"{kind} {run}")
+                elif status in ("partly-rolled-back", "given-up"):
+                    campaign.free_hand(operator, run, whenever)
+                self._judged.add(run)
+            elif status == "rolled-back" and run in campaign.moved:
+                campaign.unmoved(run, whenever, f"rollback of {run}")
+                for done in campaign.done.values():
+                    if run in done:
+                        done.remove(run)
+
+    def _deploy(self, app: App) -> None:
+        """Deploy an app that is down, most of the time; with all quiet, that must work."""
+        seen = look(self._world, app.server)
+        if seen.services_of(app) or self._random.random() < 0.2:  # noqa: PLR2004
+            return
+        operator = self._random.choice(list(self._world.operators.values()))
+        declared = Declared.read(operator.env_file(app).read_text())
+        if oracle.not_there(app, declared, seen):
+            self._must(operator, "secret", "generate", app.name, "--all", "--yes")
+        self._must(operator, "app", "deploy", app.name, *_DEPLOY)
+
+    def _must(self, operator: Operator, *argv: str) -> None:
+        ended = self._type(operator, *argv)
+        if ended.status:
+            self._campaign.tally.violation(
+                f"with all quiet, {' '.join(argv)} failed: {' '.join(ended.text.split())[-500:]}"
+            )
+
+    def _type(self, operator: Operator, *argv: str) -> Ended:
+        self._number += 1
+        command = [*argv, "--yes"] if argv[0] == "rollback" else list(argv)
+        return self._campaign.run(operator, command, f"heal-{self._number}")

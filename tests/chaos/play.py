@@ -1,0 +1,444 @@
+"""One campaign: rounds of operations under faults, each healed and checked."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock, Thread
+
+from tests.chaos import oracle
+from tests.chaos.claims import Claim, Claims
+from tests.chaos.clones import Clones
+from tests.chaos.faults import Faults
+from tests.chaos.oracle import Canaries, Declared, Look, Unreadable, Values, look
+from tests.chaos.story import Blow, Operation, Round
+from tests.chaos.world import APPS, CANARY, CLONED, App, Operator, World
+
+_PACE = ("--timeout", "25", "--stable", "0.2")
+_LONGEST_S = 400.0
+_SETTLED_S = 120.0
+_RUN = re.compile(r"(?m)^run (\S+): (\S+)")
+_STATUSES = {0, 1, 2, 130}
+_FAULTY = re.compile(r"Traceback \(most recent|Please report it|Fatal Python")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a process ended, and what it wrote."""
+
+    status: int
+    text: str
+    began: float
+    ended: float
+
+    @property
+    def run(self) -> str:
+        """The run that it says is done, or undone; empty without."""
+        found = _RUN.findall(self.text)
+        return found[-1][0] if self.status == 0 and found else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """An app's ``.env`` and its server, and where they disagree."""
+
+    text: str
+    declared: Declared
+    seen: Look
+    wrong: tuple[str, ...]
+
+    @classmethod
+    def of(cls, app: App, text: str, seen: Look) -> State:
+        """Compare the two."""
+        declared = Declared.read(text)
+        wrong = oracle.disagreements(app, declared, seen)
+        services = seen.services_of(app)
+        if services:
+            wrong += [f"declared {one} is not in the swarm"
+                      for one in oracle.not_there(app, declared, seen)]  # fmt: skip
+        wrong += [f"{name} is of release {one.release}, declared is {declared.release}"
+                  for name, one in services.items() if one.release not in
+                  ("", declared.release)]  # fmt: skip
+        return cls(text=text, declared=declared, seen=seen, wrong=tuple(wrong))
+
+
+class Tally:
+    """What is counted and what went wrong, from many threads."""
+
+    def __init__(self) -> None:
+        self.operations = Counter[str]()
+        self.outcomes = Counter[str]()
+        self.strikes = Counter[str]()
+        self.notes: list[str] = []
+        self.violations: list[str] = []
+        self.guard = Lock()
+
+    def violation(self, text: str) -> None:
+        """Note one, and say so at once."""
+        with self.guard:
+            self.violations.append(text)
+        print(f"VIOLATION {text}", flush=True)
+
+    def note(self, text: str) -> None:
+        """Note what is worth reading, and right."""
+        with self.guard:
+            self.notes.append(text)
+
+
+class Campaign:
+    """Plays rounds in a world and judges what opskit said."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.tally = Tally()
+        self.faults = Faults(world)
+        self.clones = Clones(world)
+        self.values = Values()
+        self.canaries = Canaries({CANARY.encode(), CANARY.encode().hex().encode()})
+        self.claims = Claims()
+        self.lines: dict[str, list[str]] = {}
+        """Lines that `app config` may have added, by app."""
+        self.moved: dict[str, list[tuple[App, str, str]]] = {}
+        """What each run that was done declared: app, variable, version."""
+        self.given_up: set[str] = set()
+        self.by_run: dict[str, Operation] = {}
+        """What each run that was done was for."""
+        self.done: dict[str, list[str]] = {name: [] for name in world.operators}
+        self.attempts: dict[str, list[Operation]] = {}
+        """What was tried on each app since the last check."""
+        self._begun = Counter[str]()
+        self._active = Counter[str]()
+        self._guard = Lock()
+
+    # -- operations -----------------------------------------------------------------------
+
+    def play(self, round_: Round) -> None:
+        """Let everybody work, and the faults strike."""
+        self.claims, self.attempts = Claims(), {}
+        terminals = [Thread(target=self._work, args=(turn,)) for turn in round_.turns]
+        began = time.monotonic()
+        for terminal in terminals:
+            terminal.start()
+        for fault in round_.faults:
+            time.sleep(max(0.0, began + fault.after - time.monotonic()))
+            if not any(terminal.is_alive() for terminal in terminals):
+                break
+            if fault.trouble == "edited .env":
+                # In a clone, only whoever has the app in hands.
+                who = self.world.operators[fault.operator]
+                if not self.clones.take(who, fault.app):
+                    continue
+            self.faults.strike(fault)
+        for terminal in terminals:
+            terminal.join()
+
+    def _work(self, turn: tuple[Operation, ...]) -> None:
+        for operation in turn:
+            try:
+                self._perform(operation)
+            except Exception as error:  # noqa: BLE001 (the campaign is void then, and says so)
+                self.tally.violation(f"HARNESS {operation}: {type(error).__name__} {error}")
+
+    def _perform(self, operation: Operation) -> None:
+        operator = self.world.operators[operation.operator]
+        undone = ""
+        if operation.verb == "rollback":
+            mine = self.done[operator.name][-4:]
+            if not mine:
+                self.tally.outcomes["left out"] += 1
+                return
+            undone = mine[operation.choice % len(mine)]
+            operation = replace(self.by_run[undone], verb="rollback", number=operation.number,
+                                blow=operation.blow)  # fmt: skip
+        argv, env = self._typed(operation, undone)
+        if not self.clones.take(operator, operation.app):
+            self.tally.outcomes["left out"] += 1
+            return
+        apps = self.by_run[undone].apps if undone else operation.apps
+        names = [app.name for app in apps]
+        with self._guard:
+            self._begun.update(names)
+            self._active.update(names)
+            alone = all(self._active[name] == 1 for name in names)
+            turns = [self._begun[name] for name in names]
+            for name in names:
+                self.attempts.setdefault(name, []).append(operation)
+        before = self._state(operation, operator) if alone else None
+
+        def is_alone() -> bool:
+            with self._guard:
+                return alone and turns == [self._begun[name] for name in names]
+
+        ended = self.run(operator, argv, f"{operation.number}", env=env, blow=operation.blow)
+        self.tally.operations[operation.verb] += 1
+        self.tally.outcomes[str(ended.status)] += 1
+        if ended.run:
+            self._took(operation, operator, ended)
+            if len(names) == 1:
+                self._check_done(operation, operator, before, ended, is_alone)
+        with self._guard:
+            self._active.subtract(names)
+        if ended.status in _STATUSES:
+            self.clones.leave(operator, operation.app)
+
+    def _typed(self, one: Operation, undone: str) -> tuple[list[str], dict[str, str]]:
+        """Return an operation's arguments and environment."""
+        app, recipe = one.app.name, one.app.recipe
+        commit = ["--commit"] if one.app.server in CLONED else []
+        apart = [recipe.apart[one.choice % len(recipe.apart)]] if recipe.apart else [*recipe.keys]
+        every = [*recipe.apart] or [*recipe.keys]
+        made = ["--command", self.world.generator(one.number)] if one.choice % 3 else []
+        changing = [*_PACE, *commit, "--yes"]
+        bad = one.verb == "insert-bad"
+        match one.verb:
+            case "rotate":
+                return ["secret", "rotate", app, *apart, *made, *changing], {}
+            case "rotate-all":
+                return ["secret", "rotate", app, *every, *made, *changing], {}
+            case "rotate-stack":
+                return ["secret", "rotate", app, *apart, "--deploy", "stack", *changing], {}
+            case "rotate-where":
+                where = f"recipe == '{recipe.name}' and secret == '{every[0]}'"
+                servers = [f"--server={s}" for s in ("srv1", "srv2")]
+                return ["rotate", "--where", where, *servers, "--skip", *_PACE, "--yes"], {}
+            case "insert" | "insert-bad":
+                file = str(self.world.value(one.number, bad=bad))
+                return ["secret", "insert", app, apart[0], "--file", file, *changing], {}
+            case "generate":
+                return ["secret", "generate", app, "--all", *made, "--yes"], {}
+            case "remove":
+                return ["secret", "remove", app, "--all", "--yes"], {}
+            case "prune":
+                return ["secret", "prune", app, "--keep", str(one.keep), "--yes"], {}
+            case "prune-all":
+                return ["secret", "prune", "--keep", str(max(one.keep, 1)), "--yes"], {}
+            case "deploy":
+                return ["app", "deploy", app, *changing], {}
+            case "deploy-version":
+                return ["app", "deploy", app, one.release, *changing], {}
+            case "upgrade":
+                return ["app", "upgrade", app, *changing], {}
+            case "restart":
+                return ["app", "restart", app, *_PACE, "--yes"], {}
+            case "undeploy":
+                return ["app", "undeploy", app, *_PACE[:2], "--yes"], {}
+            case "config":
+                self.lines.setdefault(app, []).append(f"NOTE_{one.number}=by config")
+                return ["app", "config", app, *commit, "--yes"], {
+                    "EDITOR": self.world.editor(one.number)
+                }
+            case "rollback":
+                return ["rollback", undone, "--yes"], {}
+
+    def run(
+        self,
+        operator: Operator,
+        argv: list[str],
+        said: str,
+        *,
+        env: dict[str, str] | None = None,
+        blow: Blow | None = None,
+    ) -> Ended:
+        """Run a command to its end, whatever befalls it."""
+        path = self.world.said / said
+        path.write_text(f"$ {operator.name}: opskit {shlex.join(argv)}\n")
+        began = time.monotonic()
+        process = self.world.desk.start(
+            self.world.command(operator.name, argv, said, **(env or {}))
+        )
+        status = process.wait(blow.after) if blow else None
+        if blow and status is None:
+            self.tally.strikes[blow.strike] += 1
+            group = blow.strike != "kill"
+            if blow.strike.startswith("kill"):
+                process.signal(signal.SIGKILL, group=group)
+            else:
+                process.signal(signal.SIGSTOP, group=group)
+                time.sleep(blow.seconds)
+                process.signal(signal.SIGCONT, group=group)
+        if status is None:
+            status = process.wait(_LONGEST_S)
+        if status is None:
+            process.signal(signal.SIGKILL, group=True)
+            self.tally.violation(f"{said}: still at work after {_LONGEST_S:g} s")
+            status = process.wait(_LONGEST_S) or -9
+        text = path.read_text(errors="replace")
+        with path.open("a") as file:
+            file.write(f"-> {status} after {time.monotonic() - began:.1f} s {blow or ''}\n")
+        if status not in _STATUSES and not (blow and status == -signal.SIGKILL):
+            self.tally.violation(f"{said}: ended with status {status}")
+        if _FAULTY.search(text):
+            self.tally.violation(f"{said}: {' '.join(text.split())[-600:]}")
+        return Ended(status=status, text=text, began=began, ended=time.monotonic())
+
+    # -- what was said, and whether it is so ----------------------------------------------
+
+    def _state(self, operation: Operation, operator: Operator) -> State | None:
+        seen = self._seen(operation.app)
+        try:
+            text = operator.env_file(operation.app).read_text()
+        except OSError:
+            return None
+        return State.of(operation.app, text, seen) if seen else None
+
+    def _seen(self, app: App) -> Look | None:
+        try:
+            return look(self.world, app.server)
+        except Unreadable:
+            return None
+
+    def _took(self, operation: Operation, operator: Operator, ended: Ended) -> None:
+        """Note what a process said that it did."""
+        run, said = ended.run, f"{operation} said so"
+        if operation.verb == "rollback":
+            self.unmoved(run, ended, said)
+            if run in self.done[operator.name]:
+                self.done[operator.name].remove(run)
+            return
+        self.done[operator.name].append(run)
+        self.by_run[run] = operation
+        if operation.verb.startswith(("rotate", "insert")):
+            self.has_moved(run, ended, said)
+
+    def has_moved(self, run: str, ended: Ended, said: str) -> None:
+        """Note the versions that a finished run made and declared."""
+        for server in self.world.fleet.daemons:
+            for app in (one for one in APPS if one.server == server):
+                seen = self._seen(app)
+                versions = seen.secrets_of(app) if seen else {}
+                for name, stored in versions.items():
+                    if stored.run != run:
+                        continue
+                    secret, _, version = name.removeprefix(f"{app.stack}_").rpartition("_")
+                    variable = next(v for s, v in app.recipe.keys.values() if s == secret)
+                    self.moved.setdefault(run, []).append((app, variable, version))
+                    self.claims.add(
+                        Claim(
+                            app=app.name,
+                            variable=variable,
+                            began=ended.began,
+                            ended=ended.ended,
+                            said=f"{said}: {version}",
+                            holds=lambda now, version=version: now == version,
+                        )
+                    )
+
+    def free_hand(self, operator: Operator, run: str, ended: Ended) -> None:
+        """Note that a run may have left the versions of its apps as they were, or not."""
+        for app in oracle.apps_of(operator.state.path, run):
+            for recipe in (one.recipe for one in APPS if one.name == app):
+                for _, variable in recipe.keys.values():
+                    self.claims.add(
+                        Claim(
+                            app=app,
+                            variable=variable,
+                            began=ended.began,
+                            ended=ended.ended,
+                            said=f"{run} is neither done nor undone",
+                            holds=lambda _: True,
+                        )
+                    )
+
+    def unmoved(self, run: str, ended: Ended, said: str) -> None:
+        """Note that a run's versions are not declared any more."""
+        for app, variable, version in self.moved.pop(run, []):
+            self.claims.add(
+                Claim(
+                    app=app.name,
+                    variable=variable,
+                    began=ended.began,
+                    ended=ended.ended,
+                    said=f"{said}: not {version}",
+                    holds=lambda now, version=version: now != version,
+                )
+            )
+
+    def _check_done(
+        self,
+        operation: Operation,
+        operator: Operator,
+        before: State | None,
+        ended: Ended,
+        is_alone: Callable[[], bool],
+    ) -> None:
+        """Compare the world with a process's word, as long as nobody else touches the app."""
+        until = time.monotonic() + _SETTLED_S
+        wrong: list[str] = []
+        while before is not None and is_alone() and time.monotonic() < until:
+            now = self._state(operation, operator)
+            if now is not None:
+                wrong = self._done_wrongly(operation, before, now, ended)
+                if not wrong:
+                    self.tally.outcomes["checked alone"] += 1
+                    return
+                # Containers come and go with their engine; what is declared and mounted does not.
+                if any(not one.endswith("does not run") for one in wrong):
+                    break
+            time.sleep(0.3)
+        if wrong and is_alone():
+            self.tally.violation(f"{operation} said done: {'; '.join(wrong)}")
+
+    def _done_wrongly(
+        self, operation: Operation, before: State, now: State, ended: Ended
+    ) -> list[str]:
+        app, verb = operation.app, operation.verb
+        wrong = list(now.wrong)
+        if not verb.startswith(("deploy", "upgrade")):
+            # A run that was killed before may have left these, and this one is not about them.
+            wrong = [one for one in wrong if one not in before.wrong]
+        names, had = set(now.seen.secrets_of(app)), set(before.seen.secrets_of(app))
+        deployed = bool(now.seen.services_of(app))
+        match verb:
+            case "undeploy" if deployed:
+                wrong.append("services are there")
+            case "deploy" | "deploy-version" | "upgrade" | "restart" if not deployed:
+                wrong.append("no service is there")
+            case "remove" if names:
+                wrong.append(f"{sorted(names)} are there")
+            case "config" if f"NOTE_{operation.number}=" not in now.text:
+                wrong.append("the line is not in the file")
+            case _:
+                pass
+        if verb not in ("remove", "prune", "rollback") and had - names:
+            wrong.append(f"{sorted(had - names)} are gone")
+        if verb == "prune":
+            wrong += self._kept(operation, now.declared, had, names)
+        if verb.startswith(("rotate", "insert")):
+            made = {n: s for n, s in now.seen.secrets_of(app).items() if s.run == ended.run}
+            if not made:
+                wrong.append("no new version is there")
+            for stored in made.values():
+                self._expect(operation, stored.ident)
+        return wrong or self.values.wrong(app, now.seen)
+
+    def _kept(
+        self, operation: Operation, declared: Declared, had: set[str], names: set[str]
+    ) -> list[str]:
+        """Return where a prune removed more than it may."""
+        wrong: list[str] = []
+        for secret in {secret for secret, _ in operation.app.recipe.keys.values()}:
+            prefix = f"{operation.app.stack}_{secret}_"
+            current = {
+                prefix + declared.versions.get(v, "?")
+                for s, v in operation.app.recipe.keys.values()
+                if s == secret
+            }
+            old = {name for name in had if name.startswith(prefix)} - current
+            left = old & names
+            if len(left) < min(operation.keep, len(old)):
+                wrong.append(f"only {sorted(left)} of {sorted(old)} are kept")
+        return wrong
+
+    def _expect(self, operation: Operation, ident: str) -> None:
+        """Note which value a new version must have, where the campaign gave or made it."""
+        given = self.world.values / str(operation.number)
+        made = self.world.ledger / str(operation.number)
+        if given.exists():
+            self.values.known[ident] = given.read_bytes()
+        elif made.exists():
+            self.values.among[ident] = set(made.read_bytes().split())
