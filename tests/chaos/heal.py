@@ -12,7 +12,7 @@ from tests.chaos.play import Campaign, Ended
 from tests.chaos.world import APPS, App, Operator
 
 _TRIES = 4
-_DEPLOY = ("--timeout", "60", "--stable", "0.2", "--yes")
+_DEPLOY = ("--timeout", "120", "--stable", "1", "--yes")
 
 
 class Healer:
@@ -28,7 +28,7 @@ class Healer:
 
     def __init__(self, campaign: Campaign, seed: int) -> None:
         self._campaign, self._world = campaign, campaign.world
-        self._random = random.Random(seed)  # noqa: S311 (no secret comes of it)
+        self._random = random.Random(seed)
         self._number = 0
         self._judged: set[str] = set()
 
@@ -116,7 +116,7 @@ class Healer:
     def _deploy(self, app: App) -> None:
         """Deploy an app that is down, most of the time; with all quiet, that must work."""
         seen = look(self._world, app.server)
-        if seen.services_of(app) or self._random.random() < 0.2:  # noqa: PLR2004
+        if seen.services_of(app) or self._random.random() < 0.2:
             return
         operator = self._random.choice(list(self._world.operators.values()))
         declared = Declared.read(operator.env_file(app).read_text())

@@ -25,6 +25,8 @@ class Judge:
         """Check every invariant, and note each that does not hold."""
         seen = {server: look(self._world, server) for server in self._world.fleet.daemons}
         found: list[str] = []
+        for server in self._world.fleet.daemons:
+            found += self._values(server)
         for app in APPS:
             text = self._text(app)
             found += [f"{app.name}: {one}" for one in self._wrong(app, text, seen[app.server])]
@@ -43,7 +45,7 @@ class Judge:
     def check_values(self) -> None:
         """Look for values in all that was written: outputs, journals, files, histories."""
         marks = self._campaign.canaries.marks
-        marks |= {value for value in self._campaign.values.known.values() if len(value) > 12}  # noqa: PLR2004
+        marks |= {value for value in self._campaign.values.known.values() if len(value) > 12}
         roots = [self._world.said, self._world.shared.path, self._world.root / "recipes"]
         roots += [self._world.origin(server) for server in ("srv3",)]
         roots += [operator.home for operator in self._world.operators.values()]
@@ -63,7 +65,7 @@ class Judge:
         for variable, version in state.declared.versions.items():
             was = before.versions.get(variable, "")
             wrong += filter(None, [campaign.claims.broken(app.name, variable, was, version)])
-        return [*wrong, *self._changed(app, text), *self._values(app)]
+        return [*wrong, *self._changed(app, text)]
 
     def _gone(self, app: App, state: State) -> list[str]:
         """Return versions that are gone without a word that could have removed them."""
@@ -90,17 +92,19 @@ class Judge:
         """Return what else than versions changed in the file."""
         edits = self._campaign.faults.edits.get(app.name, [])
         lines = self._campaign.lines.get(app.name, [])
-        wrong = [
-            f"the line {one!r} is lost" for one in edits if text.splitlines().count(one) != 1
-        ]
+        wrong = [f"the line {one!r} is lost" for one in edits if text.splitlines().count(one) != 1]
         if oracle.plain(text, [*edits, *lines]) != oracle.plain(self._began[app.name], []):
             wrong.append(f"more than versions changed in its .env: {text!r}")
         return wrong
 
-    def _values(self, app: App) -> list[str]:
+    def _values(self, server: str) -> list[str]:
+        """Return which services do not come to run on the right values."""
+        apps = [app for app in APPS if app.server == server]
         until = time.monotonic() + _SETTLED_S
         while True:
-            wrong = self._campaign.values.wrong(app, look(self._world, app.server))
+            seen = look(self._world, server)
+            wrong = [f"{app.name}: {one}" for app in apps
+                     for one in self._campaign.values.wrong(app, seen)]  # fmt: skip
             if not wrong or time.monotonic() > until:
                 return wrong
             time.sleep(0.3)

@@ -1,9 +1,15 @@
-"""What is so, by the docker CLI and plain files: nothing here is opskit's."""
+"""What is so, by the engines' own word and plain files: nothing here is opskit's.
+
+An engine is asked over its socket, past every line and sshd that a fault may break.
+"""
 
 from __future__ import annotations
 
+import http
+import http.client
 import json
 import re
+import socket
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -16,6 +22,7 @@ from tests.chaos.world import App, World
 _VERSION = re.compile(r"(?m)^(SECRET_\w*VERSION=)(\S+)")
 _TYPE = re.compile(r"(?m)^TYPE=\w+:(\S+)")
 _LOCK = "opskit_lock_"
+_ANSWER_S = 30.0
 ENDED = ("done", "rolled-back", "partly-rolled-back", "given-up")
 """The statuses of runs that nobody needs to finish."""
 
@@ -63,37 +70,62 @@ class Look:
     def needed(self, app: App) -> set[str]:
         """Return the secrets that an app's services mount, or would when docker takes them back."""
         services = self.services_of(app).values()
-        return {
-            name for one in services for name in (*one.mounts.values(), *one.before.values())
-        }
+        return {name for one in services for name in (*one.mounts.values(), *one.before.values())}
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A server gives no answer just now."""
 
 
 def look(world: World, server: str) -> Look:
     """Look at a server."""
+    ask = _Engine(world, server).ask
     secrets = {
         one["Spec"]["Name"]: Stored(
             ident=one["ID"], run=(one["Spec"].get("Labels") or {}).get("opskit.run", "")
         )
-        for one in _inspected(world, server, "secret", "ls", "--quiet")
+        for one in ask("/secrets")
     }
     running: dict[str, list[int]] = {}
-    for one in _inspected(world, server, "container", "ls", "--quiet", "--no-trunc"):
-        labels, state = one["Config"]["Labels"] or {}, one["State"]
-        if state["Running"] and not state.get("Paused"):
-            running.setdefault(labels.get("com.docker.swarm.service.id", ""), []).append(
-                state["Pid"]
-            )
+    for listed in ask("/containers/json"):
+        one = ask(f"/containers/{listed['Id']}/json", missing=None)
+        if one and one["State"]["Running"] and not one["State"].get("Paused"):
+            service = (one["Config"]["Labels"] or {}).get("com.docker.swarm.service.id", "")
+            running.setdefault(service, []).append(one["State"]["Pid"])
     services = {
-        one["Spec"]["Name"]: _service(one, running.get(one["ID"], []))
-        for one in _inspected(world, server, "service", "ls", "--quiet")
+        one["Spec"]["Name"]: _service(one, running.get(one["ID"], [])) for one in ask("/services")
     }
-    configs = _said(world, server, "config", "ls", "--format", "{{.Name}}").split()
+    configs = [one["Spec"]["Name"] for one in ask("/configs")]
     locks = tuple(name.removeprefix(_LOCK) for name in configs if name.startswith(_LOCK))
     return Look(secrets=secrets, services=services, locks=locks)
+
+
+class _Engine(http.client.HTTPConnection):
+    """A connection to an engine's socket, for questions only."""
+
+    def __init__(self, world: World, server: str) -> None:
+        super().__init__(server, timeout=_ANSWER_S)
+        self._socket = str(world.fleet.daemons[server].socket)
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._socket)
+
+    def ask(self, path: str, **missing: Any) -> Any:
+        """Return what the engine says to a question; `missing` what stands for nothing."""
+        try:
+            self.request("GET", path, headers={"Host": "docker"})
+            reply = self.getresponse()
+            text = reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise UnreadableError(f"{self.host}: {error}") from error
+        if reply.status == http.HTTPStatus.NOT_FOUND and missing:
+            return missing["missing"]
+        if reply.status != http.HTTPStatus.OK:
+            raise UnreadableError(f"{self.host}: {text.decode()}")
+        return json.loads(text)
 
 
 def _service(one: Mapping[str, Any], processes: Iterable[int]) -> Service:
@@ -112,25 +144,6 @@ def _service(one: Mapping[str, Any], processes: Iterable[int]) -> Service:
 def _mounts(spec: Mapping[str, Any]) -> dict[str, str]:
     container = (spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
     return {one["File"]["Name"]: one["SecretName"] for one in container.get("Secrets") or []}
-
-
-def _inspected(world: World, server: str, kind: str, *listing: str) -> list[dict[str, Any]]:
-    for _ in range(5):
-        idents = _said(world, server, kind, *listing).split()
-        if not idents:
-            return []
-        asked = world.docker(server, kind, "inspect", *idents)
-        # One that went away between the two is not there; the others are listed all the same.
-        if asked.returncode == 0 or "no such" in asked.stderr.lower():
-            return json.loads(asked.stdout)
-    raise Unreadable(f"{server}: {kind}")
-
-
-def _said(world: World, server: str, *command: str) -> str:
-    asked = world.docker(server, *command)
-    if asked.returncode:
-        raise Unreadable(f"{server}: {asked.stderr}")
-    return asked.stdout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +230,9 @@ class Values:
                     if value not in self.among.get(stored.ident, {value}):
                         found.append(f"{name} has a value that nobody made for it")
                     self.known[stored.ident] = value
-                    same = [i for i, one in self.known.items() if one == value and i != stored.ident]
+                    same = [
+                        i for i, one in self.known.items() if one == value and i != stored.ident
+                    ]
                     if same:
                         found.append(f"{name} has the value of another secret")
                 elif value != known:

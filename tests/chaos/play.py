@@ -15,11 +15,11 @@ from tests.chaos import oracle
 from tests.chaos.claims import Claim, Claims
 from tests.chaos.clones import Clones
 from tests.chaos.faults import Faults
-from tests.chaos.oracle import Canaries, Declared, Look, Unreadable, Values, look
+from tests.chaos.oracle import Canaries, Declared, Look, UnreadableError, Values, look
 from tests.chaos.story import Blow, Operation, Round
 from tests.chaos.world import APPS, CANARY, CLONED, App, Operator, World
 
-_PACE = ("--timeout", "25", "--stable", "0.2")
+_PACE = ("--timeout", "40", "--stable", "2")
 _LONGEST_S = 400.0
 _SETTLED_S = 120.0
 _RUN = re.compile(r"(?m)^run (\S+): (\S+)")
@@ -279,17 +279,17 @@ class Campaign:
     # -- what was said, and whether it is so ----------------------------------------------
 
     def _state(self, operation: Operation, operator: Operator) -> State | None:
-        seen = self._seen(operation.app)
+        seen = self._seen(operation.app.server)
         try:
             text = operator.env_file(operation.app).read_text()
         except OSError:
             return None
         return State.of(operation.app, text, seen) if seen else None
 
-    def _seen(self, app: App) -> Look | None:
+    def _seen(self, server: str) -> Look | None:
         try:
-            return look(self.world, app.server)
-        except Unreadable:
+            return look(self.world, server)
+        except UnreadableError:
             return None
 
     def _took(self, operation: Operation, operator: Operator, ended: Ended) -> None:
@@ -307,11 +307,10 @@ class Campaign:
 
     def has_moved(self, run: str, ended: Ended, said: str) -> None:
         """Note the versions that a finished run made and declared."""
-        for server in self.world.fleet.daemons:
-            for app in (one for one in APPS if one.server == server):
-                seen = self._seen(app)
-                versions = seen.secrets_of(app) if seen else {}
-                for name, stored in versions.items():
+        seen = {server: self._seen(server) for server in self.world.fleet.daemons}
+        for app in APPS:
+            if (there := seen[app.server]) is not None:
+                for name, stored in there.secrets_of(app).items():
                     if stored.run != run:
                         continue
                     secret, _, version = name.removeprefix(f"{app.stack}_").rpartition("_")

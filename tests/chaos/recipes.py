@@ -61,7 +61,8 @@ class Recipe:
 
     def files(self, release: str) -> dict[str, str]:
         """Return the recipe's files in one of its releases."""
-        command = "echo no such database >&2; exit 3" if release == BROKEN else _RUN
+        # What cannot even be started never runs for a moment, however busy the machine is.
+        command = '["no-such-program"]' if release == BROKEN else _RUN
         secrets = "".join(
             f'  {key}: {{external: true, name: "${{STACK_NAME}}_{name}_${{{variable}}}"}}\n'
             for key, (name, variable) in self.keys.items()
@@ -82,10 +83,10 @@ class Recipe:
         return self.newline.join([*lines, "PASSWORD=not-to-be-touched", ""])
 
 
-_RUN = f"grep -q {BAD} /run/secrets/* && exit 1; exec sleep 100000"
+_RUN = f'["sh", "-c", "grep -q {BAD} /run/secrets/* && exit 1; exec sleep 100000"]'
 _COMMON = (
     "image: 'local/busybox:1', stop_grace_period: 0s, "
-    'deploy: {restart_policy: {delay: 100ms}, update_config: {monitor: 300ms}, '
+    "deploy: {restart_policy: {delay: 100ms}, update_config: {monitor: 300ms}, "
     'labels: ["coop-cloud.${STACK_NAME}.version=RELEASE"]}'
 )
 _CONFIGS = (
@@ -113,8 +114,7 @@ RECIPES = {
     for recipe in (
         Recipe(
             name="plain",
-            services='  app: {COMMON, command: ["sh", "-c", "RUN"], secrets: [token, key], '
-            "configs: [greeting]}\n",
+            services="  app: {COMMON, command: RUN, secrets: [token, key], configs: [greeting]}\n",
             keys={"token": _TOKEN, "key": _KEY},
             apart=("token", "key"),
             mounts=_mounts("app", token=_TOKEN, key=_KEY),
@@ -123,7 +123,7 @@ RECIPES = {
         ),
         Recipe(  # Two secrets share a version.
             name="pair",
-            services='  app: {COMMON, command: ["sh", "-c", "RUN"], secrets: [user, api], '
+            services="  app: {COMMON, command: RUN, secrets: [user, api], "
             "configs: [greeting]}\n"
             "  worker: {COMMON, command: sleep 100000, "
             "secrets: [{source: api, target: credentials, mode: 0400}]}\n",
@@ -134,7 +134,7 @@ RECIPES = {
         ),
         Recipe(  # Two versions of one secret are mounted side by side.
             name="twin",
-            services='  app: {COMMON, command: ["sh", "-c", "RUN"], '
+            services="  app: {COMMON, command: RUN, "
             "secrets: [session, session_fallback], configs: [greeting]}\n",
             keys={"session": _SESSION, "session_fallback": _FALLBACK},
             apart=("session",),
@@ -143,7 +143,7 @@ RECIPES = {
         ),
         Recipe(  # A job beside a service.
             name="jobs",
-            services='  app: {COMMON, command: ["sh", "-c", "RUN"], secrets: [token], '
+            services="  app: {COMMON, command: RUN, secrets: [token], "
             "configs: [greeting]}\n"
             "  once: {image: 'local/busybox:1', command: test -s /run/secrets/token, "
             "stop_grace_period: 0s, secrets: [token], "

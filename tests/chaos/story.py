@@ -119,7 +119,7 @@ class Story:
     """
 
     def __init__(self, seed: int, *, terminals: int, operations: int, faults: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 (no secret comes of it)
+        self._random = random.Random(seed)
         self._terminals, self._operations, self._faults = terminals, operations, faults
         self._number = 0
 

@@ -246,7 +246,7 @@ _TOOLS: Mapping[str, str] = {
         "value={canary}$1-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \\n')\n"
         'echo "$value" >> {ledger}/$1\nprintf %s "$value"\n'
     ),
-    "edit": "#!/bin/sh\nprintf 'NOTE_%s=by config\\n' \"$1\" >> \"$2\"\n",
+    "edit": '#!/bin/sh\nprintf \'NOTE_%s=by config\\n\' "$1" >> "$2"\n',
 }
 
 
