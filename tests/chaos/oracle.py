@@ -12,7 +12,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -252,13 +252,24 @@ def apps_of(state: Path, run: str) -> set[str]:
     return {app for (app,) in _rows(state, "SELECT DISTINCT app FROM steps WHERE run = ?", run)}
 
 
+def steps_of(state: Path, process: int) -> int:
+    """Count the steps that a process has begun of the run that it works on."""
+    query = (
+        "SELECT count(*) FROM steps WHERE run ="
+        " (SELECT run FROM runs WHERE pid = ? AND status = 'running' ORDER BY rowid DESC LIMIT 1)"
+    )
+    with suppress(sqlite3.OperationalError):
+        return _rows(state, query, process)[0][0]
+    return 0
+
+
 def runs(state: Path) -> dict[str, tuple[str, str]]:
     """Read kind and status of every run, plainly from the journal's table."""
     rows = _rows(state, "SELECT run, kind, status FROM runs ORDER BY rowid")
     return {run: (kind, status) for run, kind, status in rows}
 
 
-def _rows(state: Path, query: str, *given: str) -> list[Any]:
+def _rows(state: Path, query: str, *given: str | int) -> list[Any]:
     path = state / "journal.sqlite"
     if not path.exists():
         return []

@@ -15,11 +15,13 @@ from tests.chaos import oracle
 from tests.chaos.claims import Claim, Claims
 from tests.chaos.clones import Clones
 from tests.chaos.faults import Faults
+from tests.chaos.operator import Process
 from tests.chaos.oracle import Canaries, Declared, Look, UnreadableError, Values, look
 from tests.chaos.story import Blow, Operation, Round
-from tests.chaos.world import APPS, CANARY, CLONED, App, Operator, World
+from tests.chaos.world import APPS, CANARY, CLONED, SERVERS, App, Operator, World
 
 _PACE = ("--timeout", "40", "--stable", "2")
+_PAUSE_S = 0.03
 _LONGEST_S = 400.0
 _SETTLED_S = 120.0
 _RUN = re.compile(r"(?m)^run (\S+): (\S+)")
@@ -113,6 +115,7 @@ class Campaign:
         """What was tried on each app since the last check."""
         self._begun = Counter[str]()
         self._active = Counter[str]()
+        self._tried = 0
         self._guard = Lock()
 
     # -- operations -----------------------------------------------------------------------
@@ -121,13 +124,12 @@ class Campaign:
         """Let everybody work, and the faults strike."""
         self.claims, self.attempts = Claims(), {}
         terminals = [Thread(target=self._work, args=(turn,)) for turn in round_.turns]
-        began = time.monotonic()
+        before = self._tried
         for terminal in terminals:
             terminal.start()
         for fault in round_.faults:
-            time.sleep(max(0.0, began + fault.after - time.monotonic()))
-            if not any(terminal.is_alive() for terminal in terminals):
-                break
+            while self._tried - before <= fault.after and any(map(Thread.is_alive, terminals)):
+                time.sleep(_PAUSE_S)
             if fault.trouble == "edited .env":
                 # In a clone, only whoever has the app in hands.
                 who = self.world.operators[fault.operator]
@@ -145,6 +147,8 @@ class Campaign:
                 self.tally.violation(f"HARNESS {operation}: {type(error).__name__} {error}")
 
     def _perform(self, operation: Operation) -> None:
+        with self._guard:
+            self._tried += 1
         operator = self.world.operators[operation.operator]
         undone = ""
         if operation.verb == "rollback":
@@ -204,7 +208,7 @@ class Campaign:
                 return ["secret", "rotate", app, *apart, "--deploy", "stack", *changing], {}
             case "rotate-where":
                 where = f"recipe == '{recipe.name}' and secret == '{every[0]}'"
-                servers = [f"--server={s}" for s in ("srv1", "srv2")]
+                servers = [f"--server={s}" for s in SERVERS if s not in CLONED]
                 return ["rotate", "--where", where, *servers, "--skip", *_PACE, "--yes"], {}
             case "insert" | "insert-bad":
                 file = str(self.world.value(one.number, bad=bad))
@@ -251,7 +255,7 @@ class Campaign:
         process = self.world.desk.start(
             self.world.command(operator.name, argv, said, **(env or {}))
         )
-        status = process.wait(blow.after) if blow else None
+        status = self._until_struck(operator, process, blow) if blow else None
         if blow and status is None:
             self.tally.strikes[blow.strike] += 1
             group = blow.strike != "kill"
@@ -275,6 +279,16 @@ class Campaign:
         if _FAULTY.search(text):
             self.tally.violation(f"{said}: {' '.join(text.split())[-600:]}")
         return Ended(status=status, text=text, began=began, ended=time.monotonic())
+
+    @staticmethod
+    def _until_struck(operator: Operator, process: Process, blow: Blow) -> int | None:
+        """Wait until a process is to be struck, and return its status if it ended before."""
+        status, until = None, time.monotonic() + _LONGEST_S
+        while blow.steps and status is None and time.monotonic() < until:
+            if oracle.steps_of(operator.state.path, process.pid) >= blow.steps:
+                break
+            status = process.wait(_PAUSE_S)
+        return process.wait(blow.after) if status is None else status
 
     # -- what was said, and whether it is so ----------------------------------------------
 

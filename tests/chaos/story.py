@@ -12,7 +12,7 @@ from typing import Literal
 
 from tests.chaos.operator import LOCK_SECONDS
 from tests.chaos.recipes import RELEASES
-from tests.chaos.world import APPS, OPERATORS, SERVERS, App
+from tests.chaos.world import APPS, CLONED, OPERATORS, SERVERS, App
 
 Verb = Literal[
     "rotate", "rotate-all", "rotate-stack", "rotate-where", "insert", "insert-bad", "generate",
@@ -46,9 +46,14 @@ _TROUBLES: dict[Trouble, int] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blow:
-    """What befalls the process of an operation, so many seconds after it began."""
+    """What befalls the process of an operation, `after` seconds after it began its n-th step.
+
+    Steps are counted, and not seconds from its start, so that a busy machine moves nothing. It
+    is spared when it has fewer; with none, it is struck while it reads and plans.
+    """
 
     strike: Strike
+    steps: int
     after: float
     seconds: float
 
@@ -70,7 +75,9 @@ class Operation:
     def apps(self) -> tuple[App, ...]:
         """Return what it may touch, as far as can be told beforehand."""
         if self.verb == "rotate-where":
-            return tuple(app for app in APPS if app.recipe is self.app.recipe)
+            return tuple(
+                app for app in APPS if app.recipe is self.app.recipe and app.server not in CLONED
+            )
         return APPS if self.verb == "prune-all" else (self.app,)
 
     def __str__(self) -> str:
@@ -80,11 +87,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something that befalls a server, a line, a disk, a clock or a file."""
+    """Something that befalls a server, a line, a disk, a clock or a file.
+
+    It does so once `after` operations of the round have begun.
+    """
 
     number: int
     trouble: Trouble
-    after: float
+    after: int
     seconds: float
     server: str
     operator: str
@@ -139,7 +149,9 @@ class Story:
         draw = self._random
         strike = draw.choices(list(_STRIKES), list(_STRIKES.values()))[0]
         seconds = LOCK_SECONDS * 1.5 if strike.startswith("stop beyond") else draw.uniform(0.5, 3)
-        blow = Blow(strike=strike, after=draw.uniform(0.3, 3.5), seconds=seconds)
+        blow = Blow(
+            strike=strike, steps=draw.randrange(10), after=draw.uniform(0, 0.5), seconds=seconds
+        )
         return Operation(
             number=self._number,
             operator=operator,
@@ -157,7 +169,7 @@ class Story:
         return Fault(
             number=self._number,
             trouble=draw.choices(list(_TROUBLES), list(_TROUBLES.values()))[0],
-            after=draw.uniform(0.5, 4.0 * self._operations),
+            after=draw.randrange(len(OPERATORS) * self._terminals * self._operations),
             seconds=draw.uniform(0.5, 4),
             server=draw.choice(SERVERS),
             operator=draw.choice(OPERATORS),
