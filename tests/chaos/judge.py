@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from tests.chaos import oracle
+from tests.chaos.done import State
 from tests.chaos.oracle import Declared, Look, look
-from tests.chaos.play import Campaign, State
+from tests.chaos.play import Campaign
 from tests.chaos.world import APPS, App
 
 _SETTLED_S = 180.0

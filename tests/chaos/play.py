@@ -14,13 +14,14 @@ from threading import Lock, Thread
 from tests.chaos import oracle
 from tests.chaos.claims import Claim, Claims
 from tests.chaos.clones import Clones
+from tests.chaos.done import State, done_wrongly
 from tests.chaos.faults import Faults
 from tests.chaos.operator import Process
-from tests.chaos.oracle import Canaries, Declared, Look, UnreadableError, Values, look
+from tests.chaos.oracle import Canaries, Look, UnreadableError, Values, look
 from tests.chaos.story import Blow, Operation, Round
-from tests.chaos.world import APPS, CANARY, CLONED, SERVERS, App, Operator, World
+from tests.chaos.typed import typed
+from tests.chaos.world import APPS, CANARY, App, Operator, World
 
-_PACE = ("--timeout", "40", "--stable", "2")
 _PAUSE_S = 0.03
 _LONGEST_S = 400.0
 _SETTLED_S = 120.0
@@ -43,30 +44,6 @@ class Ended:
         """The run that it says is done, or undone; empty without."""
         found = _RUN.findall(self.text)
         return found[-1][0] if self.status == 0 and found else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """An app's ``.env`` and its server, and where they disagree."""
-
-    text: str
-    declared: Declared
-    seen: Look
-    wrong: tuple[str, ...]
-
-    @classmethod
-    def of(cls, app: App, text: str, seen: Look) -> State:
-        """Compare the two."""
-        declared = Declared.read(text)
-        wrong = oracle.disagreements(app, declared, seen)
-        services = seen.services_of(app)
-        if services:
-            wrong += [f"declared {one} is not in the swarm"
-                      for one in oracle.not_there(app, declared, seen)]  # fmt: skip
-        wrong += [f"{name} is of release {one.release}, declared is {declared.release}"
-                  for name, one in services.items() if one.release not in
-                  ("", declared.release)]  # fmt: skip
-        return cls(text=text, declared=declared, seen=seen, wrong=tuple(wrong))
 
 
 class Tally:
@@ -159,7 +136,7 @@ class Campaign:
             undone = mine[operation.choice % len(mine)]
             operation = replace(self.by_run[undone], verb="rollback", number=operation.number,
                                 blow=operation.blow)  # fmt: skip
-        argv, env = self._typed(operation, undone)
+        argv, env = typed(self.world, operation, undone)
         if not self.clones.take(operator, operation.app):
             self.tally.outcomes["left out"] += 1
             return
@@ -172,6 +149,8 @@ class Campaign:
             turns = [self._begun[name] for name in names]
             for name in names:
                 self.attempts.setdefault(name, []).append(operation)
+            if operation.verb == "config":
+                self.lines.setdefault(operation.app.name, []).append(operation.line)
         before = self._state(operation, operator) if alone else None
 
         def is_alone() -> bool:
@@ -189,55 +168,6 @@ class Campaign:
             self._active.subtract(names)
         if ended.status in _STATUSES:
             self.clones.leave(operator, operation.app)
-
-    def _typed(self, one: Operation, undone: str) -> tuple[list[str], dict[str, str]]:
-        """Return an operation's arguments and environment."""
-        app, recipe = one.app.name, one.app.recipe
-        commit = ["--commit"] if one.app.server in CLONED else []
-        apart = [recipe.apart[one.choice % len(recipe.apart)]] if recipe.apart else [*recipe.keys]
-        every = [*recipe.apart] or [*recipe.keys]
-        made = ["--command", self.world.generator(one.number)] if one.choice % 3 else []
-        changing = [*_PACE, *commit, "--yes"]
-        bad = one.verb == "insert-bad"
-        match one.verb:
-            case "rotate":
-                return ["secret", "rotate", app, *apart, *made, *changing], {}
-            case "rotate-all":
-                return ["secret", "rotate", app, *every, *made, *changing], {}
-            case "rotate-stack":
-                return ["secret", "rotate", app, *apart, "--deploy", "stack", *changing], {}
-            case "rotate-where":
-                where = f"recipe == '{recipe.name}' and secret == '{every[0]}'"
-                servers = [f"--server={s}" for s in SERVERS if s not in CLONED]
-                return ["rotate", "--where", where, *servers, "--skip", *_PACE, "--yes"], {}
-            case "insert" | "insert-bad":
-                file = str(self.world.value(one.number, bad=bad))
-                return ["secret", "insert", app, apart[0], "--file", file, *changing], {}
-            case "generate":
-                return ["secret", "generate", app, "--all", *made, "--yes"], {}
-            case "remove":
-                return ["secret", "remove", app, "--all", "--yes"], {}
-            case "prune":
-                return ["secret", "prune", app, "--keep", str(one.keep), "--yes"], {}
-            case "prune-all":
-                return ["secret", "prune", "--keep", str(max(one.keep, 1)), "--yes"], {}
-            case "deploy":
-                return ["app", "deploy", app, *changing], {}
-            case "deploy-version":
-                return ["app", "deploy", app, one.release, *changing], {}
-            case "upgrade":
-                return ["app", "upgrade", app, *changing], {}
-            case "restart":
-                return ["app", "restart", app, *_PACE, "--yes"], {}
-            case "undeploy":
-                return ["app", "undeploy", app, *_PACE[:2], "--yes"], {}
-            case "config":
-                self.lines.setdefault(app, []).append(f"NOTE_{one.number}=by config")
-                return ["app", "config", app, *commit, "--yes"], {
-                    "EDITOR": self.world.editor(one.number)
-                }
-            case "rollback":
-                return ["rollback", undone, "--yes"], {}
 
     def run(
         self,
@@ -385,7 +315,8 @@ class Campaign:
         while before is not None and is_alone() and time.monotonic() < until:
             now = self._state(operation, operator)
             if now is not None:
-                wrong = self._done_wrongly(operation, before, now, ended)
+                self._expect(operation, ended.run, now.seen)
+                wrong = done_wrongly(operation, ended.run, before, now, self.values)
                 if not wrong:
                     self.tally.outcomes["checked alone"] += 1
                     return
@@ -396,62 +327,12 @@ class Campaign:
         if wrong and is_alone():
             self.tally.violation(f"{operation} said done: {'; '.join(wrong)}")
 
-    def _done_wrongly(
-        self, operation: Operation, before: State, now: State, ended: Ended
-    ) -> list[str]:
-        app, verb = operation.app, operation.verb
-        wrong = list(now.wrong)
-        if not verb.startswith(("deploy", "upgrade")):
-            # A run that was killed before may have left these, and this one is not about them.
-            wrong = [one for one in wrong if one not in before.wrong]
-        names, had = set(now.seen.secrets_of(app)), set(before.seen.secrets_of(app))
-        deployed = bool(now.seen.services_of(app))
-        match verb:
-            case "undeploy" if deployed:
-                wrong.append("services are there")
-            case "deploy" | "deploy-version" | "upgrade" | "restart" if not deployed:
-                wrong.append("no service is there")
-            case "remove" if names:
-                wrong.append(f"{sorted(names)} are there")
-            case "config" if f"NOTE_{operation.number}=" not in now.text:
-                wrong.append("the line is not in the file")
-            case _:
-                pass
-        if verb not in ("remove", "prune", "rollback") and had - names:
-            wrong.append(f"{sorted(had - names)} are gone")
-        if verb == "prune":
-            wrong += self._kept(operation, now.declared, had, names)
-        if verb.startswith(("rotate", "insert")):
-            made = {n: s for n, s in now.seen.secrets_of(app).items() if s.run == ended.run}
-            if not made:
-                wrong.append("no new version is there")
-            for stored in made.values():
-                self._expect(operation, stored.ident)
-        return wrong or self.values.wrong(app, now.seen)
-
-    def _kept(
-        self, operation: Operation, declared: Declared, had: set[str], names: set[str]
-    ) -> list[str]:
-        """Return where a prune removed more than it may."""
-        wrong: list[str] = []
-        for secret in {secret for secret, _ in operation.app.recipe.keys.values()}:
-            prefix = f"{operation.app.stack}_{secret}_"
-            current = {
-                prefix + declared.versions.get(v, "?")
-                for s, v in operation.app.recipe.keys.values()
-                if s == secret
-            }
-            old = {name for name in had if name.startswith(prefix)} - current
-            left = old & names
-            if len(left) < min(operation.keep, len(old)):
-                wrong.append(f"only {sorted(left)} of {sorted(old)} are kept")
-        return wrong
-
-    def _expect(self, operation: Operation, ident: str) -> None:
+    def _expect(self, operation: Operation, run: str, seen: Look) -> None:
         """Note which value a new version must have, where the campaign gave or made it."""
         given = self.world.values / str(operation.number)
         made = self.world.ledger / str(operation.number)
-        if given.exists():
-            self.values.known[ident] = given.read_bytes()
-        elif made.exists():
-            self.values.among[ident] = set(made.read_bytes().split())
+        for stored in seen.secrets.values():
+            if stored.run == run and given.exists():
+                self.values.known[stored.ident] = given.read_bytes()
+            elif stored.run == run and made.exists():
+                self.values.among[stored.ident] = set(made.read_bytes().split())

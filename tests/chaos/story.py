@@ -80,6 +80,11 @@ class Operation:
             )
         return APPS if self.verb == "prune-all" else (self.app,)
 
+    @property
+    def line(self) -> str:
+        """The line that `app config` adds to the ``.env``."""
+        return f"NOTE_{self.number}=by config"
+
     def __str__(self) -> str:
         where = "everywhere" if len(self.apps) > 1 else self.app.name
         return f"{self.number} {self.operator}: {self.verb} {where}"
