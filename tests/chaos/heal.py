@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 from tests.chaos import oracle
 from tests.chaos.operator import LOCK_SECONDS
 from tests.chaos.oracle import Declared, look
 from tests.chaos.play import Campaign, Ended
-from tests.chaos.world import APPS, App, Operator
+from tests.chaos.world import APPS, OPERATORS, App, Operator
 
-_TRIES = 4
+_TRIES = 3
+_AT_ONCE = 4
+_LEFT_DOWN = 0.2
 _DEPLOY = ("--timeout", "120", "--stable", "1", "--yes")
 
 
@@ -29,7 +33,7 @@ class Healer:
     def __init__(self, campaign: Campaign, seed: int) -> None:
         self._campaign, self._world = campaign, campaign.world
         self._random = random.Random(seed)
-        self._number = 0
+        self._numbers = count(1)
         self._judged: set[str] = set()
 
     def heal(self, began: float) -> None:
@@ -44,8 +48,9 @@ class Healer:
             self._give_up(operator)
             self._take_note(operator, began)
         self._campaign.clones.bring_together()
-        for app in APPS:
-            self._deploy(app)
+        drawn = [(app, self._random.random(), self._random.choice(OPERATORS)) for app in APPS]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            list(threads.map(self._deploy, *zip(*drawn, strict=True)))
 
     def _unfinished(self, operator: Operator) -> list[str]:
         runs = oracle.runs(operator.state.path)
@@ -113,12 +118,12 @@ class Healer:
                     if run in done:
                         done.remove(run)
 
-    def _deploy(self, app: App) -> None:
+    def _deploy(self, app: App, chance: float, who: str) -> None:
         """Deploy an app that is down, most of the time; with all quiet, that must work."""
         seen = look(self._world, app.server)
-        if seen.services_of(app) or self._random.random() < 0.2:
+        if seen.services_of(app) or chance < _LEFT_DOWN:
             return
-        operator = self._random.choice(list(self._world.operators.values()))
+        operator = self._world.operators[who]
         declared = Declared.read(operator.env_file(app).read_text())
         if oracle.not_there(app, declared, seen):
             self._must(operator, "secret", "generate", app.name, "--all", "--yes")
@@ -132,6 +137,5 @@ class Healer:
             )
 
     def _type(self, operator: Operator, *argv: str) -> Ended:
-        self._number += 1
         command = [*argv, "--yes"] if argv[0] == "rollback" else list(argv)
-        return self._campaign.run(operator, command, f"heal-{self._number}")
+        return self._campaign.run(operator, command, f"heal-{next(self._numbers)}")

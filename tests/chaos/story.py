@@ -22,7 +22,7 @@ Verb = Literal[
 _VERBS: dict[Verb, int] = {
     "rotate": 10, "rotate-all": 6, "rotate-stack": 3, "rotate-where": 2, "insert": 8,
     "insert-bad": 3, "generate": 3, "remove": 2, "prune": 6, "prune-all": 1, "deploy": 6,
-    "deploy-version": 8, "upgrade": 4, "restart": 4, "undeploy": 4, "config": 4, "rollback": 5,
+    "deploy-version": 8, "upgrade": 4, "restart": 4, "undeploy": 3, "config": 4, "rollback": 5,
 }  # fmt: skip
 
 Strike = Literal["kill", "kill with all its programs", "stop", "stop beyond the lock's life"]
