@@ -210,7 +210,8 @@ class Work:
 
     def _overtaken(self, ctx: StepContext) -> str:
         begun = self._begun()
-        steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
+        # What stands last says most: an .env names the version, services only follow.
+        steps = (step for n, step in reversed(list(enumerate(self.unit.steps))) if n in begun)
         why = next((why for step in steps if (why := step.overtaken(ctx))), "")
         return f"{why} {_REMEDY} {ctx.run}" if why else ""
 

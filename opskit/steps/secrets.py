@@ -249,6 +249,7 @@ class RemoveSecret(Step, frozen=True, kw_only=True, tag="remove-secret"):
         if users:
             raise StepError(f"{self.swarm_name} stays: it is still needed by {', '.join(users)}.")
         _remove(ctx, self.secret_id, self.swarm_name)
+        ctx.ask_lock()
         return {"removed": True}
 
     def undo(self, ctx: StepContext) -> Detail:

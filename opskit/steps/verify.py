@@ -113,10 +113,11 @@ class ConvergeBack(Step, frozen=True, kw_only=True, tag="converge-back"):
             new = {ctx.patiently(lambda name=name: _id_of(ctx, name)): name for name in one.new}
             if set(one.old_ids) <= used.keys() or new.keys() <= used.keys():
                 continue
-            others = sorted(used[ident] for ident in used.keys() - new.keys() - set(one.old_ids))
+            like = tuple(name.rpartition("_")[0] for name in one.new)
+            others = [name for name in sorted(used.values()) if name.startswith(like)]
             return (
-                f"{one.service} on {ctx.engine.server} uses {', '.join(others) or 'no secret'} "
-                f"by now, not {', '.join(one.new)}."
+                f"{one.service} on {ctx.engine.server} uses "
+                f"{', '.join(others) or 'other secrets'} by now, not {', '.join(one.new)}."
             )
         return ""
 

@@ -384,10 +384,10 @@ def test_content_is_on_the_disk_before_the_rename_and_the_rename_before_the_retu
     path: Path, tmp_path: Path, strace: str
 ) -> None:
     log = tmp_path / "calls"
-    run_replacement(path, strace, "-y", "-e", "trace=write,fchmod,fsync,rename", "-o", log)
+    run_replacement(path, strace, "-y", "-e", "trace=write,fchmod,fsync,renameat2", "-o", log)
     own = [line for line in log.read_text().splitlines() if str(path.parent) in line]
     calls = [line.partition("(")[0] for line in own]
-    assert calls == ["write", "fchmod", "fsync", "rename", "fsync"]
+    assert calls == ["write", "fchmod", "fsync", "renameat2", "fsync"]
     assert f"<{path.parent}>" in own[-1]
 
 
@@ -396,7 +396,7 @@ def test_content_is_on_the_disk_before_the_rename_and_the_rename_before_the_retu
     [
         ("fchmod:error=EPERM", OLD, "Operation not permitted; the old content is in place"),
         ("fsync:error=EIO:when=1", OLD, "Input/output error; the old content is in place"),
-        ("rename:error=EROFS", OLD, "Read-only file system; the old content is in place"),
+        ("rename,renameat2:error=EROFS", OLD, "Read-only file system; the old content is in place"),
         ("fsync:error=EIO:when=2", NEW, "Input/output error; the new content is in place"),
     ],
 )
