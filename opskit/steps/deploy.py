@@ -138,14 +138,22 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 f"right: {error} When nobody works on it, go on with: opskit app deploy {self.app}"
             )
 
-    def _check_versions(self, ctx: StepContext) -> None:
-        """Refuse to call it deployed when services use other versions than are declared now."""
+    def _check_versions(self, ctx: StepContext) -> str:
+        """Refuse to call it deployed when services use other versions than are declared now.
+
+        What abra could deploy may be more than can be read here; that is returned to be noted.
+        """
         ctx.ask_lock()
-        if amiss := self._astray(ctx):
+        try:
+            amiss = self._astray(ctx)
+        except (InputError, MissingToolError) as error:
+            return f"what runs was not compared with the .env: {error}"
+        if amiss:
             raise StepError(
                 f"{self.app} on {ctx.engine.server} was deployed, but {'; '.join(amiss)}. "
                 f"Deploy it again: opskit app deploy {self.app}"
             )
+        return ""
 
     def _astray(self, ctx: StepContext) -> list[str]:
         """Name services on another version of a secret, or of the recipe, than is declared now."""
@@ -158,8 +166,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
             environment = {**os.environ, "ABRA_DIR": self.root}
             detail = self._insist(ctx, command, environment, Path(self.root))
-            self._check_versions(ctx)
-            return {**detail, "note": ""}
+            return {**detail, "note": self._check_versions(ctx)}
         with deployment(Path(self.root), self.server, self.app) as found:
             check_environment(found, self.server)
             # Found before, as the app's own environment may name another PATH.
@@ -177,9 +184,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             command = [docker, *target, "stack", "deploy", *options, *files, self.stack]
             environment = _environment(found, self.server)
             detail = self._insist(ctx, command, environment, Path(found.folder), found)
-            self._check_versions(ctx)
+            amiss = self._check_versions(ctx)
             said = _warnings(str(detail.get("note") or ""), found, images.kept.values())
-            note = "; ".join(filter(None, [images.note, said]))
+            note = "; ".join(filter(None, [images.note, said, amiss]))
             return {**detail, "version": found.version, "chaos": found.chaos, "note": note}
 
     def _insist(
