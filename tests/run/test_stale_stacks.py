@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 
 import opskit
 from opskit.steps import lock
-from tests.run.killing import QUICK, TOKEN
+from tests.run.killing import ALL, QUICK, TOKEN
 from tests.run.suspending import suspended
 from tests.run.test_stacks import NEW, deploy, two_releases
 from tests.stage import APP, Stage
 from tests.waiting import eventually
+
+_TOKEN = re.compile(r"TOKEN_VERSION=(v\d+)")
 
 pytestmark = [pytest.mark.swarm, pytest.mark.slow]
 
@@ -124,3 +127,53 @@ def test_a_stale_run_leaves_the_version_that_anothers_way_back_needs(stage: Stag
     assert fleet.rollback(bob.id).status == "rolled-back"
     assert uses(stage, "worker") == ["token_v2"]
     assert before == ["token_v1"]
+
+
+MOMENTS = {
+    # each step's intent and outcome, each write to the swarm and to the .env, docker's own start.
+    "deploy": 2 * (2 * 5 + 2) + 1,
+    "upgrade": 2 * (2 * 6 + 2 + 1) + 1,
+    "rotate by stack": 2 * (2 * 8 + 3 + 1) + 1,
+    "undeploy": 2 * (2 * 5 + 2 + 4),
+}
+CASES = [(kind, moment) for kind, last in MOMENTS.items() for moment in range(1, last + 1)]
+
+
+@pytest.mark.parametrize("case", CASES if ALL else [("undeploy", 20)], ids=str)
+def test_a_stack_is_as_declared_whenever_the_first_run_wakes(
+    stage: Stage, case: tuple[str, int]
+) -> None:
+    kind, moment = case
+    two_releases(stage)
+    assert deploy().status == "done"
+    fleet = opskit.Fleet.from_abra()
+    with suspended(alice(stage), stage.root / "a", kind, moment) as run:
+        assert run is not None, "the run has fewer moments than the test believes"
+        lock.break_lock(stage.engine, stage.stack)
+        if kind != "undeploy":
+            stage.wait_until_converged()
+            bob = fleet.plan_rotate([TOKEN], QUICK).apply()
+            assert bob.status == "done", bob.errors
+        declared, there = stage.env_file.read_text(), versions(stage)
+        status, said = run.wake()
+
+    assert stage.env_file.read_text() == declared, said
+    assert versions(stage) >= there
+    assert locks(stage) == []
+    if status:
+        assert "is no longer this run's" in said or "nothing was changed" in said
+    else:
+        assert "release-lock" in run.at or said == "" or "once all was done" in said
+    if kind == "undeploy":
+        assert status == 1, said
+    else:
+        assert uses(stage) == [f"token_{version}" for version in _TOKEN.findall(declared)], said
+
+
+@pytest.mark.parametrize("kind", MOMENTS)
+def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None:
+    two_releases(stage)
+    assert deploy().status == "done"
+    with suspended(alice(stage), stage.root / "a", kind, MOMENTS[kind]) as run:
+        assert run is not None
+        assert run.at == "after outcome"
