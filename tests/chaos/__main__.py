@@ -57,9 +57,9 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10, help="begin no round after so many")
     parser.add_argument("--rounds", type=int, default=0, help="play so many, however long it takes")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--terminals", type=int, default=4, help="of each operator")
-    parser.add_argument("--operations", type=int, default=6, help="of each terminal in a round")
-    parser.add_argument("--faults", type=int, default=14, help="in each round, beside processes'")
+    parser.add_argument("--terminals", type=int, default=5, help="of each operator")
+    parser.add_argument("--operations", type=int, default=8, help="of each terminal in a round")
+    parser.add_argument("--faults", type=int, default=20, help="in each round, beside processes'")
     parser.add_argument("--keep", type=Path, help="copy all outputs and journals there")
     asked = parser.parse_args()
     if asked.keep and asked.keep.resolve().is_relative_to("/tmp"):

@@ -73,10 +73,13 @@ class Healer:
         for run in self._unfinished(operator):
             left |= oracle.apps_of(operator.state.path, run)
             kind, status = oracle.runs(operator.state.path)[run]
-            why = self._type(operator, "rollback", run).text
+            last = self._type(operator, "rollback", run)
+            if run not in self._unfinished(operator):
+                self._claim(operator, run, last)
+                continue
             self._type(operator, "give-up", run)
             self._campaign.tally.outcomes["given up"] += 1
-            said = " ".join(why.partition("\n")[2].split())[-400:]
+            said = " ".join(last.text.partition("\n")[2].split())[-400:]
             self._campaign.tally.note(f"gave up {kind} {run}, {status}: {said}")
             self._campaign.given_up.add(run)
         for server in self._world.fleet.daemons:

@@ -136,18 +136,16 @@ def serve(address: str) -> None:
 
 def _opskit() -> Callable[[list[str]], int]:
     """Import opskit, with locks that live as long as a campaign can wait."""
-    from opskit.steps import lock
-
-    lock.LIFETIME = timedelta(seconds=LOCK_SECONDS)
-    # What is computed from it is so when this is imported.
     import pandas  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
     from opskit.cli.app import run
     from opskit.cli.live import shown_steps  # noqa: F401  # pyright: ignore[reportUnusedImport]
     from opskit.fleet import Fleet  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    from opskit.run import apply
+    from opskit.steps import holding, lock
 
-    assert apply._RENEW_LOCK_S < LOCK_SECONDS, "locks are renewed before they run out"  # pyright: ignore[reportPrivateUsage]
+    lock.LIFETIME = timedelta(seconds=LOCK_SECONDS)
+    # Computed from it when it was imported.
+    holding._RENEW_S = LOCK_SECONDS / 3  # pyright: ignore[reportPrivateUsage]
     return run
 
 
