@@ -6,9 +6,11 @@ Its mounts, processes, addresses and /tmp are nobody else's, and end with it, ho
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ from tests.chaos.recipes import RECIPES
 from tests.chaos.story import Story
 from tests.chaos.world import APPS, CANARY, App, World
 
+_PR_SET_PDEATHSIG = 1
 _INSIDE = "OPSKIT_CHAOS_INSIDE"
 _UNSHARE = (
     "unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc",
@@ -40,7 +43,8 @@ def main() -> int:
     if not os.environ.get(_INSIDE):
         again = [*_UNSHARE, sys.executable, "-m", "tests.chaos", *sys.argv[1:]]
         again += ["--seed", str(asked.seed)]
-        return subprocess.run(again, env={**os.environ, _INSIDE: "yes"}, check=False).returncode
+        inside = {**os.environ, _INSIDE: "yes"}
+        return subprocess.run(again, env=inside, check=False, preexec_fn=_die_along).returncode
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.environ["TMPDIR"] = "/tmp"
@@ -50,6 +54,11 @@ def main() -> int:
         return _play(world, asked)
     finally:
         world.stop()
+
+
+def _die_along() -> None:
+    """Let the kernel kill this process, and with it the namespaces, when its parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _asked() -> argparse.Namespace:
@@ -70,6 +79,8 @@ def _asked() -> argparse.Namespace:
 def _play(world: World, asked: argparse.Namespace) -> int:
     began = time.monotonic()
     print(f"seed {asked.seed}", flush=True)
+    if not world.can_shift_clocks:
+        print("clocks are left alone: no C compiler (cc) is installed", flush=True)
     campaign = Campaign(world)
     _begin(campaign)
     story = Story(
