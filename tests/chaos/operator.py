@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -130,8 +131,8 @@ def serve(address: str) -> None:
             if pid == 0:
                 break
             link = links.pop(pid)
-            link.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-            link.close()
+            with suppress(BrokenPipeError), link:
+                link.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def _opskit() -> Callable[[list[str]], int]:

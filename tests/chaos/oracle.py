@@ -259,7 +259,7 @@ def steps_of(state: Path, process: int) -> int:
         " (SELECT run FROM runs WHERE pid = ? AND status = 'running' ORDER BY rowid DESC LIMIT 1)"
     )
     with suppress(sqlite3.OperationalError):
-        return _rows(state, query, process)[0][0]
+        return sum(count for (count,) in _rows(state, query, process))
     return 0
 
 
