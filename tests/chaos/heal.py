@@ -11,6 +11,7 @@ from tests.chaos import oracle
 from tests.chaos.operator import LOCK_SECONDS
 from tests.chaos.oracle import Declared, look
 from tests.chaos.play import Campaign, Ended
+from tests.chaos.recipes import NEW
 from tests.chaos.world import APPS, OPERATORS, App, Operator
 
 _TRIES = 3
@@ -40,9 +41,8 @@ class Healer:
         """End the faults, the runs and the round, which began then."""
         self._campaign.faults.heal()
         for _ in range(_TRIES):
-            if not any(self._end_runs(operator) for operator in self._world.operators.values()):
+            if not any([self._end_runs(operator) for operator in self._world.operators.values()]):
                 break
-            # What one run holds may keep another from being ended until its lock runs out.
             time.sleep(LOCK_SECONDS)
         for operator in self._world.operators.values():
             self._give_up(operator)
@@ -56,8 +56,12 @@ class Healer:
         runs = oracle.runs(operator.state.path)
         return [run for run, (_, status) in runs.items() if status not in oracle.ENDED]
 
-    def _end_runs(self, operator: Operator) -> list[str]:
-        """Finish or undo what stopped, the newest first; return what could not be."""
+    def _end_runs(self, operator: Operator) -> bool:
+        """Finish or undo what stopped, the newest first.
+
+        Return whether some could not be for another's lock, which is to run out first.
+        """
+        locked = False
         for run in reversed(self._unfinished(operator)):
             way = self._random.choice(("resume", "rollback"))
             for how in (way, "rollback" if way == "resume" else "resume"):
@@ -66,7 +70,8 @@ class Healer:
                     self._campaign.tally.outcomes[f"{how} after a fault"] += 1
                     self._claim(operator, run, ended)
                     break
-        return self._unfinished(operator)
+                locked = locked or "locked by" in ended.text
+        return locked
 
     def _give_up(self, operator: Operator) -> None:
         left: set[str] = set()
@@ -91,8 +96,9 @@ class Healer:
                 if asked.stdout.strip() in self._campaign.given_up:
                     self._type(operator, "break-lock", server, stack)
         for app in APPS:
+            # As it advises where the spec before is gone.
             if app.name in left and look(self._world, app.server).services_of(app):
-                self._must(operator, "app", "deploy", app.name, *_DEPLOY)
+                self._must(operator, "app", "deploy", app.name, NEW, *_DEPLOY)
 
     def _claim(self, operator: Operator, run: str, ended: Ended) -> None:
         kind, status = oracle.runs(operator.state.path)[run]
