@@ -15,7 +15,7 @@ from tests.chaos.recipes import NEW
 from tests.chaos.world import APPS, OPERATORS, App, Operator
 
 _TRIES = 3
-_AT_ONCE = 4
+_AT_ONCE = 6
 _LEFT_DOWN = 0.2
 _DEPLOY = ("--timeout", "120", "--stable", "1", "--yes")
 
@@ -41,7 +41,8 @@ class Healer:
         """End the faults, the runs and the round, which began then."""
         self._campaign.faults.heal()
         for _ in range(_TRIES):
-            if not any([self._end_runs(operator) for operator in self._world.operators.values()]):
+            waiting = [self._end_runs(operator) for operator in self._world.operators.values()]
+            if not any(waiting):
                 break
             time.sleep(LOCK_SECONDS)
         for operator in self._world.operators.values():
