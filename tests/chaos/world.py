@@ -212,7 +212,7 @@ class World:
         write_contexts(home / "docker", {server: f"ssh://{server}" for server in SERVERS})
         config = home / "config" / "opskit"
         config.mkdir(parents=True)
-        (config / "config.toml").write_text("deadline = 10\n")
+        (config / "config.toml").write_text("deadline = 60\n")
         made.env.update(_environment(made))
         return made
 
