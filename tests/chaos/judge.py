@@ -8,7 +8,7 @@ from tests.chaos import oracle
 from tests.chaos.done import State
 from tests.chaos.oracle import Declared, Look, look
 from tests.chaos.play import Campaign
-from tests.chaos.world import APPS, App
+from tests.chaos.world import APPS, CANARY, CLONED, App
 
 _SETTLED_S = 180.0
 
@@ -45,10 +45,11 @@ class Judge:
 
     def check_values(self) -> None:
         """Look for values in all that was written: outputs, journals, files, histories."""
-        marks = self._campaign.canaries.marks
-        marks |= {value for value in self._campaign.values.known.values() if len(value) > 12}
+        # Those that the campaign made up have the canary in them.
+        values = {v for v in self._campaign.values.known.values() if CANARY.encode() not in v}
+        self._campaign.canaries.marks |= values
         roots = [self._world.said, self._world.shared.path, self._world.root / "recipes"]
-        roots += [self._world.origin(server) for server in ("srv3",)]
+        roots += [self._world.origin(server) for server in CLONED]
         roots += [operator.home for operator in self._world.operators.values()]
         for path in self._campaign.canaries.found_in(roots):
             self._campaign.tally.violation(f"a value is in {path}")

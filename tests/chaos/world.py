@@ -198,8 +198,8 @@ class World:
             name=name,
             home=home,
             clock=Clock(self.root / f"{name}.clock"),
-            state=_disk(home / "state", "24m"),
-            clones=_disk(home / "clones", "8m"),
+            state=_disk(home / "state", "64m"),
+            clones=_disk(home / "clones", "32m"),
             relays={server: Relay(self.fleet.sshds[server].port) for server in SERVERS},
         )
         for server in SERVERS:
