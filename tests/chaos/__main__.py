@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -27,6 +28,7 @@ from tests.chaos.story import Story
 from tests.chaos.world import APPS, CANARY, App, World
 
 _PR_SET_PDEATHSIG = 1
+_LOGIN = (".bashrc", ".zshenv", ".ssh/rc")
 _INSIDE = "OPSKIT_CHAOS_INSIDE"
 _UNSHARE = (
     "unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc",
@@ -46,6 +48,11 @@ def main() -> int:
         inside = {**os.environ, _INSIDE: "yes"}
         return subprocess.run(again, env=inside, check=False, preexec_fn=_die_along).returncode
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp"], check=True)
+    for name in _LOGIN:
+        # What this machine's user runs at each login takes its time, and writes to their home.
+        path = Path(pwd.getpwuid(os.getuid()).pw_dir, name)
+        if path.exists():
+            subprocess.run(["mount", "--bind", "/dev/null", path], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.environ["TMPDIR"] = "/tmp"
     world = World()
