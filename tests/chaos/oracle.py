@@ -253,9 +253,13 @@ def apps_of(state: Path, run: str) -> set[str]:
 
 
 def unfinished_on(state: Path, apps: Collection[str]) -> bool:
-    """Tell whether a run that has not ended touched one of these apps."""
-    left = [run for run, (_, status) in runs(state).items() if status not in ENDED]
-    return any(apps_of(state, run) & set(apps) for run in left)
+    """Tell whether a run that has not ended touched one of these apps, or nobody can tell."""
+    try:
+        left = [run for run, (_, status) in runs(state).items() if status not in ENDED]
+        return any(apps_of(state, run) & set(apps) for run in left)
+    except sqlite3.OperationalError:
+        # As when its disk is full.
+        return True
 
 
 def steps_of(state: Path, process: int) -> int:
