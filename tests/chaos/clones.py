@@ -43,9 +43,12 @@ class Clones:
         folder = operator.servers(app.server)
         with self._git[operator.name]:
             git(folder, "push", "-q", check=False)
-            clean = not git(folder, "status", "--porcelain", f"{app.name}.env").stdout
-            same = not git(folder, "diff", "--stat", "@{upstream}", "--", f"{app.name}.env").stdout
-        if clean and same:
+            # Whatever cannot be told, as when the disk is full, is not pushed.
+            asked = [
+                git(folder, *question, "--", f"{app.name}.env", check=False)
+                for question in (("status", "--porcelain"), ("diff", "--stat", "@{upstream}"))
+            ]
+        if not any(one.stdout or one.returncode for one in asked):
             with self._guard:
                 self._hands.pop(app.name, None)
 

@@ -225,7 +225,8 @@ class Values:
                 value = _mounted(pid, mount.target)
                 known = self.known.get(stored.ident if stored else "")
                 if value is None:
-                    found.append(f"{mount.service} has no file {mount.target}")
+                    # It may have ended since the engine told of it.
+                    found.append(f"{mount.service}, which has no file {mount.target}, does not run")
                 elif known is None and stored:
                     if value not in self.among.get(stored.ident, {value}):
                         found.append(f"{name} has a value that nobody made for it")
