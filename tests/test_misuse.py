@@ -71,12 +71,25 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"deploy": "service"}, f"deploy is 'service'. {MODES}"),
     ({"deploy": None}, f"deploy is None. {MODES}"),
     ({"deploy": ["stack"]}, f"deploy is a list. {MODES}"),
-    ({"timeout": 0}, "timeout is 0. Give a number of seconds, more than 0."),
-    ({"timeout": float("inf")}, "timeout is inf. Give a number of seconds, more than 0."),
-    ({"timeout": "300"}, "timeout is a str. Give a number of seconds, more than 0."),
-    ({"timeout": True}, "timeout is True. Give a number of seconds, more than 0."),
-    ({"stable": -1}, "stable is -1. Give a number of seconds, 0 or more."),
-    ({"stable": float("nan")}, "stable is nan. Give a number of seconds, 0 or more."),
+    ({"timeout": 0}, "timeout is 0. Give a number of seconds, more than 0, at most a week."),
+    (
+        {"timeout": float("inf")},
+        "timeout is inf. Give a number of seconds, more than 0, at most a week.",
+    ),
+    (
+        {"timeout": 1e308},
+        "timeout is 1e+308. Give a number of seconds, more than 0, at most a week.",
+    ),
+    (
+        {"timeout": "300"},
+        "timeout is a str. Give a number of seconds, more than 0, at most a week.",
+    ),
+    ({"timeout": True}, "timeout is True. Give a number of seconds, more than 0, at most a week."),
+    ({"stable": -1}, "stable is -1. Give a number of seconds, 0 or more, at most a week."),
+    (
+        {"stable": float("nan")},
+        "stable is nan. Give a number of seconds, 0 or more, at most a week.",
+    ),
     ({"probe": "https://a.example"}, "probe is a str. Give an opskit.Probe(kind=…, target=…)."),
     ({"policy": "words"}, "policy is a str. Give an opskit.Policy(generator=…)."),
     ({"commit": "no"}, f"commit is a str, neither true nor false. {FLAG}"),
@@ -165,7 +178,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a deadline of no time",
         lambda g: Fleet(g.fleet.root, deadline=0),
-        "deadline is 0. Give a number of seconds, more than 0.",
+        "deadline is 0. Give a number of seconds, more than 0, at most a week.",
     ),
     (
         "a number of threads for an executor",

@@ -69,11 +69,11 @@ def test_a_mistake_is_told_with_the_file_and_the_known_keys(
         read_settings(environ)
     assert str(caught.value).startswith(f"{path}: ")
     assert what in str(caught.value)
-    assert "Known keys: deadline, max_parallel" in str(caught.value)
+    assert "Known keys: deadline, reply_limit" in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_named(environ: dict[str, str]) -> None:
     path = Path(environ["XDG_CONFIG_HOME"]) / "opskit" / "config.toml"
     path.mkdir(parents=True)
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="no regular file"):
         read_settings(environ)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from opskit.abra.dialect import expand
+from opskit.abra.dialect import TOO_LONG, TooLongError, expand
 from opskit.abra.files import as_problem, decode, is_utf8, is_utf16, printable, read_bytes
 from opskit.abra.model import Problem, ProblemKind
 from opskit.abra.statements import LONG_BLANK, NO_VALUE, TRAILING, UNCLOSED, Statement, statements
@@ -27,6 +27,9 @@ from opskit.errors import InputError
 
 _MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
 _COMMENTED_OUT = re.compile(r"^[ \t]*#[ \t#]*(?=[A-Za-z_]\w*=)", re.MULTILINE)
+
+_LARGEST = 2_097_152
+"""Bytes that Linux hands to a program in all its variables together, unless it is set otherwise."""
 
 _REMEDIES = {
     UNCLOSED: "Close it on the same line.",
@@ -153,6 +156,7 @@ class _Reader:
         self.lines: dict[str, int] = {}
         self.modifiers: dict[str, Mapping[str, str]] = {}
         self.problems: list[Problem] = []
+        self._size, self._is_full = 0, False
 
     def take(self, statement: Statement) -> None:
         key, line = statement.key, statement.line
@@ -164,7 +168,21 @@ class _Reader:
             return
         if not is_utf8(statement.raw):
             self.report(line, "the value holds bytes that are not UTF-8.", "Save it as UTF-8.")
-        self.values[key], foreign = expand(statement.raw, statement.quote, self.values)
+        try:
+            value, foreign = expand(statement.raw, statement.quote, self.values)
+        except TooLongError:
+            self.report(line, TOO_LONG, "Shorten it.", kind="unread")
+            return
+        size = self._size + len(value) - len(self.values.get(key, ""))
+        if size > _LARGEST:
+            if not self._is_full:
+                what = f"the values up to here have more than {_LARGEST:,} bytes together."
+                remedy = "No program can be given them: shorten them."
+                self.report(line, what, remedy, kind="unread")
+            self._is_full = True
+            return
+        self._size = size
+        self.values[key] = value
         if foreign:
             self.report(line, foreign, "Write the value out.")
         self.lines[key] = line

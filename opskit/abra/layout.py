@@ -160,6 +160,11 @@ class _Tree:
             if path.is_symlink() and not is_app_file(path.name) and not path.exists():
                 missing = unreadable(path, FileNotFoundError())
                 self._problems.append(as_problem(missing, path))
+            elif is_app_file(path.name) and is_folder(path):
+                what = "this is a folder, where an app's settings would be a file."
+                self._problems.append(
+                    Problem(path=printable(str(path)), line=0, what=what, remedy="Rename it.")
+                )
         return found
 
 

@@ -5,6 +5,7 @@ Releases are a recipe's git tags, and those that abra's catalogue lists.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,8 @@ from opskit.abra.files import as_problem, decode, exists, is_folder, printable, 
 from opskit.abra.model import Problem
 from opskit.abra.names import recipe_folders
 from opskit.abra.repository import SHORT, Repository, open_repository
-from opskit.decoding import ready
+from opskit.bounded import read_regular
+from opskit.decoding import decode_json
 from opskit.errors import InputError, MissingToolError, OpskitError
 
 SAMPLE = ".env.sample"
@@ -180,9 +182,15 @@ class Recipe:
         Raises
         ------
         InputError
-            It cannot be read.
+            It cannot be read, or is outside the recipe's folder.
         """
         path = self.folder / name
+        if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self.folder)):
+            raise InputError(
+                f"{printable(name)} is outside the recipe, so it is not read.",
+                path=self.folder,
+                remedy="Copy it into the recipe, and let COMPOSE_FILE name the copy.",
+            )
         if self.commit and self.repository:
             self._fetch((name,))
             found = self._committed[name]
@@ -298,20 +306,24 @@ def releases(root: Path, recipe: str, tags: Iterable[str]) -> tuple[str, ...]:
     return in_order({*tags, *_catalogue(root).get(recipe, ())})
 
 
+_CATALOGUE_LIMIT = 32 * 1024**2
+"""abra's catalogue has some megabytes."""
+
+
 def _catalogue(root: Path) -> dict[str, frozenset[str]]:
     path = root / "catalogue" / "recipes.json"
     if not exists(path):
         return {}
     try:
-        return _parsed(read_bytes(path))
-    except (InputError, msgspec.MsgspecError):
+        return _parsed(read_regular(path, _CATALOGUE_LIMIT))
+    except (InputError, OSError, msgspec.MsgspecError):
         # It only adds to what the tags say.
         return {}
 
 
 @lru_cache(maxsize=4)
 def _parsed(content: bytes) -> dict[str, frozenset[str]]:
-    found = msgspec.json.decode(content, type=ready(dict[str, _Listed]))
+    found = decode_json(content, dict[str, _Listed])
     return {
         name: frozenset(version for one in listed.versions or () for version in one)
         for name, listed in found.items()

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from opskit.abra.files import SIZE_LIMIT, decode, exists, printable, too_large
+from opskit.abra.files import SIZE_LIMIT, decode, exists, printable
 from opskit.abra.git import Ended, answered, ask, damaged
 from opskit.abra.names import CHAOS_MARK
+from opskit.bounded import too_large
 from opskit.errors import InputError
 
 SHORT = 8
@@ -131,7 +132,7 @@ class Repository:
         there = {name: entry for name, entry in found.items() if entry and entry.is_file}
         for name, entry in there.items():
             if entry.size > SIZE_LIMIT:
-                raise too_large(self.folder / name)
+                raise too_large(self.folder / name, SIZE_LIMIT)
         return dict(zip(there, self.blobs(there.values()), strict=True))
 
     def _follow(self, entries: Mapping[str, Entry], path: str) -> str:

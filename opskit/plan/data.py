@@ -14,7 +14,7 @@ from typing import Annotated, TypeGuard
 
 import msgspec
 
-from opskit.decoding import ready
+from opskit.decoding import decode_json
 from opskit.errors import InputError
 from opskit.secrets.generate import FLOOR_BITS
 from opskit.steps import AnyStep, CreateSecret
@@ -186,7 +186,7 @@ def load_plan(content: bytes) -> PlanData:
         A different opskit wrote it.
     """
     try:
-        return msgspec.json.decode(content, type=ready(PlanData))
+        return decode_json(content, PlanData)
     except msgspec.MsgspecError as error:
         raise InputError(
             f"this run's plan was written by another opskit ({error}).",

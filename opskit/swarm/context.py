@@ -21,8 +21,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from opskit.decoding import ready
-from opskit.errors import ContextError
+from opskit.bounded import read_regular
+from opskit.decoding import decode_json
+from opskit.errors import ContextError, InputError
 
 _CHAR = r"(?:[^\s:@/?#%]|%[0-9A-Fa-f]{2})"
 _HOST = r"(?P<host>\[[^\]\s]+\]|[^\s:@/?#%\[\]]+)(?::(?P<port>\d*))?"
@@ -189,13 +190,13 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
     store = docker_config_dir(environ) / "contexts"
     path = store / "meta" / digest / "meta.json"
     try:
-        meta = msgspec.json.decode(path.read_bytes(), type=ready(_Meta))
+        meta = decode_json(read_regular(path, 1024**2), _Meta)
     except FileNotFoundError:
         raise ContextError(
             f"no Docker context named {name!r} in {store.parent}.",
             remedy=f"Create it: docker context create {name} --docker host=ssh://{name}",
         ) from None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, InputError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ContextError(
             f"the Docker context {name!r} cannot be read ({error}).",
             path=path,

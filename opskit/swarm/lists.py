@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from opskit.decoding import ready
+from opskit.decoding import decode_json
 from opskit.errors import RefusedError
 from opskit.swarm import model
 
@@ -48,7 +48,7 @@ def decoded(body: bytes, kind: type[_T], server: str) -> _T:
         It is not what an engine sends.
     """
     try:
-        return msgspec.json.decode(body, type=ready(kind))
+        return decode_json(body, kind)
     except msgspec.MsgspecError as error:
         raise RefusedError(
             f"its reply is not what a Docker Engine sends ({error}). "

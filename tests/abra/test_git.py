@@ -428,7 +428,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(git: Git, folder:
     git("add", ".")
     git("commit", "-q", "-m", "Large")
 
-    with pytest.raises(InputError, match=r"large\.yml: the file is larger than 4 MiB"):
+    with pytest.raises(InputError, match=r"large\.yml: the file is larger than 1 MiB"):
         read(folder).files(git("rev-parse", "HEAD"), ["compose.yml", "large.yml"])
 
 
