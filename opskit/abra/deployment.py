@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -38,6 +37,7 @@ from opskit.abra.recipe import Recipe, Recipes
 from opskit.abra.versiontree import version_tree
 from opskit.errors import InputError
 from opskit.pace import Pace, seconds_of
+from opskit.temporary import folder
 
 LOCATORS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
 """What tells docker where the engine is that no context names."""
@@ -160,9 +160,9 @@ def deployment(
     stack = stack_name(app, env.values)
     with (
         _source(root, env, stack) as source,
-        tempfile.TemporaryDirectory(prefix="opskit-deploy-") as made,
+        folder("deploy") as made,
     ):
-        yield _ready(env, stack, source, Path(made))
+        yield _ready(env, stack, source, made)
 
 
 def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:

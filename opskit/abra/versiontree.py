@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,6 +11,7 @@ from opskit.abra.files import decode
 from opskit.abra.git import answered
 from opskit.abra.repository import SHORT, Entry, Repository, list_commit
 from opskit.errors import InputError
+from opskit.temporary import folder
 
 _SIZE_LIMIT = 256 * 1024 * 1024
 """More than this is no recipe."""
@@ -33,8 +32,7 @@ def version_tree(repository: Repository, commit: str) -> Generator[Path, None, N
     InputError
         git cannot read the commit, or a link of it leads elsewhere.
     """
-    made = Path(tempfile.mkdtemp(prefix="opskit-recipe-"))
-    try:
+    with folder("recipe") as made:
         tree = made.resolve() / repository.folder.name
         tree.mkdir()
         try:
@@ -47,8 +45,6 @@ def version_tree(repository: Repository, commit: str) -> Generator[Path, None, N
                 path=repository.folder,
             ) from error
         yield tree
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _entries(repository: Repository, commit: str) -> Mapping[str, Entry]:

@@ -11,20 +11,19 @@ import atexit
 import os
 import random
 import shlex
-import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import IO
 
 from opskit.errors import MissingToolError, UnreachableError
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline, Stream
+from opskit.temporary import Folder
 
 _PERSIST_SECONDS = 60
 """How long a master outlives its last channel, so that a killed process leaves none behind."""
@@ -82,7 +81,7 @@ class SshMasters:
     """The control sockets of this process's ssh connections, in a private short-named folder."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
+        self._folder: Folder | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -91,14 +90,14 @@ class SshMasters:
         with self._lock:
             if self._folder is None or self._pid != os.getpid():
                 # Not below TMPDIR: a control path may not exceed about 100 bytes.
-                self._folder = Path(tempfile.mkdtemp(prefix="opskit-", dir="/tmp"))
+                self._folder = Folder("ssh", "/tmp")  # noqa: S108
                 self._pid = os.getpid()
                 atexit.register(self.close)
         settings = {
             "BatchMode": "yes",
             "StrictHostKeyChecking": "yes",
             "ControlMaster": "auto",
-            "ControlPath": f"{self._folder}/%C",
+            "ControlPath": f"{self._folder.path}/%C",
             "ControlPersist": _PERSIST_SECONDS,
             "ServerAliveInterval": 10,
             "ServerAliveCountMax": 3,
@@ -116,9 +115,9 @@ class SshMasters:
         """End every connection this process opened."""
         if self._folder is None or self._pid != os.getpid():
             return
-        for control in self._folder.iterdir():
+        for control in self._folder.path.iterdir():
             self._run(["ssh", "-o", f"ControlPath={control}", "-O", "exit", "--", "any"])
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
         self._folder = None
 
     @staticmethod
