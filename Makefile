@@ -37,10 +37,10 @@ unit: .venv/dev
 nightly: .venv/dev packages  ## What takes too long for every change: a clean install, long campaigns.
 	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m nightly
 
-kill-matrix: .venv/dev packages  ## Kill runs at every moment, on real swarms too, and finish them both ways.
+kill-matrix: .venv/dev packages  ## Kill or suspend runs at every moment, on real swarms too.
 	OPSKIT_REQUIRE_ENGINES=1 OPSKIT_KILL_MATRIX=all $(PYTEST) -n $(JOBS) \
 		tests/run/test_crash.py tests/run/test_crash_others.py \
-		tests/run/test_crash_pass.py \
+		tests/run/test_crash_pass.py tests/run/test_stale.py tests/run/test_stale_stacks.py \
 		tests/run/test_stacks_crash.py tests/steps/hooks/test_run.py
 
 pythons:  ## The fast tests on each supported Python, and with the lowest versions allowed.

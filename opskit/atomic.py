@@ -6,6 +6,7 @@ the folder is synced after it. Those of opskit itself are for their owner alone.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -18,6 +19,8 @@ from pathlib import Path
 from opskit.errors import InputError
 
 _ACL = "system.posix_acl_access"
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 class UnsyncedError(OSError):
@@ -30,6 +33,7 @@ def replace_file(
     *,
     like: Path | None = None,
     before: Callable[[], None] = lambda: None,
+    replaced: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a file, in place of the one of its name if there is one.
 
@@ -44,6 +48,10 @@ def replace_file(
         gets; else it is for its owner alone.
     before
         Called last before the file takes its name; what it raises leaves the old one in place.
+    replaced
+        Given the file that was replaced, where the system can exchange two files at once; what it
+        raises puts that one back. So not even a process that was suspended between `before` and
+        the exchange overwrites what another wrote meanwhile.
 
     Raises
     ------
@@ -56,7 +64,14 @@ def replace_file(
     """
     with _synced_folder(path.parent), _staged(path, content, like=like) as staged:
         before()
-        staged.replace(path)
+        if replaced is None or not _exchange(staged, path):
+            staged.replace(path)
+            return
+        try:
+            replaced(staged)
+        except BaseException:
+            _exchange(staged, path)
+            raise
 
 
 def create_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -168,6 +183,15 @@ def _synced_folder(folder: Path) -> Generator[None]:
                 raise UnsyncedError(error.errno, error.strerror) from error
     finally:
         os.close(descriptor)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two files have each other's names, in one call; return whether the system can."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:  # Linux has it, not on every file system; other systems do not
+        return False
+    names = (os.fsencode(one), os.fsencode(other))
+    return rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0
 
 
 @contextmanager

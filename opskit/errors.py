@@ -14,6 +14,7 @@ OpskitError
 ├── UnreachableError      no answer: name lookup, connection, ssh or deadline
 ├── StalePlanError        the world moved since the plan was made
 ├── LockHeldError         someone else is working on this stack
+├── LockLostError         a run's lock is no longer its own: it may not write
 ├── JournalError          the journal cannot be read or written
 ├── StepError             a step of a run failed
 ├── NotebookError         a cell of a notebook that was run failed
@@ -130,6 +131,10 @@ class StalePlanError(OpskitError):
 
 class LockHeldError(OpskitError):
     """Someone else is working on this stack."""
+
+
+class LockLostError(OpskitError):
+    """A stack's lock is no longer this run's own, which therefore may not write to it."""
 
 
 class JournalError(OpskitError):

@@ -51,6 +51,8 @@ _LONGEST = (
     "run/test_crash_others.py",
     "run/test_rotate.py",
     "run/test_crash.py",
+    "run/test_stale_stacks.py",
+    "run/test_stale.py",
     "steps/hooks/test_databases.py",
     "run/test_overtaken.py",
     "run/test_crash_pass.py",

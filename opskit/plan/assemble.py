@@ -122,7 +122,7 @@ class Assembler:
         )
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
-            *self._creations(renewals),
+            *self._creations(renewals, switches),
             *(settle if watched else []),
             *self._hooks(renewals, wait),
             *back,
@@ -264,7 +264,11 @@ class Assembler:
         kept = "kept and labelled failed" if self.options.keep_failed else "removed"
         return f"{one.version} {kept}"
 
-    def _creations(self, renewals: list[Renewal]) -> list[AnyStep]:
+    def _creations(
+        self, renewals: list[Renewal], switches: Sequence[SwitchService] = ()
+    ) -> list[AnyStep]:
+        before = {(swap.to_name, swap.from_name) for one in switches for swap in one.swaps}
+        before |= {(one.new_name, one.target.declared.swarm_name) for one in renewals}
         steps: list[AnyStep] = []
         for one in renewals:
             if self.options.use_pass:
@@ -282,6 +286,9 @@ class Assembler:
                     entry=self.entry(one.target) if self.options.use_pass else "",
                     keep_failed=self.options.keep_failed,
                     kept=Kept.of(one.target.origin),
+                    replaces=tuple(
+                        sorted(old for new, old in before if new == one.new_name != old)
+                    ),
                 )
             )
         return steps

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE, label
@@ -146,7 +148,12 @@ class StackPlanner:
             why = str(error)
         wait = self._waits(app, services, found)
         back: list[AnyStep] = [
-            self._verify(app, wait, back=True),
+            msgspec.structs.replace(
+                self._verify(app, wait),
+                probe=None,
+                back=True,
+                idle=tuple(one.spec.name for one in services if not ran(one)),
+            ),
             self.assembler.deploy_step(app, "stack", wait, back=True),
         ]
         names = tuple(service.spec.name for service in services)
@@ -297,9 +304,7 @@ class StackPlanner:
         seen = self.assembler.lookup.server(app.server)
         return waits(seen, app.stack, float(self.assembler.options.timeout), services, found)
 
-    def _verify(
-        self, app: DeclaredApp, wait: Waits, names: tuple[str, ...] = (), *, back: bool = False
-    ) -> VerifyStack:
+    def _verify(self, app: DeclaredApp, wait: Waits, names: tuple[str, ...] = ()) -> VerifyStack:
         options = self.assembler.options
         return VerifyStack(
             stack=app.stack,
@@ -307,8 +312,7 @@ class StackPlanner:
             timeout=wait.timeout,
             planned=wait.planned,
             stable=float(options.stable),
-            probe=None if back else options.probe,
-            back=back,
+            probe=options.probe,
         )
 
 

@@ -6,7 +6,6 @@ import getpass
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -22,12 +21,10 @@ from opskit.run.work import Outcome, Progressed, Work, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.statuses import STATUSES, Ended, KnownStatus
-from opskit.steps import Deploy, StepContext, SwitchService, TakeLock, lock
-from opskit.steps.base import TRANSIENT
+from opskit.steps import ConvergeBack, StepContext, TakeLock
+from opskit.steps.holding import Hold
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
-
-_RENEW_LOCK_S = lock.LIFETIME.total_seconds() / 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,10 +97,16 @@ class Runner:
 
         A unit that had begun to be undone is undone to the end: going forward again from the
         middle of a way back would leave it neither here nor there. One that a later change went
-        past meanwhile is left alone: either way would take that change back.
+        past meanwhile is left alone: either way would take that change back. Once a
+        stack has gone back, none is begun anew: that failure stopped the work on others.
         """
+        units = range(len(self.data.units))
+        went_back = any(self.journal.was_undone(self.run, n) for n in units)
+        stays = [n for n in units if went_back and not self.journal.begun(self.run, n)]
+        leave = frozenset(() if self.keep_going else stays)
         self._reopen()
-        return self._finish(self._each_unit(Work.onward))
+        skipped = [Outcome(unit=n, status="skipped") for n in leave]
+        return self._finish(skipped + self._each_unit(Work.onward, leave=leave))
 
     def roll_back(self) -> Ended:
         """Undo everything the run did, in reverse, and give its status.
@@ -228,24 +231,27 @@ class Runner:
             store=self.store,
             stop=self.stop,
             retry=self.retry,
-            status_of=self._status_of,
-            switches=any(isinstance(step, SwitchService | Deploy) for step in unit.steps),
+            switched=frozenset(
+                one.service
+                for step in unit.steps
+                if isinstance(step, ConvergeBack)
+                for one in step.watched
+            ),
         )
         lock_step = unit.steps[0]
-        # Not the monotonic clock, which stands still while a laptop sleeps; the lock runs out.
-        # This one may be set back.
-        renewed = time.time()
-
-        def keep_lock() -> None:
-            nonlocal renewed
-            if isinstance(lock_step, TakeLock) and abs(time.time() - renewed) > _RENEW_LOCK_S:
-                renewed = time.time()
-                try:
-                    lock_step.do(ctx)
-                except TRANSIENT:
-                    return
-
-        ctx.keep_lock = keep_lock
+        if isinstance(lock_step, TakeLock):
+            hold = Hold(
+                engine=engine,
+                stack=lock_step.stack,
+                run=self.run,
+                owner=ctx.actor,
+                host=ctx.host,
+                identity=self.identity,
+                status_of=self._status_of,
+            )
+            ctx.lock, ctx.keep_lock = hold, hold.keep
+            ctx.ask_lock = lambda: ctx.patiently(hold.ask)
+            ctx.engine = engine.fenced(ctx.ask_lock)
         return ctx
 
     def _status_of(self, run: str) -> KnownStatus:

@@ -1,11 +1,8 @@
-"""Plans and runs as operators handle them: shown, applied, resumed, rolled back."""
+"""Plans and runs as operators handle them: shown, joined, applied."""
 
 from __future__ import annotations
 
-import getpass
 import html
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,14 +11,13 @@ from typing import Annotated, Self, Unpack
 
 import msgspec
 
-from opskit.arguments import check_function, check_kind, check_text
+from opskit.arguments import check_function, check_kind
 from opskit.errors import InputError, OpskitError
-from opskit.journal.records import RunRecord
-from opskit.journal.runs import Journal, new_run_id, open_journal
-from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view, load_plan
+from opskit.journal.runs import new_run_id, open_journal
+from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view
 from opskit.run.apply import Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
-from opskit.run.ways import RollbackData, rollback_of, ways_of
+from opskit.run.ways import ways_of
 from opskit.run.work import Outcome
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
@@ -30,8 +26,6 @@ from opskit.statuses import STATUSES, Ended, RunStatus, Way
 from opskit.steps import TakeLock
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
-
-_RUN = "Give the id of a run, or its beginning: see fleet.journal()."
 
 
 class OutcomeRow(Row, frozen=True, kw_only=True):
@@ -214,7 +208,7 @@ class Plan:
         return msgspec.json.format(msgspec.json.encode(plan)).decode()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        return _with_sentences(self.changes, self.data.consequences, **options)
+        return with_sentences(self.changes, self.data.consequences, **options)
 
     @takes_run_options
     def apply(
@@ -249,176 +243,18 @@ class Plan:
                 journal=journal,
                 run=new_run_id(),
                 values=self.values,
-                store=_store(self.data),
+                store=store_of(self.data),
                 on_made=on_made,
                 **how,
             )
-            return _ended(runner, runner.start())
+            return ended(runner, runner.start())
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
-@takes_run_options
-def resume(run: str = "", **options: Unpack[RunOptions]) -> Run:
-    """Carry on a run that stopped; the last unfinished one when none is named.
-
-    Parameters
-    ----------
-    run
-        Its id, or the beginning of it.
-    **options
-        See `opskit.RunOptions`.
-
-    Raises
-    ------
-    InputError
-        There is no such run, or none that stopped.
-    """
-    return _again(run, Runner.resume, options)
-
-
-@takes_run_options
-def roll_back(run: str = "", **options: Unpack[RunOptions]) -> Run:
-    """Undo a run, finished or not; the last unfinished one when none is named.
-
-    Parameters
-    ----------
-    run
-        Its id, or the beginning of it.
-    **options
-        See `opskit.RunOptions`.
-
-    Raises
-    ------
-    InputError
-        There is no such run, or none that stopped.
-    """
-    return _again(run, Runner.roll_back, options)
-
-
-def give_up(run: str, identity: str = "") -> None:
-    """Count a run that stopped as ended, and leave everything as it stands.
-
-    Raises
-    ------
-    InputError
-        The run is not one that stopped.
-    LockHeldError
-        A live process works on it.
-    """
-    check_text("run", run, _RUN)
-    with open_journal() as journal:
-        record = journal.run(run)
-        # One that runs is held by whoever works on it, which says more.
-        if record.status != "running" and not STATUSES[record.status].stopped:
-            raise InputError(
-                f"run {record.run} is {record.status}: there is nothing to give up.",
-                remedy="See: opskit journal",
-            )
-        journal.reopen(
-            record.run, actor=getpass.getuser(), host=socket.gethostname(), pid=os.getpid(),
-            identity=identity,
-        )  # fmt: skip
-        journal.finish(record.run, "given-up")
-
-
-def _again(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run:
-    how = checked(options)
-    check_text("run", run, _RUN, empty=True)
-    with open_journal() as journal:
-        record = _found(journal, run, undo=act is Runner.roll_back)
-        data = load_plan(record.plan)
-        runner = Runner(
-            data=data,
-            journal=journal,
-            run=record.run,
-            store=_store(data),
-            **how,
-        )
-        return _ended(runner, act(runner))
-
-
-def _found(journal: Journal, run: str, *, undo: bool) -> RunRecord:
-    """Return a run, the last unfinished one when none is named."""
-    record = journal.run(run) if run else journal.last_unfinished()
-    if record is not None:
-        return record
-    last, way = journal.last_done() if undo else "", ""
-    if last and "rollback" in ways_of(journal, journal.run(last)):
-        way = f"To undo the last one that is done: opskit rollback {last}"
-    raise InputError("there is no unfinished run.", remedy=way or "See them all: opskit journal")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Rollback:
-    """What undoing a run would do, and nothing is undone yet: show it, then `apply` it.
-
-    Examples
-    --------
-    >>> run = fleet.plan_rotate("matrix.mutual.example", "macaroon").apply()
-    >>> back = fleet.plan_rollback(run.id)
-    >>> back.changes[["secret", "from", "to"]].to_numpy().tolist()
-    [['macaroon', 'v3', 'v2']]
-    >>> back.apply().status
-    'rolled-back'
-    """
-
-    data: RollbackData
-
-    def __repr__(self) -> str:
-        return f"<Rollback of run {self.data.record.run}: {self.data.plan.kind}>"
-
-    @property
-    def digest(self) -> str:
-        """What tells it from any other rollback."""
-        return self.data.digest
-
-    @property
-    def changes(self) -> View:
-        """What becomes of each secret: from what is now, to what was."""
-        return self.data.changes
-
-    @property
-    def calls(self) -> View:
-        """What is undone, in order."""
-        return self.data.calls
-
-    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        return _with_sentences(self.changes, self.data.consequences, **options)
-
-    @takes_run_options
-    def apply(self, **options: Unpack[RunOptions]) -> Run:
-        """Undo it.
-
-        Parameters
-        ----------
-        **options
-            See `opskit.RunOptions`.
-
-        Raises
-        ------
-        StepError
-            It cannot be undone, as the world moved on; nothing was changed.
-        """
-        return roll_back(self.data.record.run, **options)
-
-
-def plan_rollback(run: str = "") -> Rollback:
-    """Return what undoing a run would do; the last unfinished one when none is named.
-
-    Raises
-    ------
-    InputError
-        There is no such run, or nothing of it can be undone.
-    """
-    check_text("run", run, _RUN, empty=True)
-    with open_journal() as journal:
-        return Rollback(data=rollback_of(journal, _found(journal, run, undo=True)))
-
-
-def _with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
+def with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
     """Return changes as notebooks show them, with what is to be read before somebody agrees."""
     shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
     said = consequences.sentences
@@ -429,12 +265,13 @@ def _with_sentences(changes: View, consequences: Consequences, **options: object
     }
 
 
-def _store(data: PlanData) -> PassStore | None:
+def store_of(data: PlanData) -> PassStore | None:
     """Return the password store for a plan that changes it."""
     return PassStore() if data.consequences.touches_pass else None
 
 
-def _ended(runner: Runner, status: Ended) -> Run:
+def ended(runner: Runner, status: Ended) -> Run:
+    """Return a run that is over, as its units ended."""
     units = runner.data.units
     errors = tuple(
         f"{units[outcome.unit].server} {units[outcome.unit].app}: "

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from opskit.errors import JournalError, OpskitError, StalePlanError, StepError
+from opskit.errors import JournalError, LockLostError, OpskitError, StalePlanError, StepError
 from opskit.journal.records import Phase
 from opskit.journal.runs import Journal
 from opskit.plan.data import Unit
@@ -34,6 +34,9 @@ _REMEDY = (
     "Roll back the later run first, or rotate to a new version. A run that stopped can be left as "
     "it is: opskit give-up"
 )
+_STOPPED = "The run stopped there and undid nothing, as somebody else may need what it made."
+
+OutcomeStatus = Literal["done", "rolled-back", "failed", "interrupted", "skipped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class Outcome:
     """How one unit ended; `note` says what could not be made sure of though all went well."""
 
     unit: int
-    status: Literal["done", "rolled-back", "failed", "interrupted", "skipped"]
+    status: OutcomeStatus
     error: str = ""
     note: str = ""
 
@@ -100,45 +103,68 @@ class Work:
         left = {n for n in steps if not self._is_done(n, phase)}
         # Only taking or releasing the lock overwrites nothing.
         overwrites = bool(begun and left - {0, len(self.unit.steps) - 1})
-        if overwrites and (conflict := self._lock_to_resume(begun)):
+        ctx = self.open_context()
+        if overwrites and (conflict := self._lock_again(ctx, self._overtaken)):
             return Outcome(unit=self.number, status="failed", error=conflict)
-        return self.backward() if undoing else self.forward()
+        return self._undo(ctx) if undoing else self._do(ctx)
 
     def forward(self) -> Outcome:
         """Take every step, and undo what was done when one fails."""
+        return self._do(self.open_context())
+
+    def backward(self) -> Outcome:
+        """Undo every step that was begun, in reverse, unless the world moved on."""
         ctx = self.open_context()
+        # A unit that never got beyond asking for the lock has nothing to undo under it.
+        to_undo = {n for n in self._begun() if not self._is_done(n, "undo")} - {0}
+        if to_undo and (conflict := self._lock_again(ctx, self._undo_conflict)):
+            return Outcome(unit=self.number, status="failed", error=conflict)
+        return self._undo(ctx)
+
+    def undo_conflict(self) -> str:
+        """Return what makes undoing impossible, before anything is undone; nothing if it is not."""
+        try:
+            return self._undo_conflict(self.open_context())
+        except OpskitError as error:
+            return redact(str(error))
+
+    def _do(self, ctx: StepContext) -> Outcome:
         notes: list[str] = []
         try:
             for step_number, step in enumerate(self.unit.steps):
                 ctx.check_stop()
-                if not isinstance(step, TakeLock | ReleaseLock):
-                    ctx.keep_lock()
                 notes.append(self._step(ctx, step_number, step, "do"))
                 if isinstance(step, TakeLock) and self._begun() == frozenset({step_number}):
                     self._check_precondition(ctx)
         except (InterruptedStepError, JournalError) as error:
-            return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
+            return self._ended("interrupted", redact(str(error)), *notes)
+        except LockLostError as error:
+            return self._ended("failed", f"{redact(str(error))} {_STOPPED}", *notes)
         except OpskitError as error:
-            undone = self.backward()
+            undone = self._undo_own(ctx)
             text = redact(str(error))
             if undone.error:
                 text += f" Undoing it failed too: {undone.error}"
-            return Outcome(unit=self.number, status=undone.status, error=text, note=undone.note)
+            return self._ended(undone.status, text, *notes, undone.note)
         self.on_made(self.unit, ctx.values)
-        return Outcome(unit=self.number, status="done", note=_noted(notes))
+        return self._ended("done", "", *notes)
 
-    def backward(self) -> Outcome:
-        """Undo every step that was begun, in reverse."""
-        ctx = self.open_context()
+    def _undo_own(self, ctx: StepContext) -> Outcome:
+        """Undo what this very run did just now, as long as the stack is still its own."""
+        try:
+            # Where only taking the lock was begun, that is what failed.
+            if self._begun() != frozenset({0}):
+                ctx.ask_lock()
+        except LockLostError as error:
+            return self._ended("failed", f"{redact(str(error))} {_STOPPED}")
+        except OpskitError as error:
+            return self._ended("failed", redact(str(error)))
+        return self._undo(ctx)
+
+    def _undo(self, ctx: StepContext) -> Outcome:
         begun = self._begun()
-        if all(self._is_done(step, "undo") for step in begun):
-            return Outcome(unit=self.number, status="rolled-back")
-        lock_step = self.unit.steps[0]
         lost, notes = list[str](), list[str]()
         try:
-            # A unit that never got beyond asking for the lock has nothing to undo under it.
-            if isinstance(lock_step, TakeLock) and begun != frozenset({0}):
-                lock_step.do(ctx)
             for step_number, step in reversed(list(enumerate(self.unit.steps))):
                 if step_number not in begun:
                     continue
@@ -147,16 +173,17 @@ class Work:
                 except CannotUndoError as error:
                     lost.append(redact(str(error)))
         except (InterruptedStepError, JournalError) as error:
-            return Outcome(unit=self.number, status="interrupted", error=redact(str(error)))
+            return self._ended("interrupted", redact(str(error)), *notes)
         except OpskitError as error:
-            return Outcome(unit=self.number, status="failed", error=redact(str(error)))
-        if lost:
-            return Outcome(unit=self.number, status="failed", error=" ".join(lost))
-        return Outcome(unit=self.number, status="rolled-back", note=_noted(notes))
+            lost.append(redact(str(error)))
+        return self._ended("failed" if lost else "rolled-back", " ".join(lost), *notes)
 
-    def undo_conflict(self) -> str:
-        """Return what makes undoing impossible, before anything is undone; nothing if it is not."""
-        ctx, begun = self.open_context(), self._begun()
+    def _ended(self, status: OutcomeStatus, error: str, *notes: str) -> Outcome:
+        note = "; ".join(note for note in notes if note)
+        return Outcome(unit=self.number, status=status, error=error, note=note)
+
+    def _undo_conflict(self, ctx: StepContext) -> str:
+        begun = self._begun()
         steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
         gone = [
             step.subject()
@@ -165,27 +192,26 @@ class Work:
         ]
         if gone:
             return f"{', '.join(gone)} cannot be brought back."
-        try:
-            conflict = self._overtaken(ctx, begun)
-            return conflict or next((why for step in steps if (why := step.undo_conflict(ctx))), "")
-        except OpskitError as error:
-            return redact(str(error))
+        conflict = self._overtaken(ctx)
+        return conflict or next((why for step in steps if (why := step.undo_conflict(ctx))), "")
 
-    def _lock_to_resume(self, begun: Collection[int]) -> str:
-        """Lock the stack again to resume the unit, or return why it is not the run's any more."""
-        ctx, lock = self.open_context(), self.unit.steps[0]
+    def _lock_again(self, ctx: StepContext, conflict_of: Callable[[StepContext], str]) -> str:
+        """Lock the stack again to go on, or return why it is not the run's any more."""
+        lock = self.unit.steps[0]
         try:
             if isinstance(lock, TakeLock):
                 lock.do(ctx)
-            conflict = self._overtaken(ctx, begun)
+            conflict = conflict_of(ctx)
             if conflict and isinstance(lock, TakeLock):
                 lock.undo(ctx)
         except OpskitError as error:
             return redact(str(error))
         return conflict
 
-    def _overtaken(self, ctx: StepContext, begun: Collection[int]) -> str:
-        steps = (step for n, step in enumerate(self.unit.steps) if n in begun)
+    def _overtaken(self, ctx: StepContext) -> str:
+        begun = self._begun()
+        # What stands last says most: an .env names the version, services only follow.
+        steps = (step for n, step in reversed(list(enumerate(self.unit.steps))) if n in begun)
         why = next((why for step in steps if (why := step.overtaken(ctx))), "")
         return f"{why} {_REMEDY} {ctx.run}" if why else ""
 
@@ -207,6 +233,8 @@ class Work:
         """Take or undo a step, unless that is done, and return what it noted."""
         if self._is_done(step_number, phase):
             return ""
+        if not isinstance(step, TakeLock | ReleaseLock):
+            ctx.keep_lock()
         shown = Progressed(
             unit=self.number,
             step=step_number,
@@ -258,10 +286,6 @@ class Work:
             raise StepError(text) from error
         ended("done", detail)
         return str(detail.get("note") or "")
-
-
-def _noted(notes: list[str]) -> str:
-    return "; ".join(note for note in notes if note)
 
 
 def _unexpected(error: Exception, action: str) -> str:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from opskit.errors import InputError, MissingToolError, OpskitError
+from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError
 from opskit.secrets.program import Ended, run
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
@@ -123,6 +123,7 @@ class PassStore:
                 "in PATH.",
             )
         self._meanwhile: Callable[[], None] = lambda: None
+        self._fence: Callable[[], None] = lambda: None
 
     def check_ready(self, path: str) -> None:
         """Refuse an entry that could not be written for want of a key to encrypt it to.
@@ -143,14 +144,21 @@ class PassStore:
                 remedy="Go on with: pass init YOUR-KEY",
             )
 
-    def attended(self, meanwhile: Callable[[], None]) -> PassStore:
+    def attended(
+        self, meanwhile: Callable[[], None], *, fence: Callable[[], None] = lambda: None
+    ) -> PassStore:
         """Return this store for somebody who has something to do `meanwhile`.
 
-        It is done before each call and every second of waiting for other stacks' calls. It may
-        raise: then the call is not made.
+        Parameters
+        ----------
+        meanwhile
+            Done before each call and every second of waiting for other stacks' calls. It may
+            raise: then the call is not made.
+        fence
+            Raises when an entry may not be written any more; asked directly before and after.
         """
         mine = copy.copy(self)
-        mine._meanwhile = meanwhile
+        mine._meanwhile, mine._fence = meanwhile, fence
         return mine
 
     def store(self, path: str, value: Secret) -> None:
@@ -165,8 +173,7 @@ class PassStore:
             arguments = ("insert", "--force")
         else:
             arguments = ("cat",)
-        with self._turn():
-            self._run(*arguments, _checked(path), stdin=content)
+        self._write(*arguments, path, stdin=content)
 
     def read(self, path: str) -> Secret:
         """Read an entry.
@@ -185,8 +192,7 @@ class PassStore:
 
     def remove(self, path: str) -> None:
         """Remove an entry; the store's git history keeps it, when there is one."""
-        with self._turn():
-            self._run("rm", "--force", _checked(path))
+        self._write("rm", "--force", path)
 
     def exists(self, path: str) -> bool:
         """Return whether there is an entry."""
@@ -202,6 +208,20 @@ class PassStore:
             found = _files(store_folder())
         below = prefix.rstrip("/") + "/" if prefix else ""
         return frozenset(path for path in found if path.startswith(below))
+
+    def _write(self, *arguments: str, stdin: Callable[[], bytes] | None = None) -> None:
+        path = _checked(arguments[-1])
+        with self._turn():
+            self._fence()
+            self._run(*arguments, stdin=stdin)
+            try:
+                self._fence()
+            except LockLostError as error:
+                raise LockLostError(
+                    f"{error} {path} in the password store was changed at that moment and may not "
+                    "be what is in use. If the store is a git checkout, its history has what it "
+                    "was: pass git log"
+                ) from error
 
     @contextmanager
     def _turn(self) -> Generator[None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from opskit.steps.base import CannotUndoError, InterruptedStepError, Step, StepContext
 from opskit.steps.deploy import Deploy
 from opskit.steps.env import CommitEnv, Declaration, Declare, Pin, RecommitEnv
+from opskit.steps.holding import ReleaseLock, TakeLock
 from opskit.steps.hook import RunHook
-from opskit.steps.lock import ReleaseLock, TakeLock
 from opskit.steps.newenv import CreateEnv, ReplaceEnv
 from opskit.steps.passwords import PromotePassword, RemovePassword, StagePassword
 from opskit.steps.secrets import CreateSecret, RemoveSecret

@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from opskit.errors import NotManagerError, OpskitError, StepError, UnreachableError
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
-from opskit.statuses import KnownStatus
 from opskit.swarm.engine import Engine
+
+if TYPE_CHECKING:
+    from opskit.steps.holding import Hold
 
 _T = TypeVar("_T")
 
@@ -55,14 +57,15 @@ class StepContext:
         Set when the run is to end at the next opportunity.
     retry
         Whether an earlier process may have taken the step before.
-    switches
-        Whether the unit takes services from one version to another, and back when undone.
+    switched
+        The services that the unit takes from one version to another, and back when undone.
     outcome
         What doing the step that is being undone had reported.
-    keep_lock
-        Renews the stack's lock when it is time to.
-    status_of
-        How a run stands in this operator's journal; nothing when it is not in there.
+    lock
+        The run's hold on the stack's lock, when the plan takes it.
+    keep_lock, ask_lock
+        Raise when the lock is no longer the run's: asked now and then while the run waits, and
+        directly before and after each write.
     """
 
     engine: Engine
@@ -74,10 +77,11 @@ class StepContext:
     store: PassStore | None = None
     settle: float = 60.0
     stop: Event = field(default_factory=Event)
+    lock: Hold | None = None
     keep_lock: Callable[[], None] = lambda: None
-    status_of: Callable[[str], KnownStatus] = lambda _: ""
+    ask_lock: Callable[[], None] = lambda: None
     retry: bool = False
-    switches: bool = True
+    switched: frozenset[str] = frozenset()
     outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
 
     def check_stop(self) -> None:
@@ -94,7 +98,13 @@ class StepContext:
         """Return the password store, which keeps the lock however long it takes."""
         if self.store is None:
             raise StepError("this run uses the password store, and none was given.")
-        return self.store.attended(self.keep_lock)
+        return self.store.attended(self.keep_lock, fence=self.ask_lock)
+
+    def hold(self) -> Hold:
+        """Return the run's hold on the stack's lock."""
+        if self.lock is None:
+            raise StepError("this run takes no lock, and its plan has a step that does.")
+        return self.lock
 
     def patiently(self, read: Callable[[], _T]) -> _T:
         """Read once the server answers as a manager again, within `settle` seconds.

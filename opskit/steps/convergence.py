@@ -133,6 +133,7 @@ class Wait:
         last: frozenset[str] = frozenset()
         why, blamed = "the server did not answer", no_task
         while True:
+            self.ctx.keep_lock()
             right: frozenset[str] | None = frozenset()
             settled, notes, paces = True, list[str](), list[Pace]()
             try:
@@ -161,7 +162,6 @@ class Wait:
                 told = [why, *([self._complaint(blamed)] if blamed else []), *notes]
                 where = self.ctx.engine.server
                 raise VerifyError(f"{where} did not converge in time: {'; '.join(told)}.")
-            self.ctx.keep_lock()
             self.ctx.wait(_POLL_S)
 
     def _standings(self, goals: Sequence[Goal]) -> Iterable[tuple[Goal, _Standing]]:
@@ -306,12 +306,17 @@ def _changed_at(service: model.Service) -> datetime:
 
 
 def _mounts_amiss(goal: Goal, service: model.Service) -> str:
-    container = service.spec.task_template.container_spec
-    names = {ref.secret_id: ref.secret_name for ref in (container and container.secrets) or ()}
+    names = secrets_of(service)
     if goal.mounts - names.keys():
         return "its spec does not name the new version"
     kept = sorted(names[ident] for ident in goal.leaves & names.keys())
     return f"its spec still names {', '.join(kept)}" if kept else ""
+
+
+def secrets_of(service: model.Service) -> dict[str, str]:
+    """Return the names of the secrets that a service's spec names, by their ids."""
+    container = service.spec.task_template.container_spec
+    return {ref.secret_id: ref.secret_name for ref in (container and container.secrets) or ()}
 
 
 def _ends(

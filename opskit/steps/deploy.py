@@ -8,18 +8,22 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
-from opskit.errors import InputError, MissingToolError, StepError
+from opskit.abra.names import APP_SERVICE, label
+from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError, StepError
+from opskit.join import stack_of
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
+from opskit.steps.convergence import secrets_of
 from opskit.steps.images import decide
+from opskit.swarm import model
 from opskit.swarm.context import docker_arguments, docker_config_dir
 
 _PAUSE_S = 0.5
@@ -108,11 +112,61 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         return self._run(ctx) if self.back else {}
 
     def _run(self, ctx: StepContext) -> Detail:
+        ctx.ask_lock()
+        try:
+            try:
+                return self._deploy(ctx)
+            except StepError:
+                # It may have done a part.
+                ctx.ask_lock()
+                raise
+        except LockLostError as error:
+            raise LockLostError(f"{error} {self._put_right(ctx)}") from error
+
+    def _put_right(self, ctx: StepContext) -> str:
+        """Deploy what is declared now, where something else was deployed without the lock."""
+        try:
+            with ctx.hold().anew(ctx.wait):
+                amiss = self._astray(ctx)
+                if not amiss:
+                    return f"{self.stack} runs the versions that its .env declares now."
+                self._deploy(ctx)
+                return f"Meanwhile {'; '.join(amiss)}: it was deployed again, as declared now."
+        except OpskitError as error:
+            return (
+                f"{self.stack} may run other versions than its .env declares now, and was not put "
+                f"right: {error} When nobody works on it, go on with: opskit app deploy {self.app}"
+            )
+
+    def _check_versions(self, ctx: StepContext) -> str:
+        """Refuse to call it deployed when services use other versions than are declared now.
+
+        What abra could deploy may be more than can be read here; that is returned to be noted.
+        """
+        ctx.ask_lock()
+        try:
+            amiss = self._astray(ctx)
+        except (InputError, MissingToolError) as error:
+            return f"what runs was not compared with the .env: {error}"
+        if amiss:
+            raise StepError(
+                f"{self.app} on {ctx.engine.server} was deployed, but {'; '.join(amiss)}. "
+                f"Deploy it again: opskit app deploy {self.app}"
+            )
+        return ""
+
+    def _astray(self, ctx: StepContext) -> list[str]:
+        """Name services on another version of a secret, or of the recipe, than is declared now."""
+        services = ctx.patiently(ctx.engine.services)
+        with deployment(Path(self.root), self.server, self.app) as found:
+            return astray(found, [s for s in services if stack_of(s.spec.labels) == self.stack])
+
+    def _deploy(self, ctx: StepContext) -> Detail:
         if self.mode == "abra":
             command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
             environment = {**os.environ, "ABRA_DIR": self.root}
             detail = self._insist(ctx, command, environment, Path(self.root))
-            return {**detail, "note": ""}
+            return {**detail, "note": self._check_versions(ctx)}
         with deployment(Path(self.root), self.server, self.app) as found:
             check_environment(found, self.server)
             # Found before, as the app's own environment may name another PATH.
@@ -130,8 +184,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             command = [docker, *target, "stack", "deploy", *options, *files, self.stack]
             environment = _environment(found, self.server)
             detail = self._insist(ctx, command, environment, Path(found.folder), found)
+            amiss = self._check_versions(ctx)
             said = _warnings(str(detail.get("note") or ""), found, images.kept.values())
-            note = "; ".join(filter(None, [images.note, said]))
+            note = "; ".join(filter(None, [images.note, said, amiss]))
             return {**detail, "version": found.version, "chaos": found.chaos, "note": note}
 
     def _insist(
@@ -203,6 +258,35 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 )
             ctx.check_stop()
             ctx.keep_lock()
+
+
+def astray(found: Deployment, services: Iterable[model.Service]) -> list[str]:
+    """Name services on another version of a secret, or of the recipe, than files declare."""
+    told: list[str] = []
+    version = label(found.stack, "version")
+    for service in services:
+        runs = (service.spec.labels or {}).get(version, "")
+        if (
+            runs
+            and not found.chaos
+            and runs != found.version
+            and service.spec.name == (f"{found.stack}_{APP_SERVICE}")
+        ):
+            told.append(
+                f"{service.spec.name} runs {runs} of {found.recipe} and its .env declares "
+                f"{found.version}"
+            )
+        wanted = found.services.get(service.spec.name.removeprefix(f"{found.stack}_"))
+        used = set(secrets_of(service).values())
+        for one in found.needed:
+            if wanted is None or one.swarm_name not in wanted.secrets - used:
+                continue
+            others = [name for name in used - wanted.secrets if name.startswith(one.prefix)]
+            told += [
+                f"{service.spec.name} uses {name} and its .env declares {one.swarm_name}"
+                for name in sorted(others)
+            ]
+    return told
 
 
 def check_environment(found: Deployment, server: str) -> None:

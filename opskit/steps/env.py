@@ -45,7 +45,8 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
 
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
-        return replaced(Path(self.path), self.before, self.after, lambda was: declared(was, self))
+        path = Path(self.path)
+        return replaced(ctx, path, self.before, self.after, lambda was: declared(was, self))
 
     def undo(self, ctx: StepContext) -> Detail:
         """Put the old versions back, leaving what others changed meanwhile as it is."""
@@ -66,7 +67,7 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
                 case old:
                     content = set_value(content, declaration.key, old, path)
         if digest(content) != found:
-            replace_env(path, expected_sha256=found, content=content)
+            replace_env(path, expected_sha256=found, content=content, fence=ctx.ask_lock)
         if passed:
             raise CannotUndoError(f"{self.overtaken(ctx)} That line was left as it is.")
         return {"written": True, "identical": digest(content) == self.before}
@@ -102,6 +103,7 @@ class CommitEnv(Step, frozen=True, kw_only=True, tag="commit-env"):
 
     def do(self, ctx: StepContext) -> Detail:
         """Commit it, or find nothing to commit."""
+        ctx.ask_lock()
         return {"commit": commit_env(Path(self.path), f"{self.message} (opskit {ctx.run})")}
 
     def undo(self, ctx: StepContext) -> Detail:
@@ -129,10 +131,13 @@ class RecommitEnv(Step, frozen=True, kw_only=True, tag="recommit-env"):
 
     def undo(self, ctx: StepContext) -> Detail:
         """Commit the restored file."""
+        ctx.ask_lock()
         return {"commit": commit_env(Path(self.path), f"Undo: {self.message} (opskit {ctx.run})")}
 
 
-def replaced(path: Path, before: str, after: str, change: Callable[[bytes], bytes]) -> Detail:
+def replaced(
+    ctx: StepContext, path: Path, before: str, after: str, change: Callable[[bytes], bytes]
+) -> Detail:
     """Replace a file that still has the digest `before`; do nothing when it has `after`.
 
     Raises
@@ -148,7 +153,7 @@ def replaced(path: Path, before: str, after: str, change: Callable[[bytes], byte
         raise StalePlanError(
             f"{path} changed since the plan was made. Nothing of it was touched; plan again."
         )
-    replace_env(path, expected_sha256=found, content=change(content))
+    replace_env(path, expected_sha256=found, content=change(content), fence=ctx.ask_lock)
     return {"written": True}
 
 
@@ -232,7 +237,7 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
         """Replace the file, if it still is what the plan saw."""
         path = Path(self.path)
         return replaced(
-            path, self.before, self.after, lambda was: set_name(was, self.key, self.new, path)
+            ctx, path, self.before, self.after, lambda was: set_name(was, self.key, self.new, path)
         )
 
     def undo(self, ctx: StepContext) -> Detail:
@@ -242,7 +247,7 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
             return {"written": False}
         path = Path(self.path)
         changed = set_name(content, self.key, self.old, path)
-        replace_env(path, expected_sha256=digest(content), content=changed)
+        replace_env(path, expected_sha256=digest(content), content=changed, fence=ctx.ask_lock)
         return {"written": True}
 
     def overtaken(self, ctx: StepContext) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,14 @@ from filelock import FileLock, Timeout
 from opskit.abra.files import printable
 from opskit.abra.git import Ended, operators_environment, run_git
 from opskit.atomic import UnsyncedError, create_file, remove_leftovers, replace_file
-from opskit.errors import InputError, LockHeldError, MissingToolError, StalePlanError, StepError
+from opskit.errors import (
+    InputError,
+    LockHeldError,
+    LockLostError,
+    MissingToolError,
+    StalePlanError,
+    StepError,
+)
 from opskit.settings import state_dir
 
 
@@ -72,7 +79,13 @@ _INDEX_PATIENCE_S = 5.0
 _INDEX_PAUSE_S = 0.2
 
 
-def replace_env(path: Path, *, expected_sha256: str, content: bytes) -> str:
+def replace_env(
+    path: Path,
+    *,
+    expected_sha256: str,
+    content: bytes,
+    fence: Callable[[], None] = lambda: None,
+) -> str:
     """Replace a file's content, if it still is what the caller saw.
 
     Parameters
@@ -83,6 +96,8 @@ def replace_env(path: Path, *, expected_sha256: str, content: bytes) -> str:
         The digest of what `content` was made from.
     content
         The whole new content.
+    fence
+        Raises when the caller may not write any more; asked directly before and after.
 
     Returns
     -------
@@ -106,7 +121,11 @@ def replace_env(path: Path, *, expected_sha256: str, content: bytes) -> str:
         raise StalePlanError(f"{path} is gone or leads nowhere ({error}). Plan again.") from error
     with path_lock(target, patience=_FILE_PATIENCE_S):
         remove_leftovers(target)
-        _replace(target, expected_sha256, content)
+        _replace(target, expected_sha256, content, fence)
+    try:
+        fence()
+    except LockLostError as error:
+        raise LockLostError(f"{error} {path} was changed at that moment.") from error
     return hashlib.sha256(content).hexdigest()
 
 
@@ -159,17 +178,21 @@ def _check_replaceable(target: Path) -> None:
         )
 
 
-def _replace(target: Path, expected_sha256: str, content: bytes) -> None:
-    def compare() -> None:
-        # Last, so that hardly any time is left in which an editor could save.
-        if hashlib.sha256(target.read_bytes()).hexdigest() != expected_sha256:
+def _replace(target: Path, expected_sha256: str, content: bytes, fence: Callable[[], None]) -> None:
+    def compare(there: Path = target) -> None:
+        if hashlib.sha256(there.read_bytes()).hexdigest() != expected_sha256:
             raise StalePlanError(
                 f"{target} changed since the plan was made, and was not touched. Plan again."
             )
 
+    def last() -> None:
+        fence()
+        # Last, so that hardly any time is left in which an editor could save.
+        compare()
+
     try:
         _check_replaceable(target)
-        replace_file(target, content, like=target, before=compare)
+        replace_file(target, content, like=target, before=last, replaced=compare)
     except OSError as error:
         state = "the old content is in place"
         if isinstance(error, UnsyncedError):

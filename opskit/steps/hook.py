@@ -22,13 +22,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from opskit.errors import NotFoundError, StepError
+from opskit.errors import LockLostError, NotFoundError, OpskitError, StepError
 from opskit.hooks import HookSpec
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.steps.passwords import staged_value
-from opskit.steps.secrets import CreateSecret, Kept, made_by, stored
+from opskit.steps.secrets import CreateSecret, Kept, made_by, replaced_by, stored
 from opskit.swarm import model
 
 Action = Literal["set", "restore"]
@@ -104,10 +104,19 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
                 "back. Insert it again."
             )
         there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
-        create = CreateSecret(swarm_name=self.swarm_name, policy=self.policy, kept=self.kept)
+        create = CreateSecret(
+            swarm_name=self.swarm_name,
+            policy=self.policy,
+            kept=self.kept,
+            replaces=replaced_by(there) if there else (),
+        )
         if there is not None and made_by(there, ctx.run):
             create.undo(ctx)
-        create.do(ctx)
+        if create.do(ctx)["found"]:
+            raise StepError(
+                f"the value of {self.swarm_name} was lost in a crash, and others need it by now. "
+                f"Roll this run back ({ctx.run}) and rotate to a new version."
+            )
         return ctx.values[self.swarm_name]
 
     def _run(self, ctx: StepContext, action: Action, stdin: bytes, patience: float) -> None:
@@ -116,11 +125,14 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
         why = "the server did not answer"
         for _ in _until(ctx, patience):
             try:
-                container = self._container(ctx)
+                container = self._container(ctx, self.service_id, self.old_id)
                 if container is None:
                     why = "no task of it runs with the old version mounted"
                     continue
                 ended = ctx.engine.execute(container, arguments, stdin)
+                ctx.ask_lock()
+            except LockLostError as error:
+                raise LockLostError(f"{error} {self._put_right(ctx)}") from error
             except (*TRANSIENT, NotFoundError) as error:
                 why = str(error)
                 continue
@@ -135,14 +147,35 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
             f"{done}: {why.rstrip('.')}."
         )
 
-    def _container(self, ctx: StepContext) -> str | None:
-        """Find a running container that mounts the old version."""
+    def _put_right(self, ctx: StepContext) -> str:
+        """Give the database what its service mounts now, as the hook may have come too late."""
+        now = f"the password that {self.service} mounts now"
+        try:
+            with ctx.hold().anew(ctx.wait):
+                there = {one.spec.name: one for one in ctx.engine.services()}[self.service]
+                container = self._container(ctx, there.id, "")
+                if container is None:
+                    raise StepError("no task of it runs.")
+                arguments = container_command(self.hook, "restore", self.file)
+                ended = ctx.engine.execute(container, arguments, b"")
+                if ended.code:
+                    raise StepError(complaint(ended.stderr))
+        except (OpskitError, KeyError) as error:
+            why = "it is gone" if isinstance(error, KeyError) else str(error)
+            return (
+                f"Its database may have another password than {now}, and could not be given that: "
+                f"{why.rstrip('.')}. Rotate the secret once more."
+            )
+        return f"Its database was given {now}, as the hook may have set another."
+
+    def _container(self, ctx: StepContext, service_id: str, mounted: str) -> str | None:
+        """Find a running container of a service that mounts a version, or any."""
         nodes = {
             task.id: task.node_id
-            for task in ctx.engine.tasks(self.service_id)
-            if self._is_right(task)
+            for task in ctx.engine.tasks(service_id)
+            if _is_right(task, mounted)
         }
-        found = ctx.engine.containers(self.service_id)
+        found = ctx.engine.containers(service_id)
         mine = [container.id for container in found if container.task_id in nodes]
         # One of this node may have ended since Swarm heard of it, and is made anew.
         if nodes and not mine and ctx.engine.info().swarm.node_id not in nodes.values():
@@ -152,14 +185,15 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
             )
         return mine[0] if mine else None
 
-    def _is_right(self, task: model.Task) -> bool:
-        container = task.spec.container_spec
-        mounted = {reference.secret_id for reference in (container and container.secrets) or ()}
-        return (
-            self.old_id in mounted
-            and task.status.state == "running"
-            and task.desired_state == "running"
-        )
+
+def _is_right(task: model.Task, mounted: str) -> bool:
+    container = task.spec.container_spec
+    there = {reference.secret_id for reference in (container and container.secrets) or ()}
+    return (
+        (not mounted or mounted in there)
+        and task.status.state == "running"
+        and task.desired_state == "running"
+    )
 
 
 def _until(ctx: StepContext, seconds: float) -> Iterator[None]:

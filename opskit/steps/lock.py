@@ -1,7 +1,8 @@
-"""One operator at a time per stack: a lock in the swarm itself, and the steps that hold it.
+"""One operator at a time per stack: a lock in the swarm itself.
 
 Swarm's Raft log creates a name only once, so a config object is a lock that every operator of
-the swarm sees, from whatever machine.
+the swarm sees, from whatever machine. What holds a stack is that object, not its name: one that
+was removed and made anew is another lock, and a run that held the first holds nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from typing import Annotated
 from opskit.errors import (
     AlreadyExistsError,
     LockHeldError,
+    LockLostError,
     NotFoundError,
     OpskitError,
     StaleIndexError,
 )
 from opskit.reading import READERS
 from opskit.statuses import STATUSES, KnownStatus
-from opskit.steps import lock
-from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.swarm import model
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
@@ -33,6 +33,7 @@ from opskit.views.frame import About, View
 PREFIX = "opskit_lock_"
 LIFETIME = timedelta(minutes=15)
 _DATA = b"held by opskit"
+_EXPIRES = "opskit.expires-at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +94,8 @@ def take(
     host: str,
     identity: str = "",
     status_of: Callable[[str], KnownStatus] = lambda _: "",
-) -> None:
-    """Take the lock of a stack, or renew it when this run holds it already.
+) -> str:
+    """Take the lock of a stack, or go on with it when this run has it already; return its id.
 
     `status_of` gives how a run stands in the asking operator's own journal, nothing for another
     operator's.
@@ -109,16 +110,15 @@ def take(
     """
     labels = _labels(stack, run=run, owner=owner, host=host, identity=identity)
     try:
-        engine.create_config(lock_name(stack), _DATA, labels)
+        return engine.create_config(lock_name(stack), _DATA, labels)
     except AlreadyExistsError:
         held = _config(engine, stack)
         if held is None:
             # Released between the two calls; one more try decides.
             try:
-                engine.create_config(lock_name(stack), _DATA, labels)
+                return engine.create_config(lock_name(stack), _DATA, labels)
             except AlreadyExistsError:
                 raise _just_taken(engine, stack) from None
-            return
         lock = _read(engine.server, held)
         # By the engine's own clock, which wrote when the lock was renewed: the clocks of two
         # operators may be far apart.
@@ -131,11 +131,47 @@ def take(
             # With its version index: of two who ask at once, or one who asks and its holder who
             # renews it, the later one fails.
             engine.label_config(held, _DATA, labels)
-            if lock.run != run:
-                _remove(engine, held.id)
-                engine.create_config(lock_name(stack), _DATA, labels)
+            if lock.run == run:
+                return held.id
+            _remove(engine, held.id)
+            return engine.create_config(lock_name(stack), _DATA, labels)
         except (StaleIndexError, NotFoundError, AlreadyExistsError):
             raise _just_taken(engine, stack) from None
+
+
+def seen(engine: Engine, ident: str, *, run: str, index: int) -> model.StoredObject | None:
+    """Read the lock with this id, if it is still the one that a run holds.
+
+    `index` is the version at which the run saw it last, 0 when it has not since it wrote it.
+    """
+    try:
+        found = engine.config(ident)
+    except NotFoundError:
+        return None
+    is_same = index in (0, found.version.index)
+    return found if is_same and _read(engine.server, found).run == run else None
+
+
+def renew(engine: Engine, held: model.StoredObject) -> bool:
+    """Hold a lock for a lifetime from now on, and return whether it still was as it was seen."""
+    expires = (datetime.now(UTC) + LIFETIME).isoformat(timespec="seconds")
+    try:
+        engine.label_config(held, _DATA, {**(held.spec.labels or {}), _EXPIRES: expires})
+    except (StaleIndexError, NotFoundError):
+        return False
+    return True
+
+
+def lost(engine: Engine, stack: str) -> LockLostError:
+    """Return the error of a run whose lock is no longer its own; it says whose it is."""
+    held = _config(engine, stack)
+    whose = (
+        f"it is locked by {_read(engine.server, held).holder()}" if held else "nobody holds it now"
+    )
+    return LockLostError(
+        f"the lock of {stack} on {engine.server} is no longer this run's: it was broken or ran "
+        f"out, and {whose}."
+    )
 
 
 def release(engine: Engine, stack: str, *, run: str) -> bool:
@@ -237,14 +273,14 @@ def _labels(stack: str, *, run: str, owner: str, host: str, identity: str) -> di
         "opskit.host": host,
         "opskit.identity": identity,
         "opskit.taken-at": now.isoformat(timespec="seconds"),
-        "opskit.expires-at": (now + LIFETIME).isoformat(timespec="seconds"),
+        _EXPIRES: (now + LIFETIME).isoformat(timespec="seconds"),
     }
 
 
 def _read(server: str, config: model.StoredObject) -> Lock:
     labels = config.spec.labels or {}
     taken_at = _time(labels.get("opskit.taken-at"), config.created_at)
-    said = _time(labels.get("opskit.expires-at"), taken_at + LIFETIME)
+    said = _time(labels.get(_EXPIRES), taken_at + LIFETIME)
     return Lock(
         server=server,
         stack=labels.get("opskit.lock") or config.spec.name.removeprefix(PREFIX),
@@ -262,67 +298,3 @@ def _time(text: str | None, fallback: datetime) -> datetime:
         return datetime.fromisoformat(text) if text else fallback
     except ValueError:
         return fallback
-
-
-class TakeLock(Step, frozen=True, kw_only=True, tag="take-lock"):
-    """Keep every other operator's opskit away from the stack."""
-
-    stack: str
-
-    def subject(self) -> str:
-        """Name the stack."""
-        return self.stack
-
-    def calls(self) -> list[str]:
-        """Show the create call."""
-        return [f"POST /configs/create Name={lock.lock_name(self.stack)}"]
-
-    def do(self, ctx: StepContext) -> Detail:
-        """Take the lock, or renew it when this run holds it."""
-        try:
-            self._take(ctx)
-        except TRANSIENT:
-            # Taking twice is harmless: the run that holds it may take it again.
-            ctx.patiently(lambda: self._take(ctx))
-        return {}
-
-    def undo(self, ctx: StepContext) -> Detail:
-        """Release it."""
-        return {
-            "released": ctx.patiently(lambda: lock.release(ctx.engine, self.stack, run=ctx.run))
-        }
-
-    def _take(self, ctx: StepContext) -> None:
-        lock.take(
-            ctx.engine,
-            self.stack,
-            run=ctx.run,
-            owner=ctx.actor,
-            host=ctx.host,
-            identity=ctx.identity,
-            status_of=ctx.status_of,
-        )
-
-
-class ReleaseLock(Step, frozen=True, kw_only=True, tag="release-lock"):
-    """Let others work on the stack again."""
-
-    stack: str
-
-    def subject(self) -> str:
-        """Name the stack."""
-        return self.stack
-
-    def calls(self) -> list[str]:
-        """Show the delete call."""
-        return [f"DELETE /configs/{lock.lock_name(self.stack)}"]
-
-    def do(self, ctx: StepContext) -> Detail:
-        """Release the lock, or find it released."""
-        return {
-            "released": ctx.patiently(lambda: lock.release(ctx.engine, self.stack, run=ctx.run))
-        }
-
-    def undo(self, ctx: StepContext) -> Detail:
-        """Do nothing: whoever undoes the run takes the lock first."""
-        return {}

@@ -47,6 +47,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             raise StalePlanError(
                 f"the sample of {self.recipe} changed since the plan was made. Plan again."
             )
+        ctx.ask_lock()
         create_env(path, made.content)
         return {"written": True}
 
@@ -61,6 +62,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             raise InputError(f"it cannot be read ({error.strerror}).", path=path) from error
         if found != self.after:
             raise CannotUndoError(f"{path} was edited since. Remove it if it is not wanted.")
+        ctx.ask_lock()
         path.unlink()
         return {"removed": True}
 
@@ -127,7 +129,9 @@ class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
         text = ctx.values.get(key)
         if text is None:
             raise StepError(f"the edited text of {self.path} was only in memory. {remedy}")
-        replace_env(Path(self.path), expected_sha256=found, content=text.reveal())
+        replace_env(
+            Path(self.path), expected_sha256=found, content=text.reveal(), fence=ctx.ask_lock
+        )
 
 
 def old_text(path: str) -> str:

@@ -18,6 +18,7 @@ from opskit.swarm import model
 from opskit.swarm.engine import Engine
 
 RUN_LABEL = "opskit.run"
+_REPLACES = "opskit.replaces"
 LABELS = {
     "run": RUN_LABEL,
     "by": "opskit.created-by",
@@ -71,13 +72,18 @@ def made_by(secret: model.StoredObject, run: str) -> bool:
     return (secret.spec.labels or {}).get(RUN_LABEL) == run
 
 
+def replaced_by(secret: model.StoredObject) -> tuple[str, ...]:
+    """Return the names of the versions that the run which made a secret took services from."""
+    return tuple((secret.spec.labels or {}).get(_REPLACES, "").split())
+
+
 class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     """Create one version of a secret; never overwrites.
 
     `policy` says how the value is made; ``None`` when the operator gives it. `entry` is where the
     password store has it already, empty without a store. `keep_failed` leaves the version in the
     swarm, labelled as failed, when the change is undone. `kept` is what it has of the version
-    before it.
+    before it, `replaces` names those that its run takes services from: the way back needs them.
     """
 
     swarm_name: str
@@ -85,6 +91,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     entry: str = ""
     keep_failed: bool = False
     kept: Kept = Kept()
+    replaces: tuple[str, ...] = ()
 
     def subject(self) -> str:
         """Name the secret."""
@@ -138,23 +145,43 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
         if self.keep_failed:
             self._label_failed(ctx, there)
             return {"removed": False, "kept": there.id}
+        if users := self._needed_by(ctx, there, alive=True):
+            note = f"{self.swarm_name} stays, as it is needed by {', '.join(users)}"
+            return {"removed": False, "note": note}
         _remove(ctx, there.id, self.swarm_name)
         return {"removed": True}
 
     def undo_conflict(self, ctx: StepContext) -> str:
-        """Say so when services use it that the run does not take back to another version."""
-        if ctx.switches or self.keep_failed:
-            return ""
+        """Say so when others need it than services that the run takes back to another version."""
         there = ctx.patiently(lambda: stored(ctx.engine, self.swarm_name))
-        if there is None or not made_by(there, ctx.run):
+        if self.keep_failed or there is None or not made_by(there, ctx.run):
             return ""
-        users = ctx.patiently(lambda: uses(ctx.engine.services(), [])).needed_by(there.id)
+        users = self._needed_by(ctx, there, alive=False)
         if not users:
             return ""
         return (
-            f"{self.swarm_name} is used by {', '.join(users)} on {ctx.engine.server} by now. "
+            f"{self.swarm_name} is needed by {', '.join(users)} on {ctx.engine.server} by now. "
             "Undeploy the app first, or rotate to a new version."
         )
+
+    def _needed_by(self, ctx: StepContext, there: model.StoredObject, *, alive: bool) -> list[str]:
+        """List who needs it beside the services that the run takes back.
+
+        That their previous specs name it is this run's own trace. With `alive`, once they have
+        gone back, their tasks count: one on a node that is down may still live.
+        """
+        services = ctx.patiently(ctx.engine.services)
+        mine = {one.id for one in services if one.spec.name in ctx.switched}
+        found = uses([one for one in services if one.id not in mine], ())
+        tasks = ctx.patiently(ctx.engine.tasks)
+        lives = uses(services, [one for one in tasks if alive or one.service_id not in mine])
+        users = dict.fromkeys([*found.needed_by(there.id), *lives.tasks.get(there.id, ())])
+        later = [
+            f"the way back of run {(one.spec.labels or {}).get(RUN_LABEL)}"
+            for one in ctx.patiently(ctx.engine.secrets)
+            if there.spec.name in replaced_by(one)
+        ]
+        return [*users, *dict.fromkeys(later)]
 
     def _label_failed(self, ctx: StepContext, there: model.StoredObject) -> None:
         labels = there.spec.labels or {}
@@ -190,6 +217,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
             LABELS["at"]: datetime.now(UTC).isoformat(timespec="seconds"),
             LABELS["tool"]: package_version("opskit"),
             LABELS["policy"]: self.policy.describe() if self.policy else "given",
+            **({_REPLACES: " ".join(self.replaces)} if self.replaces else {}),
         }
 
 
@@ -221,6 +249,7 @@ class RemoveSecret(Step, frozen=True, kw_only=True, tag="remove-secret"):
         if users:
             raise StepError(f"{self.swarm_name} stays: it is still needed by {', '.join(users)}.")
         _remove(ctx, self.secret_id, self.swarm_name)
+        ctx.ask_lock()
         return {"removed": True}
 
     def undo(self, ctx: StepContext) -> Detail:

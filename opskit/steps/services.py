@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from opskit.errors import NotFoundError, StaleIndexError, StalePlanError, StepError
-from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
+from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.secrets import stored
 from opskit.swarm.engine import RawSpec
 
@@ -62,18 +62,29 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
             Replacement(swap.from_id, swap.files, ids[swap.to_name], swap.to_name)
             for swap in self.swaps
         ]
-        return self._replace(ctx, replacements, expected=self.spec_digest)
+
+        def switch(spec: RawSpec) -> RawSpec:
+            if other := self._other(ctx, spec, replacements, absent=True):
+                raise StalePlanError(f"{other} Plan again.")
+            return swapped(spec, replacements)
+
+        return replace_spec(ctx, self.service_id, switch, expected=self.spec_digest)
 
     def undo(self, ctx: StepContext) -> Detail:
         """Point the service back at the versions it came from."""
         replacements: list[Replacement] = []
         for swap in self.swaps:
             new = ctx.patiently(lambda name=swap.to_name: stored(ctx.engine, name))
-            if new is not None:
-                back = Replacement(new.id, swap.files, swap.from_id, swap.from_name)
-                replacements.append(back)
+            ident = new.id if new is not None else ""
+            replacements.append(Replacement(ident, swap.files, swap.from_id, swap.from_name))
+
+        def switch_back(spec: RawSpec) -> RawSpec:
+            if other := self._other(ctx, spec, replacements, absent=False):
+                raise CannotUndoError(f"{other} It was left as it is.")
+            return swapped(spec, replacements)
+
         try:
-            return self._replace(ctx, replacements, expected=None)
+            return replace_spec(ctx, self.service_id, switch_back)
         except NotFoundError:
             return {"gone": True}
 
@@ -96,12 +107,31 @@ class SwitchService(Step, frozen=True, kw_only=True, tag="switch-service"):
                 )
         return ""
 
-    def _replace(
-        self, ctx: StepContext, replacements: Sequence[Replacement], expected: str | None
-    ) -> Detail:
-        return replace_spec(
-            ctx, self.service_id, lambda spec: swapped(spec, replacements), expected=expected
-        )
+    def _other(
+        self,
+        ctx: StepContext,
+        spec: RawSpec,
+        replacements: Sequence[Replacement],
+        *,
+        absent: bool,
+    ) -> str:
+        """Say so when a file is of a version that is neither to be replaced nor to be there.
+
+        With `absent` a file that is not mounted any more is told of, too.
+        """
+        there = {_file_of(reference): reference for reference in _references(spec)}
+        for swap, one in zip(self.swaps, replacements, strict=True):
+            for file in one.files:
+                reference = there.get(file)
+                uses = reference["SecretName"] if reference else "nothing"
+                if (reference or absent) and (
+                    reference is None or reference["SecretID"] not in (one.old_id, one.new_id)
+                ):
+                    return (
+                        f"{self.service} on {ctx.engine.server} uses {uses} as {file} by now, "
+                        f"neither {swap.from_name} nor {swap.to_name}."
+                    )
+        return ""
 
 
 class RestartService(Step, frozen=True, kw_only=True, tag="restart-service"):
@@ -202,17 +232,24 @@ def swapped(spec: RawSpec, replacements: Sequence[Replacement]) -> RawSpec:
         By what, each reference at most once.
     """
     changed = copy.deepcopy(spec)
-    template: dict[str, Any] = changed.get("TaskTemplate") or {}
-    container: dict[str, Any] = template.get("ContainerSpec") or {}
-    references: list[dict[str, Any]] = container.get("Secrets") or []
-    for reference in references:
-        file: dict[str, Any] = reference.get("File") or {}
-        name = file.get("Name") or reference.get("SecretName", "")
+    for reference in _references(changed):
+        name = _file_of(reference)
         for one in replacements:
             if reference["SecretID"] == one.old_id and (not one.files or name in one.files):
                 reference["SecretID"], reference["SecretName"] = one.new_id, one.new_name
                 break
     return changed
+
+
+def _references(spec: RawSpec) -> list[dict[str, Any]]:
+    template: dict[str, Any] = spec.get("TaskTemplate") or {}
+    container: dict[str, Any] = template.get("ContainerSpec") or {}
+    return container.get("Secrets") or []
+
+
+def _file_of(reference: dict[str, Any]) -> str:
+    file: dict[str, Any] = reference.get("File") or {}
+    return file.get("Name") or reference.get("SecretName", "")
 
 
 def _id_of(ctx: StepContext, name: str) -> str:

@@ -19,9 +19,10 @@ from opskit.swarm.engine import RawService, RawSpec
 class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
     """Wait until every service of a stack runs its current spec and stays so.
 
-    With `back` it is the half that waits once the run is undone. `services` narrows it to some,
-    by name. `timeout` is the seconds that operator or recipe give the app, `planned` those that
-    its services need as well, as far as the plan could know; `stable` is in seconds too.
+    With `back` it is the half that waits once the run is undone; `idle` did not run before.
+    `services` narrows it to some, by name. `timeout` is the seconds that operator or recipe give
+    the app, `planned` those that its services need as well, as far as the plan could know;
+    `stable` is in seconds too.
     """
 
     stack: str
@@ -31,6 +32,7 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
     stable: float
     probe: Probe | None = None
     back: bool = False
+    idle: tuple[str, ...] = ()
 
     def subject(self) -> str:
         """Name what is watched."""
@@ -72,7 +74,11 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
 
     def _goals(self, ctx: StepContext) -> list[Goal]:
         found = [
-            Goal(service=service.spec.name, service_id=service.id)
+            Goal(
+                service=service.spec.name,
+                service_id=service.id,
+                ran=service.spec.name not in self.idle,
+            )
             for service in services_of(ctx, self.stack)
             if not self.services or service.spec.name in self.services
         ]

@@ -70,6 +70,7 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
         configs = [c for c in ctx.patiently(ctx.engine.configs) if self._is_of_stack(c.spec.labels)]
         for config in configs:
             self._insist(ctx, until, lambda ident=config.id: ctx.engine.remove_config(ident))
+        ctx.ask_lock()
         return {
             "services": len(services),
             "networks": len(networks),

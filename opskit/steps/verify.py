@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from opskit.steps.base import Detail, Step, StepContext
-from opskit.steps.convergence import Converged, Goal, Wait
+from opskit.steps.convergence import Converged, Goal, Wait, secrets_of
 from opskit.steps.secrets import stored
 from opskit.steps.tasks import Probe, ask
 
@@ -102,6 +102,24 @@ class ConvergeBack(Step, frozen=True, kw_only=True, tag="converge-back"):
             quotes=_knows(ctx, self.watched),
         )
         return {"note": _converge(wait, self.watched, stable=0.0).note}
+
+    def overtaken(self, ctx: StepContext) -> str:
+        """Say so when a service has gone on to versions that this run neither found nor made."""
+        services = {one.id: one for one in ctx.patiently(ctx.engine.services)}
+        for one in self.watched:
+            if one.service_id not in services:
+                continue
+            used = secrets_of(services[one.service_id])
+            new = {ctx.patiently(lambda name=name: _id_of(ctx, name)): name for name in one.new}
+            if set(one.old_ids) <= used.keys() or new.keys() <= used.keys():
+                continue
+            like = tuple(name.rpartition("_")[0] for name in one.new)
+            others = [name for name in sorted(used.values()) if name.startswith(like)]
+            return (
+                f"{one.service} on {ctx.engine.server} uses "
+                f"{', '.join(others) or 'other secrets'} by now, not {', '.join(one.new)}."
+            )
+        return ""
 
 
 def _converge(wait: Wait, watched: tuple[Watched, ...], *, stable: float) -> Converged:

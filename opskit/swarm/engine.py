@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import io
 import ssl
@@ -95,11 +96,22 @@ class Engine:
     ) -> None:
         self.context = context
         self._seconds, self._deadline, self._transport = seconds, deadline, transport
+        self._fence: Callable[[], None] = lambda: None
 
     @property
     def server(self) -> str:
         """The server's name."""
         return self.context.server
+
+    def fenced(self, fence: Callable[[], None]) -> Engine:
+        """Return this engine for somebody who may lose the right to write.
+
+        `fence` is called directly before each write, and what it raises keeps that from being
+        sent.
+        """
+        mine = copy.copy(self)
+        mine._fence = fence
+        return mine
 
     def info(self) -> model.Info:
         """Read the engine's account of itself; answers on workers and outside a swarm too."""
@@ -127,6 +139,17 @@ class Engine:
         """Read all configs without their data; or the one with exactly this name."""
         found = self._list(lists.CONFIGS, _filters("name", name))
         return tuple(c for c in found if c.spec.name == name) if name else found
+
+    def config(self, config_id: str) -> model.StoredObject:
+        """Read one config by its id.
+
+        Raises
+        ------
+        NotFoundError
+            It was removed; one of the same name has another id.
+        """
+        body = self._read(f"/configs/{quote(config_id, safe='')}")
+        return decoded(body, model.StoredObject, self.server)
 
     def networks(self) -> tuple[model.Network, ...]:
         """Read the networks this node knows."""
@@ -312,6 +335,7 @@ class Engine:
         self._write(lambda client: client.ask("POST", path, body))
 
     def _write(self, do: Callable[[EngineClient], _T], deadline: Deadline | None = None) -> _T:
+        self._fence()
         return self._call(do, deadline, is_read=False)
 
     def _call(

@@ -20,7 +20,8 @@ from opskit.errors import InputError, OpskitError
 from opskit.journal.runs import open_journal
 from opskit.plan.data import Unit
 from opskit.plan.obstacles import ObstaclesError
-from opskit.run.run import Plan, Rollback, Run
+from opskit.run.again import Rollback
+from opskit.run.run import Plan, Run
 from opskit.run.ways import ways_of
 from opskit.run.work import Progressed
 from opskit.secrets.redact import redact

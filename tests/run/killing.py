@@ -37,6 +37,7 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
     "rotate": lambda fleet: fleet.plan_rotate([TOKEN], QUICK),
     "rotate both": lambda fleet: fleet.plan_rotate([TOKEN, KEY], QUICK),
     "rotate key": lambda fleet: fleet.plan_rotate([KEY], QUICK),
+    "rotate by stack": lambda fleet: fleet.plan_rotate([TOKEN], replace(QUICK, deploy="stack")),
     "rotate with pass": lambda fleet: fleet.plan_rotate([KEY], replace(QUICK, use_pass=True)),
     "rotate with a hook": lambda fleet: fleet.plan_rotate([TOKEN], HOOKED),
     "insert with a hook": lambda fleet: fleet.plan_insert(
@@ -55,9 +56,9 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
 # Which cases are tried: a sample, for CI's time, unless all are asked for.
 ALL = os.environ.get("OPSKIT_KILL_MATRIX") == "all"
 
-_PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES = multiprocessing.get_context("forkserver")
 # A child then starts in milliseconds.
-_PROCESSES.set_forkserver_preload([__name__, "opskit.run.run", "opskit.fleet"])
+PROCESSES.set_forkserver_preload([__name__, "opskit.run.again", "opskit.fleet"])
 
 
 def sampled(cases: Iterable[Case], first: int = 0, step: int = 1) -> list[tuple[Case, str]]:
@@ -89,7 +90,7 @@ def apply_in_a_process(environ: Mapping[str, str], kind: str, moment: int) -> bo
     moment
         Counts from 1.
     """
-    process = _PROCESSES.Process(target=_apply, args=({**os.environ, **environ}, kind, moment))
+    process = PROCESSES.Process(target=_apply, args=({**os.environ, **environ}, kind, moment))
     process.start()
     process.join(LIMIT)
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode

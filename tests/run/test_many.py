@@ -12,8 +12,11 @@ import pytest
 
 import opskit
 from opskit.demo.fleet import DemoFleet
+from opskit.journal.runs import open_journal
 from opskit.run.work import Progressed
+from opskit.steps import Probe
 from opskit.swarm.transport import TRANSPORT
+from tests.stage import hurry_probes
 from tests.waiting import LIMIT
 
 CHOSEN = [
@@ -82,3 +85,19 @@ def test_what_the_settings_say_holds_in_python_too(
     assert opskit.Fleet.from_abra(deadline=3).deadline == 3
     assert units == sorted(units)
     assert removed[0] == removed[1] > removed[2]
+
+
+@pytest.mark.slow
+def test_a_stack_that_was_never_begun_is_not_begun_by_resuming_a_run_that_went_back(
+    fleet: opskit.Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry_probes(monkeypatch)
+    bad = opskit.Options(stable=0.1, probe=Probe(kind="command", target=("false",)))
+    run = fleet.plan_rotate(CHOSEN, bad).apply(max_parallel=1)
+    assert (run.status, run.stacks) == ("rolled-back", {"rolled-back": 1, "skipped": 1})
+
+    again = fleet.resume(run.id)
+
+    assert (again.status, again.stacks) == (run.status, run.stacks)
+    with open_journal() as journal:
+        assert journal.begun(run.id, 1) == frozenset()

@@ -10,10 +10,9 @@ import pytest
 import opskit
 from opskit.errors import StepError
 from opskit.journal.runs import open_journal
-from opskit.run import apply
-from opskit.run.run import give_up
+from opskit.run.again import give_up
 from opskit.run.work import Progressed
-from opskit.steps import Probe, lock
+from opskit.steps import Probe, SwitchService, holding, lock
 from tests.run.killing import apply_in_a_process
 from tests.stage import APP, QUICK, SERVER, Stage, hurry_probes
 from tests.waiting import eventually
@@ -150,7 +149,7 @@ def test_a_generated_secret_that_services_use_by_now_stays(stage: Stage) -> None
     run = fleet.plan_generate(APP, None, QUICK).apply().raise_for_status()
     stage.deploy("app", ["token"])
     stage.wait_until_converged()
-    is_refused_whole(stage, run.id, f"token_v1 is used by {stage.stack}_app")
+    is_refused_whole(stage, run.id, f"token_v1 is needed by {stage.stack}_app")
 
 
 def test_services_deployed_anew_are_not_switched_back(stage: Stage) -> None:
@@ -191,7 +190,7 @@ def test_a_run_whose_lock_another_took_over_stops_before_its_next_step(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As after a laptop slept through the lock's lifetime.
-    monkeypatch.setattr(apply, "_RENEW_LOCK_S", -1)
+    monkeypatch.setattr(holding, "_RENEW_S", -1)
     before = stage.state()
 
     def take_over(step: Progressed) -> None:
@@ -209,3 +208,67 @@ def test_a_run_whose_lock_another_took_over_stops_before_its_next_step(
     lock.release(stage.engine, stage.stack, run="another")
     assert fleet.rollback().status == "rolled-back"
     assert stage.state() == before
+
+
+def test_a_service_that_uses_yet_another_version_is_neither_switched_nor_called_so(
+    stage: Stage,
+) -> None:
+    plan = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK)
+
+    def point_elsewhere(step: Progressed) -> None:
+        if (step.action, step.status, step.phase) == ("declare", "done", "do"):
+            stage.create("token_v9")
+            mount(stage, "worker", "token_v9")
+
+    run = plan.apply(on_progress=point_elsewhere)
+
+    assert run.status == "failed"
+    assert f"uses {stage.stack}_token_v9 as file-0 by now" in run.errors[0]
+    steps = run.steps.query("action == 'switch-service' and subject.str.endswith('worker')")
+    assert set(steps["status"]) == {"failed"}
+    assert stage.state()["uses"]["_worker"][0][0] == f"{stage.stack}_token_v9"
+    assert stage.state()["uses"]["_app"][0][0] == f"{stage.stack}_key_v1"
+
+
+def mount(stage: Stage, service: str, name: str) -> None:
+    """Let a service mount a secret as a colleague might."""
+    (secret,) = stage.engine.secrets(f"{stage.stack}_{name}")
+    raw = stage.engine.raw_service(f"{stage.stack}_{service}")
+    (reference,) = raw.spec["TaskTemplate"]["ContainerSpec"]["Secrets"]
+    reference["SecretID"], reference["SecretName"] = secret.id, secret.spec.name
+    stage.put(service, raw.spec)
+
+
+def test_a_rollback_leaves_a_service_that_went_on_to_another_version(stage: Stage) -> None:
+    # As where the colleague has an .env of her own.
+    run = opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK).apply()
+    stage.create("token_v9")
+    mount(stage, "worker", "token_v9")
+    is_refused_whole(stage, run.id, "worker on one.example uses .*token_v9 by now, not .*token_v2")
+
+
+def test_what_a_later_run_came_from_stays_though_no_service_names_it_any_more(
+    stage: Stage,
+) -> None:
+    fleet = opskit.Fleet.from_abra()
+    take_down(stage, "app", "worker")
+    fleet.plan_remove([TOKEN]).apply().raise_for_status()
+    made = fleet.plan_generate(APP, None, QUICK).apply().raise_for_status()
+    later = fleet.plan_rotate([TOKEN], QUICK).apply().raise_for_status()
+    is_refused_whole(stage, made.id, f"token_v1 is needed by the way back of run {later.id}")
+    assert fleet.rollback(later.id).status == "rolled-back"
+    assert fleet.rollback(made.id).status == "rolled-back"
+
+
+def test_a_failed_run_still_tells_what_earlier_steps_noted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch, hurried = SwitchService.do, Probe(kind="command", target=("false",))
+    monkeypatch.setattr(
+        SwitchService, "do", lambda *what: {**switch(*what), "note": "told on the way"}
+    )
+    hurry_probes(monkeypatch)
+    plan = opskit.Fleet.from_abra().plan_rotate([TOKEN], replace(QUICK, probe=hurried))
+    run = plan.apply()
+    assert run.status == "rolled-back"
+    assert "told on the way" in run.notes[0]

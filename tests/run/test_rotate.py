@@ -57,7 +57,9 @@ def test_the_new_secret_says_who_made_it_and_nothing_of_its_value(stage: Stage) 
     assert labels["opskit.run"] == run.id
     assert set(labels) == {
         "opskit.run", "opskit.created-by", "opskit.created-at", "opskit.version", "opskit.policy",
+        "opskit.replaces",
     }  # fmt: skip
+    assert labels["opskit.replaces"] == f"{stage.stack}_token_v1"
     assert labels["opskit.policy"] == "40 characters alphanumeric, 238 bits"
 
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import opskit
 from opskit.errors import InputError, StalePlanError, StepError
 from opskit.run.work import Progressed
+from opskit.steps import VerifyStack
 from tests.abra.releases import Releases
 from tests.stage import APP, QUICK, SERVER, Stage
 from tests.waiting import eventually
@@ -352,6 +354,25 @@ def test_undeploying_keeps_volumes_and_secrets_and_is_undone_by_deploying(
     assert app_row()["deployed_version"] == OLD
     with pytest.raises(InputError, match="has no service called 'web'"):
         fleet().plan_restart(APP, ["web"])
+
+
+def test_undoing_an_undeploy_waits_for_nothing_that_did_not_run_before(
+    stage: Stage, recipe: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin(stage, BROKEN)
+    with monkeypatch.context() as patched:
+        patched.setattr(VerifyStack, "do", lambda *_: {})
+        assert deploy().status == "done"
+    plan = eventually(
+        lambda: fleet().plan_undeploy(APP, QUICK),
+        "a plan of when the app does not run",
+        lambda plan: f'"idle":["{stage.stack}_app"]' in msgspec.json.encode(plan.data).decode(),
+    )
+    run = plan.apply()
+    assert run.status == "done", run.errors
+    back = fleet().rollback(run.id)
+    assert back.status == "rolled-back", back.errors
+    assert "it did not run before either, and was not waited for" in back.notes[0]
 
 
 def test_undeploying_what_cannot_be_deployed_again_says_so(stage: Stage, recipe: Releases) -> None:

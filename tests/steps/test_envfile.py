@@ -16,8 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from opskit import atomic
 from opskit.atomic import staging_prefix
-from opskit.errors import InputError, LockHeldError, StalePlanError, StepError
+from opskit.errors import (
+    InputError,
+    LockHeldError,
+    LockLostError,
+    StalePlanError,
+    StepError,
+)
 from opskit.steps import envfile
 from opskit.steps.envfile import path_lock, replace_env
 from tests.disk import Disk
@@ -384,10 +391,10 @@ def test_content_is_on_the_disk_before_the_rename_and_the_rename_before_the_retu
     path: Path, tmp_path: Path, strace: str
 ) -> None:
     log = tmp_path / "calls"
-    run_replacement(path, strace, "-y", "-e", "trace=write,fchmod,fsync,rename", "-o", log)
+    run_replacement(path, strace, "-y", "-e", "trace=write,fchmod,fsync,renameat2", "-o", log)
     own = [line for line in log.read_text().splitlines() if str(path.parent) in line]
     calls = [line.partition("(")[0] for line in own]
-    assert calls == ["write", "fchmod", "fsync", "rename", "fsync"]
+    assert calls == ["write", "fchmod", "fsync", "renameat2", "fsync"]
     assert f"<{path.parent}>" in own[-1]
 
 
@@ -396,7 +403,7 @@ def test_content_is_on_the_disk_before_the_rename_and_the_rename_before_the_retu
     [
         ("fchmod:error=EPERM", OLD, "Operation not permitted; the old content is in place"),
         ("fsync:error=EIO:when=1", OLD, "Input/output error; the old content is in place"),
-        ("rename:error=EROFS", OLD, "Read-only file system; the old content is in place"),
+        ("rename,renameat2:error=EROFS", OLD, "Read-only file system; the old content is in place"),
         ("fsync:error=EIO:when=2", NEW, "Input/output error; the new content is in place"),
     ],
 )
@@ -408,3 +415,45 @@ def test_a_fault_of_the_disk_is_told_with_what_is_in_place(
     assert said in ended.stderr
     assert path.read_bytes() == left
     assert names(path.parent) == [path.name]
+
+
+def test_what_another_wrote_in_the_last_moment_is_put_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = atomic._exchange
+
+    def late(one: Path, other: Path) -> bool:
+        monkeypatch.setattr(atomic, "_exchange", exchange)
+        path.write_bytes(b"LATER=yes")
+        return exchange(one, other)
+
+    monkeypatch.setattr(atomic, "_exchange", late)
+    with pytest.raises(StalePlanError, match="changed since the plan"):
+        replace(path)
+    assert path.read_bytes() == b"LATER=yes"
+    assert names(path.parent) == [path.name]
+
+
+def test_where_files_cannot_be_exchanged_the_new_one_takes_the_olds_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
+    replace(path)
+    assert path.read_bytes() == NEW
+    assert names(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_who_lost_the_lock_writes_nothing_or_says_that_it_was_written(
+    path: Path, time: int
+) -> None:
+    asked: list[None] = []
+
+    def fence() -> None:
+        asked.append(None)
+        if len(asked) == time:
+            raise LockLostError("lost.")
+
+    with pytest.raises(LockLostError, match="lost." if time == 1 else "changed at that moment"):
+        replace_env(path, expected_sha256=sha256(OLD), content=NEW, fence=fence)
+    assert path.read_bytes() == (OLD if time == 1 else NEW)

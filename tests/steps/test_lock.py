@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from opskit.errors import LockHeldError
-from opskit.steps import lock
+from opskit.errors import LockHeldError, LockLostError
+from opskit.steps import holding, lock
+from opskit.steps.holding import Hold
 from opskit.swarm.engine import Engine
 from tests.stage import SERVER, Stage
 from tests.waiting import eventually
@@ -125,3 +126,65 @@ def test_renewing_keeps_since_when_it_is_held(
     after = held(stage)
     assert after.taken_at == before.taken_at
     assert after.expires_at > before.expires_at
+
+
+def holder(stage: Stage, run: str) -> Hold:
+    return Hold(engine=stage.engine, stack=stage.stack, run=run, owner="kim", host="laptop")
+
+
+def test_a_holder_finds_out_that_its_lock_was_broken_and_makes_none_anew(stage: Stage) -> None:
+    hold = holder(stage, "first")
+    hold.take()
+    hold.ask()
+    lock.break_lock(stage.engine, stage.stack)
+    for ask in (hold.ask, hold.ask):
+        with pytest.raises(LockLostError, match="broken or ran out, and nobody holds it now"):
+            ask()
+    assert lock.locks_among(SERVER, stage.engine.configs()) == []
+
+
+@pytest.mark.parametrize("renews", [False, True])
+def test_a_lock_of_the_same_name_and_run_that_was_made_anew_is_another(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, renews: bool
+) -> None:
+    hold = holder(stage, "first")
+    hold.take()
+    lock.break_lock(stage.engine, stage.stack)
+    take(stage, "first")
+    if renews:
+        monkeypatch.setattr(holding, "_RENEW_S", -1)
+    with pytest.raises(LockLostError):
+        hold.ask()
+
+
+def test_a_lock_that_somebody_else_wrote_to_is_lost(stage: Stage) -> None:
+    hold = holder(stage, "first")
+    hold.take()
+    hold.ask()
+    (found,) = stage.engine.configs(lock.lock_name(stage.stack))
+    stage.engine.label_config(found, b"held by opskit", found.spec.labels or {})
+    with pytest.raises(LockLostError):
+        hold.ask()
+
+
+def test_a_holder_renews_its_own(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = holder(stage, "first")
+    hold.take()
+    (before,) = stage.engine.configs(lock.lock_name(stage.stack))
+    monkeypatch.setattr(holding, "_RENEW_S", -1)
+    for _ in range(3):
+        hold.ask()
+    (after,) = stage.engine.configs(lock.lock_name(stage.stack))
+    assert after.id == before.id
+    assert after.version.index > before.version.index
+
+
+def test_a_holder_that_lost_its_lock_is_told_who_has_it(stage: Stage) -> None:
+    hold = holder(stage, "first")
+    hold.take()
+    lock.break_lock(stage.engine, stage.stack)
+    take(stage, "second")
+    with pytest.raises(LockLostError, match="locked by kim@laptop with run second"):
+        hold.ask()
+    assert not hold.release()
+    assert held(stage).run == "second"
