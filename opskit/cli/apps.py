@@ -65,7 +65,7 @@ def ls(
     ] = False,
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
     server: ServerOption = None,
-    where: WhereOption = "",
+    where: WhereOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List apps; with -S what runs of each, its version and the upgrades there are."""
@@ -117,7 +117,7 @@ def ps(
     app: App,
     past: Annotated[bool, typer.Option("--past", help="Also tasks that are over.")] = False,
     format: FormatOption = Format.table,  # noqa: A002
-    where: WhereOption = "",
+    where: WhereOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List the tasks of an app."""

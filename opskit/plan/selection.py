@@ -331,14 +331,14 @@ def named_in(selection: Selection) -> list[tuple[str, str, str]]:
     """
     if isinstance(selection, Views):
         # What no app declares could not be planned for.
-        selection = selection.secrets.query("declared")
+        selection = selection.secrets.keep(selection.secrets["declared"])
     if not isinstance(selection, pd.DataFrame):
         return _triples(selection)
     lacking = {"server", "app", "secret"} - set(selection.columns)
     if lacking:
         raise InputError(
             f"the selection lacks the columns {', '.join(sorted(lacking))}.",
-            remedy="Select rows of snap.secrets, such as snap.secrets.query(…), all columns kept.",
+            remedy="Select rows of snap.secrets, such as snap.secrets.select(…), all columns kept.",
         )
     part = cast("Any", selection[["server", "app", "secret"]].fillna(""))
     rows = part.itertuples(index=False, name=None)

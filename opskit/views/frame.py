@@ -21,6 +21,7 @@ from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.views.columns import Row, columns_of
 from opskit.views.render import cell_text, html_table, text_table
+from opskit.views.select import matching
 
 _PANDAS = {
     "string": "string",
@@ -138,6 +139,27 @@ class View(pd.DataFrame):
     def keep(self, mask: Any) -> View:
         """Return the rows where `mask` holds."""
         return cast("View", self[mask])
+
+    # pandas' own of this name picks columns, as `pick` does.
+    def select(self, condition: str) -> View:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the rows that match a condition, which may come from anywhere.
+
+        Parameters
+        ----------
+        condition
+            Such as ``"age_days > 90 and state == 'current'"``; see `opskit.views.select` for all
+            that it may say. What is not there matches only where the condition asks for it.
+
+        Raises
+        ------
+        InputError
+            It is no condition over these columns; says why, and names the columns.
+
+        Examples
+        --------
+        >>> snap.secrets.select("state in ['missing', 'stale'] and app is not None")
+        """
+        return self.keep(matching(self, condition))
 
     def pick(self, names: Sequence[str]) -> View:
         """Return these columns, in the order they have."""

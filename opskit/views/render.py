@@ -167,7 +167,7 @@ def _rows(
 def _more(rows: int, limit: int | None) -> str:
     if limit is None or rows <= limit:
         return ""
-    return f"… {rows - limit:,} more rows; narrow with .query(…) or search with .opskit.browse()"
+    return f"… {rows - limit:,} more rows; narrow with .select(…) or search with .opskit.browse()"
 
 
 def _numeric(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
