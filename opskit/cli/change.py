@@ -359,7 +359,8 @@ def _refuse_version(fleet: Fleet, app: str, secrets: list[str] | None) -> None:
             raise InputError(
                 f"{app} declares no secret called {version!r}: what is generated is the version "
                 "that the .env names.",
-                remedy=f"For a new version: opskit secret rotate {app} {name}",
+                remedy="For a new version: opskit secret rotate "
+                f"{shlex.quote(app)} {shlex.quote(name)}",
             )
 
 

@@ -175,7 +175,7 @@ def show(view: View, form: Format) -> None:
         case Format.json:
             print(view.to_json(orient="records", date_format="iso", date_unit="s", indent=2))
         case Format.csv:
-            print(view.flat().to_csv(index=False), end="")
+            print(view.to_text_csv(), end="")
         case _ as unknown:
             assert_never(unknown)
     if form is not Format.table and view.missing_servers:

@@ -16,6 +16,7 @@ import msgspec
 
 from opskit.arguments import check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
+from opskit.inert import visible
 from opskit.journal.records import RunRecord
 from opskit.journal.runs import Journal, new_run_id, open_journal
 from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view, load_plan
@@ -421,7 +422,7 @@ def plan_rollback(run: str = "") -> Rollback:
 def _with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
     """Return changes as notebooks show them, with what is to be read before somebody agrees."""
     shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
-    said = consequences.sentences
+    said = [visible(sentence) for sentence in consequences.sentences]
     lines = "<br>".join(html.escape(sentence) for sentence in said)
     return shown | {
         "text/plain": "\n".join((shown["text/plain"], *said)),
