@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from opskit.abra.files import read_bytes
@@ -322,7 +323,7 @@ class Apps(Reading):
         if not there:
             raise InputError(
                 f"{app.name} is not deployed on {app.server}.",
-                remedy=f"Deploy it: opskit app deploy {app.name}",
+                remedy=f"Deploy it: opskit app deploy {quote(app.name)}",
             )
         for name in wanted or ():
             if name not in there:

@@ -29,16 +29,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from opskit.inert import visible
+
 
 class OpskitError(Exception):
     """Anything opskit raises on purpose; its text is fit to show an operator."""
+
+    def __str__(self) -> str:
+        # It often quotes a server, a program or a file.
+        return visible(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         """Show a notebook what the message says, where IPython would show opskit's source too.
 
         See ``InteractiveShell.showtraceback``; in plain Python the traceback is as ever.
         """
-        return [f"{type(self).__name__}: {self}", *getattr(self, "__notes__", ())]
+        return [f"{type(self).__name__}: {self}", *map(visible, getattr(self, "__notes__", ()))]
 
 
 class InputError(OpskitError):

@@ -314,13 +314,13 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         "a frame of another kind",
         lambda g: g.fleet.plan_rotate(g.snap.apps),
         "the selection lacks the columns secret. Select rows of snap.secrets, such as "
-        "snap.secrets.query(…), all columns kept.",
+        "snap.secrets.select(…), all columns kept.",
     ),
     (
         "a frame of anything",
         lambda g: g.fleet.plan_restore(pd.DataFrame({"secret": ["admin_password"]})),
         "the selection lacks the columns app, server. Select rows of snap.secrets, such as "
-        "snap.secrets.query(…), all columns kept.",
+        "snap.secrets.select(…), all columns kept.",
     ),
     (
         "a frame without rows",

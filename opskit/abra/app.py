@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.compose import Compose, Entry, Service
 from opskit.abra.env import EnvFile, SampleLine, read_env
@@ -165,7 +166,7 @@ def _version_problems(env: EnvFile, recipe: Recipe | None) -> list[Problem]:
             line=recipe_line(env.lines) or 0,
             what=f"the recipe has no version {printable(recipe.unknown)} here; it is read as it is "
             "checked out.",
-            remedy=f"Fetch it: git -C {printable(str(recipe.folder))} fetch --tags",
+            remedy=f"Fetch it: git -C {quote(printable(str(recipe.folder)))} fetch --tags",
         )
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.app import Declarations, Inputs, claimed, variables
 from opskit.abra.compose import Compose
@@ -259,7 +260,7 @@ def _source(root: Path, env: EnvFile, stack: str) -> Generator[_Source, None, No
             f"the recipe {name or '(none)'} is not in {root / 'recipes'}.",
             path=env.path,
             line=recipe_line(env.lines),
-            remedy=f"Fetch it: abra recipe fetch {name or '<recipe>'}",
+            remedy=f"Fetch it: abra recipe fetch {quote(name) if name else '<recipe>'}",
         )
     if recipe.fault:
         raise recipe.fault
@@ -268,7 +269,8 @@ def _source(root: Path, env: EnvFile, stack: str) -> Generator[_Source, None, No
             f"the recipe {name} has no version {pinned}.",
             path=env.path,
             line=recipe_line(env.lines),
-            remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or pin another version.",
+            remedy=f"Fetch it: git -C {quote(str(recipe.folder))} fetch --tags; "
+            "or pin another version.",
         )
     if recipe.commit and recipe.repository:
         with version_tree(recipe.repository, recipe.commit) as tree:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.files import decode, printable
 from opskit.errors import InputError, MissingToolError
@@ -194,5 +195,5 @@ def damaged(folder: Path, reason: str) -> InputError:
     return InputError(
         f"git cannot read this checkout: {reason}.",
         path=folder,
-        remedy=f"Look at it: git -C {folder} status; git -C {folder} fsck",
+        remedy=f"Look at it: git -C {quote(str(folder))} status; git -C {quote(str(folder))} fsck",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.edit import has_line, set_name
 from opskit.abra.env import parse_env
@@ -119,7 +120,7 @@ def _find(recipes: Recipes, root: Path, name: str, version: str = "") -> Recipe:
     if found is None:
         raise InputError(
             f"the recipe {name} is not in {root / 'recipes'}.",
-            remedy=f"Fetch it: opskit app new {name} … --fetch, without --dry-run",
+            remedy=f"Fetch it: opskit app new {quote(name)} … --fetch, without --dry-run",
         )
     return found
 
@@ -130,7 +131,8 @@ def _sample(recipe: Recipe, name: str, version: str) -> bytes:
     if not recipe.commit:
         raise InputError(
             f"the recipe {name} has no version {version}.",
-            remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or name another version.",
+            remedy=f"Fetch it: git -C {quote(str(recipe.folder))} fetch --tags; "
+            "or name another version.",
         )
     content = recipe.find(SAMPLE)
     if content is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.files import SIZE_LIMIT, decode, exists, printable
 from opskit.abra.git import Ended, answered, ask, damaged
@@ -79,7 +80,7 @@ def list_commit(folder: Path, commit: str) -> Mapping[str, Entry]:
             raise InputError(
                 f"this clone lacks {printable(name)} of commit {commit[:SHORT]}.",
                 path=folder,
-                remedy=f"Fetch all of it: git -C {folder} fetch --refetch --no-filter",
+                remedy=f"Fetch all of it: git -C {quote(str(folder))} fetch --refetch --no-filter",
             )
         found[name] = Entry(mode=mode, object=object_name, size=int(size) if size != "-" else 0)
     return found

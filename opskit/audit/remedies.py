@@ -6,9 +6,11 @@ rules as planning does, and says what comes first where one stands in the way.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from shlex import quote
 from typing import Literal
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
@@ -67,17 +69,17 @@ class Remedy:
     def __str__(self) -> str:
         match self.plan:
             case "deploy":
-                return f"opskit app deploy {self.shown}"
+                return f"opskit app deploy {quote(self.shown)}"
             case "prune":
-                return f"opskit secret prune {self.shown}"
+                return f"opskit secret prune {quote(self.shown)}"
             case "remove":
                 return (
                     "If nobody misses it: opskit secret remove --orphans "
-                    f'--server {self.server} --where "{self.where}"'
+                    f"--server {quote(self.server)} --where {quote(self.where)}"
                 )
             case "rotate" | "generate" | "insert":
-                words = [f"opskit secret {self.plan} {self.shown} {self.secret}"]
-                words += [f"--hook {self.hook}"] if self.hook else []
+                words = [f"opskit secret {self.plan} {quote(self.shown)} {quote(self.secret)}"]
+                words += [f"--hook {quote(self.hook)}"] if self.hook else []
                 words += ["--pass"] if self.use_pass else []
                 return " ".join(words)
 
@@ -126,7 +128,7 @@ class Remedies:
     def deploy(self, server: str, name: str) -> Remedy | str:
         """Return what brings an app's services to what its files declare."""
         app, seen = self._app(server, name), self._facts.seen[server]
-        then = f"then: opskit app deploy {self._shown(app)}"
+        then = f"then: opskit app deploy {quote(self._shown(app))}"
         if first := self._first(app):
             return f"{first} {then}"
         for move in declared_moves(app, seen, self._hooks):
@@ -150,10 +152,10 @@ class Remedies:
             return self.renew(server, name, secret, given=given)
         if not declared.version:
             key = declared.env_key or "its version variable"
-            return f"Give {key} a version: opskit app config {self._shown(app)}"
+            return f"Give {key} a version: opskit app config {quote(self._shown(app))}"
         driver, _ = self._source(app, secret)
         if driver:
-            return f"docker secret create --driver {driver} {declared.swarm_name}"
+            return f"docker secret create --driver {quote(driver)} {quote(declared.swarm_name)}"
         is_made_up = self._is_made_up(app, declared) and not given
         return self._of(app, "generate" if is_made_up else "insert", secret)
 
@@ -206,7 +208,9 @@ class Remedies:
         """Return what removes an orphan that nobody needs."""
         if needed:
             return f"Find whose it is before you touch it: {needed} needs it."
-        return Remedy(plan="remove", server=server, where=f"swarm_name == '{swarm_name}'")
+        # In double quotes, which need no more of them in a shell.
+        named = json.dumps(swarm_name, ensure_ascii=False)
+        return Remedy(plan="remove", server=server, where=f"swarm_name == {named}")
 
     def _app(self, server: str, name: str) -> DeclaredApp:
         """Find an app of a server, or of another one that leads to the same swarm."""

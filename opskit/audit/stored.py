@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from shlex import quote
 from typing import Annotated, Literal, get_args
 
 from opskit.audit.remedies import Remedies
@@ -121,10 +122,10 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
 def _clearing(entry: str, app: str | None) -> str:
     """Return how an entry goes that is beside a secret's own, or of none."""
     if app is None:
-        return f"If nobody misses it: pass rm {entry}"
+        return f"If nobody misses it: pass rm {quote(entry)}"
     if entry.endswith(PREVIOUS):
-        return f"opskit secret prune --pass {app}"
-    return f"If no run is unfinished (opskit journal): pass rm {entry}"
+        return f"opskit secret prune --pass {quote(app)}"
+    return f"If no run is unfinished (opskit journal): pass rm {quote(entry)}"
 
 
 def _older_versions(views: Views) -> set[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,7 +66,7 @@ def ls(
     ] = False,
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
     server: ServerOption = None,
-    where: WhereOption = "",
+    where: WhereOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List apps; with -S what runs of each, its version and the upgrades there are."""
@@ -104,20 +105,22 @@ def new(
     if dry_run:
         return
     made = fleet.app(f"{server}/{domain}")
-    print(f"wrote {made.env_file}\nlook it over: opskit app config {domain}")
+    print(f"wrote {made.env_file}\nlook it over: opskit app config {quote(domain)}")
     if secrets and any(secret.generate for secret in made.secrets):
         options = make_options(use_pass=use_pass)
         carry_out(fleet.plan_generate(f"{server}/{domain}", None, options), dry_run=False, yes=yes)
     left = [secret.name for secret in made.secrets if not (secrets and secret.generate)]
     if left:
-        print(f"still to come: {', '.join(left)}   (opskit secret generate|insert {domain} …)")
+        print(
+            f"still to come: {', '.join(left)}   (opskit secret generate|insert {quote(domain)} …)"
+        )
 
 
 def ps(
     app: App,
     past: Annotated[bool, typer.Option("--past", help="Also tasks that are over.")] = False,
     format: FormatOption = Format.table,  # noqa: A002
-    where: WhereOption = "",
+    where: WhereOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List the tasks of an app."""

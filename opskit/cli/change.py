@@ -210,7 +210,7 @@ def rotate_app(
 
 def rotate(
     where: Annotated[
-        str, typer.Option("--where", "-w", metavar="EXPR", help="A query over the secrets view.")
+        str, typer.Option("--where", "-w", metavar="EXPR", help="As of: opskit secrets.")
     ],
     server: ServerOption = None,
     max_parallel: Parallel = None,
@@ -227,7 +227,7 @@ def rotate(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Rotate every secret a query selects, stacks in parallel."""
+    """Rotate every secret that matches a condition, stacks in parallel."""
     fleet = open_fleet(server)
     # Elsewhere nothing can be rotated.
     with_apps = [one.name for one in fleet.declared().servers if one.apps]
@@ -249,8 +249,8 @@ def remove(
         bool, typer.Option("--orphans", help="Instead: what no app declares and nothing needs.")
     ] = False,
     where: Annotated[
-        str, typer.Option("--where", "-w", metavar="EXPR", help="Only orphans a query selects.")
-    ] = "",
+        str | None, typer.Option("--where", "-w", metavar="EXPR", help="Only orphans that match.")
+    ] = None,
     server: ServerOption = None,
     use_pass: Pass = False,
     skip: Skip = False,
@@ -272,7 +272,7 @@ def remove(
         plan = fleet.plan_remove(narrow(found, where, server), snapshot=snap)
         carry_out(plan, dry_run=dry_run, yes=yes)
         return
-    if where or server:
+    if where is not None or server:
         raise InputError("--where and --server choose among orphans.", remedy="Add --orphans.")
     names = _chosen(fleet, app, secrets, all_)
     plan = fleet.plan_remove(app, names, make_options(use_pass=use_pass), skip=skip)
@@ -359,7 +359,8 @@ def _refuse_version(fleet: Fleet, app: str, secrets: list[str] | None) -> None:
             raise InputError(
                 f"{app} declares no secret called {version!r}: what is generated is the version "
                 "that the .env names.",
-                remedy=f"For a new version: opskit secret rotate {app} {name}",
+                remedy="For a new version: opskit secret rotate "
+                f"{shlex.quote(app)} {shlex.quote(name)}",
             )
 
 

@@ -19,6 +19,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from opskit.inert import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -76,14 +78,14 @@ class _Live:
     def __call__(self, step: Progressed) -> None:
         with self._lock:
             doing = f"{'undo ' if step.phase == 'undo' else ''}{step.action}"[:_ACTIONS]
-            text = f"{escape(step.app)}  {doing:<{_ACTIONS}}"
+            text = f"{escape(visible(step.app))}  {doing:<{_ACTIONS}}"
             task = self._each.get(step.unit)
             if task is None:
                 task = self._each[step.unit] = self._bar.add_task(text, total=None)
             # At once: a step may be over before the display would be drawn again by itself.
             self._bar.update(task, description=text, refresh=True)
             if step.status == "failed" or (step.phase == "undo" and step.status == "done"):
-                self._bar.print(escape(_line(step)))
+                self._bar.print(escape(visible(_line(step))))
             if _is_last(step):
                 self._bar.remove_task(self._each.pop(step.unit))
                 if self._all is not None:

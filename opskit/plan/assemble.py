@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.edit import has_line, set_value
@@ -412,7 +413,7 @@ class Assembler:
         stacks = sorted(set(others.values()))
         apps = [one.name for one in self.lookup.apps(app.server) if one.stack in stacks]
         theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
-        deploys = "; ".join(f"opskit app deploy {name}" for name in (app.name, *apps))
+        deploys = "; ".join(f"opskit app deploy {quote(name)}" for name in (app.name, *apps))
         return InputError(
             f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
             f"{' and '.join(stacks)}: their own files would bring the old version back.",

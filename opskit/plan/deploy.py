@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -126,7 +127,7 @@ class StackPlanner:
             raise InputError(
                 f"{app.name} runs {running or 'an unknown version'}, "
                 + ("and no later release is known here." if later == [] else "which is none."),
-                remedy=f"Fetch its tags, or name one: opskit app deploy {app.name} VERSION",
+                remedy=f"Fetch its tags, or name one: opskit app deploy {quote(app.name)} VERSION",
             )
         return PlanData.made_now("upgrade", [self._deploy(name, later[-1])])
 
@@ -233,7 +234,7 @@ class StackPlanner:
                 raise InputError(
                     f"{app.name} and {shown} share the stack name {app.stack} on "
                     f"{app.server}: what happens to one happens to the other.",
-                    remedy=f"Give one its own STACK_NAME: opskit app config {name}",
+                    remedy=f"Give one its own STACK_NAME: opskit app config {quote(name)}",
                 )
 
     def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
@@ -241,7 +242,7 @@ class StackPlanner:
         if not services:
             raise InputError(
                 f"{app.name} is not deployed on {app.server}.",
-                remedy=f"Deploy it: opskit app deploy {app.name}",
+                remedy=f"Deploy it: opskit app deploy {quote(app.name)}",
             )
         return services
 
@@ -281,14 +282,15 @@ class StackPlanner:
         lines = [f"{one.env_key}=v1" for one in absent if one.env_key and not one.version]
         edits = [f"pin {version}"] if version and version != app.recipe_version else []
         edits += [f"add {' and '.join(lines)}"] if lines else []
-        ways = [f"opskit app config {app.name} ({' and '.join(edits)})"] if edits else []
-        made = [one.name for one in absent if one.generate]
+        shown = quote(app.name)
+        ways = [f"opskit app config {shown} ({' and '.join(edits)})"] if edits else []
+        made = [quote(one.name) for one in absent if one.generate]
         if made and not edits:
-            ways.append(f"opskit secret generate {app.name} --all")
+            ways.append(f"opskit secret generate {shown} --all")
         elif made:
-            ways.append(f"opskit secret generate {app.name} {' '.join(made)}")
-        ways += [f"opskit secret insert {app.name} {s.name}" for s in absent if not s.generate]
-        ways += [f"opskit app deploy {app.name}"] if edits else []
+            ways.append(f"opskit secret generate {shown} {' '.join(made)}")
+        ways += [f"opskit secret insert {shown} {quote(s.name)}" for s in absent if not s.generate]
+        ways += [f"opskit app deploy {shown}"] if edits else []
         named = [one.swarm_name if one.version else f"the secret {one.name}" for one in absent]
         raise InputError(
             f"{app.name} cannot be deployed: {', '.join(named)} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from shlex import quote
 
 from opskit.abra.model import DeclaredApp
 from opskit.databases import (
@@ -77,8 +78,8 @@ def refuse_new_value(target: Target, seen: Observation, hooks: Mapping[str, str]
             f"{app.name} {name} looks like a database password, and the volume {volume} holds "
             "data of an earlier deploy: a database in there knows no new password.",
             why="a volume holds a database that knows no new password",
-            remedy=f"Insert the old value: opskit secret insert {app.name} {name}. If no database "
-            "is in there: --no-hook.",
+            remedy=f"Insert the old value: opskit secret insert {quote(app.name)} {quote(name)}. "
+            "If no database is in there: --no-hook.",
         )
 
 
@@ -86,7 +87,7 @@ def _with_hook(app: DeclaredApp, move: Move, seen: Observation) -> str:
     generates = all(one.generate for one in app.secrets if one.name == move.secret)
     verb = "rotate" if generates else "insert"
     hook = suggested_hook(app, seen, {move.old}) or f"{'|'.join(OFFERED)}:SERVICE"
-    return f"opskit secret {verb} {app.name} {move.secret} --hook {hook}"
+    return f"opskit secret {verb} {quote(app.name)} {quote(move.secret)} --hook {hook}"
 
 
 def _listed(names: Iterable[str]) -> str:

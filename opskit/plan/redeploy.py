@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.deployed import Deployed, Published
 from opskit.abra.deployment import Deployment
@@ -127,7 +128,7 @@ def _without_login(
     for registry, names in sorted(asked.items()):
         yield (
             f"no credentials here for {registry}, so {', '.join(sorted(names))} is pulled "
-            f"without (if it is private: docker login {registry})"
+            f"without (if it is private: docker login {quote(registry)})"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from opskit.abra.model import DeclaredApp
 from opskit.databases import declared_moves
@@ -187,8 +188,8 @@ class RenewalPlanner:
                 f"{target.in_force.swarm_name} exists, and existing versions are never "
                 "overwritten.",
                 why="it exists, and existing versions are never overwritten",
-                remedy=f"For a new version: opskit secret rotate {target.app.name} "
-                f"{target.declared.name} (→ {self._next(target)})",
+                remedy=f"For a new version: opskit secret rotate {quote(target.app.name)} "
+                f"{quote(target.declared.name)} (→ {self._next(target)})",
             )
 
     def _refuse_side_door(self, target: Target, seen: Observation, *, makes: bool = True) -> None:
@@ -329,8 +330,10 @@ class RenewalPlanner:
             raise ObstacleError(
                 f"{name} is marked generate=false: its value comes from elsewhere.",
                 why="marked generate=false, as the value comes from elsewhere",
-                remedy=f"Insert it: opskit secret insert {name}. In bulk, leave it out with "
-                "--where 'generate'. To make up a value all the same, say --anyway.",
+                remedy="Insert it: opskit secret insert "
+                f"{quote(target.app.name)} {quote(target.declared.name)}. "
+                "In bulk, leave it out with --where 'generate'. "
+                "To make up a value all the same, say --anyway.",
             )
 
     def _policy(self, target: Target) -> Policy:
@@ -412,7 +415,7 @@ def _refuse_unversioned(target: Target) -> None:
         raise ObstacleError(
             f"{target.app.name} {target.declared.name} has no version.",
             why="it has no version",
-            remedy=f"Give {key} one: opskit app config {target.app.name}",
+            remedy=f"Give {key} one: opskit app config {quote(target.app.name)}",
         )
 
 
@@ -445,5 +448,5 @@ def _refuse_missing(target: Target) -> None:
         raise ObstacleError(
             f"{target.declared.swarm_name} is not in the swarm, so there is nothing to rotate.",
             why="not in the swarm, so there is nothing to rotate",
-            remedy=f"opskit secret generate {target.app.name} {target.declared.name}",
+            remedy=f"opskit secret generate {quote(target.app.name)} {quote(target.declared.name)}",
         )

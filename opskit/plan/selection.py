@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 import pandas as pd
@@ -71,7 +72,8 @@ class Target:
         if why:
             name = f"{self.app.name} {self.declared.name}"
             is_template = not self.why_no_value(made_up=False)
-            remedy = f"opskit secret insert {name}" if is_template else ""
+            words = quote(self.app.name), quote(self.declared.name)
+            remedy = f"opskit secret insert {' '.join(words)}" if is_template else ""
             raise ObstacleError(f"{name}: {why}.", why=why, remedy=remedy)
 
 
@@ -205,7 +207,7 @@ class Lookup:
         if not declared:
             raise InputError(
                 f"{found.name} declares no secrets.",
-                remedy=f"See what it is made of: opskit app config {found.name}",
+                remedy=f"See what it is made of: opskit app config {quote(found.name)}",
             )
         if not names:
             raise InputError(
@@ -331,14 +333,14 @@ def named_in(selection: Selection) -> list[tuple[str, str, str]]:
     """
     if isinstance(selection, Views):
         # What no app declares could not be planned for.
-        selection = selection.secrets.query("declared")
+        selection = selection.secrets.keep(selection.secrets["declared"])
     if not isinstance(selection, pd.DataFrame):
         return _triples(selection)
     lacking = {"server", "app", "secret"} - set(selection.columns)
     if lacking:
         raise InputError(
             f"the selection lacks the columns {', '.join(sorted(lacking))}.",
-            remedy="Select rows of snap.secrets, such as snap.secrets.query(…), all columns kept.",
+            remedy="Select rows of snap.secrets, such as snap.secrets.select(…), all columns kept.",
         )
     part = cast("Any", selection[["server", "app", "secret"]].fillna(""))
     rows = part.itertuples(index=False, name=None)

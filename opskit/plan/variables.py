@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.errors import InputError
@@ -43,16 +44,16 @@ def check_variables(targets: Iterable[Target]) -> None:
 def _remedy(app: DeclaredApp, key: str, sharing: list[DeclaredSecret], configs: list[str]) -> str:
     if configs:
         return "Give each a variable of its own in the recipe."
-    names = [one.name for one in sharing]
+    shown, names = quote(app.name), [quote(one.name) for one in sharing]
     if all(one.generate for one in sharing):
         return (
-            f"All at once: opskit secret rotate {app.name} {' '.join(names)}; or give each a "
+            f"All at once: opskit secret rotate {shown} {' '.join(names)}; or give each a "
             "variable of its own in the recipe."
         )
-    inserts = "; ".join(f"opskit secret insert {app.name} {name}" for name in names)
+    inserts = "; ".join(f"opskit secret insert {shown} {name}" for name in names)
     return (
-        f"Name the next version of all, {key}, with opskit app config {app.name}; then {inserts}; "
-        f"then opskit app deploy {app.name}. Or give each a variable of its own in the recipe."
+        f"Name the next version of all, {key}, with opskit app config {shown}; then {inserts}; "
+        f"then opskit app deploy {shown}. Or give each a variable of its own in the recipe."
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from opskit.arguments import check_function, check_kind
 from opskit.errors import InputError, OpskitError
+from opskit.inert import visible
 from opskit.journal.runs import new_run_id, open_journal
 from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view
 from opskit.run.apply import Runner
@@ -257,7 +258,7 @@ def _counted(number: int, noun: str) -> str:
 def with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
     """Return changes as notebooks show them, with what is to be read before somebody agrees."""
     shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
-    said = consequences.sentences
+    said = [visible(sentence) for sentence in consequences.sentences]
     lines = "<br>".join(html.escape(sentence) for sentence in said)
     return shown | {
         "text/plain": "\n".join((shown["text/plain"], *said)),

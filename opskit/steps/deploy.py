@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -81,11 +82,11 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         if self.back:
             return []
         if self.mode == "abra":
-            return [f"abra app deploy --no-input --force --offline {self.app}"]
+            return [f"abra app deploy --no-input --force --offline {quote(self.app)}"]
         options = "--with-registry-auth " if self.registries else ""
         return [
-            f"docker --context {self.server} stack deploy {options}--compose-file … {self.stack} "
-            f"(compose files and environment of {self.app})"
+            f"docker --context {quote(self.server)} stack deploy {options}--compose-file … "
+            f"{quote(self.stack)} (compose files and environment of {self.app})"
         ]
 
     def impact(self) -> str:

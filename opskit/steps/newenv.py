@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.app import read_app
 from opskit.abra.newapp import new_app
@@ -80,8 +81,8 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             return ""
         return (
             f"{self.server} holds {', '.join(left[:5])}{' and more' if len(left) > 5 else ''} of "
-            f"{self.domain}. Take it down first: opskit app undeploy {self.domain}, then opskit "
-            f"secret remove {self.domain} --all"
+            f"{self.domain}. Take it down first: opskit app undeploy {quote(self.domain)}, then "
+            f"opskit secret remove {quote(self.domain)} --all"
         )
 
 

@@ -7,6 +7,8 @@ is kept as ``<path>.previous`` so that the run can be undone.
 
 from __future__ import annotations
 
+from shlex import quote
+
 from opskit.secrets.generate import Policy, generate
 from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.secrets.value import Secret
@@ -33,7 +35,7 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
 
     def calls(self) -> list[str]:
         """Show the entry that is written."""
-        return [f"pass insert {self.path}{NEXT} (value on stdin)"]
+        return [f"pass insert {quote(self.path + NEXT)} (value on stdin)"]
 
     def touches_pass(self) -> bool:
         """Say that an entry of the store changes."""
@@ -73,8 +75,8 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
     def calls(self) -> list[str]:
         """Show what moves where."""
         return [
-            f"pass cp {self.path} {self.path}{PREVIOUS}",
-            f"pass mv {self.path}{NEXT} {self.path}",
+            f"pass cp {quote(self.path)} {quote(self.path + PREVIOUS)}",
+            f"pass mv {quote(self.path + NEXT)} {quote(self.path)}",
         ]
 
     def touches_pass(self) -> bool:
@@ -135,7 +137,7 @@ class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
 
     def calls(self) -> list[str]:
         """Show the removal."""
-        return [f"pass rm {self.path}"]
+        return [f"pass rm {quote(self.path)}"]
 
     def touches_pass(self) -> bool:
         """Say that an entry of the store changes."""
