@@ -187,7 +187,7 @@ def load_plan(content: bytes) -> PlanData:
     """
     try:
         return msgspec.json.decode(content, type=ready(PlanData))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, InputError) as error:
         raise InputError(
             f"this run's plan was written by another opskit ({error}).",
             remedy="Finish the run with the version that began it (opskit journal shows which).",
