@@ -26,7 +26,7 @@ from opskit.plan.redeploy import Redeploy, check_deployable, redeployed
 from opskit.plan.references import file_of, moving
 from opskit.plan.selection import Lookup, Target
 from opskit.plan.variables import check_no_other_changes
-from opskit.plan.versions import Renewal, check_name
+from opskit.plan.versions import Renewal
 from opskit.plan.waits import Waits, about_jobs, rescaled, waits
 from opskit.secrets.generate import FLOOR_BITS
 from opskit.secrets.passstore import PassStore, entry_path
@@ -166,8 +166,6 @@ class Assembler:
         app = made[0].target.app
         # Two keys of one app may name one version.
         made = list({one.new_name: one for one in made}.values())
-        for one in made:
-            check_name(one.new_name)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *self._creations(made),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from opskit.abra.model import DeclaredApp
@@ -168,13 +168,7 @@ class RenewalPlanner:
                 if named is None or target.declared.env_key:
                     _refuse_unversioned(target)
                 self._refuse_side_door(target, seen)
-                made.append(
-                    Renewal(
-                        target=target,
-                        version=target.declared.version,
-                        policy=self._policy(target),
-                    )
-                )
+                made.append(_as_declared(target, self._policy(target)))
         if not wanted:
             raise InputError(f"{app} has nothing to generate.", remedy="All its secrets exist.")
         # All of an app: what may be made is made, and the rest is named.
@@ -206,7 +200,7 @@ class RenewalPlanner:
     def restore(
         self,
         selection: Selection,
-        given: frozenset[str],
+        given: Callable[[Target], bool],
         *,
         skip: bool = False,
         may_be_empty: bool = False,
@@ -218,7 +212,7 @@ class RenewalPlanner:
         selection
             Which; those that exist are left alone.
         given
-            Swarm names whose value is given; the others are generated.
+            Returns whether the value of a secret is given; the others are generated.
         skip
             Leave out what cannot be made.
         may_be_empty
@@ -227,37 +221,49 @@ class RenewalPlanner:
         Raises
         ------
         InputError
-            A value is neither given nor may be generated, or nothing is absent.
+            Something absent cannot be made, as when a value is neither given nor may be generated,
+            or nothing is absent; the text names all of it, by why.
         """
-        grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         nothing = may_be_empty and not named_in(selection)
-        targets = [
-            target
-            for target in ([] if nothing else self.lookup.targets(selection))
-            if self.lookup.server(target.app.server)
-            and target.in_force.stored is None
-            and target.declared.version
-        ]
-        bulk = Bulk("restored", [_row(target) for target in targets])
-        for target in targets:
-            with bulk.each(_row(target)):
-                declared = target.declared
-                is_given = declared.swarm_name in given
-                target.check_source(made_up=not is_given)
-                if not (is_given or self._may_be_made(target)):
-                    _refuse_made_up(target)
-                policy = None if is_given else self._policy(target)
-                seen = self.lookup.server(target.app.server)
-                self._refuse_side_door(target, seen, makes=not is_given)
-                renewal = Renewal(target=target, version=declared.version, policy=policy)
-                grouped[self.lookup.swarm(target.app.server), target.app.stack].append(renewal)
-        if not targets and not may_be_empty:
+        rows = [] if nothing else self.lookup.triples(selection)
+        bulk = Bulk("restored", rows)
+        targets: dict[Row, Target] = {}
+        for row in rows:
+            with bulk.each(row):
+                target = self.lookup.target_of(*row)
+                self.lookup.server(target.app.server)
+                targets[row] = target
+        there = {
+            row for row, one in targets.items() if one.in_force.stored or not one.declared.version
+        }
+        bulk.rows = [row for row in rows if row not in there]
+        if not bulk.rows and not may_be_empty:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
+        grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
+        for row, target in targets.items():
+            if row in there:
+                continue
+            with bulk.each(row):
+                made = self._restored(target, made_up=not given(target))
+                grouped[self.lookup.swarm(target.app.server), target.app.stack].append(made)
+        disputed = dict(_shared(grouped))
+        for place, renewals in grouped.items():
+            for one in renewals:
+                if id(one) in disputed:
+                    bulk.add(_row(one.target), disputed[id(one)])
+            grouped[place] = [one for one in renewals if id(one) not in disputed]
         left_alone = bulk.left_alone(skip=skip, may_be_empty=may_be_empty)
-        _refuse_shared(grouped)
-        return PlanData.made_now(
-            "restore", [self.assembler.create(group) for group in grouped.values()], left_alone
-        )
+        units = [self.assembler.create(group) for group in grouped.values() if group]
+        return PlanData.made_now("restore", units, left_alone)
+
+    def _restored(self, target: Target, *, made_up: bool) -> Renewal:
+        """Return the declared version of a secret, made again."""
+        target.check_source(made_up=made_up)
+        if made_up and not self._may_be_made(target):
+            _refuse_made_up(target)
+        policy = self._policy(target) if made_up else None
+        self._refuse_side_door(target, self.lookup.server(target.app.server), makes=made_up)
+        return _as_declared(target, policy)
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
         """Plan to store a given value: at the declared version when that is absent, else a new one.
@@ -282,10 +288,9 @@ class RenewalPlanner:
                     renewal = self._renewal(target, None, target.declared.version)
                     return PlanData.made_now("insert", [self._renew([renewal])])
             self._refuse_side_door(target, seen, makes=False)
-            made = Renewal(target=target, version=target.declared.version, policy=None)
             if target.declared.env_key:
                 _refuse_unversioned(target)
-            check_name(made.new_name)
+            made = _as_declared(target, None)
             return PlanData.made_now("insert", [self.assembler.create([made])])
         check_variables([target])
         name = target.declared.prefix + version
@@ -348,6 +353,19 @@ def _row(target: Target) -> Row:
     return target.app.server, target.app.name, target.declared.name
 
 
+def _as_declared(target: Target, policy: Policy | None) -> Renewal:
+    """Return the declared version, to be made.
+
+    Raises
+    ------
+    InputError
+        Swarm would refuse its name.
+    """
+    made = Renewal(target=target, version=target.declared.version, policy=policy)
+    check_name(made.new_name)
+    return made
+
+
 def _undisputed(
     renewals: list[Renewal], disputed: Mapping[int, InputError], bulk: Bulk
 ) -> list[Renewal]:
@@ -361,11 +379,6 @@ def _undisputed(
         for one in together:
             bulk.add(_row(one.target), error)
     return left
-
-
-def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
-    for _, error in _shared(grouped):
-        raise error
 
 
 def _shared(
