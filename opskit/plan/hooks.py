@@ -8,7 +8,6 @@ from opskit.abra.model import DeclaredApp
 from opskit.databases import (
     Move,
     is_reachable,
-    is_stored_inside,
     kept_data,
     looks_like_database_password,
     running_nodes,
@@ -71,8 +70,7 @@ def refuse_new_value(target: Target, seen: Observation, hooks: Mapping[str, str]
         The app does not run, and left a volume.
     """
     app, name = target.app, target.declared.name
-    volume = kept_data(app, seen)
-    if volume and is_stored_inside(app, name, hooks):
+    if volume := kept_data(app, name, seen, hooks):
         raise ObstacleError(
             f"{app.name} {name} looks like a database password, and the volume {volume} holds "
             "data of an earlier deploy: a database in there knows no new password.",
