@@ -141,12 +141,13 @@ class Assembler:
             )
             for r in renewals
         }
+        before = {r.new_name: _version_before(r, switches) for r in renewals}
         changes = [
             _change(
                 r,
                 services=users[r.new_name] if watched else (),
-                from_version=r.target.declared.version,
-                undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
+                from_version=before[r.new_name],
+                undone_by=f"back to {before[r.new_name]}, {self._fate(r)}",
                 more=(
                     about_jobs(seen, app.stack, users[r.new_name] if watched else ()),
                     self._left_behind(r),
@@ -443,6 +444,20 @@ def _change(
         undone_by=undone_by,
         note=", ".join(notes),
     )
+
+
+def _version_before(one: Renewal, switches: Sequence[SwitchService]) -> str:
+    """Return the version that is declared, or where that is the one to be made, those in use."""
+    declared = one.target.declared
+    if declared.version != one.version:
+        return declared.version
+    used = {
+        swap.from_name.removeprefix(declared.prefix)
+        for switch in switches
+        for swap in switch.swaps
+        if swap.to_name == one.new_name
+    }
+    return ", ".join(sorted(used))
 
 
 def _about_value(one: Renewal) -> list[str]:

@@ -13,7 +13,7 @@ from opskit.join import stack_of
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData, Unit
-from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value
+from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value, said_hook
 from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Selection, Target, check_read, named_in
@@ -281,12 +281,12 @@ class RenewalPlanner:
         target.check_source(made_up=False)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
-            if self.options.hook:
+            there = declared_moves(found, seen, self.options.hooks)
+            waits = any(one.secret == secret for one in there)
+            if waits and said_hook(target, self.options, alone=True):
                 # The declared version is one that services wait for.
-                there = declared_moves(found, seen, self.options.hooks)
-                if any(one.secret == secret for one in there):
-                    renewal = self._renewal(target, None, target.declared.version)
-                    return PlanData.made_now("insert", [self._renew([renewal])])
+                renewal = self._renewal(target, None, target.declared.version)
+                return PlanData.made_now("insert", [self._renew([renewal])])
             self._refuse_side_door(target, seen, makes=False)
             if target.declared.env_key:
                 _refuse_unversioned(target)
