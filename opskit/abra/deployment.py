@@ -39,7 +39,9 @@ from opskit.abra.versiontree import version_tree
 from opskit.errors import InputError
 from opskit.pace import Pace, seconds_of
 
-LOCATORS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
+LOCATORS = frozenset(
+    {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY"}
+)
 """What tells docker where the engine is that no context names."""
 
 TAKEN = frozenset({"PATH", "SSH_AUTH_SOCK", "DOCKER_CONFIG"}) | LOCATORS

@@ -143,6 +143,8 @@ class Remedies:
         missing = [one.name for one in app.secrets if one.swarm_name not in stored]
         if missing:
             return f"Give it {', '.join(missing)} first, which it lacks; {then}"
+        if not MODES[self._deploy].acts:
+            return f"opskit app deploy {self._shown(app)} --with stack"
         return self._of(app, "deploy")
 
     def make(self, server: str, name: str, secret: str, *, given: bool = False) -> Remedy | str:
@@ -247,7 +249,7 @@ class Remedies:
     def _not_by_settings(self, app: DeclaredApp, seen: Observation, secret: str, hook: str) -> str:
         """Return what to say where a rotation is refused as services get new versions here."""
         mode = MODES[self._deploy]
-        if hook and not (mode.switches or mode.deploys):
+        if hook and not mode.acts:
             return (
                 f"Rotate it with --hook {hook} --deploy services: your settings say deploy = "
                 f'"{self._deploy}", and its database would be told before the app.'

@@ -291,7 +291,7 @@ class Assembler:
         for one in renewals:
             if one.hook is None:
                 continue
-            if not (mode.switches or mode.deploys):
+            if not mode.acts:
                 raise InputError(
                     f"{one.target.app.name} {one.target.declared.name}: its database would have "
                     "the new password and the app the old one until you deploy.",
@@ -393,7 +393,7 @@ class Assembler:
             if service.id in files
         ]
         mode = MODES[self.options.deploy]
-        if others and (mode.switches or mode.deploys):
+        if others and mode.acts:
             raise self._refusal(app, others, list(theirs))
         return switches
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE, label
-from opskit.abra.recipe import Recipes, newer
+from opskit.abra.recipe import Recipes
+from opskit.abra.releases import newer
 from opskit.databases import moves
 from opskit.errors import InputError, MissingToolError
-from opskit.modes import MODES
+from opskit.modes import MODES, WHOLE
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.hooks import refuse_moves
@@ -64,6 +65,12 @@ class StackPlanner:
         app = self.assembler.lookup.app(name)
         self._check_alone(app)
         services = self.assembler.services_of(app)
+        if not MODES[options.deploy].acts:
+            raise InputError(
+                f'nothing is deployed with deploy = "{options.deploy}".',
+                remedy=f"Say which deploys {app.name}: --with {' or --with '.join(WHOLE)}; in "
+                f"Python, Options(deploy=…).",
+            )
         mode = MODES[options.deploy].whole
         shown, needed = version, tuple(app.secrets)
         found: Deployment | None = None

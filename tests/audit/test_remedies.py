@@ -262,6 +262,23 @@ def test_what_the_settings_make_of_a_rotation_is_said_where_it_is_refused(
     )
 
 
+def test_what_waits_for_a_deploy_is_deployed_though_the_settings_deploy_nothing(
+    use: Use, demo_fleet: DemoFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    use(demo_fleet)
+    (tmp_path / "opskit").mkdir()
+    (tmp_path / "opskit" / "config.toml").write_text('deploy = "none"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    git = "git.coop.example"
+    found = by_finding(opskit.Fleet.from_abra().snapshot().audit())
+    remedy = found["secret-pending", git, "jwt_secret"]
+    assert remedy == f"opskit app deploy {git} --with stack"
+    assert run(["app", "deploy", git, "--dry-run"]) == 2
+    assert "--with stack or --with abra" in capsys.readouterr().err
+    assert run([*shlex.split(remedy)[1:], "--dry-run"]) == 0
+
+
 def test_what_is_left_in_the_store_is_pruned_of_the_app_that_is_meant(
     embedded_stage: Stage,
 ) -> None:
