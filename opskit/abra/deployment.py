@@ -62,6 +62,8 @@ class Deployment:
         What abra calls the recipe's version: a tag or a commit; empty when nobody knows it.
     chaos
         Whether these are files that no version holds.
+    pinned
+        Whether the ``.env`` names the version.
     folder
         Where the files lie.
     shown
@@ -95,6 +97,7 @@ class Deployment:
     recipe: str
     version: str
     chaos: bool
+    pinned: bool
     folder: str
     shown: str
     compose_files: tuple[str, ...]
@@ -193,6 +196,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         recipe=source.name,
         version=version or (there.short if there else own.get("version", "")),
         chaos=not version,
+        pinned=bool(pinned_version(env.values)),
         folder=str(source.folder),
         shown=str(recipe.folder),
         compose_files=tuple(str(source.folder / name) for name in files),

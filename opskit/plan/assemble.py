@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opskit.abra.deployment import Deployment, deployment
@@ -22,7 +22,13 @@ from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
-from opskit.plan.redeploy import Redeploy, check_deployable, redeployed
+from opskit.plan.redeploy import (
+    TAGS_ASKED_ANEW,
+    Redeploy,
+    check_deployable,
+    redeployed,
+    unknown_redeploy,
+)
 from opskit.plan.references import file_of, moving
 from opskit.plan.selection import Lookup, Target
 from opskit.plan.variables import check_no_other_changes
@@ -176,13 +182,16 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def _redeploy(self, app: DeclaredApp, found: Deployment | None) -> Redeploy | None:
-        """Return what else deploying the stack does, unless abra does it."""
+    def _redeploy(self, app: DeclaredApp, found: Deployment | None) -> Redeploy:
+        """Return what else deploying the stack does."""
         if found is None:
-            return None
-        seen = self.lookup.server(app.server)
-        check_deployable(found, seen)
-        return redeployed(found, seen)
+            return unknown_redeploy()
+        seen, mode = self.lookup.server(app.server), MODES[self.options.deploy].whole
+        check_deployable(found, seen, mode)
+        known = redeployed(found, seen, mode)
+        if mode == "stack":
+            return known
+        return replace(known, note="; ".join(filter(None, [known.note, TAGS_ASKED_ANEW])))
 
     def deploy_step(
         self,
@@ -222,9 +231,9 @@ class Assembler:
         return sorted(found, key=lambda service: service.spec.name)
 
     def _files(self, app: DeclaredApp) -> Deployment | None:
-        """Return what deploying the stack deploys, where opskit does so itself."""
+        """Return what deploying the stack deploys, where it does and that is known."""
         mode = MODES[self.options.deploy]
-        if not mode.deploys or mode.whole != "stack":
+        if not mode.deploys or (mode.whole == "abra" and not app.recipe_version):
             return None
         with deployment(self.options.root, app.server, app.name) as found:
             return found

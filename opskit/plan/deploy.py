@@ -16,7 +16,7 @@ from opskit.modes import MODES, WHOLE
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.hooks import refuse_moves
-from opskit.plan.redeploy import check_deployable, redeployed
+from opskit.plan.redeploy import CHOSEN_BY_ABRA, check_deployable, redeployed
 from opskit.plan.selection import check_read
 from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
@@ -77,7 +77,7 @@ class StackPlanner:
         # Services that an older version left behind are none of this deploy's business.
         names: tuple[str, ...] = ()
         note, redeploy = "the whole stack", None
-        if mode == "stack" or version:
+        if mode == "stack" or version or app.recipe_version:
             found = self._deployment(app, version)
             shown, needed = _shown(found), found.needed
             names = tuple(f"{app.stack}_{name}" for name in found.services)
@@ -86,11 +86,14 @@ class StackPlanner:
             names_needed = [one.swarm_name for one in needed]
             refuse_moves(app, moves(app, seen, names_needed, options.hooks), seen)
         self._check_secrets(app, needed, version)
-        if found is not None and mode == "stack":
-            check_deployable(found, seen)
-            redeploy = redeployed(found, seen)
+        if found is None:
+            note += f"; {CHOSEN_BY_ABRA}"
+        else:
+            check_deployable(found, seen, mode)
+            redeploy = redeployed(found, seen, mode)
             note += "" if version or app.recipe_version else _UNPINNED
-            note += _left_to_abra(found) + (f"; {redeploy.note}" if redeploy.note else "")
+            note += _left_to_abra(found) if mode == "stack" else ""
+            note += f"; {redeploy.note}" if redeploy.note else ""
             note += self._new_variables(found, _deployed(app, services))
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))

@@ -19,7 +19,9 @@ from opskit.errors import InputError, MissingToolError, StepError
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
-from opskit.steps.images import decide
+from opskit.steps.byabra import check_deployed, warnings_of
+from opskit.steps.images import decide, running_images
+from opskit.swarm import model
 from opskit.swarm.context import docker_arguments, docker_config_dir
 
 _PAUSE_S = 0.5
@@ -109,10 +111,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def _run(self, ctx: StepContext) -> Detail:
         if self.mode == "abra":
-            command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
-            environment = {**os.environ, "ABRA_DIR": self.root}
-            detail = self._insist(ctx, command, environment, Path(self.root))
-            return {**detail, "note": ""}
+            return self._by_abra(ctx)
         with deployment(Path(self.root), self.server, self.app) as found:
             check_environment(found, self.server)
             # Found before, as the app's own environment may name another PATH.
@@ -133,6 +132,26 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             said = _warnings(str(detail.get("note") or ""), found, images.kept.values())
             note = "; ".join(filter(None, [images.note, said]))
             return {**detail, "version": found.version, "chaos": found.chaos, "note": note}
+
+    def _by_abra(self, ctx: StepContext) -> Detail:
+        """Let abra do it, and compare what it made with what the files said."""
+        command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
+        environment = {**os.environ, "ABRA_DIR": self.root}
+        found = self._pinned()
+        before = running_images(_services(ctx), self.stack) if found else {}
+        detail = self._insist(ctx, command, environment, Path(self.root))
+        moved = check_deployed(found, _services(ctx), before) if found else ""
+        note = "; ".join(filter(None, [moved, warnings_of(str(detail.get("note") or ""))]))
+        return {**detail, "version": found.version if found else "", "note": note}
+
+    def _pinned(self) -> Deployment | None:
+        """Return what the files say; nothing where abra chooses, or where they cannot be read."""
+        try:
+            with deployment(Path(self.root), self.server, self.app) as found:
+                return found if found.pinned else None
+        except (InputError, MissingToolError):
+            # abra may know better; undoing must not end here.
+            return None
 
     def _insist(
         self,
@@ -187,7 +206,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             # Masked before it is cut, as a part of a value would not be known as one.
             said = _said(redact(errors), found) or _said(redact(output), found)
             raise StepError(f"{program} could not deploy {self.app}: {' '.join(said[-3:])}")
-        return {"status": process.returncode, "note": errors}
+        # abra tells everything on its standard output.
+        return {"status": process.returncode, "note": errors if found else output + errors}
 
     def _wait(self, ctx: StepContext, process: subprocess.Popen[str]) -> tuple[str, str]:
         """Return what it printed once it has ended, and keep the lock until then."""
@@ -203,6 +223,10 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 )
             ctx.check_stop()
             ctx.keep_lock()
+
+
+def _services(ctx: StepContext) -> list[model.Service]:
+    return ctx.patiently(ctx.engine.services)
 
 
 def check_environment(found: Deployment, server: str) -> None:
