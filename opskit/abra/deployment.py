@@ -85,6 +85,8 @@ class Deployment:
         Names of the networks that must be there.
     looked_up
         Names of all variables that docker looks up in its own environment for these files.
+    origin
+        The recipe at that version.
     unset
         Variables of the recipe's sample that the ``.env`` does not have.
     timeout
@@ -103,6 +105,7 @@ class Deployment:
     compose_files: tuple[str, ...]
     overlays: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    origin: Recipe = field(repr=False)
     services: Mapping[str, Deployed] = field(default_factory=dict[str, Deployed])
     paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
     needed: tuple[DeclaredSecret, ...] = ()
@@ -205,6 +208,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
             **environment,
             **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
         },
+        origin=recipe,
         services=deployed(compose, stack, environment),
         paces={
             name: pace_of(service.pace, environment) for name, service in compose.services.items()

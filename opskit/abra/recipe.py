@@ -118,6 +118,15 @@ class Recipe:
         """The variables that its sample sets."""
         return sample_keys(decode(self._quietly(SAMPLE)))
 
+    def notes(self, versions: Iterable[str]) -> dict[str, str]:
+        """Return the release notes of versions, of those that have some."""
+        # A catalogue may name anything.
+        names = {f"release/{version}": version for version in versions if "/" not in version}
+        with suppress(InputError):
+            self._fetch(names)
+        found = ((version, decode(self._quietly(name)).strip()) for name, version in names.items())
+        return {version: text for version, text in found if text}
+
     def enabled(self, names: tuple[str, ...]) -> Enabled:
         """Return the compose files of these names, merged in that order."""
         known = self._enabled.get(names)

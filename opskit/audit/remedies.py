@@ -7,6 +7,7 @@ rules as planning does, and says what comes first where one stands in the way.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -20,7 +21,7 @@ from opskit.databases import (
     suggested_hook,
 )
 from opskit.join import stack_of
-from opskit.modes import MODES
+from opskit.modes import MODES, DeployMode
 from opskit.settings import read_settings
 from opskit.swarm.model import NAME_LIMIT
 from opskit.swarm.observe import Observation
@@ -103,7 +104,8 @@ class Remedies:
     def __init__(self, views: Views, *, use_pass: bool = False) -> None:
         self._views, self._facts, self._use_pass = views, views.facts, use_pass
         settings = read_settings()
-        self._hooks, self._deploy = settings.hooks, settings.deploy
+        self._hooks: Mapping[str, str] = settings.hooks
+        self._deploy: DeployMode = settings.deploy
 
     @cached_property
     def _apps(self) -> dict[tuple[str, str], DeclaredApp]:

@@ -203,10 +203,12 @@ class Assembler:
         *,
         back: bool = False,
         keep_images: bool = False,
+        news: tuple[str, ...] = (),
     ) -> Deploy:
         """Return the step that deploys the app, or its other half for the way back.
 
-        `found` is what it deploys, where that is known, and `redeploy` what that does.
+        `found` is what it deploys, where that is known, and `redeploy` what that does; `news` is
+        what there is to read of it before.
         """
         check_installed(mode)
         return Deploy(
@@ -221,6 +223,7 @@ class Assembler:
             keep_images=keep_images,
             registries=redeploy.registries if redeploy else (),
             scaled=rescaled(self.services_of(app), found) if found else (),
+            news=news,
         )
 
     def services_of(self, app: DeclaredApp) -> list[model.Service]:

@@ -422,10 +422,10 @@ def _with_sentences(changes: View, consequences: Consequences, **options: object
     """Return changes as notebooks show them, with what is to be read before somebody agrees."""
     shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
     said = consequences.sentences
-    lines = "<br>".join(html.escape(sentence) for sentence in said)
+    lines = html.escape("\n".join(said))
     return shown | {
         "text/plain": "\n".join((shown["text/plain"], *said)),
-        "text/html": f"{shown['text/html']}<p>{lines}</p>",
+        "text/html": f"{shown['text/html']}<p style='white-space: pre-wrap'>{lines}</p>",
     }
 
 

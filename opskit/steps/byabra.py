@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from opskit.abra.deployment import Deployment
 from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.releases import order
+from opskit.databases import references
 from opskit.errors import StepError
 from opskit.join import stack_of
 from opskit.secrets.redact import redact
@@ -47,7 +48,7 @@ def check_deployed(
     named = {one.spec.name.removeprefix(f"{found.stack}_"): one for one in own}
     notes = _version_notes(found, named.get(APP_SERVICE))
     for name, wanted in found.services.items():
-        mounted = _mounted(named[name]) if name in named else frozenset()
+        mounted = _mounted(named.get(name))
         if mounted != wanted.secrets:
             raise StepError(
                 f"abra gave {name} of {found.stack} the secrets {_listed(mounted)}, and the files "
@@ -89,9 +90,10 @@ def warnings_of(output: str) -> str:
     return f"abra: {redact('; '.join(told))}" if told else ""
 
 
-def _mounted(service: model.Service) -> frozenset[str]:
-    container = service.spec.task_template.container_spec or model.ContainerSpec()
-    return frozenset(one.secret_name for one in container.secrets or ())
+def _mounted(service: model.Service | None) -> frozenset[str]:
+    return (
+        frozenset(one.secret_name for one in references(service)) if service else frozenset[str]()
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -56,7 +56,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     in seconds. `scaled` are services whose number of tasks the files set back.
 
     With `keep_images` a tag that moved at its registry moves no service. `registries` are those
-    that the operator is logged in to, and whose credentials go with the services.
+    that the operator is logged in to, and whose credentials go with the services. `news` is what
+    there is to read before: release notes, and lines that the ``.env`` lacks.
     """
 
     mode: StackMode
@@ -69,6 +70,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     scaled: tuple[Scaled, ...] = ()
     keep_images: bool = False
     registries: tuple[str, ...] = ()
+    news: tuple[str, ...] = ()
 
     def subject(self) -> str:
         """Name the app."""
@@ -96,6 +98,10 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             for one in self.scaled
         ]
         return " ".join(said)
+
+    def reading(self) -> tuple[str, ...]:
+        """Return release notes, and lines for the ``.env``."""
+        return self.news
 
     def longest_wait(self) -> float:
         """Return the time it has."""
@@ -225,7 +231,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             ctx.keep_lock()
 
 
-def _services(ctx: StepContext) -> list[model.Service]:
+def _services(ctx: StepContext) -> tuple[model.Service, ...]:
     return ctx.patiently(ctx.engine.services)
 
 
