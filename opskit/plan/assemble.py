@@ -24,6 +24,7 @@ from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.redeploy import (
     TAGS_ASKED_ANEW,
+    Read,
     Redeploy,
     check_deployable,
     redeployed,
@@ -61,6 +62,7 @@ from opskit.steps.env import digest, read_unchanged
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
 from opskit.steps.secrets import Kept
+from opskit.steps.stackconfig import read_by_docker
 from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
 
@@ -93,7 +95,10 @@ class Assembler:
         declare = self._declare(app, renewals)
         names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
         message = f"{app.name}: rotate {names}"
-        found = self._files(app) if switches else None
+        found: Deployment | None = None
+        read: Read = {}
+        if switches:
+            found, read = self._files(app)
         wait = waits(seen, app.stack, float(self.options.timeout), touched, found)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
@@ -104,7 +109,7 @@ class Assembler:
         elif not mode.deploys:
             watched = ()
         elif switches:
-            redeploy = self._redeploy(app, found)
+            redeploy = self._redeploy(app, found, read)
             back = [self.deploy_step(app, mode.whole, wait, redeploy, back=True, keep_images=True)]
             forward = [self.deploy_step(app, mode.whole, wait, redeploy, found, keep_images=True)]
         settle: list[AnyStep] = [
@@ -182,13 +187,13 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def _redeploy(self, app: DeclaredApp, found: Deployment | None) -> Redeploy:
+    def _redeploy(self, app: DeclaredApp, found: Deployment | None, read: Read) -> Redeploy:
         """Return what else deploying the stack does."""
         if found is None:
             return unknown_redeploy()
         seen, mode = self.lookup.server(app.server), MODES[self.options.deploy].whole
         check_deployable(found, seen, mode)
-        known = redeployed(found, seen, mode)
+        known = redeployed(found, seen, mode, read)
         if mode == "stack":
             return known
         return replace(known, note="; ".join(filter(None, [known.note, TAGS_ASKED_ANEW])))
@@ -233,13 +238,19 @@ class Assembler:
         # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
         return sorted(found, key=lambda service: service.spec.name)
 
-    def _files(self, app: DeclaredApp) -> Deployment | None:
+    def _files(self, app: DeclaredApp) -> tuple[Deployment | None, Read]:
         """Return what deploying the stack deploys, where it does and that is known."""
         mode = MODES[self.options.deploy]
         if not mode.deploys or (mode.whole == "abra" and not app.recipe_version):
-            return None
-        with deployment(self.options.root, app.server, app.name) as found:
-            return found
+            return None, {}
+        return self.files(app, mode.whole)
+
+    def files(
+        self, app: DeclaredApp, mode: StackMode, version: str = ""
+    ) -> tuple[Deployment, Read]:
+        """Return what deploying an app deploys, and how docker reads it where docker does so."""
+        with deployment(self.options.root, app.server, app.name, version) as found:
+            return found, read_by_docker(found, app.server) if mode == "stack" else {}
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
         """Warn when a node is down on which tasks of these services may still run."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.deployment import Deployment
 from opskit.abra.env import SampleLine
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE, label
@@ -19,7 +19,7 @@ from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.hooks import refuse_moves
 from opskit.plan.news import line_for, news
-from opskit.plan.redeploy import CHOSEN_BY_ABRA, check_deployable, redeployed
+from opskit.plan.redeploy import CHOSEN_BY_ABRA, Read, check_deployable, redeployed
 from opskit.plan.selection import check_read
 from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
@@ -77,11 +77,12 @@ class StackPlanner:
         mode = MODES[options.deploy].whole
         shown, needed = version, tuple(app.secrets)
         found: Deployment | None = None
+        read: Read = {}
         # Services that an older version left behind are none of this deploy's business.
         names: tuple[str, ...] = ()
         note, redeploy = "the whole stack", None
         if mode == "stack" or version or app.recipe_version:
-            found = self._deployment(app, version)
+            found, read = self.assembler.files(app, mode, version)
             shown, needed = _shown(found), found.needed
             names = tuple(f"{app.stack}_{name}" for name in found.services)
         seen = self.assembler.lookup.server(app.server)
@@ -93,7 +94,7 @@ class StackPlanner:
             note += f"; {CHOSEN_BY_ABRA}"
         else:
             check_deployable(found, seen, mode)
-            redeploy = redeployed(found, seen, mode)
+            redeploy = redeployed(found, seen, mode, read)
             note += "" if version or app.recipe_version else _UNPINNED
             note += _left_to_abra(found) if mode == "stack" else ""
             note += f"; {redeploy.note}" if redeploy.note else ""
@@ -160,7 +161,7 @@ class StackPlanner:
         services = self._deployed_services(app)
         found, why = None, ""
         try:
-            found = self._deployment(app)
+            found, _ = self.assembler.files(app, "abra")
         except (InputError, MissingToolError) as error:
             why = str(error)
         wait = self._waits(app, services, found)
@@ -256,10 +257,6 @@ class StackPlanner:
                 remedy=f"Deploy it: opskit app deploy {app.name}",
             )
         return services
-
-    def _deployment(self, app: DeclaredApp, version: str = "") -> Deployment:
-        with deployment(self.assembler.options.root, app.server, app.name, version) as found:
-            return found
 
     def _pinning(self, app: DeclaredApp, version: str) -> list[AnyStep]:
         change = pin(Path(app.env_file), version, app.env_sha256)

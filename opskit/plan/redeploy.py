@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,11 @@ class Redeploy:
     Parameters
     ----------
     restarts
-        Whole names of the services that run and get new tasks for their image, secrets or configs,
-        or because they are jobs, which every deploy runs once more.
+        Whole names of the services that run and get new tasks for their image, secrets, configs,
+        command or environment, or because they are jobs, which every deploy runs once more.
     note
-        Images that move, configs that change, services that come or stay behind, and registries
-        that nobody here is logged in to; empty when there is nothing to say.
+        Images that move, variables, commands and configs that change, services that come or stay
+        behind, and registries that nobody here is logged in to; empty when there is nothing to say.
     registries
         Those that the operator is logged in to.
     """
@@ -54,7 +54,11 @@ def check_deployable(found: Deployment, seen: Observation, mode: StackMode) -> N
     _check_ports(found, seen)
 
 
-def redeployed(found: Deployment, seen: Observation, mode: StackMode) -> Redeploy:
+Read = Mapping[str, Mapping[str, str]]
+"""The pieces of each service as docker reads the files, where it says them."""
+
+
+def redeployed(found: Deployment, seen: Observation, mode: StackMode, read: Read) -> Redeploy:
     """Compare what the files say with what runs."""
     own = {s.spec.name: s for s in seen.services if stack_of(s.spec.labels) == found.stack}
     running = running_images(seen.services, found.stack)
@@ -66,6 +70,8 @@ def redeployed(found: Deployment, seen: Observation, mode: StackMode) -> Redeplo
     notes = [
         f"{name}: {without_digest(running[name])} → {there[name].image}" for name in sorted(moved)
     ]
+    others = {name: _differing(own[f"{found.stack}_{name}"], read.get(name)) for name in there}
+    notes += [f"{name}: other {', '.join(parts)}" for name, parts in others.items() if parts]
     notes += _config_notes({name: (uses[name][1], there[name]) for name in sorted(configs)})
     if running:
         notes += [f"new: {name}" for name in found.services if name not in running]
@@ -79,7 +85,9 @@ def redeployed(found: Deployment, seen: Observation, mode: StackMode) -> Redeplo
     notes += faults
     notes += _without_login(found, running, has, mode)
     jobs = {name for name in there if own[f"{found.stack}_{name}"].spec.mode.is_job}
-    restarts = tuple(f"{found.stack}_{name}" for name in sorted(moved | configs | swapped | jobs))
+    changed = {name for name, parts in others.items() if parts}
+    touched = moved | configs | swapped | changed | jobs
+    restarts = tuple(f"{found.stack}_{name}" for name in sorted(touched))
     notes += filter(None, [about_jobs(seen, found.stack, restarts)])
     return Redeploy(
         restarts=restarts,
@@ -87,6 +95,10 @@ def redeployed(found: Deployment, seen: Observation, mode: StackMode) -> Redeplo
         registries=has,
     )
 
+
+_VARIABLE = "variable "
+_NAMED = 5
+"""So many variables are named."""
 
 CHOSEN_BY_ABRA = (
     "no version is pinned: abra takes the one that runs, or the latest, so what it changes besides "
@@ -117,6 +129,19 @@ def _logins(registries: set[str]) -> tuple[tuple[str, ...], list[str]]:
 def _moves(running: str, wanted: str) -> bool:
     is_other = is_pinned(wanted) and wanted.partition("@")[2] != running.partition("@")[2]
     return is_other or not is_same(running, wanted)
+
+
+def _differing(service: model.Service, read: Mapping[str, str] | None) -> list[str]:
+    """Name the pieces of a service that are other ones in the files."""
+    if read is None:
+        return []
+    names = read.keys() | service.pieces.keys()
+    found = sorted(name for name in names if read.get(name) != service.pieces.get(name))
+    variables = [name.removeprefix(_VARIABLE) for name in found if name.startswith(_VARIABLE)]
+    told = [name for name in found if not name.startswith(_VARIABLE)]
+    more = len(variables) - _NAMED
+    listed = ", ".join(variables[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return told + ([f"environment ({listed})"] if variables else [])
 
 
 def _uses(service: model.Service) -> tuple[frozenset[str], frozenset[str]]:

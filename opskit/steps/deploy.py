@@ -133,7 +133,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             options = ["--with-registry-auth"] if images.hand_on else []
             target = docker_arguments(ctx.engine.context.server)
             command = [docker, *target, "stack", "deploy", *options, *files, self.stack]
-            environment = _environment(found, self.server)
+            environment = docker_environment(found, self.server)
             detail = self._insist(ctx, command, environment, Path(found.folder), found)
             said = _warnings(str(detail.get("note") or ""), found, images.kept.values())
             note = "; ".join(filter(None, [images.note, said]))
@@ -258,7 +258,7 @@ def _taken(server: str) -> frozenset[str]:
     return TAKEN - LOCATORS if docker_arguments(server) else TAKEN
 
 
-def _environment(found: Deployment, server: str) -> dict[str, str]:
+def docker_environment(found: Deployment, server: str) -> dict[str, str]:
     """Return what docker runs with: the app's variables, and of the operator's those not asked for.
 
     Compose files are interpolated from the same environment, and abra takes nothing but the

@@ -112,10 +112,10 @@ def test_docker_finds_the_engine_as_opskit_does_and_not_as_the_app_says(
     recipe.mkdir(parents=True)
     (recipe / "compose.yml").write_text("services: {app: {image: x}}\n")
     with deployment(tmp_path, "default", APP) as found:
-        environment = deploying._environment(found, "default")
+        environment = deploying.docker_environment(found, "default")
         assert {name: environment[name] for name in mine} == mine
         # Behind a context nothing of it is docker's own, and compose files have the app's.
-        behind = deploying._environment(found, SERVER)
+        behind = deploying.docker_environment(found, SERVER)
         assert {behind[name] for name in mine} == {"of-the-app"}
     (recipe / "compose.yml").write_text("services: {app: {image: 'x:$DOCKER_TLS'}}\n")
     with (
