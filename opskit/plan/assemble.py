@@ -6,16 +6,10 @@ on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from opskit.abra.deployment import Deployment, deployment
-from opskit.abra.edit import has_line, set_value
-from opskit.abra.env import parse_env
 from opskit.abra.model import DeclaredApp
-from opskit.databases import references
 from opskit.errors import InputError
 from opskit.join import digests_among, stack_of
 from opskit.modes import MODES, StackMode
@@ -30,9 +24,10 @@ from opskit.plan.redeploy import (
     redeployed,
     unknown_redeploy,
 )
-from opskit.plan.references import file_of, moving
+from opskit.plan.references import moving
 from opskit.plan.selection import Lookup, Target
-from opskit.plan.variables import check_no_other_changes
+from opskit.plan.switches import switches_of, version_before, watched_by
+from opskit.plan.variables import declaring, left_behind
 from opskit.plan.versions import Renewal
 from opskit.plan.waits import Waits, about_jobs, rescaled, waits
 from opskit.secrets.generate import FLOOR_BITS
@@ -42,25 +37,18 @@ from opskit.steps import (
     CommitEnv,
     ConvergeBack,
     CreateSecret,
-    Declaration,
-    Declare,
     Deploy,
     PromotePassword,
     RecommitEnv,
     ReleaseLock,
     RunHook,
     StagePassword,
-    Swap,
     SwitchService,
     TakeLock,
     Verify,
     VerifyStack,
-    Watched,
 )
 from opskit.steps.deploy import check_installed
-from opskit.steps.env import digest, read_unchanged
-from opskit.steps.envfile import check_replaceable
-from opskit.steps.pacing import ran
 from opskit.steps.secrets import Kept
 from opskit.steps.stackconfig import read_by_docker
 from opskit.steps.tasks import about_lost, lost
@@ -85,14 +73,14 @@ class Assembler:
     def renew(self, renewals: list[Renewal]) -> Unit:
         """Create new versions, declare them, switch the services, verify."""
         app = renewals[0].target.app
-        switches = self._switches(app, renewals)
+        switches = switches_of(renewals, self.lookup, acts=MODES[self.options.deploy].acts)
         seen = self.lookup.server(app.server)
         services = {s.id: s for s in seen.services}
         touched = [services[switch.service_id] for switch in switches]
         watched = tuple(
-            _watched(switch, service) for switch, service in zip(switches, touched, strict=True)
+            watched_by(switch, service) for switch, service in zip(switches, touched, strict=True)
         )
-        declare = self._declare(app, renewals)
+        declare = declaring(app, renewals)
         names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
         message = f"{app.name}: rotate {names}"
         found: Deployment | None = None
@@ -152,7 +140,7 @@ class Assembler:
             )
             for r in renewals
         }
-        before = {r.new_name: _version_before(r, switches) for r in renewals}
+        before = {r.new_name: version_before(r, switches) for r in renewals}
         changes = [
             _change(
                 r,
@@ -161,7 +149,7 @@ class Assembler:
                 undone_by=f"back to {before[r.new_name]}, {self._fate(r)}",
                 more=(
                     about_jobs(seen, app.stack, users[r.new_name] if watched else ()),
-                    self._left_behind(r),
+                    left_behind(r, self.lookup),
                     self._about_dead_nodes(app.server, switches),
                 ),
             )
@@ -344,97 +332,6 @@ class Assembler:
             return []
         return [PromotePassword(path=self.entry(one.target)) for one in renewals]
 
-    def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
-        path = Path(app.env_file)
-        content = read_unchanged(path, app.env_sha256)
-        check_replaceable(path)
-        before = parse_env(content, path).values
-        declarations: list[Declaration] = []
-        # Secrets that share a variable share its line.
-        for one in {one.target.declared.env_key: one for one in renewals}.values():
-            declared = one.target.declared
-            old = declared.version if declared.env_line else None
-            if old is None and has_line(content, declared.env_key):
-                old = ""
-            content = set_value(content, declared.env_key, one.version, path)
-            declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
-        keys = [one.key for one in declarations]
-        check_no_other_changes(path, keys, before, parse_env(content, path).values)
-        return Declare(
-            path=app.env_file,
-            before=app.env_sha256,
-            after=digest(content),
-            declarations=tuple(declarations),
-        )
-
-    def _left_behind(self, one: Renewal) -> str:
-        """Name the other apps whose ``.env`` goes on naming the version that is replaced."""
-        app, declared = one.target.app, one.target.declared
-        names = [
-            other.name if other.server == app.server else f"{other.server}/{other.name}"
-            for other in self.lookup.apps(app.server)
-            if (other.server, other.name) != (app.server, app.name)
-            and any(
-                secret.swarm_name == declared.swarm_name
-                or (other.stack == app.stack and secret.name == declared.name)
-                for secret in other.secrets
-            )
-        ]
-        if not names:
-            return ""
-        does = "declares it too and keeps" if len(names) == 1 else "declare it too and keep"
-        return f"{' and '.join(names)} {does} {declared.version}"
-
-    def _switches(self, app: DeclaredApp, renewals: list[Renewal]) -> list[SwitchService]:
-        seen = self.lookup.server(app.server)
-        files: defaultdict[str, defaultdict[tuple[str, str, str], list[str]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
-        others: dict[str, str] = {}
-        theirs: dict[str, None] = {}
-        for one in renewals:
-            for mounted in moving(one.target, seen):
-                service, reference = mounted.service, mounted.reference
-                stack = stack_of(service.spec.labels)
-                if stack not in ("", app.stack):
-                    others[service.spec.name] = stack
-                    theirs[reference.secret_name] = None
-                    continue
-                swap = (reference.secret_id, reference.secret_name, one.new_name)
-                files[service.id][swap].append(mounted.file)
-        switches = [
-            SwitchService(
-                service=service.spec.name,
-                service_id=service.id,
-                spec_digest=service.spec_digest,
-                swaps=tuple(
-                    Swap(from_id=ident, from_name=old, to_name=new, files=tuple(sorted(names)))
-                    for (ident, old, new), names in sorted(files[service.id].items())
-                ),
-            )
-            for service in seen.services
-            if service.id in files
-        ]
-        mode = MODES[self.options.deploy]
-        if others and mode.acts:
-            raise self._refusal(app, others, list(theirs))
-        return switches
-
-    def _refusal(
-        self, app: DeclaredApp, others: Mapping[str, str], names: Sequence[str]
-    ) -> InputError:
-        """Refuse what would leave the files of another stack behind, and say how it is done."""
-        stacks = sorted(set(others.values()))
-        apps = [one.name for one in self.lookup.apps(app.server) if one.stack in stacks]
-        theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
-        deploys = "; ".join(f"opskit app deploy {name}" for name in (app.name, *apps))
-        return InputError(
-            f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
-            f"{' and '.join(stacks)}: their own files would bring the old version back.",
-            remedy="Say --deploy none, which makes the new version and lets the services be. "
-            f"Name it in {theirs} too, then: {deploys}",
-        )
-
 
 def unit(app: DeclaredApp, changes: list[Change], steps: list[AnyStep]) -> Unit:
     """Make the unit of an app's stack."""
@@ -469,20 +366,6 @@ def _change(
     )
 
 
-def _version_before(one: Renewal, switches: Sequence[SwitchService]) -> str:
-    """Return the version that is declared, or where that is the one to be made, those in use."""
-    declared = one.target.declared
-    if declared.version != one.version:
-        return declared.version
-    used = {
-        swap.from_name.removeprefix(declared.prefix)
-        for switch in switches
-        for swap in switch.swaps
-        if swap.to_name == one.new_name
-    }
-    return ", ".join(sorted(used))
-
-
 def _about_value(one: Renewal) -> list[str]:
     """Return what is out of the ordinary about how a value is made and what it is stored with."""
     policy, declared = one.policy, one.target.declared
@@ -498,20 +381,3 @@ def _about_value(one: Renewal) -> list[str]:
     if left:
         notes.append(f"without the label {', '.join(left)}, a digest of the old value")
     return notes
-
-
-def _watched(switch: SwitchService, service: model.Service) -> Watched:
-    """Return what must be mounted afterwards and what no more; other files may keep theirs."""
-    moved = {(swap.from_id, file) for swap in switch.swaps for file in swap.files}
-    staying = {
-        reference.secret_id
-        for reference in references(service)
-        if (reference.secret_id, file_of(reference)) not in moved
-    }
-    return Watched(
-        service=switch.service,
-        service_id=switch.service_id,
-        new=tuple(sorted({swap.to_name for swap in switch.swaps})),
-        old_ids=tuple(dict.fromkeys(s.from_id for s in switch.swaps if s.from_id not in staying)),
-        ran=ran(service),
-    )

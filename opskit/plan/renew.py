@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from opskit.abra.model import DeclaredApp
 from opskit.databases import declared_moves
 from opskit.errors import InputError
 from opskit.join import stack_of
@@ -17,6 +16,7 @@ from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value, said_
 from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Selection, Target, check_read, named_in
+from opskit.plan.together import by_variable, disputes, in_step, row_of, undisputed
 from opskit.plan.variables import check_variables
 from opskit.plan.versions import Renewal, check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
@@ -70,19 +70,19 @@ class RenewalPlanner:
                 targets.append(target)
         # Of one app only: two that share a secret are refused below.
         taken: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        for together in _by_variable(targets):
+        for together in by_variable(targets):
             app = together[0].app
             alone = counted[app.server, app.name] == 1
             try:
                 made = self._next_of(together, taken[app.server, app.name], alone=alone)
             except InputError as error:
                 for target in together:
-                    bulk.add(_row(target), error)
+                    bulk.add(row_of(target), error)
             else:
                 grouped[self.lookup.swarm(app.server), app.stack] += made
-        disputed = dict(_shared(grouped))
+        disputed = dict(disputes(grouped))
         for place, renewals in list(grouped.items()):
-            grouped[place] = _undisputed(renewals, disputed, bulk)
+            grouped[place] = undisputed(renewals, disputed, bulk)
         units = [unit for group in grouped.values() for unit in self._renewed(group, bulk)]
         return PlanData.made_now("rotate", units, bulk.left_alone(skip=skip))
 
@@ -104,18 +104,18 @@ class RenewalPlanner:
             return [self._renew(group)]
         except InputError as error:
             culprits = list[Renewal]()
-            for together in _in_step(group):
+            for together in in_step(group):
                 try:
                     self._renew(together)
                 except InputError as own:
                     culprits += together
                     for one in together:
-                        bulk.add(_row(one.target), own)
+                        bulk.add(row_of(one.target), own)
             if not culprits:
                 # Only together they cannot be changed.
                 culprits = group
                 for one in group:
-                    bulk.add(_row(one.target), error)
+                    bulk.add(row_of(one.target), error)
             return self._renewed([one for one in group if one not in culprits], bulk)
 
     def _renew(self, group: list[Renewal]) -> Unit:
@@ -159,10 +159,10 @@ class RenewalPlanner:
             for target in (self.lookup.target(found, secret.name) for secret in found.secrets)
             if (target.in_force.stored is None if named is None else target.declared.name in named)
         ]
-        bulk = Bulk("generated", [_row(target) for target in wanted])
+        bulk = Bulk("generated", [row_of(target) for target in wanted])
         made: list[Renewal] = []
         for target in wanted:
-            with bulk.each(_row(target)):
+            with bulk.each(row_of(target)):
                 self._refuse_existing(target)
                 self._check_may_be_made(target)
                 if named is None or target.declared.env_key:
@@ -246,11 +246,11 @@ class RenewalPlanner:
             with bulk.each(row):
                 made = self._restored(target, made_up=not given(target))
                 grouped[self.lookup.swarm(target.app.server), target.app.stack].append(made)
-        disputed = dict(_shared(grouped))
+        disputed = dict(disputes(grouped))
         for place, renewals in grouped.items():
             for one in renewals:
                 if id(one) in disputed:
-                    bulk.add(_row(one.target), disputed[id(one)])
+                    bulk.add(row_of(one.target), disputed[id(one)])
             grouped[place] = [one for one in renewals if id(one) not in disputed]
         left_alone = bulk.left_alone(skip=skip, may_be_empty=may_be_empty)
         units = [self.assembler.create(group) for group in grouped.values() if group]
@@ -349,10 +349,6 @@ class RenewalPlanner:
             raise InputError(what, remedy=error.remedy) from None
 
 
-def _row(target: Target) -> Row:
-    return target.app.server, target.app.name, target.declared.name
-
-
 def _as_declared(target: Target, policy: Policy | None) -> Renewal:
     """Return the declared version, to be made.
 
@@ -364,49 +360,6 @@ def _as_declared(target: Target, policy: Policy | None) -> Renewal:
     made = Renewal(target=target, version=target.declared.version, policy=policy)
     check_name(made.new_name)
     return made
-
-
-def _undisputed(
-    renewals: list[Renewal], disputed: Mapping[int, InputError], bulk: Bulk
-) -> list[Renewal]:
-    """Return those of a stack that no other app of the selection would change too."""
-    left: list[Renewal] = []
-    for together in _in_step(renewals):
-        error = next((disputed[id(one)] for one in together if id(one) in disputed), None)
-        if error is None:
-            left += together
-            continue
-        for one in together:
-            bulk.add(_row(one.target), error)
-    return left
-
-
-def _shared(
-    grouped: Mapping[tuple[str, str], list[Renewal]],
-) -> Iterator[tuple[int, InputError]]:
-    """Return the ids of renewals of two apps of one stack, whose files would not both change.
-
-    So too of two apps that would make one secret.
-    """
-    owners: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-    for (server, stack), renewals in grouped.items():
-        names = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
-        if len(names) > 1:
-            error = InputError(
-                f"{' and '.join(names)} are one stack, {stack}, on {server}.",
-                remedy="Give all but one of them another STACK_NAME.",
-            )
-            yield from ((id(one), error) for one in renewals)
-        for one in renewals:
-            owners[server, one.new_name].append(one)
-    for (server, name), renewals in owners.items():
-        apps = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
-        if len(apps) > 1:
-            error = InputError(
-                f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
-                remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
-            )
-            yield from ((id(one), error) for one in renewals)
 
 
 def _refuse_made_up(target: Target) -> None:
@@ -427,30 +380,6 @@ def _refuse_unversioned(target: Target) -> None:
             why="it has no version",
             remedy=f"Give {key} one: opskit app config {target.app.name}",
         )
-
-
-def _shown(app: DeclaredApp, server: str) -> str:
-    return app.name if app.server == server else f"{app.server}/{app.name}"
-
-
-def _variable(target: Target) -> tuple[str, str, str, str]:
-    """Return what is alike for secrets that get their version from one variable."""
-    key = target.declared.env_key
-    return target.app.server, target.app.name, key, "" if key else target.declared.name
-
-
-def _by_variable(targets: Iterable[Target]) -> list[list[Target]]:
-    found: defaultdict[tuple[str, str, str, str], list[Target]] = defaultdict(list)
-    for target in targets:
-        found[_variable(target)].append(target)
-    return list(found.values())
-
-
-def _in_step(renewals: Iterable[Renewal]) -> list[list[Renewal]]:
-    found: defaultdict[tuple[str, str, str, str], list[Renewal]] = defaultdict(list)
-    for one in renewals:
-        found[_variable(one.target)].append(one)
-    return list(found.values())
 
 
 def _refuse_missing(target: Target) -> None:
