@@ -228,5 +228,7 @@ def _without_file_hashes(server: DeclaredServer) -> DeclaredServer:
 
 
 def _without_spec_digests(seen: Observation) -> Observation:
-    services = tuple(msgspec.structs.replace(one, spec_digest="") for one in seen.services)
+    services = tuple(
+        msgspec.structs.replace(one, spec_digest="", pieces={}) for one in seen.services
+    )
     return msgspec.structs.replace(seen, services=services)

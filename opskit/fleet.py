@@ -15,7 +15,7 @@ from opskit.plan.data import PlanData, is_creation
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
-from opskit.plan.selection import SAY_APP, Names, Request, Selection, named_in
+from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target
 from opskit.reading import entry_paths
 from opskit.run.again import give_up, plan_rollback, resume, roll_back
 from opskit.run.run import Plan
@@ -258,12 +258,15 @@ class Fleet(Apps):
         given: dict[str, str] = {}
 
         def restore(over: Assembler) -> PlanData:
+            def is_given(target: Target) -> bool:
+                entry = over.entry(target)
+                if entry in entries:
+                    given[target.declared.swarm_name] = entry
+                return entry in entries
+
             rows = wanted.rows(over.lookup)
-            for one in over.lookup.targets(rows) if named_in(rows) else ():
-                if one.in_force.stored is None and (entry := over.entry(one)) in entries:
-                    given[one.declared.swarm_name] = entry
             return RenewalPlanner(over).restore(
-                rows, frozenset(given), skip=skip, may_be_empty=may_be_empty
+                rows, is_given, skip=skip, may_be_empty=may_be_empty
             )
 
         plan = self._plan(wanted.options, snapshot, restore, wanted.servers)

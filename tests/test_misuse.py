@@ -124,32 +124,32 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     ),
     (
         "a length that is no number",
-        lambda g: Policy(length=32.5),  # type: ignore[arg-type]
+        lambda g: Options(policy=Policy(length=32.5)),  # type: ignore[arg-type]
         "length is 32.5. Give a whole number, 1 or more.",
     ),
     (
         "a charset that is a list",
-        lambda g: Policy(charset=["hex"]),  # type: ignore[arg-type]
+        lambda g: Options(policy=Policy(charset=["hex"])),  # type: ignore[arg-type]
         "charset is a list, not a text. Name one, such as hex.",
     ),
     (
         "a command in one text",
-        lambda g: Policy(generator="command", command="pwgen 32"),  # type: ignore[arg-type]
+        lambda g: Options(policy=Policy(generator="command", command="pwgen 32")),  # type: ignore[arg-type]
         f"command is one text, where a list is meant. {NAMES}",
     ),
     (
         "a kind of probe that is none",
-        lambda g: Probe(kind="https", target=("https://a.example",)),  # type: ignore[arg-type]
+        lambda g: Options(probe=Probe(kind="https", target=("https://a.example",))),  # type: ignore[arg-type]
         "the probe's kind is 'https'. Choose from: http, tcp, command.",
     ),
     (
         "a probe's target in one text",
-        lambda g: Probe(kind="http", target="https://a.example"),  # type: ignore[arg-type]
+        lambda g: Options(probe=Probe(kind="http", target="https://a.example")),  # type: ignore[arg-type]
         f"the probe's target is one text, where a list is meant. {NAMES}",
     ),
     (
         "a probe's status in a text",
-        lambda g: Probe(kind="http", target=("https://a.example",), status="200"),  # type: ignore[arg-type]
+        lambda g: Options(probe=Probe(kind="http", target=("https://a.example",), status="200")),  # type: ignore[arg-type]
         "the probe's status is a str. Give a whole number, 100 or more.",
     ),
     (

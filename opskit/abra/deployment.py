@@ -40,7 +40,9 @@ from opskit.errors import InputError
 from opskit.pace import Pace, seconds_of
 from opskit.temporary import folder
 
-LOCATORS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
+LOCATORS = frozenset(
+    {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY"}
+)
 """What tells docker where the engine is that no context names."""
 
 TAKEN = frozenset({"PATH", "SSH_AUTH_SOCK", "DOCKER_CONFIG"}) | LOCATORS
@@ -61,6 +63,8 @@ class Deployment:
         What abra calls the recipe's version: a tag or a commit; empty when nobody knows it.
     chaos
         Whether these are files that no version holds.
+    pinned
+        Whether the ``.env`` names the version.
     folder
         Where the files lie.
     shown
@@ -82,6 +86,8 @@ class Deployment:
         Names of the networks that must be there.
     looked_up
         Names of all variables that docker looks up in its own environment for these files.
+    origin
+        The recipe at that version.
     unset
         Variables of the recipe's sample that the ``.env`` does not have.
     timeout
@@ -94,11 +100,13 @@ class Deployment:
     recipe: str
     version: str
     chaos: bool
+    pinned: bool
     folder: str
     shown: str
     compose_files: tuple[str, ...]
     overlays: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    origin: Recipe = field(repr=False)
     services: Mapping[str, Deployed] = field(default_factory=dict[str, Deployed])
     paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
     needed: tuple[DeclaredSecret, ...] = ()
@@ -192,6 +200,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         recipe=source.name,
         version=version or (there.short if there else own.get("version", "")),
         chaos=not version,
+        pinned=bool(pinned_version(env.values)),
         folder=str(source.folder),
         shown=str(recipe.folder),
         compose_files=tuple(str(source.folder / name) for name in files),
@@ -200,6 +209,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
             **environment,
             **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
         },
+        origin=recipe,
         services=deployed(compose, stack, environment),
         paces={
             name: pace_of(service.pace, environment) for name, service in compose.services.items()

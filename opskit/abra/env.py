@@ -118,10 +118,18 @@ def parse_env(content: bytes, path: Path) -> EnvFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleLine:
-    """A line of a recipe's sample: where it stands, and the modifiers in its comment."""
+    """A line of a recipe's sample: where it stands, what it says, the modifiers in its comment."""
 
+    key: str
+    value: str
+    comment: str
     line: int
     modifiers: Mapping[str, str]
+
+    def text(self, default: str = "") -> str:
+        """Return it as it would stand in a ``.env``, with a `default` for a value that is empty."""
+        comment = f"  #{self.comment}" if self.comment else ""
+        return f"{self.key}={self.value or default}{comment}"
 
 
 def sample_lines(content: bytes) -> dict[str, SampleLine]:
@@ -132,7 +140,11 @@ def sample_lines(content: bytes) -> dict[str, SampleLine]:
         for statement in statements(each):
             if not statement.fault:
                 found[statement.key] = SampleLine(
-                    line=statement.line, modifiers=modifiers(statement.comment)
+                    key=statement.key,
+                    value=f"{statement.quote}{statement.raw}{statement.quote}",
+                    comment=statement.comment,
+                    line=statement.line,
+                    modifiers=modifiers(statement.comment),
                 )
     return found
 

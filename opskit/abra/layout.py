@@ -17,7 +17,8 @@ from opskit.abra.names import (
     pinned_version,
     recipe_of,
 )
-from opskit.abra.recipe import Recipes, releases
+from opskit.abra.recipe import Recipes
+from opskit.abra.releases import releases
 from opskit.errors import InputError
 
 _REMEDY = "Set ABRA_DIR to your abra folder, or try opskit on a demo fleet: opskit demo"

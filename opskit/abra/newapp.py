@@ -13,7 +13,8 @@ from opskit.abra.files import read_bytes
 from opskit.abra.git import clone
 from opskit.abra.layout import check_root
 from opskit.abra.names import ENV_SUFFIX, recipe_folders, stack_name
-from opskit.abra.recipe import SAMPLE, Recipe, Recipes, in_order
+from opskit.abra.recipe import SAMPLE, Recipe, Recipes
+from opskit.abra.releases import in_order
 from opskit.errors import InputError
 
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]*[A-Za-z0-9])*")

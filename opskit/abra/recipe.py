@@ -1,7 +1,4 @@
-"""Recipes on disk: their folder, revision, compose files, sample, exports and releases.
-
-Releases are a recipe's git tags, and those that abra's catalogue lists.
-"""
+"""Recipes on disk: their folder, revision, compose files, sample and exports."""
 
 from __future__ import annotations
 
@@ -11,10 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-
-import msgspec
 
 from opskit.abra.compose import Compose, merge, parse_compose
 from opskit.abra.env import SampleLine, sample_keys, sample_lines
@@ -22,8 +17,6 @@ from opskit.abra.files import as_problem, decode, exists, is_folder, printable, 
 from opskit.abra.model import Problem
 from opskit.abra.names import recipe_folders
 from opskit.abra.repository import SHORT, Repository, open_repository
-from opskit.bounded import read_regular
-from opskit.decoding import decode_json
 from opskit.errors import InputError, MissingToolError, OpskitError
 
 SAMPLE = ".env.sample"
@@ -125,6 +118,15 @@ class Recipe:
     def sets(self) -> tuple[str, ...]:
         """The variables that its sample sets."""
         return sample_keys(decode(self._quietly(SAMPLE)))
+
+    def notes(self, versions: Iterable[str]) -> dict[str, str]:
+        """Return the release notes of versions, of those that have some."""
+        # A catalogue may name anything.
+        names = {f"release/{version}": version for version in versions if "/" not in version}
+        with suppress(InputError):
+            self._fetch(names)
+        found = ((version, decode(self._quietly(name)).strip()) for name, version in names.items())
+        return {version: text for version, text in found if text}
 
     def enabled(self, names: tuple[str, ...]) -> Enabled:
         """Return the compose files of these names, merged in that order."""
@@ -261,70 +263,3 @@ def exported(script: str) -> dict[str, str]:
     which may set ``DOMAIN`` or the like for itself alone.
     """
     return {m[1]: m[2] or m[3] or m[4] or "" for m in _EXPORT.finditer(script)}
-
-
-_RELEASE = re.compile(r"v?(?P<recipe>[0-9]+(?:\.[0-9]+){0,2})(?:\+(?P<app>.+))?")
-_DIGITS = re.compile(r"([0-9]+)")
-
-_Key = tuple[tuple[int, ...], tuple[tuple[int, int, str], ...]]
-
-
-class _Listed(msgspec.Struct):
-    versions: list[dict[str, msgspec.Raw]] | None = None
-
-
-def order(version: str) -> _Key | None:
-    """Return what releases are sorted by: the recipe's own version, then the app's.
-
-    ``None`` for what is no release, such as a commit or a branch.
-    """
-    match = _RELEASE.fullmatch(version)
-    if match is None:
-        return None
-    recipe = [int(part) for part in match["recipe"].split(".")]
-    parts = _DIGITS.split(match["app"] or "")
-    app = tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)
-    return (*recipe, 0, 0)[:3], app
-
-
-def in_order(versions: Iterable[str]) -> tuple[str, ...]:
-    """Sort releases, the oldest first, and leave out what is none."""
-    keys = {version: key for version in versions if (key := order(version)) is not None}
-    return tuple(sorted(keys, key=lambda version: keys[version]))
-
-
-def newer(releases: Iterable[str], than: str) -> list[str] | None:
-    """List the releases after one, the oldest first; ``None`` when it is no release itself."""
-    floor = order(than)
-    if floor is None:
-        return None
-    return [one for one in in_order(releases) if (key := order(one)) is not None and key > floor]
-
-
-def releases(root: Path, recipe: str, tags: Iterable[str]) -> tuple[str, ...]:
-    """List a recipe's releases, the oldest first, from its tags and from the catalogue."""
-    return in_order({*tags, *_catalogue(root).get(recipe, ())})
-
-
-_CATALOGUE_LIMIT = 32 * 1024**2
-"""abra's catalogue has some megabytes."""
-
-
-def _catalogue(root: Path) -> dict[str, frozenset[str]]:
-    path = root / "catalogue" / "recipes.json"
-    if not exists(path):
-        return {}
-    try:
-        return _parsed(read_regular(path, _CATALOGUE_LIMIT))
-    except (InputError, OSError, msgspec.MsgspecError):
-        # It only adds to what the tags say.
-        return {}
-
-
-@lru_cache(maxsize=4)
-def _parsed(content: bytes) -> dict[str, frozenset[str]]:
-    found = decode_json(content, dict[str, _Listed])
-    return {
-        name: frozenset(version for one in listed.versions or () for version in one)
-        for name, listed in found.items()
-    }

@@ -13,6 +13,7 @@ from shlex import quote
 from opskit.abra.files import SIZE_LIMIT, decode, exists, printable
 from opskit.abra.git import Ended, answered, ask, damaged
 from opskit.abra.names import CHAOS_MARK
+from opskit.abra.releases import highest
 from opskit.bounded import too_large
 from opskit.errors import InputError
 
@@ -216,7 +217,7 @@ def open_repository(folder: Path) -> Repository | None:
     if commit == "(initial)":
         return Repository(folder=folder, checkout=None, tags=tags)
     changed = any(not line.startswith("#") for line in lines)
-    tag = max((name for name, tagged in tags.items() if tagged == commit), default="")
+    tag = highest(name for name, tagged in tags.items() if tagged == commit)
     checkout = Checkout(tag=tag, commit=commit, changed=changed)
     return Repository(folder=folder, checkout=checkout, tags=tags)
 

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from shlex import quote
 from typing import Literal
 
-from opskit.abra.model import DeclaredApp, DeclaredSecret
-from opskit.databases import declared_moves, is_stored_inside, references, suggested_hook
+from opskit.abra.model import DeclaredApp, DeclaredSecret, Problem
+from opskit.databases import (
+    declared_moves,
+    is_stored_inside,
+    kept_data,
+    references,
+    suggested_hook,
+)
 from opskit.join import stack_of
+from opskit.modes import MODES, DeployMode
 from opskit.settings import read_settings
 from opskit.swarm.model import NAME_LIMIT
 from opskit.swarm.observe import Observation
@@ -71,7 +79,8 @@ class Remedy:
             case "deploy":
                 return f"opskit app deploy {quote(self.shown)}"
             case "prune":
-                return f"opskit secret prune {quote(self.shown)}"
+                too = " --pass" if self.use_pass else ""
+                return f"opskit secret prune {quote(self.shown)}{too}"
             case "remove":
                 return (
                     "If nobody misses it: opskit secret remove --orphans "
@@ -97,7 +106,9 @@ class Remedies:
 
     def __init__(self, views: Views, *, use_pass: bool = False) -> None:
         self._views, self._facts, self._use_pass = views, views.facts, use_pass
-        self._hooks = read_settings().hooks
+        settings = read_settings()
+        self._hooks: Mapping[str, str] = settings.hooks
+        self._deploy: DeployMode = settings.deploy
 
     @cached_property
     def _apps(self) -> dict[tuple[str, str], DeclaredApp]:
@@ -129,7 +140,7 @@ class Remedies:
         """Return what brings an app's services to what its files declare."""
         app, seen = self._app(server, name), self._facts.seen[server]
         then = f"then: opskit app deploy {quote(self._shown(app))}"
-        if first := self._first(app):
+        if first := self._first(app, *app.unsupported):
             return f"{first} {then}"
         for move in declared_moves(app, seen, self._hooks):
             return self.renew(server, name, move.secret)
@@ -137,6 +148,8 @@ class Remedies:
         missing = [one.name for one in app.secrets if one.swarm_name not in stored]
         if missing:
             return f"Give it {', '.join(missing)} first, which it lacks; {then}"
+        if not MODES[self._deploy].acts:
+            return f"opskit app deploy {self._shown(app)} --with stack"
         return self._of(app, "deploy")
 
     def make(self, server: str, name: str, secret: str, *, given: bool = False) -> Remedy | str:
@@ -156,8 +169,12 @@ class Remedies:
         driver, _ = self._source(app, secret)
         if driver:
             return f"docker secret create --driver {quote(driver)} {quote(declared.swarm_name)}"
+        if len(declared.swarm_name) > NAME_LIMIT:
+            return "Give the app a shorter STACK_NAME: Swarm allows no name of this length."
         is_made_up = self._is_made_up(app, declared) and not given
-        return self._of(app, "generate" if is_made_up else "insert", secret)
+        # Of data that is there already a database knows the password, and so may somebody.
+        is_known = bool(kept_data(app, secret, seen, self._hooks))
+        return self._of(app, "generate" if is_made_up and not is_known else "insert", secret)
 
     def renew(self, server: str, name: str, secret: str, *, given: bool = False) -> Remedy | str:
         """Return what gives a secret a new value, and its database too."""
@@ -197,6 +214,8 @@ class Remedies:
                     "A database keeps it inside, and none that runs here mounts it: rotate it "
                     "with --hook KIND:SERVICE, or change it there by hand."
                 )
+        if way := self._not_by_settings(app, seen, secret, hook):
+            return way
         is_made_up = self._is_made_up(app, declared) and not given
         return self._of(app, "rotate" if is_made_up else "insert", secret, hook)
 
@@ -225,14 +244,30 @@ class Remedies:
         _, template = self._source(app, declared.name)
         return declared.generate and not template
 
-    def _first(self, app: DeclaredApp) -> str:
-        """Return what a person has to mend before anything can be planned for an app."""
+    def _first(self, app: DeclaredApp, *more: Problem) -> str:
+        """Return what a person has to mend before anything, or with `more`, can be planned."""
         if names := self._colliding.get((self._facts.together(app.server)[0], app.stack)):
             return f"Give all but one of {' and '.join(names)} another STACK_NAME first."
-        for problem in app.problems:
+        for problem in (*app.problems, *more):
             where = f"{problem.path}:{problem.line}" if problem.line else problem.path
             return f"Mend {where} first."
         return f"Mend its recipe first: {app.note}" if app.guessed else ""
+
+    def _not_by_settings(self, app: DeclaredApp, seen: Observation, secret: str, hook: str) -> str:
+        """Return what to say where a rotation is refused as services get new versions here."""
+        mode = MODES[self._deploy]
+        if hook and not mode.acts:
+            return (
+                f"Rotate it with --hook {hook} --deploy services: your settings say deploy = "
+                f'"{self._deploy}", and its database would be told before the app.'
+            )
+        along = [one.secret for one in declared_moves(app, seen, self._hooks)]
+        if mode.deploys and set(along) - {secret}:
+            return (
+                f"Rotate it with --deploy services: deploying the stack would move "
+                f"{', '.join(one for one in along if one != secret)} along."
+            )
+        return ""
 
     def _used_elsewhere(self, app: DeclaredApp, seen: Observation, stem: str) -> bool:
         return any(

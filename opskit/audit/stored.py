@@ -109,7 +109,7 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
                 app=app,
                 secret=secret,
                 path=entry,
-                remedy=None if is_kept else _clearing(entry, app),
+                remedy=None if is_kept else _clearing(kept, entry, of),
             )
         )
     found.sort(key=lambda one: (_ORDER.index(one.where), one.path))
@@ -119,12 +119,12 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     return View.from_rows(StoredRow, found, shown)
 
 
-def _clearing(entry: str, app: str | None) -> str:
+def _clearing(kept: Remedies, entry: str, of: tuple[str, str, str] | None) -> str:
     """Return how an entry goes that is beside a secret's own, or of none."""
-    if app is None:
+    if of is None:
         return f"If nobody misses it: pass rm {quote(entry)}"
     if entry.endswith(PREVIOUS):
-        return f"opskit secret prune --pass {quote(app)}"
+        return str(kept.prune(*of[:2]))
     return f"If no run is unfinished (opskit journal): pass rm {quote(entry)}"
 
 

@@ -187,7 +187,7 @@ def load_plan(content: bytes) -> PlanData:
     """
     try:
         return decode_json(content, PlanData)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, InputError) as error:
         raise InputError(
             f"this run's plan was written by another opskit ({error}).",
             remedy="Finish the run with the version that began it (opskit journal shows which).",
@@ -211,6 +211,8 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
         Sentences about what is gone or down afterwards.
     impact
         Sentences about everything else that is touched.
+    reading
+        What others wrote about it, to be read before: release notes and the like, with their lines.
     restarts, removes
         Services, each after its app's name.
     servers, stacks
@@ -231,11 +233,12 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     stacks: tuple[str, ...]
     touches_pass: bool
     longest_wait: float
+    reading: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All that is to be read before somebody agrees, the gravest first."""
-        return (*self.warnings, *self.impact)
+        return (*self.warnings, *self.impact, *self.reading)
 
 
 def consequences_of(plan: PlanData) -> Consequences:
@@ -276,6 +279,7 @@ def consequences_of(plan: PlanData) -> Consequences:
         stacks=stacks,
         touches_pass=touches_pass,
         longest_wait=longest,
+        reading=_distinct(text for step in steps for text in step.reading()),
     )
 
 

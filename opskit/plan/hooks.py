@@ -9,7 +9,6 @@ from opskit.abra.model import DeclaredApp
 from opskit.databases import (
     Move,
     is_reachable,
-    is_stored_inside,
     kept_data,
     looks_like_database_password,
     running_nodes,
@@ -72,8 +71,7 @@ def refuse_new_value(target: Target, seen: Observation, hooks: Mapping[str, str]
         The app does not run, and left a volume.
     """
     app, name = target.app, target.declared.name
-    volume = kept_data(app, seen)
-    if volume and is_stored_inside(app, name, hooks):
+    if volume := kept_data(app, name, seen, hooks):
         raise ObstacleError(
             f"{app.name} {name} looks like a database password, and the volume {volume} holds "
             "data of an earlier deploy: a database in there knows no new password.",
@@ -94,28 +92,34 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | None:
-    """Return the hook for a secret, or nothing when its file is all there is to change.
+def said_hook(target: Target, options: Options, *, alone: bool) -> str:
+    """Return the hook that is said for a secret, on the command line or in the settings.
 
     ``recipe/secret`` in the settings names one secret. What is said for a whole recipe, or on
     the command line, is meant for the secrets that look like a database's password; on the
     command line also for one that is changed `alone`.
+    """
+    if options.no_hook:
+        return ""
+    name, recipe = target.declared.name, target.app.recipe
+    stored = looks_like_database_password(name)
+    said = options.hook if stored or alone else ""
+    said = said or options.hooks.get(f"{recipe}/{name}", "")
+    return said or (options.hooks.get(recipe, "") if stored else "")
+
+
+def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | None:
+    """Return the hook for a secret, or nothing when its file is all there is to change.
 
     Raises
     ------
     InputError
         It looks like a database's password and there is no hook for it.
     """
-    if options.no_hook:
-        return None
-    name, recipe = target.declared.name, target.app.recipe
-    stored = looks_like_database_password(name)
-    said = options.hook if stored or alone else ""
-    said = said or options.hooks.get(f"{recipe}/{name}", "")
-    said = said or (options.hooks.get(recipe, "") if stored else "")
-    if said:
+    if said := said_hook(target, options, alone=alone):
         return parse_hook(said)
-    refuse_database_password(target)
+    if not options.no_hook:
+        refuse_database_password(target)
     return None
 
 

@@ -1,4 +1,7 @@
-"""Variables that name the version of more than one thing: none of these gets a new one alone."""
+"""The variables of an ``.env`` that name versions, and what becomes of them.
+
+One may name the version of more than one thing: none of these gets a new one alone.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,15 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from shlex import quote
 
+from opskit.abra.edit import has_line, set_value
+from opskit.abra.env import parse_env
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.errors import InputError
-from opskit.plan.selection import Target
+from opskit.plan.selection import Lookup, Target
+from opskit.plan.versions import Renewal
+from opskit.steps import Declaration, Declare
+from opskit.steps.env import digest, read_unchanged
+from opskit.steps.envfile import check_replaceable
 
 
 def check_variables(targets: Iterable[Target]) -> None:
@@ -57,7 +66,7 @@ def _remedy(app: DeclaredApp, key: str, sharing: list[DeclaredSecret], configs: 
     )
 
 
-def check_no_other_changes(
+def _check_no_other_changes(
     path: Path, edited: Collection[str], before: Mapping[str, str], after: Mapping[str, str]
 ) -> None:
     """Refuse an edit of some variables by which others get another value.
@@ -78,3 +87,53 @@ def check_no_other_changes(
             path=path,
             remedy="Write their values out, so that each stands for itself.",
         )
+
+
+def declaring(app: DeclaredApp, renewals: list[Renewal]) -> Declare:
+    """Return the step that names new versions in an app's ``.env``.
+
+    Raises
+    ------
+    InputError
+        A line cannot be changed, or the change would be one of other variables too.
+    """
+    path = Path(app.env_file)
+    content = read_unchanged(path, app.env_sha256)
+    check_replaceable(path)
+    before = parse_env(content, path).values
+    declarations: list[Declaration] = []
+    # Secrets that share a variable share its line.
+    for one in {one.target.declared.env_key: one for one in renewals}.values():
+        declared = one.target.declared
+        old = declared.version if declared.env_line else None
+        if old is None and has_line(content, declared.env_key):
+            old = ""
+        content = set_value(content, declared.env_key, one.version, path)
+        declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
+    keys = [one.key for one in declarations]
+    _check_no_other_changes(path, keys, before, parse_env(content, path).values)
+    return Declare(
+        path=app.env_file,
+        before=app.env_sha256,
+        after=digest(content),
+        declarations=tuple(declarations),
+    )
+
+
+def left_behind(one: Renewal, lookup: Lookup) -> str:
+    """Name the other apps whose ``.env`` goes on naming the version that is replaced."""
+    app, declared = one.target.app, one.target.declared
+    names = [
+        other.name if other.server == app.server else f"{other.server}/{other.name}"
+        for other in lookup.apps(app.server)
+        if (other.server, other.name) != (app.server, app.name)
+        and any(
+            secret.swarm_name == declared.swarm_name
+            or (other.stack == app.stack and secret.name == declared.name)
+            for secret in other.secrets
+        )
+    ]
+    if not names:
+        return ""
+    does = "declares it too and keeps" if len(names) == 1 else "declare it too and keep"
+    return f"{' and '.join(names)} {does} {declared.version}"

@@ -258,11 +258,11 @@ def _counted(number: int, noun: str) -> str:
 def with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
     """Return changes as notebooks show them, with what is to be read before somebody agrees."""
     shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
-    said = [visible(sentence) for sentence in consequences.sentences]
-    lines = "<br>".join(html.escape(sentence) for sentence in said)
+    said = [visible(line) for one in consequences.sentences for line in one.splitlines()]
+    lines = html.escape("\n".join(said))
     return shown | {
         "text/plain": "\n".join((shown["text/plain"], *said)),
-        "text/html": f"{shown['text/html']}<p>{lines}</p>",
+        "text/html": f"{shown['text/html']}<p style='white-space: pre-wrap'>{lines}</p>",
     }
 
 

@@ -148,6 +148,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
         """Return what else it touches that no change of the plan can name beforehand."""
         return ""
 
+    def reading(self) -> tuple[str, ...]:
+        """Return what somebody else wrote about it, to be read before; each may have lines."""
+        return ()
+
     def is_irreversible(self) -> bool:
         """Return whether `undo` cannot bring back what `do` took away."""
         return False

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
@@ -16,14 +16,14 @@ from shlex import quote
 import msgspec
 
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
-from opskit.abra.names import APP_SERVICE, label
 from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError, StepError
 from opskit.join import stack_of
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
+from opskit.steps.byabra import check_deployed, warnings_of
 from opskit.steps.convergence import secrets_of
-from opskit.steps.images import decide
+from opskit.steps.images import decide, running_images
 from opskit.swarm import model
 from opskit.swarm.context import docker_arguments, docker_config_dir
 
@@ -59,7 +59,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     in seconds. `scaled` are services whose number of tasks the files set back.
 
     With `keep_images` a tag that moved at its registry moves no service. `registries` are those
-    that the operator is logged in to, and whose credentials go with the services.
+    that the operator is logged in to, and whose credentials go with the services. `news` is what
+    there is to read before: release notes, and lines that the ``.env`` lacks.
     """
 
     mode: StackMode
@@ -72,6 +73,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     scaled: tuple[Scaled, ...] = ()
     keep_images: bool = False
     registries: tuple[str, ...] = ()
+    news: tuple[str, ...] = ()
 
     def subject(self) -> str:
         """Name the app."""
@@ -99,6 +101,10 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             for one in self.scaled
         ]
         return " ".join(said)
+
+    def reading(self) -> tuple[str, ...]:
+        """Return release notes, and lines for the ``.env``."""
+        return self.news
 
     def longest_wait(self) -> float:
         """Return the time it has."""
@@ -164,10 +170,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def _deploy(self, ctx: StepContext) -> Detail:
         if self.mode == "abra":
-            command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
-            environment = {**os.environ, "ABRA_DIR": self.root}
-            detail = self._insist(ctx, command, environment, Path(self.root))
-            return {**detail, "note": self._check_versions(ctx)}
+            return self._by_abra(ctx)
         with deployment(Path(self.root), self.server, self.app) as found:
             check_environment(found, self.server)
             # Found before, as the app's own environment may name another PATH.
@@ -183,12 +186,33 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             options = ["--with-registry-auth"] if images.hand_on else []
             target = docker_arguments(ctx.engine.context.server)
             command = [docker, *target, "stack", "deploy", *options, *files, self.stack]
-            environment = _environment(found, self.server)
+            environment = docker_environment(found, self.server)
             detail = self._insist(ctx, command, environment, Path(found.folder), found)
             amiss = self._check_versions(ctx)
             said = _warnings(str(detail.get("note") or ""), found, images.kept.values())
             note = "; ".join(filter(None, [images.note, said, amiss]))
             return {**detail, "version": found.version, "chaos": found.chaos, "note": note}
+
+    def _by_abra(self, ctx: StepContext) -> Detail:
+        """Let abra do it, and compare what it made with what the files said."""
+        command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
+        environment = {**os.environ, "ABRA_DIR": self.root}
+        found = self._pinned()
+        before = running_images(_services(ctx), self.stack) if found else {}
+        detail = self._insist(ctx, command, environment, Path(self.root))
+        moved = check_deployed(found, _services(ctx), before) if found else ""
+        said = [moved, warnings_of(str(detail.get("note") or "")), self._check_versions(ctx)]
+        note = "; ".join(filter(None, said))
+        return {**detail, "version": found.version if found else "", "note": note}
+
+    def _pinned(self) -> Deployment | None:
+        """Return what the files say; nothing where abra chooses, or where they cannot be read."""
+        try:
+            with deployment(Path(self.root), self.server, self.app) as found:
+                return found if found.pinned else None
+        except (InputError, MissingToolError):
+            # abra may know better; undoing must not end here.
+            return None
 
     def _insist(
         self,
@@ -243,7 +267,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             # Masked before it is cut, as a part of a value would not be known as one.
             said = _said(redact(errors), found) or _said(redact(output), found)
             raise StepError(f"{program} could not deploy {self.app}: {' '.join(said[-3:])}")
-        return {"status": process.returncode, "note": errors}
+        # abra tells everything on its standard output.
+        return {"status": process.returncode, "note": errors if found else output + errors}
 
     def _wait(self, ctx: StepContext, process: subprocess.Popen[str]) -> tuple[str, str]:
         """Return what it printed once it has ended, and keep the lock until then."""
@@ -259,6 +284,10 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 )
             ctx.check_stop()
             ctx.keep_lock()
+
+
+def _services(ctx: StepContext) -> tuple[model.Service, ...]:
+    return ctx.patiently(ctx.engine.services)
 
 
 def astray(found: Deployment, services: Iterable[model.Service]) -> list[str]:
@@ -313,7 +342,7 @@ def _taken(server: str) -> frozenset[str]:
     return TAKEN - LOCATORS if docker_arguments(server) else TAKEN
 
 
-def _environment(found: Deployment, server: str) -> dict[str, str]:
+def docker_environment(found: Deployment, server: str) -> dict[str, str]:
     """Return what docker runs with: the app's variables, and of the operator's those not asked for.
 
     Compose files are interpolated from the same environment, and abra takes nothing but the

@@ -76,20 +76,22 @@ _TARGETS = {
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A question from outside: an HTTP status, an open TCP port, or a command's exit status.
-
-    Raises
-    ------
-    InputError
-        It could never be asked.
-    """
+    """A question from outside: an HTTP status, an open TCP port, or a command's exit status."""
 
     kind: Literal["http", "tcp", "command"]
     target: tuple[str, ...]
     status: int = 200
 
-    def __post_init__(self) -> None:
-        """Refuse a target before anything is changed."""
+    def check(self) -> None:
+        """Refuse what could never be asked, before anything is changed.
+
+        As `Policy.check`: what a journal holds is not asked.
+
+        Raises
+        ------
+        InputError
+            Says what its target may be.
+        """
         check_choice("the probe's kind", self.kind, _TARGETS)
         names_in("the probe's target", self.target, empty=True)
         check_count("the probe's status", self.status, least=100)

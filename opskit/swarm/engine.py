@@ -189,7 +189,7 @@ class Engine:
         stored = decoded(body, SpecBytes, self.server)
         before = bytes(stored.previous_spec).removeprefix(b"null")
         return RawService(
-            service=with_digest(typed, stored),
+            service=with_digest(typed, stored, self.server),
             spec=decoded(bytes(stored.spec), RawSpec, self.server),
             previous=decoded(before, RawSpec, self.server) if before else None,
             previous_digest=hashlib.sha256(before).hexdigest() if before else "",

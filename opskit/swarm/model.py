@@ -225,6 +225,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pasca
     service_status: ServiceStatus | None = None
     spec_digest: Text = ""
     """SHA-256 of the whole stored spec: unlike the version index, it moves only with the spec."""
+    pieces: dict[str, str] = field(default_factory=dict[str, str])
+    """SHA-256 of what is not kept of the spec, by piece: see `opskit.swarm.lists.pieces`."""
 
 
 class ContainerStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from opskit.abra.model import DeclaredApp
 from opskit.abra.names import label
-from opskit.abra.recipe import newer
+from opskit.abra.releases import newer
 from opskit.facts import Facts
 from opskit.join import stack_of
 from opskit.swarm.observe import Observation

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from opskit.databases import declared_moves
+from opskit.databases import declared_moves, kept_data
 from opskit.modes import DeployMode
 from opskit.plan.options import Options
 from opskit.secrets.generate import Policy
@@ -76,6 +76,10 @@ def _side_doors(snapshot: Snapshot) -> dict[tuple[str, str, str], str]:
             for move in declared_moves(app, seen, hooks):
                 said = f"Services use {move.old}, and a database keeps that: rotate it with a hook."
                 found[seen.server, app.name, move.secret] = said
+            for secret in (one.name for one in app.secrets):
+                if volume := kept_data(app, secret, seen, hooks):
+                    said = f"The volume {volume} holds data: insert the password it knows."
+                    found[seen.server, app.name, secret] = said
     return found
 
 

@@ -306,6 +306,14 @@ def test_a_tag_on_this_commit_is_named(
     assert read(folder).checkout == as_git_says(git)
 
 
+def test_of_several_tags_on_this_commit_the_highest_release_is_named(
+    git: Git, folder: Path
+) -> None:
+    for tag in ("9.0.0+1", "10.0.0+1", "zz-stable"):
+        git("tag", tag)
+    assert revision(folder) == f"10.0.0+1 ({short(git)})"
+
+
 def test_a_tag_of_a_tag_stands_for_its_commit(git: Git, folder: Path) -> None:
     git("tag", "-a", "-m", "x", "inner")
     git("tag", "-a", "-m", "x", "outer", "inner")

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from opskit.errors import LockHeldError, OpskitError, StepError
+from opskit.abra.deployment import deployment
+from opskit.errors import InputError, LockHeldError, OpskitError, StepError
 from opskit.steps import Deploy, InterruptedStepError, StepContext
 from opskit.steps import deploy as deploying
 from opskit.swarm.context import Context
@@ -95,6 +96,33 @@ def test_a_deploy_that_takes_too_long_is_stopped_and_said(
     with pytest.raises(StepError, match="did not end in 60 s, and was stopped"):
         deploy(slow, ctx(lambda: None), timeout=60)
     assert has_ended(slow)
+
+
+def test_docker_finds_the_engine_as_opskit_does_and_not_as_the_app_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docker takes an engine without a verified certificate by DOCKER_TLS alone."""
+    mine = {"DOCKER_HOST": "tcp://engine:2376", "DOCKER_TLS": "1", "DOCKER_CERT_PATH": "/certs"}
+    for name, value in mine.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "servers" / "default").mkdir(parents=True)
+    own = "".join(f"{name}=of-the-app\n" for name in mine)
+    (tmp_path / "servers" / "default" / f"{APP}.env").write_text(f"TYPE=shop\n{own}")
+    recipe = tmp_path / "recipes" / "shop"
+    recipe.mkdir(parents=True)
+    (recipe / "compose.yml").write_text("services: {app: {image: x}}\n")
+    with deployment(tmp_path, "default", APP) as found:
+        environment = deploying.docker_environment(found, "default")
+        assert {name: environment[name] for name in mine} == mine
+        # Behind a context nothing of it is docker's own, and compose files have the app's.
+        behind = deploying.docker_environment(found, SERVER)
+        assert {behind[name] for name in mine} == {"of-the-app"}
+    (recipe / "compose.yml").write_text("services: {app: {image: 'x:$DOCKER_TLS'}}\n")
+    with (
+        deployment(tmp_path, "default", APP) as found,
+        pytest.raises(InputError, match=r"use DOCKER_TLS of its \.env, and docker needs one"),
+    ):
+        deploying.check_environment(found, "default")
 
 
 def test_what_it_says_last_is_said(slow: Path) -> None:

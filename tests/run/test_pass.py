@@ -239,7 +239,7 @@ def test_a_value_that_an_earlier_prune_left_behind_goes_with_the_next_and_is_lis
     assert PREVIOUS in listed_by_pass()
 
     where, remedy = compared()[PREVIOUS]
-    assert (where, remedy) == ("only in the store", f"opskit secret prune --pass {APP}")
+    assert (where, remedy) == ("only in the store", f"opskit secret prune {APP} --pass")
     assert run_cli([*remedy.split()[1:], "--yes"]) == 0
     assert listed_by_pass() == {ENTRY}
 
