@@ -18,7 +18,8 @@ from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import SAY_APP, Names, Request, Selection, named_in
 from opskit.reading import entry_paths
 from opskit.run.run import Plan, give_up, plan_rollback, resume, roll_back
-from opskit.secrets.passstore import PassStore, listed, openable, store_folder
+from opskit.secrets.passstore import PassStore, listed
+from opskit.secrets.recipients import openable, store_folder
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
