@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from opskit.errors import OpskitError
+from opskit.places import has_failed, is_alive
 from opskit.secrets.redact import redact, unfinished
-from opskit.steps.tasks import has_failed, is_alive
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 from opskit.swarm.logs import last_words, lines_of
