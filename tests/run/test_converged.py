@@ -13,7 +13,7 @@ import opskit
 from opskit import pictures
 from opskit.abra.deployment import deployment
 from opskit.steps.pacing import pace_of
-from opskit.widgets.choices import app_choices
+from opskit.widgets.choices import whole_apps
 from opskit.widgets.kinds import FORMS
 from tests.stage import APP, BAD, QUICK, SERVER, Stage
 from tests.waiting import eventually
@@ -59,7 +59,7 @@ def shown(stage: Stage, name: str) -> dict[str, int]:
     counts = {key: sum(getattr(row, key) for row in rows.values()) for key in COUNTS}
     assert counts == {key: getattr(app, key) for key in COUNTS}
     assert "completed" in snap.services._repr_mimebundle_()["text/plain"]
-    (choice,) = app_choices(snap, FORMS["deploy"])
+    (choice,) = whole_apps(snap, FORMS["deploy"])
     assert ["Running", "2 of 2 tasks, 1 completed"] in choice["about"]
     health = pictures.fleet_map(snap).numbers.set_index("service")["health"]
     assert health[name] == "completed"
