@@ -61,6 +61,7 @@ class Remedy:
             "secret": self.secret,
             "hook": self.hook,
             "where": self.where,
+            "pass": "yes" if self.use_pass else "",
         }
         return {name: value for name, value in named.items() if value}
 
@@ -69,7 +70,7 @@ class Remedy:
             case "deploy":
                 return f"opskit app deploy {self.shown}"
             case "prune":
-                return f"opskit secret prune {self.shown}"
+                return f"opskit secret prune {self.shown}{' --pass' if self.use_pass else ''}"
             case "remove":
                 return (
                     "If nobody misses it: opskit secret remove --orphans "
