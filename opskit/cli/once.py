@@ -63,7 +63,8 @@ class Once:
                     # Unbroken, so that it can be copied whole.
                     console.print(f"\n{text}", soft_wrap=True)
                     console.print(_GO_ON, style="dim")
-                    with suppress(EOFError):
+                    # Ctrl-C and Ctrl-D are keys like any other: the run is over.
+                    with suppress(EOFError, KeyboardInterrupt):
                         typer.getchar()
             finally:
                 # A terminal without a second screen has shown them on its only one.
