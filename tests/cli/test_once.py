@@ -210,7 +210,7 @@ def test_without_a_terminal_nothing_is_planned(
     swarm: Fixture, command: tuple[str, ...], tmp_path: Path
 ) -> None:
     """As in a pipe, with a file, or from cron: before a server is asked."""
-    (tmp_path / "docker.sock").unlink()
+    swarm.stage.point_at("unix:///nowhere")
     arguments = [sys.executable, "-m", "opskit", "secret", *command, "--show", "--yes"]
     with (tmp_path / "log").open("w") as log:
         for output in (subprocess.PIPE, log):

@@ -17,8 +17,7 @@ def test_a_value_of_several_short_lines_is_masked_though_only_its_end_is_shown()
 
 def test_only_the_last_lines_are_shown_and_long_ones_cut() -> None:
     assert _fit(["one", "two", "three", "", "four"]) == "two | three | four"
-    assert _fit(["word " * 100]).endswith("word…")
-    assert len(_fit(["word " * 100])) == 200
+    assert _fit(["word " * 100]) == f"{'word ' * 40}…"
 
 
 def test_what_may_be_a_value_is_masked_before_anything_is_cut() -> None:
