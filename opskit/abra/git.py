@@ -52,9 +52,15 @@ class Ended:
 
     @property
     def reason(self) -> str:
-        """The line in which git says what is wrong; advice may follow it."""
+        """The line in which git says what is wrong; advice may follow it.
+
+        Of a place elsewhere the program before it says what: ssh, or git over there.
+        """
         lines = self.complaint.strip().splitlines() or [f"it ended with status {self.status}"]
-        return printable(next((line for line in lines if line.startswith("fatal: ")), lines[-1]))
+        at = next((at for at, line in enumerate(lines) if line.startswith("fatal: ")), -1)
+        if at > 0 and lines[at].startswith("fatal: Could not read from remote repository"):
+            at -= 1
+        return printable(lines[at])
 
 
 def operators_environment() -> dict[str, str]:

@@ -60,6 +60,7 @@ _FAMILIES = (
     "opskit.audit.fleet",
     "opskit.audit.swarm",
     "opskit.audit.services",
+    "opskit.audit.stored",
 )
 
 

@@ -71,6 +71,7 @@ class Remedy:
             "secret": self.secret,
             "hook": self.hook,
             "where": self.where,
+            "pass": "yes" if self.use_pass else "",
         }
         return {name: value for name, value in named.items() if value}
 

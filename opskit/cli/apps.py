@@ -23,6 +23,7 @@ from opskit.cli.change import (
     open_fleet,
 )
 from opskit.cli.config import config
+from opskit.cli.once import Once, Show
 from opskit.cli.read import (
     DeadlineOption,
     Format,
@@ -81,6 +82,7 @@ def new(
         bool, typer.Option("--secrets", help="Generate its secrets, after another question.")
     ] = False,
     use_pass: Pass = False,
+    show_values: Show = False,
     chaos: Annotated[
         bool, typer.Option("--chaos", "-C", help="Pin no version: the recipe as it is on disk.")
     ] = False,
@@ -91,10 +93,13 @@ def new(
     yes: Yes = False,
 ) -> None:
     """Make a new app: its .env from the recipe's sample, and its secrets when asked."""
-    if use_pass and not secrets:
+    if (use_pass or show_values) and not secrets:
         raise InputError(
-            "--pass is about the secrets, and none is to be generated.", remedy="Add --secrets."
+            f"{'--pass' if use_pass else '--show'} is about the secrets, and none is to be "
+            "generated.",
+            remedy="Add --secrets.",
         )
+    once = Once() if show_values else None
     fleet = open_fleet()
     name, _, version = recipe.partition(":") if "://" not in recipe else (recipe, "", "")
     if fetch and not dry_run and fleet.fetch_recipe(name):
@@ -108,7 +113,8 @@ def new(
     print(f"wrote {made.env_file}\nlook it over: opskit app config {quote(domain)}")
     if secrets and any(secret.generate for secret in made.secrets):
         options = make_options(use_pass=use_pass)
-        carry_out(fleet.plan_generate(f"{server}/{domain}", None, options), dry_run=False, yes=yes)
+        making = fleet.plan_generate(f"{server}/{domain}", None, options)
+        carry_out(making, dry_run=False, yes=yes, once=once)
     left = [secret.name for secret in made.secrets if not (secrets and secret.generate)]
     if left:
         print(

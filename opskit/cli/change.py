@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
+from opskit.cli.once import Once, Show
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
 from opskit.hooks import hooks_in_words
@@ -111,11 +112,13 @@ def generate(
     anyway: Anyway = False,
     no_hook: NoHook = False,
     use_pass: Pass = False,
+    show_values: Show = False,
     skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Create declared versions that are not in the swarm yet."""
+    once = Once() if show_values else None
     _check_choice(secrets, all_)
     options = make_options(
         length=length, charset=charset, generator=generator, command=command, no_hook=no_hook,
@@ -124,7 +127,7 @@ def generate(
     fleet = open_fleet()
     _refuse_version(fleet, app, secrets)
     plan = fleet.plan_generate(app, secrets or None, options, skip=skip)
-    carry_out(plan, dry_run=dry_run, yes=yes)
+    carry_out(plan, dry_run=dry_run, yes=yes, once=once)
 
 
 def insert(
@@ -193,11 +196,13 @@ def rotate_app(
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
+    show_values: Show = False,
     skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Give secrets of one app a new, generated version."""
+    once = Once() if show_values else None
     fleet = open_fleet()
     names = _chosen(fleet, app, secrets, all_)
     options = make_options(
@@ -205,7 +210,8 @@ def rotate_app(
         generate_anyway=anyway, deploy=deploy, timeout=timeout, stable=stable, commit=commit,
         hook=hook, no_hook=no_hook, keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    carry_out(fleet.plan_rotate(app, names, options, skip=skip), dry_run=dry_run, yes=yes)
+    plan = fleet.plan_rotate(app, names, options, skip=skip)
+    carry_out(plan, dry_run=dry_run, yes=yes, once=once)
 
 
 def rotate(
@@ -386,9 +392,13 @@ def carry_out(
     *,
     dry_run: bool,
     yes: bool,
+    once: Once | None = None,
     **options: Unpack[RunOptions],
 ) -> None:
-    """Show a plan and its consequences, ask, apply it and tell how the run ended."""
+    """Show a plan and its consequences, ask, apply it and tell how the run ended.
+
+    What was made is shown `once`, also of a run that failed elsewhere: nobody else knows it.
+    """
     show(plan.changes, Format.table)
     print(*plan.data.consequences.sentences, sep="\n")
     if dry_run:
@@ -398,6 +408,11 @@ def carry_out(
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 
-    with shown_steps(len(plan.data.units)) as told:
-        run = plan.apply(**{**options, "on_progress": told})
+    made = {"on_made": once.take} if once else {}
+    try:
+        with shown_steps(len(plan.data.units)) as told:
+            run = plan.apply(**made, **{**options, "on_progress": told})
+    finally:
+        if once:
+            once.show()
     tell(run)

@@ -103,10 +103,19 @@ def audit(
     server: ServerOption = None,
     where: WhereOption = None,
     snapshot: SnapshotOption = None,
+    with_pass: Annotated[
+        bool, typer.Option("--pass", help="Look into the password store, too; opens no entry.")
+    ] = False,
     deadline: DeadlineOption = None,
 ) -> None:
     """Run every check; exit status 1 when there are findings worse than info."""
-    findings = narrow(take_snapshot(snapshot, server, deadline).audit(), where, server)
+    if with_pass and snapshot is not None:
+        raise InputError(
+            "a saved snapshot does not say what the password store had then.",
+            remedy="Leave out --snapshot or --pass.",
+        )
+    taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
+    findings = narrow(taken.audit(), where, server)
     show(findings, format)
     if len(findings.keep(findings["severity"] != "info")):
         raise typer.Exit(1)
@@ -124,7 +133,11 @@ def snapshot(
 
 
 def take_snapshot(
-    saved: Path | None, servers: list[str] | None, deadline: float | None
+    saved: Path | None,
+    servers: list[str] | None,
+    deadline: float | None,
+    *,
+    with_pass: bool = False,
 ) -> Snapshot:
     """Return a saved snapshot, or read the servers now.
 
@@ -145,7 +158,8 @@ def take_snapshot(
                 remedy=f"Choose from: {', '.join(sorted(known)) or 'none is there'}",
             )
         return snap
-    return Fleet.from_abra(servers=servers or None, deadline=deadline).snapshot()
+    fleet = Fleet.from_abra(servers=servers or None, deadline=deadline)
+    return fleet.snapshot(with_pass=with_pass)
 
 
 def narrow(view: View, where: str | None, servers: list[str] | None) -> View:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
@@ -16,6 +16,7 @@ from shlex import quote
 import msgspec
 
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
+from opskit.abra.names import APP_SERVICE, label
 from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError, StepError
 from opskit.join import stack_of
 from opskit.modes import PROGRAMS, StackMode
@@ -33,10 +34,19 @@ _LEAVES_S = 60.0
 _HALF_GONE = re.compile(r"network \S+ not found")
 """Swarm lists a network that was just removed until the last task lets go of it: docker takes it
 for there, and its services are refused."""
-_LOGGED = re.compile(r'time="[^"]*" level=\w+ msg="(?P<text>(?:[^"\\]|\\.)*)".*')
-_NO_NEWS = re.compile(
-    r"Since --detach=false was not specified, .*|In a future release, --detach=false .*"
+_LOGGED = (
+    re.compile(r'time="[^"]*" level=\w+ msg="(?P<text>(?:[^"\\]|\\.)*)".*'),
+    re.compile(r"(?:FATA|ERRO|WARN|INFO|DEBU)(?:\[\d+\])? +(?:<[^>]*> )?(?P<text>.*)"),
 )
+_NO_NEWS = re.compile(
+    r"Since --detach=false was not specified, .*|In a future release, --detach=false .*|"
+    r"(Creating|Updating|Removing) (service|network|config|secret) .*|"
+    r"overall progress: .*|verify: .*|Waiting \d+ seconds .*|Service \S+ converged|"
+    r"(\d+/\d+|\w{12}): (new|pending|assigned|accepted|ready|preparing|starting|running|"
+    r"complete|shutdown)\s*(\[[=> ]*\])?\s*"
+)
+"""What docker says of what it does, and of its own options, whether or not it can."""
+_IGNORED = re.compile(r"Ignoring (unsupported|deprecated) options: ")
 _NO_DIGEST = re.compile(r"image (?P<image>\S+) could not be accessed on a registry to record\b")
 
 
@@ -265,7 +275,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 raise
         if process.returncode:
             # Masked before it is cut, as a part of a value would not be known as one.
-            said = _said(redact(errors), found) or _said(redact(output), found)
+            said = _fault(redact(errors), found) or _fault(redact(output), found)
             raise StepError(f"{program} could not deploy {self.app}: {' '.join(said[-3:])}")
         # abra tells everything on its standard output.
         return {"status": process.returncode, "note": errors if found else output + errors}
@@ -362,11 +372,38 @@ def docker_environment(found: Deployment, server: str) -> dict[str, str]:
 def _said(text: str, found: Deployment | None) -> list[str]:
     """Return the lines that say something, with the recipe's folder for one that is gone soon."""
     if found is not None:
-        text = text.replace(found.folder, found.shown)
-        text = text.replace(str(found.made), "opskit's overlay")
+        text = _lasting(text, found)
     lines = (line.strip() for line in text.splitlines())
-    plain = ((match["text"] if (match := _LOGGED.fullmatch(line)) else line) for line in lines)
-    return [line.replace('\\"', '"') for line in plain if line and not _NO_NEWS.fullmatch(line)]
+    plain = (_logged(line).replace('\\"', '"') for line in lines)
+    return [line for line in plain if line and not _NO_NEWS.fullmatch(line)]
+
+
+def _logged(line: str) -> str:
+    """Return what a line of a log says, without its time and level."""
+    found = next((match for form in _LOGGED if (match := form.fullmatch(line))), None)
+    return found["text"] if found else line
+
+
+def _lasting(text: str, found: Deployment) -> str:
+    """Put the recipe's folder and version for one that is gone soon."""
+    if found.folder != found.shown:
+        of_version = re.compile(rf"{re.escape(found.folder)}(?P<path>(/[^\s:;,\"'()]+)?)")
+        text = of_version.sub(
+            lambda match: f"{found.shown}{match['path']} of {found.version}", text
+        )
+    for made in {str(found.made), str(found.made.resolve())}:
+        text = re.sub(rf"{re.escape(made)}(/[\w.]+)?", "opskit's overlay", text)
+    return text
+
+
+def _fault(text: str, found: Deployment | None) -> list[str]:
+    """Return the lines that say why it failed, and not what docker had warned of before."""
+    told: list[str] = []
+    for part in text.split("\n\n"):
+        lines = _said(part, found)
+        if not (lines and _NO_DIGEST.match(" ".join(lines))):
+            told += [line for line in lines if not _IGNORED.match(line)]
+    return told
 
 
 def _warnings(text: str, found: Deployment, kept: Collection[str]) -> str:

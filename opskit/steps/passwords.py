@@ -50,9 +50,10 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
             return {"found": True}
         if self.swarm_name not in ctx.values and self.policy is not None:
             ctx.values[self.swarm_name] = generate(self.policy)
+        note = ""
         if self.swarm_name in ctx.values:
-            store.store(self.path + NEXT, ctx.values[self.swarm_name])
-        return {"found": False}
+            note = store.store(self.path + NEXT, ctx.values[self.swarm_name])
+        return {"found": False, "note": note}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Remove the entry."""
@@ -97,8 +98,8 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
         elif (old := store.read(self.path)) != new or not ctx.retry:
             store.store(self.path + PREVIOUS, old)
         store.store(self.path, new)
-        store.remove(self.path + NEXT)
-        return {"found": False, "replaced": replaced}
+        note = store.remove(self.path + NEXT)
+        return {"found": False, "replaced": replaced, "note": note}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Put the previous value back."""
@@ -155,9 +156,8 @@ class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
         """Remove it, or find it gone."""
         store = ctx.password_store()
         found = store.exists(self.path)
-        if found:
-            store.remove(self.path)
-        return {"removed": found}
+        note = store.remove(self.path) if found else ""
+        return {"removed": found, "note": note}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Say that there is no way back, if it is gone."""

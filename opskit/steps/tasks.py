@@ -16,27 +16,11 @@ import msgspec
 
 from opskit.arguments import check_choice, check_count, names_in
 from opskit.errors import InputError, VerifyError
+from opskit.places import is_alive
 from opskit.steps.base import StepContext
 from opskit.swarm import model
 
-_FAILED_STATES = frozenset({"failed", "rejected"})
-_ENDED_STATES = _FAILED_STATES | {"complete", "shutdown", "remove", "orphaned"}
 _TO_END = frozenset({"shutdown", "remove"})
-
-
-def is_alive(task: model.Task) -> bool:
-    """Return whether a task has not ended, as far as Swarm knows."""
-    return task.status.state not in _ENDED_STATES
-
-
-def has_failed(task: model.Task) -> bool:
-    """Return whether a task has failed."""
-    return task.status.state in _FAILED_STATES
-
-
-def has_ended_well(task: model.Task) -> bool:
-    """Return whether a task has done what it was for."""
-    return task.status.state == "complete"
 
 
 def lost(tasks: Iterable[model.Task], nodes: Iterable[model.Node]) -> dict[str, str]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Set
 
 from opskit.errors import EngineError, NotFoundError, StepError
 from opskit.join import stack_of
+from opskit.places import is_alive
 from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import still_there
 from opskit.steps.stack import services_of
-from opskit.steps.tasks import is_alive
 from opskit.swarm import model
 
 _PAUSE_S = 0.5

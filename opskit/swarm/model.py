@@ -202,6 +202,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
 
     running_tasks: int = 0
     desired_tasks: int = 0
+    completed_tasks: int = 0
 
 
 class UpdateStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):

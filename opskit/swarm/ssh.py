@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import re
 import shlex
 import socket
 import subprocess
@@ -48,9 +49,19 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
         "ssh refused the login ({last}). Check the key and agent: ssh-add -l, then {ssh} true",
     ),
     ("Cannot connect to the Docker daemon", "Docker is not running there, or not for this user."),
+    (
+        "stdio forwarding failed",
+        "its jump host does not get through to it ({last}). Check: {ssh} true",
+    ),
     ("command not found", "the docker command is not installed there ({last})."),
     ("not found", "the docker command is not installed there ({last})."),
 )
+
+_AFTERMATH = re.compile(
+    r"stdio forwarding failed|Connection closed by UNKNOWN port|Killed by signal|"
+    r"Shared connection to \S+ closed"
+)
+"""What ssh says last, after it has said why."""
 
 _DROPPED = (
     "kex_exchange_identification",
@@ -209,6 +220,7 @@ def explain(said: str, context: Context) -> str:
     address = context.address
     target = [word for word in ssh_target(context) if word != "--"]
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not _AFTERMATH.match(line)] or lines
     words = {
         "ssh": shlex.join(["ssh", *target]),
         "last": lines[-1].rstrip(".") if lines else "",

@@ -125,6 +125,9 @@ def _about(row: Any) -> list[list[str]]:
         version = _plain(row.deployed_version) or "yes"
         runs = f"{version}{' (chaos)' if row.chaos is True else ''}"
     tasks = f"{row.running} of {row.desired} tasks" if row.deployed else ""
+    if row.deployed and row.completed:
+        done = f"{row.completed} completed"
+        tasks = f"{tasks}, {done}" if row.desired or row.running else done
     newest = "".join(later_releases(row)[-1:])
     pairs = [
         ("Recipe", _plain(row.recipe)), ("Version", declared), ("Deployed", runs),

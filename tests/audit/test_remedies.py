@@ -47,7 +47,7 @@ def fleet(request: pytest.FixtureRequest, use: Use) -> opskit.Fleet:
 
 def planned(fleet: opskit.Fleet, snap: opskit.Snapshot, remedy: dict[str, str]) -> opskit.Plan:
     """Make the plan that a finding's data says."""
-    options = opskit.Options(hook=remedy.get("hook", ""))
+    options = opskit.Options(hook=remedy.get("hook", ""), use_pass="pass" in remedy)
     app, secret = remedy.get("app", ""), remedy.get("secret", "")
     match remedy["plan"]:
         case "rotate":
@@ -60,7 +60,7 @@ def planned(fleet: opskit.Fleet, snap: opskit.Snapshot, remedy: dict[str, str]) 
         case "deploy":
             return fleet.plan_deploy(app, options, snapshot=snap)
         case "prune":
-            return fleet.plan_prune(app, snapshot=snap)
+            return fleet.plan_prune(app, options=options, snapshot=snap)
         case "remove":
             orphans = snap.secrets.query(f"state == 'orphan' and {remedy['where']}")
             mine = orphans[orphans["server"] == remedy["server"]]

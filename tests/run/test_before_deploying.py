@@ -128,6 +128,20 @@ def test_a_file_that_git_ignores_and_nobody_put_there(shop: Shop) -> None:
     shop.deploy()
 
 
+def test_what_only_docker_finds_is_said_with_the_recipes_path_and_version(shop: Shop) -> None:
+    shop.write(f"{HEAD}    build: .\n    env_file: own.env\n")
+    (shop.recipe / "own.env").write_bytes(b"NAME=\xff\n")
+    Releases(shop.recipe).release("1.0.0+1", {})
+    shop.pin("1.0.0+1")
+    run = opskit.Fleet.from_abra().plan_deploy(APP, QUICK).apply()
+    assert run.status == "rolled-back"
+    assert (
+        f"docker could not deploy {APP}: invalid env file ({shop.recipe}/own.env of 1.0.0+1)"
+        in (run.errors[0])
+    )
+    assert "opskit-recipe" not in repr((run.errors, run.steps.to_dict()))
+
+
 @pytest.mark.parametrize(
     ("compose", "what"),
     [

@@ -129,3 +129,39 @@ def test_what_it_says_last_is_said(slow: Path) -> None:
     (slow / "bin" / "abra").write_text("#!/bin/sh\necho no such recipe >&2\nexit 3\n")
     with pytest.raises(OpskitError, match=r"abra could not deploy .*no such recipe"):
         deploy(slow, ctx(lambda: None))
+
+
+NOTICE = (
+    "Since --detach=false was not specified, tasks will be created in the background.\\n"
+    "In a future release, --detach=false will become the default.\\n"
+)
+WARNINGS = (
+    "Ignoring unsupported options: build\\n\\n"
+    "image coop/app:1 could not be accessed on a registry to record\\n"
+    "its digest. Each node will access coop/app:1 independently,\\n"
+    "possibly leading to different nodes running different\\nversions of the image.\\n\\n"
+)
+PROGRESS = (
+    "Creating service shop_app\\noverall progress: 0 out of 1 tasks\\n"
+    "1/1: preparing [=======>                           ]\\n"
+    "verify: Waiting 5 seconds to verify that tasks are stable...\\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (NOTICE + "failed to create service shop_app: name conflicts", "failed to create service"),
+        (WARNINGS + "failed to update service shop_app: rpc error", "failed to update service"),
+        (PROGRESS + "1/1: No such image: coop/app:1", "1/1: No such image: coop/app:1"),
+        ("INFO reading\\nFATA <app/deploy.go:9> no such recipe", "reading no such recipe"),
+        ('time="2026-01-01T00:00:00Z" level=fatal msg="no \\"app\\""', 'no "app"'),
+    ],
+)
+def test_a_fault_is_told_without_what_was_said_before_it(
+    slow: Path, written: str, told: str
+) -> None:
+    (slow / "bin" / "abra").write_text(f"#!/bin/sh\nprintf '{written}\\n' >&2\nexit 3\n")
+    with pytest.raises(OpskitError) as failed:
+        deploy(slow, ctx(lambda: None))
+    assert str(failed.value).startswith(f"abra could not deploy {APP}: {told}")

@@ -274,3 +274,33 @@ def test_removing_a_secret_takes_all_its_values_out_of_the_store(
     assert run.status == "done", run.errors
     assert listed_by_pass() == {other}
     assert stage.state()["secrets"] == [f"{stage.stack}_key_v1"]
+
+
+def test_a_value_before_that_nothing_needs_is_a_finding_until_its_remedy_took_it(
+    stage: Stage, password_store: PassStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.set_up()
+    fleet = opskit.Fleet.from_abra()
+    assert plan().apply().status == "done"
+
+    def found(*, with_pass: bool = True) -> list[tuple[str, str, dict[str, str]]]:
+        findings = fleet.snapshot(with_pass=with_pass).audit().query("id == 'pass-previous'")
+        return [(row.secret, row.remedy, row.plan) for row in findings.itertuples()]
+
+    # A version in the swarm has it still.
+    assert found() == []
+    stage.touch("app")
+    stage.touch("worker")
+    assert fleet.plan_prune(APP, keep=0).apply().status == "done"
+    assert found(with_pass=False) == []
+    command = f"opskit secret prune {APP} --pass"
+    data = {"plan": "prune", "app": f"{SERVER}/{APP}", "pass": "yes"}
+    assert found() == [("token", command, data)]
+    assert run_cli(["audit", "--pass"]) == 1
+    assert "pass-previous" in capsys.readouterr().out
+
+    assert run_cli([*command.split()[1:], "--yes"]) == 0
+    assert password_store.entries() == {ENTRY}
+    assert found() == []
+    assert run_cli(["snapshot", str(stage.root / "now.opskit")]) == 0
+    assert run_cli(["audit", "--pass", "--snapshot", str(stage.root / "now.opskit")]) == 2

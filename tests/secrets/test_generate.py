@@ -152,7 +152,7 @@ def test_no_default_is_below_the_floor(generator: str) -> None:
 
 
 def test_words_come_from_the_whole_long_list() -> None:
-    words = generators._word_list()
+    words = generators.word_list()
     assert len(words) == 7776
     # A dash between words and a dash within one cannot be confused: the parts are no words.
     assert not any({*word.split("-")} <= {*words} for word in words if "-" in word)
