@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from opskit.errors import RunbookError
-from opskit.journal.records import Entry, EntryStatus
+from opskit.errors import RunbookError, UndecidedError
+from opskit.journal.records import EntryStatus
 from opskit.journal.runbooks import BookLog
 from opskit.progress import in_notebook, shell
 from opskit.secrets.redact import redact
@@ -53,19 +53,26 @@ class StepLog:
     def end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
         """Write the outcome of the current step, and the runs that began during it."""
         try:
-            written = {one.data.get("run") for one in self._log.entries_of("run")}
-            for run, kind, ended in self._log.runs_since(since):
-                if run in written:
-                    continue
-                state: EntryStatus = "done" if ended == "done" else "failed"
-                self._log.add(
-                    "run", step=self.current, text=f"{kind} {run}", status=state, data={"run": run}
-                )
+            self.add_runs(since)
             self._log.end(entry, status, why)
             if status == "done":
                 self._done_in[self.current] = current_cell()
         finally:
             self.current = ""
+
+    def add_runs(self, since: datetime | None = None) -> None:
+        """Write the runs that this process began or ended: those since then to the current step.
+
+        A form or a cell outside of all steps may have begun the others.
+        """
+        written = {(one.data.get("run"), one.status) for one in self._log.entries_of("run")}
+        for one in self._log.runs_since(self._log.record.started_at):
+            if (one.run, one.outcome) in written:
+                continue
+            latest = one.finished_at or one.started_at
+            step = self.current if since is None or latest >= since else ""
+            data = {"run": one.run}
+            self._log.add("run", step=step, text=one.text, status=one.outcome, data=data)
 
     def is_done_in_this_cell(self, title: str) -> bool:
         """Return whether the cell that is being run has already done a step of this title."""
@@ -80,8 +87,8 @@ class Step:
     ----------
     title
         What it does.
-    finished
-        Its record when it was done before and is not to be repeated.
+    left_out
+        Why it has not to be done; empty when it has.
     log
         Where its beginning and its outcome are written.
     quiet
@@ -93,13 +100,13 @@ class Step:
     def __init__(
         self,
         title: str,
-        finished: Entry | None,
+        left_out: str,
         *,
         log: StepLog,
         quiet: bool = False,
         stop: bool = True,
     ) -> None:
-        self.title, self._finished, self._log = title, finished, log
+        self.title, self.left_out, self._log = title, left_out, log
         self._quiet, self._stop = quiet, stop
         self.guarded = False
         self._entry = 0
@@ -108,21 +115,19 @@ class Step:
     @property
     def due(self) -> bool:
         """Whether it has to be done: it is not finished, or was asked for again."""
-        return self._finished is None
+        return not self.left_out
 
     def __enter__(self) -> Self:
-        if self._finished is None:
+        if self.due:
             self._since = datetime.now(UTC)
             self._entry = self._log.begin(self.title)
             return self
-        done = self._finished
-        text = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
         if not self.guarded:
             raise RunbookError(
-                f"{text} Say rerun=True to repeat it. In a notebook it is left out by itself, "
-                "where the Runbook is made in an earlier cell and the step stands in the with."
+                f"{self.left_out} In a notebook it is left out by itself, where the Runbook is "
+                "made in an earlier cell and the step stands in the with."
             )
-        print(f"✓ {text} Left out; rerun=True repeats it.")
+        print(self.left_out)
         return self
 
     def __exit__(
@@ -131,11 +136,12 @@ class Step:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        if self._finished is not None:
+        if not self.due:
             return None
         status: EntryStatus = "done"
         if error is not None:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
+            waits = not isinstance(error, Exception) or isinstance(error, UndecidedError)
+            status = "interrupted" if waits else "failed"
             error.add_note(
                 f"The step {self.title!r} of runbook {self._log.book} did not finish. Mend the "
                 "cause and run this cell again; in a new kernel run the notebook from its "
