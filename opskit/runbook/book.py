@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Self, Unpack
 
@@ -24,6 +24,7 @@ from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
 _LONGEST = 300
+_NOTHING = "There was nothing to apply"
 _BANNER = (
     "margin:0 0 .5em;padding:.4em .8em;border:2px solid #9a6700;border-radius:4px;font-weight:600"
 )
@@ -170,7 +171,8 @@ class Runbook:
         step
             The step's title.
         after
-            The step that it follows: a yes from before that does not count.
+            The step that it follows: left out until that is done, and a yes from before that does
+            not count.
         question
             What is asked.
         needed
@@ -207,8 +209,7 @@ class Runbook:
                 )
             return None
         if not plan:
-            with due:
-                self.note("There was nothing to do.")
+            self._pass_over(due.title, plan)
             return None
         since = self._done(after)
         approval = Approval(
@@ -244,7 +245,7 @@ class Runbook:
         title
             What it does; tells it from the others of the runbook.
         after
-            The step that it follows: left out while that is not done.
+            The step that it follows: left out until that is done, or somebody decides to leave it.
         rerun
             Do it once more although it is finished.
         repeat
@@ -314,6 +315,28 @@ class Runbook:
         if (self._step_log.current, text) not in known:
             self._log.add("note", step=self._step_log.current, text=text, identity=who)
 
+    def remember(self, what: str, names: Sequence[str]) -> list[str]:
+        """Write names down, and return those that were written first in this runbook.
+
+        What another kernel goes on with may look different by then.
+
+        Parameters
+        ----------
+        what
+            What they are, such as "versions that leaked".
+        names
+            What it is now; a list or a column.
+        """
+        check_text("what", what, "Say what they are.")
+        found = names_in("names", names)
+        for one in self._log.entries_of("note"):
+            if one.data.get("what") == what:
+                return list(one.data["names"])
+        data = {"what": what, "names": found}
+        text = f"{what}: {', '.join(found) or 'none'}"
+        self._log.add("note", step=self._step_log.current, text=text, data=data)
+        return list(found)
+
     def keep(self, thing: object, title: str = "", *, step: str = "") -> None:
         """Write a table, plan, run or picture to the record; nothing of it is a secret's value.
 
@@ -363,7 +386,9 @@ class Runbook:
                 f"{question!r} was answered already: {made.choice}.",
                 remedy="To decide anew, ask another question or begin a fresh runbook.",
             )
-        if answer and not self._dry_run and 0 <= since <= self._known:
+        if answer and since > self._known and not made.made:
+            print(f"{answer!r} was given before {after!r} was done: look, then run all again.")
+        elif answer and since >= 0 and not self._dry_run:
             made.decide(answer, source="a parameter")
         return made
 
@@ -474,17 +499,34 @@ class Runbook:
             )
         if self._dry_run and not looks:
             return f"Dry run: {title} is left out."
-        if self._done(after) < 0:
+        if self._done(after) < 0 and not (looks and self._is_left(after)):
             dry = "Dry run: " if self._dry_run else ""
             return f"{dry}{title} is left out, as {after!r} is not done."
         return ""
 
     def _done(self, step: str) -> int:
-        """Return the entry of a step that is done, 0 of none, -1 of one that is not."""
+        """Return the entry of a step that is done, -1 of one that is not.
+
+        Of none, and of one that had nothing to do, it is 0: there is nothing to look at first.
+        """
         if not step:
             return 0
         last = self._last_attempts().get(_checked_title(step, "step"))
-        return last.entry if last is not None and last.status == "done" else -1
+        if last is None or last.status != "done":
+            return -1
+        return 0 if last.text.startswith(_NOTHING) else last.entry
+
+    def _is_left(self, step: str) -> bool:
+        last = self._last_attempts().get(_checked_title(step, "step"))
+        return last is not None and last.status == "skipped"
+
+    def _pass_over(self, title: str, plan: Plan | None) -> None:
+        """Write that a step has nothing to do, and why."""
+        why = "; ".join(plan.data.left_alone) if plan is not None else ""
+        said = f"{_NOTHING}{f': {why}' if why else ''}."
+        entry = self._step_log.begin(title)
+        self._step_log.end(entry, datetime.now(UTC), "done", redact(said))
+        print(f"✓ {title}: {redact(said)}")
 
     def _leave(self, title: str, decided: Entry) -> None:
         """Write once that a step is left, as somebody decided."""
