@@ -186,6 +186,14 @@ class Runbook:
             Nobody has said so yet; nothing was changed.
         OpskitError
             It was carried out, and did not end well.
+
+        Examples
+        --------
+        >>> plan = fleet.plan_restart("notes.coop.example")
+        >>> rb = opskit.Runbook("Restart the notes", approved=[plan.digest])  # somebody read it
+        >>> rb.apply(plan, "Restart").status
+        Restart: apply plan ...? Apply this plan (...)
+        'done'
         """
         if plan is not None:
             check_kind("plan", plan, Plan, "Give what fleet.plan_…(…) gave.")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,3 +115,29 @@ def test_each_wave_and_the_prune_wait_for_their_own_yes_in_whatever_kernel(
     yes = ("Apply this plan", 64)
     waves = [("First wave", *yes), ("The rest", *yes)]
     assert said == [*waves, *waves, ("Prune", "Leave it", 64)]
+
+
+def test_an_incident_goes_on_when_the_value_comes_from_elsewhere(
+    kernel: Kernel, fleet: DemoFleet, tmp_path: Path
+) -> None:
+    notebook = FOLDER / "04-incident-leaked-secret.ipynb"
+    given = ("app = 'notes.coop.example'", "name = 'oidc_key'", *LIVE)
+    told = r"leaked version' failed\. Insert the new value above, then run the cells from here on"
+    with pytest.raises(CellExecutionError, match=told):
+        kernel.run(notebook, tmp_path, *given)
+    assert runs(fleet) == []
+    subprocess.run(
+        [sys.executable, "-m", "opskit", "secret", "insert", "notes.coop.example",
+         "oidc_key", "--yes", "--stable", "0.2"],
+        input="from-the-provider", text=True, check=True, env={**os.environ, **fleet.env},
+    )  # fmt: skip
+
+    kernel.run(notebook, tmp_path, *given)
+    (report,) = (tmp_path / "runs").glob("*.html")
+    said = report.read_text()
+    assert "<dd>done</dd>" in said
+    assert "marked generate=false, as the value comes from elsewhere" in said
+    assert "Leaked: notes_coop_example_oidc_key_v1" in said
+    checks = rows(fleet, "SELECT text, status FROM entries WHERE kind = 'check' ORDER BY entry")
+    what = "Nothing uses the leaked version"
+    assert checks == [(what, "failed"), (what, "done")]
