@@ -199,7 +199,8 @@ class Runbook:
             check_kind("plan", plan, Plan, "Give what fleet.plan_…(…) gave.")
         check_text("question", question, "Ask something.", empty=True)
         check_count("needed", needed, least=1)
-        due = self.step(step, after=after)
+        # What had nothing to do before may have by now.
+        due = self.step(step, after=after, rerun=bool(plan) and self._done(step) == 0)
         if self._dry_run and plan:
             self.keep(plan, step=due.title)
             print(

@@ -320,6 +320,7 @@ def test_a_step_without_anything_to_do_is_done_and_says_why(shop: Stage) -> None
     plan = rotation()
     rb = opskit.Runbook(TITLE, approved=[plan.digest[:12]])
     assert applied(rb, plan, "Third", after="First")
+    asks(rb, rotation(), "First")
 
 
 def test_a_yes_in_a_book_that_an_older_opskit_left_open_does_not_count(shop: Stage) -> None:
@@ -351,7 +352,7 @@ def test_two_plans_of_one_title_in_one_cell_are_refused(
     rb = opskit.Runbook(TITLE)
     assert not applied(rb, None, "Rotate")
     with pytest.raises(InputError, match="a moment ago in this cell"):
-        applied(rb, rotation(), "Rotate")
+        applied(rb, None, "Rotate")
     rb.finish()
     with pytest.raises(RunbookError, match="is finished: make it anew"):
         applied(rb, rotation(), "Another")
