@@ -671,6 +671,11 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         'there is nothing to choose from. Give ["yes", "no"].',
     ),
     (
+        "a plan for a step that is a number",
+        lambda g: g.book.apply(g.plan, 1),
+        'a step needs a title. Give a text, such as "Rotate".',
+    ),
+    (
         "a plan's name to apply",
         lambda g: g.book.apply("rotate", "Rotate"),
         "plan is a str. Give what fleet.plan_…(…) gave.",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self, Unpack
 
 from opskit.arguments import check_count, check_flag, check_kind, check_text, names_in, path_in
 from opskit.errors import InputError, RunbookError
-from opskit.journal.records import Entry
 from opskit.journal.runbooks import BookLog, masked
 from opskit.run.options import RunOptions, takes_run_options
 from opskit.run.run import Plan, Run
@@ -24,7 +23,6 @@ from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
 _LONGEST = 300
-_NOTHING = "There was nothing to apply"
 _BANNER = (
     "margin:0 0 .5em;padding:.4em .8em;border:2px solid #9a6700;border-radius:4px;font-weight:600"
 )
@@ -100,7 +98,7 @@ class Runbook:
         self._questions: dict[str, Decision | SignOff] = {}
         guard_cells()
         if self._log.resumed and not dry_run:
-            done = [one.step for one in self._finished()]
+            done = [one.step for one in self._step_log.attempts.values() if one.status == "done"]
             print(
                 f"Goes on with runbook {self.id}: "
                 + (f"finished are {', '.join(done)}." if done else "no step is finished yet.")
@@ -127,7 +125,7 @@ class Runbook:
                 started_at=one.started_at,
                 seconds=one.seconds,
             )
-            for one in self._last_attempts().values()
+            for one in self._step_log.attempts.values()
         ]
         return View.from_rows(AttemptsRow, rows, About(noun="steps"))
 
@@ -199,18 +197,20 @@ class Runbook:
             check_kind("plan", plan, Plan, "Give what fleet.plan_…(…) gave.")
         check_text("question", question, "Ask something.", empty=True)
         check_count("needed", needed, least=1)
+        title = _checked_title(step, "step")
+        done = self._step_log.done(title)
         # What had nothing to do before may have by now.
-        due = self.step(step, after=after, rerun=bool(plan) and self._done(step) == 0)
+        due = self.step(title, after=after, rerun=bool(plan) and done == 0)
         if self._dry_run and plan:
-            self.keep(plan, step=due.title)
+            self.keep(plan, step=title)
             print(
-                f"Dry run: {due.title} is left out, nothing is changed. Carried out as it is, it "
-                f"would be plan {plan.digest[:SHOWN]}."
+                f"Dry run: {title} is left out, nothing is changed. Carried out as it is, it would "
+                f"be plan {plan.digest[:SHOWN]}."
             )
             return None
         if not due.due:
             print(due.left_out)
-            before = self._log.applied(due.title, "") if self._done(due.title) > 0 else None
+            before = self._log.applied(title, "") if done > 0 else None
             if plan and before is not None and before.plan_digest != plan.digest:
                 print(
                     f"Plan {plan.digest[:SHOWN]} is another one than was applied: it is not "
@@ -218,20 +218,18 @@ class Runbook:
                 )
             return None
         if not plan:
-            self._pass_over(due.title, plan)
+            self._step_log.pass_over(title, plan.data.left_alone if plan is not None else ())
             return None
-        since = self._done(after)
-        approval = Approval(
-            self._log, due.title, plan, question=question, since=since, needed=needed
-        )
+        since = self._step_log.done(after)
+        approval = Approval(self._log, title, plan, question=question, since=since, needed=needed)
         decision = approval.decision
-        self._questions[f"plan {due.title}"] = decision
+        self._questions[f"plan {title}"] = decision
         approval.take(self._approved, in_time=since <= self._known)
         approval.ask()
         entry = decision.entry
         assert entry is not None, "it is asked for until it is made"
         if decision.choice == LEAVE:
-            self._leave(due.title, entry)
+            self._step_log.leave(title, entry)
             return None
         options.setdefault("identity", self._who or entry.identity)
         with due:
@@ -280,7 +278,7 @@ class Runbook:
                 f"the step {title!r} is done already, a moment ago in this cell.",
                 remedy='Give each its own title, as in rb.step(f"Restart {server}").',
             )
-        left_out = self._left_out(title, after, looks=repeat, rerun=rerun)
+        left_out = self._step_log.left_out(title, after, looks=repeat, rerun=rerun)
         return Step(title, left_out, log=self._step_log, quiet=repeat, stop=stop)
 
     def check(self, what: str, ok: object, detail: str = "", *, stop: bool = True) -> bool:
@@ -387,7 +385,7 @@ class Runbook:
         if not choices:
             raise InputError("there is nothing to choose from.", remedy='Give ["yes", "no"].')
         check_text("after", after, "Name the step that it follows.", empty=True)
-        since = self._done(after)
+        since = self._step_log.done(after)
         made = Decision(self._log, self._step_log.current, question, choices, since=since)
         self._questions[f"decision {question}"] = made
         if answer and made.made and made.choice != answer:
@@ -437,7 +435,7 @@ class Runbook:
         """
         if report != "":
             report = path_in("report", report)
-        attempts = self._last_attempts().values()
+        attempts = self._step_log.attempts.values()
         failures = [
             f"the step {one.step!r} {one.status}" + (f" ({_line(one.text)})" if one.text else "")
             for one in attempts
@@ -498,60 +496,8 @@ class Runbook:
             return f"Dry run: it changes nothing itself; begun beside it: run {', '.join(beside)}."
         return f"Dry run: nothing {'is' if record.finished_at is None else 'was'} changed."
 
-    def _left_out(self, title: str, after: str, *, looks: bool, rerun: bool) -> str:
-        """Say why a step has not to be done; nothing when it has."""
-        last = self._last_attempts().get(title)
-        if last is not None and last.status == "done" and not (looks or rerun):
-            return (
-                f"✓ {title}: done by {last.identity} at {last.started_at:%Y-%m-%d %H:%M} UTC. "
-                "Left out; rerun=True repeats it."
-            )
-        if self._dry_run and not looks:
-            return f"Dry run: {title} is left out."
-        if self._done(after) < 0 and not (looks and self._is_left(after)):
-            dry = "Dry run: " if self._dry_run else ""
-            return f"{dry}{title} is left out, as {after!r} is not done."
-        return ""
-
-    def _done(self, step: str) -> int:
-        """Return the entry of a step that is done, -1 of one that is not.
-
-        Of none, and of one that had nothing to do, it is 0: there is nothing to look at first.
-        """
-        if not step:
-            return 0
-        last = self._last_attempts().get(_checked_title(step, "step"))
-        if last is None or last.status != "done":
-            return -1
-        return 0 if last.text.startswith(_NOTHING) else last.entry
-
-    def _is_left(self, step: str) -> bool:
-        last = self._last_attempts().get(_checked_title(step, "step"))
-        return last is not None and last.status == "skipped"
-
-    def _pass_over(self, title: str, plan: Plan | None) -> None:
-        """Write that a step has nothing to do, and why."""
-        why = "; ".join(plan.data.left_alone) if plan is not None else ""
-        said = f"{_NOTHING}{f': {why}' if why else ''}."
-        entry = self._step_log.begin(title)
-        self._step_log.end(entry, datetime.now(UTC), "done", redact(said))
-        print(f"✓ {title}: {redact(said)}")
-
-    def _leave(self, title: str, decided: Entry) -> None:
-        """Write once that a step is left, as somebody decided."""
-        last = self._last_attempts().get(title)
-        if last is None or last.entry < decided.entry:
-            self._log.add("step", step=title, text="", status="skipped")
-        print(f"{title}: left, as {decided.identity} decided.")
-
     def _unanswered(self) -> list[str]:
         return list(filter(None, (one.missing() for one in self._questions.values())))
-
-    def _last_attempts(self) -> dict[str, Entry]:
-        return {one.step: one for one in self._log.entries_of("step")}
-
-    def _finished(self) -> list[Entry]:
-        return [one for one in self._last_attempts().values() if one.status == "done"]
 
 
 def _checked_title(title: object, kind: str) -> str:

@@ -9,17 +9,19 @@ finished step raises instead of doing its work twice.
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
 from opskit.errors import RunbookError, UndecidedError
-from opskit.journal.records import EntryStatus
-from opskit.journal.runbooks import BookLog
+from opskit.journal.records import Entry, EntryStatus
+from opskit.journal.runbooks import BookLog, masked
 from opskit.progress import in_notebook, shell
 from opskit.secrets.redact import redact
 
 _T = TypeVar("_T")
+_NOTHING = "There was nothing to apply"
 _GUARD = "__import__('opskit.runbook.step').runbook.step.guard"
 """How the rewritten cell finds `guard`, whatever names it uses itself."""
 
@@ -73,6 +75,64 @@ class StepLog:
             step = self.current if since is None or latest >= since else ""
             data = {"run": one.run}
             self._log.add("run", step=step, text=one.text, status=one.outcome, data=data)
+
+    @property
+    def attempts(self) -> dict[str, Entry]:
+        """The last attempt of each step, by title."""
+        return {one.step: one for one in self._log.entries_of("step")}
+
+    def done(self, title: str) -> int:
+        """Return the entry of a step that is done, -1 of one that is not.
+
+        Of none, and of one that had nothing to do, it is 0: there is nothing to look at first.
+        """
+        last = self.attempts.get(masked(title))
+        if not title:
+            return 0
+        if last is None or last.status != "done":
+            return -1
+        return 0 if last.text.startswith(_NOTHING) else last.entry
+
+    def left_out(self, title: str, after: str, *, looks: bool, rerun: bool) -> str:
+        """Say why a step has not to be done; nothing when it has.
+
+        Parameters
+        ----------
+        title
+            The step.
+        after
+            The one it follows.
+        looks
+            Whether it changes nothing, and is done whenever its cell is run.
+        rerun
+            Whether it is to be done once more.
+        """
+        attempts, dry = self.attempts, "Dry run: " if self._log.record.is_dry_run else ""
+        last, before = attempts.get(title), attempts.get(masked(after))
+        if last is not None and last.status == "done" and not (looks or rerun):
+            return (
+                f"✓ {title}: done by {last.identity} at {last.started_at:%Y-%m-%d %H:%M} UTC. "
+                "Left out; rerun=True repeats it."
+            )
+        if dry and not looks:
+            return f"{dry}{title} is left out."
+        was_left = before is not None and before.status == "skipped"
+        if self.done(after) < 0 and not (looks and was_left):
+            return f"{dry}{title} is left out, as {after!r} is not done."
+        return ""
+
+    def pass_over(self, title: str, why: Sequence[str]) -> None:
+        """Write that a step has nothing to do, and why."""
+        said = redact(f"{_NOTHING}{': ' if why else ''}{'; '.join(why)}.")
+        self.end(self.begin(title), datetime.now(UTC), "done", said)
+        print(f"✓ {title}: {said}")
+
+    def leave(self, title: str, decided: Entry) -> None:
+        """Write once that a step is left, as somebody decided."""
+        last = self.attempts.get(title)
+        if last is None or last.entry < decided.entry:
+            self._log.add("step", step=title, text="", status="skipped")
+        print(f"{title}: left, as {decided.identity} decided.")
 
     def is_done_in_this_cell(self, title: str) -> bool:
         """Return whether the cell that is being run has already done a step of this title."""

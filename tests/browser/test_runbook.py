@@ -23,6 +23,7 @@ app = "id.coop.example"
 name = "admin_password"
 contained = "revoked at the provider"
 apply = True
+approved = []
 who = "Kim"
 stable = 0.5
 """
