@@ -141,6 +141,7 @@ class Decision:
             for one in self._log.entries_of("decision")
             if one.text == self.question
             and one.data.get("digest", "") == self._digest
+            and (one.step == self._step or not self._digest)
             and one.entry > self._since
         ]
 

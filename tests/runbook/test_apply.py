@@ -323,11 +323,14 @@ def test_a_step_without_anything_to_do_is_done_and_says_why(shop: Stage) -> None
     asks(rb, rotation(), "First")
 
 
-def test_a_yes_in_a_book_that_an_older_opskit_left_open_does_not_count(shop: Stage) -> None:
+def test_a_yes_of_another_step_or_in_a_book_that_an_older_opskit_left_does_not_count(
+    shop: Stage,
+) -> None:
     plan, rb = rotation(), opskit.Runbook(TITLE)
     data = {"choice": APPLY, "options": [APPLY, LEAVE], "source": "browser"}
     question = f"Rotate: apply plan {plan.digest[:12]}?"
     rb._log.add("decision", step="", text=question, data=data)
+    rb._log.add("decision", step="Another", text=question, data=data | {"digest": plan.digest})
     asks(rb, plan, "Rotate")
 
 
