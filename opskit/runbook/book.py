@@ -347,6 +347,15 @@ class Runbook:
     def keep(self, thing: object, title: str = "", *, step: str = "") -> None:
         """Write a table, plan, run or picture to the record; nothing of it is a secret's value.
 
+        Parameters
+        ----------
+        thing
+            What to keep.
+        title
+            What it is.
+        step
+            The step it belongs to; else the one that runs.
+
         Raises
         ------
         InputError
