@@ -18,7 +18,8 @@ OpskitError
 ├── JournalError          the journal cannot be read or written
 ├── StepError             a step of a run failed
 ├── NotebookError         a cell of a notebook that was run failed
-├── RunbookError          a check failed, or a step or decision stands in the way
+├── RunbookError          a check failed, or a step stands in the way
+│   └── UndecidedError    nobody has answered a question yet
 └── VerifyError           the change was made but did not prove itself
 
 A message is one or two sentences: what happened, where, and the next step. It never carries
@@ -170,7 +171,11 @@ class NotebookError(OpskitError):
 
 
 class RunbookError(OpskitError):
-    """A check of a runbook failed, or a step or decision stands in the way."""
+    """A check of a runbook failed, or a step stands in the way."""
+
+
+class UndecidedError(RunbookError):
+    """Nobody has answered a question yet; what follows it was not done."""
 
 
 class VerifyError(OpskitError):

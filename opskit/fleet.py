@@ -92,6 +92,7 @@ class Fleet(Apps):
         options: Options | None = None,
         *,
         skip: bool = False,
+        may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan a new, generated version for each selected secret.
@@ -108,6 +109,8 @@ class Fleet(Apps):
         skip
             Leave out what cannot be rotated, as the plan says. What belongs to an app that is not
             deployed is left out of a selection anyhow.
+        may_be_empty
+            Where all of it is to be left out, return a plan of nothing that says why.
         snapshot
             What to plan over; else the servers that are concerned are read now, and no others.
 
@@ -123,11 +126,14 @@ class Fleet(Apps):
         [['macaroon', 'v2', 'v3']]
         """
         check_flag("skip", skip)
+        check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda over: RenewalPlanner(over).rotate(wanted.rows(over.lookup), skip=skip),
+            lambda over: RenewalPlanner(over).rotate(
+                wanted.rows(over.lookup), skip=skip, may_be_empty=may_be_empty
+            ),
             wanted.servers,
         )
 

@@ -684,6 +684,41 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         'there is nothing to choose from. Give ["yes", "no"].',
     ),
     (
+        "a plan for a step that is a number",
+        lambda g: g.book.apply(g.plan, 1),
+        'a step needs a title. Give a text, such as "Rotate".',
+    ),
+    (
+        "a plan's name to apply",
+        lambda g: g.book.apply("rotate", "Rotate"),
+        "plan is a str. Give what fleet.plan_…(…) gave.",
+    ),
+    (
+        "nobody's yes",
+        lambda g: g.book.apply(g.plan, "Rotate", needed=0),
+        "needed is 0. Give a whole number, 1 or more.",
+    ),
+    (
+        "a step after a step",
+        lambda g: g.book.step("Verify", after=g.book.step("Look")),
+        "after is a Step, not a text. Name the step that it follows.",
+    ),
+    (
+        "one plan that was read",
+        lambda g: Runbook("Misuse", approved="05e838050b7a"),  # type: ignore[arg-type]
+        f"approved is one text, where a list is meant. {NAMES}",
+    ),
+    (
+        "a word for a dry run",
+        lambda g: Runbook("Misuse", dry_run="no"),  # type: ignore[arg-type]
+        f"dry_run is a str, neither true nor false. {FLAG}",
+    ),
+    (
+        "one name to remember",
+        lambda g: g.book.remember("Leaked", "token_v1"),
+        f"names is one text, where a list is meant. {NAMES}",
+    ),
+    (
         "half a signature",
         lambda g: g.book.sign_off(needed=0.5),
         "needed is 0.5. Give a whole number, 0 or more.",

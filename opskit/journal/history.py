@@ -78,12 +78,23 @@ _COMPUTED = {
 
 def records(database: Database, kind: type[_R], table: str, /, **where: str) -> list[_R]:
     """Return the rows of a table whose columns are as in `where`, oldest first."""
-    names = kind.__struct_fields__
-    rows = database.read(
-        f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
-        f" WHERE {' AND '.join(f'{name} = ?' for name in where)} ORDER BY rowid",
-        tuple(where.values()),
+    conditions = " AND ".join(f"{name} = ?" for name in where)
+    return records_of(
+        database, kind, f"{table} WHERE {conditions} ORDER BY rowid", {}, tuple(where.values())
     )
+
+
+def records_of(
+    database: Database,
+    kind: type[_R],
+    source: str,
+    computed: Mapping[str, str],
+    arguments: tuple[object, ...],
+) -> list[_R]:
+    """Return rows as records; `computed` gives the columns that the source has not itself."""
+    names = kind.__struct_fields__
+    wanted = ", ".join(computed.get(name, name) for name in names)
+    rows = database.read(f"SELECT {wanted} FROM {source}", arguments)  # noqa: S608
     return [
         kind(**{name: _value(name, found) for name, found in zip(names, row, strict=True)})
         for row in rows

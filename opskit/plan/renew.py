@@ -46,11 +46,13 @@ class RenewalPlanner:
         """How the change is to be made."""
         return self.assembler.options
 
-    def rotate(self, selection: Selection, *, skip: bool = False) -> PlanData:
+    def rotate(
+        self, selection: Selection, *, skip: bool = False, may_be_empty: bool = False
+    ) -> PlanData:
         """Plan a new, generated version for each selected secret.
 
         Of an app that is not deployed, what cannot be rotated is left alone; with `skip` all
-        that cannot be.
+        that cannot be, even everything where the plan `may_be_empty`.
 
         Raises
         ------
@@ -85,7 +87,8 @@ class RenewalPlanner:
         for place, renewals in list(grouped.items()):
             grouped[place] = undisputed(renewals, disputed, bulk)
         units = [unit for group in grouped.values() for unit in self._renewed(group, bulk)]
-        return PlanData.made_now("rotate", units, bulk.left_alone(skip=skip))
+        left_alone = bulk.left_alone(skip=skip, may_be_empty=may_be_empty)
+        return PlanData.made_now("rotate", units, left_alone)
 
     def _next_of(self, together: list[Target], taken: set[str], *, alone: bool) -> list[Renewal]:
         """Return the next version of secrets of one variable, and add its names to `taken`."""

@@ -67,9 +67,10 @@ class Timeline(View):
             )
             for one in entries
         ]
-        about = About(noun="entries", remark=f"runbook {book.book}")
+        dry_run = "Dry run: " if book.is_dry_run else ""
+        about = About(noun="entries", remark=f"{dry_run}runbook {book.book}")
         made = cls.from_rows(TimelineRow, rows, about)
-        made._title = book.title
+        made._title = f"{dry_run}{book.title}"
         return made
 
     @property
