@@ -92,6 +92,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         *_env_problems(env, named, enabled),
         *_version_problems(env, recipe),
         *(enabled.problems if enabled else ()),
+        *(recipe.sample_problems if recipe else ()),
         *declarations.problems,
     )
     return DeclaredApp(

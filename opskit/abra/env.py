@@ -14,6 +14,7 @@ from pathlib import Path
 
 from opskit.abra.dialect import TOO_LONG, TooLongError, expand
 from opskit.abra.files import as_problem, decode, is_utf8, is_utf16, printable, read_bytes
+from opskit.abra.marks import MARKS
 from opskit.abra.model import Problem, ProblemKind
 from opskit.abra.statements import LONG_BLANK, NO_VALUE, TRAILING, UNCLOSED, Statement, statements
 from opskit.abra.unread import (
@@ -26,6 +27,7 @@ from opskit.abra.unread import (
 from opskit.errors import InputError
 
 _MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
+_LOOSELY = re.compile(rf"(?:^|(?<=\s))({'|'.join(sorted(MARKS))})\s*=\s*(\S*)", re.IGNORECASE)
 _COMMENTED_OUT = re.compile(r"^[ \t]*#[ \t#]*(?=[A-Za-z_]\w*=)", re.MULTILINE)
 
 _LARGEST = 2_097_152
@@ -155,8 +157,16 @@ def sample_keys(text: str) -> tuple[str, ...]:
 
 
 def modifiers(comment: str) -> dict[str, str]:
-    """Read the ``key=value`` words of a comment; other words are prose."""
-    return dict(_MODIFIER.findall(comment))
+    """Read the ``key=value`` words of a comment; other words are prose.
+
+    Marks count however they are spaced and capitalised: who wrote ``Generate = false`` meant it.
+
+    >>> from opskit.abra.env import modifiers
+    >>> modifiers("seen=once Generate = false")
+    {'generate': 'false', 'seen': 'once'}
+    """
+    loosely = {key.lower(): word for key, word in _LOOSELY.findall(comment)}
+    return {**loosely, **dict(_MODIFIER.findall(comment))}
 
 
 class _Reader:

@@ -95,7 +95,15 @@ class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unread(self) -> Problem | None:
         """Why the ``.env`` was not read whole: no plan goes by what it says, or writes to it."""
-        found = (one for one in self.problems if one.path == self.env_file)
+        return self._unread(own=True)
+
+    @property
+    def recipe_unread(self) -> Problem | None:
+        """Why a file of its recipe was not read whole: what that says of its secrets is a guess."""
+        return self._unread(own=False)
+
+    def _unread(self, *, own: bool) -> Problem | None:
+        found = (one for one in self.problems if (one.path == self.env_file) is own)
         return next((one for one in found if one.kind != "amiss"), None)
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from opskit.abra.compose import Compose, merge, parse_compose
-from opskit.abra.env import SampleLine, sample_keys, sample_lines
+from opskit.abra.env import SampleLine, parse_env, sample_keys, sample_lines
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.model import Problem
 from opskit.abra.names import recipe_folders
@@ -95,7 +95,8 @@ class Recipe:
     def problem(self) -> Problem | None:
         """Why git says nothing about the folder, if it does not."""
         if isinstance(self.fault, InputError):
-            return as_problem(self.fault, self.folder)
+            # What is checked out is read all the same.
+            return msgspec.structs.replace(as_problem(self.fault, self.folder), kind="amiss")
         recipes = printable(str(self.folder.parent))
         return self.fault and Problem(path=recipes, line=0, what=str(self.fault), remedy="")
 
@@ -113,6 +114,14 @@ class Recipe:
     def sample(self) -> Mapping[str, SampleLine]:
         """The lines of its sample by variable, commented-out ones too."""
         return sample_lines(self._quietly(SAMPLE))
+
+    @cached_property
+    def sample_problems(self) -> tuple[Problem, ...]:
+        """Why its sample's marks are not known, if they are not."""
+        content = self._quietly(SAMPLE)
+        path = self.folder / SAMPLE
+        kinds = ("conflict", "locked")
+        return tuple(one for one in parse_env(content, path).problems if one.kind in kinds)
 
     @cached_property
     def sets(self) -> tuple[str, ...]:

@@ -185,9 +185,15 @@ class RenewalPlanner:
                 f"{target.in_force.swarm_name} exists, and existing versions are never "
                 "overwritten.",
                 why="it exists, and existing versions are never overwritten",
-                remedy=f"For a new version: opskit secret rotate {quote(target.app.name)} "
+                remedy=f"For a new version: opskit secret {self._verb(target)} "
+                f"{quote(target.app.name)} "
                 f"{quote(target.declared.name)} (→ {self._next(target)})",
             )
+
+    def _verb(self, target: Target) -> str:
+        """Return what gives a secret its next version, wherever its value comes from."""
+        made_up = self._may_be_made(target) and not target.why_no_value(made_up=True)
+        return "rotate" if made_up else "insert"
 
     def _refuse_side_door(self, target: Target, seen: Observation, *, makes: bool = True) -> None:
         """Refuse a declared version that waits to lock an app out of its database.

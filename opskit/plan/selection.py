@@ -15,7 +15,7 @@ from typing import Any, cast
 import pandas as pd
 from pandas import DataFrame
 
-from opskit.abra.model import DeclaredApp, DeclaredSecret
+from opskit.abra.model import DeclaredApp, DeclaredSecret, Problem
 from opskit.arguments import check_text, given, names_in
 from opskit.errors import InputError
 from opskit.facts import Facts
@@ -63,11 +63,14 @@ class Target:
     def check_source(self, *, made_up: bool) -> None:
         """Refuse a value for what has its value from a driver, and one `made_up` for a template.
 
+        Nor is any given where nobody can tell of which kind it is, and what shares its version.
+
         Raises
         ------
         InputError
-            It is of that kind; says where its value is changed.
+            It is of that kind, or a file of its recipe was not read whole; says what to do.
         """
+        _refuse(self.app.recipe_unread)
         why = self.why_no_value(made_up=made_up)
         if why:
             name = f"{self.app.name} {self.declared.name}"
@@ -266,7 +269,11 @@ def check_read(app: DeclaredApp) -> None:
     InputError
         Says which line or file, and what to do.
     """
-    problem = app.unread
+    _refuse(app.unread)
+
+
+def _refuse(problem: Problem | None) -> None:
+    """Refuse what rests on a file that was not read whole."""
     if problem is not None:
         raise InputError(
             f"nothing is planned by it, as {problem.what}",

@@ -151,6 +151,13 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     def undo_conflict(self, ctx: StepContext) -> str:
         """Say so when a service changed again later."""
         there = {raw.service.id: raw for raw in self._present(ctx)}
+        known = {one.service_id for one in self.before}
+        for ident, made in there.items():
+            if ident not in known and _was_updated(made):
+                return (
+                    f"{made.service.spec.name} on {ctx.engine.server} was updated since it was "
+                    "made, and would be removed. To take it down all the same, undeploy the app."
+                )
         for one in self.before:
             found = there.get(one.service_id)
             if _is_changed(found, one) and _spec_before(found, one) is None:
@@ -177,6 +184,11 @@ def services_of(ctx: StepContext, stack: str) -> list[model.Service]:
 
 def _is_changed(found: RawService | None, before: Was) -> bool:
     return found is None or found.service.spec_digest != before.spec_digest
+
+
+def _was_updated(found: RawService) -> bool:
+    """Return whether its spec is another than before; deploying the same again makes none."""
+    return bool(found.previous_digest) and found.previous_digest != found.service.spec_digest
 
 
 def _spec_before(found: RawService | None, before: Was) -> RawSpec | None:

@@ -215,3 +215,15 @@ def test_what_is_below_the_floor_is_said_and_what_is_above_is_not(stage: Stage, 
 
     found = weak_plan(32).data.consequences
     assert (found.warnings, found.impact) == ((), ("Restarts nothing.",))
+
+
+def test_what_exists_and_comes_from_elsewhere_is_inserted_and_not_rotated(
+    stage: Stage, mark: Mark
+) -> None:
+    mark("length=40")
+    stage.create("token_v1", "key_v1")
+
+    for secret, verb in (("token", "rotate"), ("key", "insert")):
+        with pytest.raises(InputError) as refused:
+            fleet().plan_generate(APP, secret)
+        assert f"opskit secret {verb} {APP} {secret} (→ v2)" in str(refused.value)
