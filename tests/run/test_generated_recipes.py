@@ -1,0 +1,169 @@
+"""Whatever an app's files say, what is done to its secrets is what the plan said, and no more.
+
+Of made-up recipes each change either ends as done and the oracle finds nothing amiss, or it is
+refused while planning for one of the reasons that there may be; it never fails half way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+
+import opskit
+from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.fleet import write_contexts
+from opskit.errors import InputError
+from opskit.secrets.value import Secret
+from tests import oracle
+from tests.recipes import Change, Recipe, refusals, stories
+from tests.stage import APP, SERVER, Stage, staged
+from tests.waiting import LIMIT, eventually
+
+pytestmark = pytest.mark.slow
+
+Story = tuple[Recipe, tuple[Change, ...]]
+
+
+class Play:
+    """An app of a made-up recipe on a stage, and the oracle that watches it."""
+
+    def __init__(self, stage: Stage, recipe: Recipe) -> None:
+        self.stage, self.recipe = stage, recipe
+        self.docker = oracle.Docker(stage.host)
+        self.folder = stage.root / "abra" / "recipes" / "shop"
+        self.templates = dict[str, str]()
+
+    def prepare(self) -> None:
+        """Write the files, and make the secrets and the network that come from elsewhere."""
+        self.stage.env_file.parent.mkdir(parents=True)
+        self.stage.env_file.write_bytes(self.recipe.env(self.stage.stack).encode())
+        self.folder.mkdir(parents=True)
+        for name, text in self.recipe.files().items():
+            (self.folder / name).write_text(text)
+        write_contexts(self.stage.root / "docker", {SERVER: self.stage.host})
+        names = dict.fromkeys(one.name(self.stage.stack) for one in self.recipe.secrets)
+        for name in names:
+            one = next(one for one in self.recipe.secrets if one.name(self.stage.stack) == name)
+            options = [f"--label={key}={text}" for key, text in one.labels.items()]
+            options += ["--template-driver=golang"] if one.template else []
+            self.docker("secret", "create", *options, name, "-", stdin=one.value)
+        if self.recipe.network == "outer":
+            self.docker("network", "create", "-d", "overlay", f"{self.stage.stack}_outer")
+
+    def clean(self) -> None:
+        """Remove what the stage does not."""
+        stack = self.stage.stack
+        for kind, name in (("stack", stack), ("network", f"{stack}_outer")):
+            if kind == "stack" or self.recipe.network == "outer":
+                eventually(
+                    lambda kind=kind, name=name: self.docker.run(kind, "rm", name).returncode == 0,
+                    f"{kind} {name} to go",
+                )
+
+    def look(self) -> oracle.Seen:
+        return oracle.settled(self.docker, self.stage.stack, self.stage.env_file)
+
+    def declared(self) -> dict[oracle.Place, oracle.Mount]:
+        files = [self.folder / name for name in self.recipe.compose_files]
+        environment = {
+            **oracle.variables(self.stage.env_file.read_bytes().decode()),
+            "GREETING_VERSION": "v3",
+        }
+        return oracle.declared(files, environment, self.stage.stack)
+
+    def plan(self, change: Change) -> opskit.Plan:
+        fleet = opskit.Fleet.from_abra()
+        options = opskit.Options(deploy=change.mode, stable=0, timeout=LIMIT)
+        match change.verb:
+            case "rotate":
+                rows = [(SERVER, APP, name) for name in change.names]
+                return fleet.plan_rotate(rows, options)
+            case "insert":
+                return fleet.plan_insert(APP, change.names[0], Secret("given"), options=options)
+            case "deploy":
+                return fleet.plan_deploy(APP, options)
+
+    def perform(self, change: Change) -> None:
+        """Plan and apply a change, and let the oracle judge."""
+        expected = refusals(self.recipe, change)
+        before, declared = self.look(), self.declared()
+        try:
+            plan = self.plan(change)
+        except InputError as error:
+            assert expected, f"refused for no reason that is known: {error}"
+            assert any(re.search(one, str(error)) for one in expected), str(error)
+            assert oracle.differences(before, self.look(), oracle.Said()) == []
+            return
+        assert not expected, f"planned in spite of {expected}"
+        run = plan.apply()
+        assert run.status == "done", run.errors
+        after, now = self.look(), self.declared()
+        said = oracle.said(
+            plan.changes.to_dict("records"),
+            self.stage.stack,
+            self.recipe.named(self.stage.stack),
+            {place: now[place].secret for place in now if now[place] != declared.get(place)},
+            deploys=change.mode == "stack",
+            given="given" if change.verb == "insert" else "",
+            lengths={name: one.length for name, one in self.recipe.names.items() if one.length},
+        )
+        assert oracle.undeclared(after, now) == []
+        assert oracle.differences(before, after, said) == []
+
+    def deploy(self) -> None:
+        """Deploy it for the first time, and let the oracle judge."""
+        run = self.plan(Change(verb="deploy")).apply()
+        assert run.status == "done", run.errors
+        assert oracle.undeclared(self.look(), self.declared()) == []
+
+
+def play(host: str, story: Story) -> None:
+    recipe, changes = story
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="opskit-recipe-test-") as folder,
+    ):
+        for stage in staged(Path(folder), host, patch):
+            one = Play(stage, recipe)
+            one.prepare()
+            try:
+                note(stage.env_file.read_text())
+                one.deploy()
+                for change in changes:
+                    one.perform(change)
+            finally:
+                one.clean()
+
+
+def tell(host: str, examples: int) -> None:
+    """Play many stories; what fails is told as it was drawn, as smaller ones cost minutes."""
+    check = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize="CI" in os.environ,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    check(given(stories())(lambda story: play(host, story)))()
+
+
+LONG = pytest.mark.nightly
+NUMBERS = pytest.mark.parametrize("examples", [12, pytest.param(200, marks=LONG)])
+
+
+@NUMBERS
+def test_a_change_of_any_recipe_is_as_planned_on_the_embedded_engine(
+    embedded_host: str, examples: int
+) -> None:
+    tell(embedded_host, examples)
+
+
+@pytest.mark.swarm
+@pytest.mark.nightly
+def test_a_change_of_any_recipe_is_as_planned_on_a_real_swarm(real_fleet: DockerdFleet) -> None:
+    tell(real_fleet.host("srv1"), 150)
