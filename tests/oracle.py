@@ -37,8 +37,10 @@ class Docker:
 
     host: str
 
-    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command and return how it ended."""
+    def run(
+        self, *arguments: str, stdin: str = "", **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command, with `more` in its environment, and return how it ended."""
         return subprocess.run(
             ["docker", "-H", self.host, *arguments],
             input=stdin,
@@ -46,12 +48,12 @@ class Docker:
             text=True,
             timeout=LIMIT,
             check=False,
-            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+            env={**more, "PATH": os.environ["PATH"], "HOME": "/nonexistent"},
         )
 
-    def __call__(self, *arguments: str, stdin: str = "") -> str:
+    def __call__(self, *arguments: str, stdin: str = "", **more: str) -> str:
         """Run a command that must succeed and return its output."""
-        done = self.run(*arguments, stdin=stdin)
+        done = self.run(*arguments, stdin=stdin, **more)
         assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
         return done.stdout.strip()
 
@@ -135,6 +137,8 @@ class Said:
         How long a value that is made must be, by the secret's name.
     deploys
         Whether the stack is deployed, by which services learn of the variables.
+    may_restart
+        Whether the plan said that whatever service's spec changes gets new tasks, named or not.
     """
 
     made: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -144,6 +148,7 @@ class Said:
     given: Mapping[str, str] = field(default_factory=dict[str, str])
     lengths: Mapping[str, int] = field(default_factory=dict[str, int])
     deploys: bool = False
+    may_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +166,9 @@ def said(
     swaps: Mapping[Place, str],
     *,
     deploys: bool = False,
+    may_restart: bool = False,
     given: str = "",
-    lengths: Mapping[str, int] | None = None,
+    lengths: Mapping[str, int],
 ) -> Said:
     """Return what a plan's rows say, for secrets called like this."""
     found = [row for row in rows if isinstance(row["secret"], str)]
@@ -179,9 +185,10 @@ def said(
         lengths={
             names[row["secret"]].prefix + row["to"]: lengths[row["secret"]]
             for row in found
-            if lengths and row["secret"] in lengths
+            if row["secret"] in lengths
         },
         deploys=deploys,
+        may_restart=may_restart,
     )
 
 
@@ -366,18 +373,20 @@ def _about_env(before: Seen, after: Seen, said: Said) -> Iterator[str]:
     for key in sorted(old.keys() | new.keys()):
         if key not in said.versions and old.get(key) != new.get(key):
             yield f"the .env has {key}={new.get(key)} in place of {old.get(key)}"
+    # Only the last line may get an end that it did not have.
     lines = after.env.splitlines(keepends=True)
-    changed = [line for line in before.env.splitlines(keepends=True) if line not in lines]
-    for line in changed:
+    lines += [line.rstrip("\r\n") for line in lines]
+    for line in before.env.splitlines(keepends=True):
         match = _LINE.match(line)
+        if line in lines:
+            continue
         if match is None or match["key"] not in said.versions:
-            # Of a last line only its end may change, when another comes after it.
-            if line.rstrip("\r\n") + "\n" not in [one.replace("\r", "") for one in lines]:
-                yield "a line of the .env was changed that names no version"
-        else:
-            rest = line[: match.start("value")], line[match.end("value") :]
-            if not any(one.startswith(rest[0]) and one.endswith(rest[1]) for one in lines):
-                yield f"more than the version of {match['key']} was changed in its line"
+            yield "a line of the .env was changed that names no version"
+        elif not any(
+            one.startswith(line[: match.start("value")]) and one.endswith(line[match.end("value") :])
+            for one in lines
+        ):
+            yield f"more than the version of {match['key']} was changed in its line"
 
 
 def _about_secrets(before: Seen, after: Seen, said: Said) -> Iterator[str]:
@@ -432,9 +441,11 @@ def _rest(spec: Mapping[str, Any], said: Said | None) -> dict[str, Any]:
     container.pop("Secrets", None)
     if said is not None and said.deploys:
         pairs = (one.partition("=") for one in container.get("Env", ()))
-        variables = {key: said.versions.get(key, text) for key, _, text in pairs}
-        if variables:
-            container["Env"] = [f"{key}={text}" for key, text in variables.items()]
+        known = {key: text for key, _, text in pairs}
+        # The service that is told of one variable of the .env is told of all.
+        told = said.versions if "STACK_NAME" in known else {}
+        if known:
+            container["Env"] = [f"{key}={text}" for key, text in sorted({**known, **told}.items())]
     return found
 
 
@@ -476,6 +487,8 @@ def _about_restarts(before: Seen, after: Seen, said: Said) -> Iterator[str]:
     for name, service in after.services.items():
         old = before.services[name].tasks if name in before.services else frozenset[str]()
         restarted = bool(service.tasks - old)
+        if said.may_restart and before.services[name].spec != service.spec:
+            continue
         # Of a service that is to have no task none begins anew.
         if restarted != (name in said.restarts) and (restarted or service.wanted):
             came = "got new tasks" if restarted else "got no new task"

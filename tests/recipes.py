@@ -125,6 +125,11 @@ class Recipe:
             one.middle if counted[one.middle] == 1 else one.key: one for one in self.secrets
         }
 
+    @property
+    def lengths(self) -> dict[str, int]:
+        """How long values are to be that are made, where the ``.env`` says so."""
+        return {name: one.length for name, one in self.names.items() if one.length}
+
     def named(self, stack: str) -> dict[str, Named]:
         """Return how each secret is called in a stack."""
         return {
@@ -314,6 +319,14 @@ def refusals(recipe: Recipe, change: Change) -> list[str]:
         found.append("template")
     if change.verb == "rotate" and not all(one.generate for one in chosen):
         found.append("comes from elsewhere")
+    twice = [
+        Counter(mount.key for mount in mounts).most_common(1)[0][1] > 1
+        for one in recipe.services
+        for mounts in (one.mounts,)
+        if mounts and not one.later
+    ]
+    if change.mode == "stack" and any(twice):
+        found.append("more than one file")
     for one in chosen:
         sharing = [other for other in recipe.secrets if other.variable == one.variable]
         if any(other not in chosen for other in sharing):

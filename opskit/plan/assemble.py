@@ -156,8 +156,11 @@ class Assembler:
             for r in renewals
         ]
         if redeploy and (others or redeploy.note):
+            notes = [note for note in (redeploy.note, about_jobs(seen, app.stack, others)) if note]
             changes.append(
-                Change(secret="", services=others, note=redeploy.note, undone_by="deploying again")
+                Change(
+                    secret="", services=others, note="; ".join(notes), undone_by="deploying again"
+                )
             )
         return unit(app, changes, steps)
 
@@ -183,7 +186,7 @@ class Assembler:
             return None
         seen = self.lookup.server(app.server)
         check_deployable(found, seen)
-        return redeployed(found, seen)
+        return redeployed(found, seen, renewed=True)
 
     def deploy_step(
         self,

@@ -84,6 +84,8 @@ class StackPlanner:
             redeploy = redeployed(found, seen)
             note += "" if version or app.recipe_version else _UNPINNED
             note += _left_to_abra(found) + (f"; {redeploy.note}" if redeploy.note else "")
+            again = about_jobs(seen, app.stack, redeploy.restarts)
+            note += f"; {again}" if again else ""
             note += self._new_variables(found, _deployed(app, services))
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from opskit.abra.deployed import Deployed, Published
 from opskit.abra.deployment import Deployment
+from opskit.abra.names import APP_SERVICE
 from opskit.errors import InputError
 from opskit.join import stack_of
 from opskit.steps.deploy import check_environment
@@ -24,7 +25,8 @@ class Redeploy:
     Parameters
     ----------
     restarts
-        Whole names of the services that run and get new tasks for their image, secrets or configs.
+        Whole names of the services that get new tasks for their image, secrets or configs, of
+        jobs, which run anew at every deploy, and of ``app`` when it is told of new versions.
     note
         Images that move, configs that change, services that come or stay behind, and registries
         that nobody here is logged in to; empty when there is nothing to say.
@@ -50,8 +52,11 @@ def check_deployable(found: Deployment, seen: Observation) -> None:
     _check_ports(found, seen)
 
 
-def redeployed(found: Deployment, seen: Observation) -> Redeploy:
-    """Compare what the files say with what runs."""
+def redeployed(found: Deployment, seen: Observation, *, renewed: bool = False) -> Redeploy:
+    """Compare what the files say with what runs.
+
+    With `renewed` they name other versions then, of which ``app`` is told in its environment.
+    """
     running = running_images(seen.services, found.stack)
     uses = {
         service.spec.name.removeprefix(f"{found.stack}_"): _uses(service)
@@ -62,6 +67,12 @@ def redeployed(found: Deployment, seen: Observation) -> Redeploy:
     moved = {name for name, one in there.items() if _moves(running[name], one.image)}
     configs = {name for name, one in there.items() if uses[name][1] != one.configs}
     swapped = {name for name, one in there.items() if uses[name][0] != one.secrets}
+    jobs = {
+        service.spec.name.removeprefix(f"{found.stack}_")
+        for service in seen.services
+        if stack_of(service.spec.labels) == found.stack and service.spec.mode.is_job
+    }
+    again = there.keys() & (jobs | {APP_SERVICE} if renewed else jobs)
     notes = [
         f"{name}: {without_digest(running[name])} → {there[name].image}" for name in sorted(moved)
     ]
@@ -74,7 +85,7 @@ def redeployed(found: Deployment, seen: Observation) -> Redeploy:
     notes += faults
     notes += _without_login(found, running, has)
     return Redeploy(
-        restarts=tuple(f"{found.stack}_{name}" for name in sorted(moved | configs | swapped)),
+        restarts=tuple(f"{found.stack}_{name}" for name in sorted(moved | configs | swapped | again)),
         note="; ".join(notes),
         registries=has,
     )

@@ -44,6 +44,7 @@ from tests.waiting import LIMIT
 pytestmark = pytest.mark.slow
 
 SECRETS = ("token", "key")
+LENGTHS = {"token": 40}
 SERVICES = ("app", "worker")
 QUICK = opskit.Options(stable=0, timeout=LIMIT)
 VERSION = re.compile(rb"(SECRET_\w+_VERSION='?)v\d+")
@@ -102,7 +103,7 @@ class Story(RuleBasedStateMachine):
         prefixes = [(names[row["secret"]].prefix, row["to"]) for row in rows]
         moves = {prefix: prefix + version for prefix, version in prefixes}
         swaps = oracle.swaps_by_name(before, moves)
-        said = oracle.said(rows, stack, names, swaps, given=given)
+        said = oracle.said(rows, stack, names, swaps, given=given, lengths=LENGTHS)
         assert oracle.differences(before, self.look(), said) == []
 
     @initialize()
