@@ -90,6 +90,12 @@ class Service:
     later: tuple[Mount, ...]
     configured: bool
 
+    @property
+    def repeats(self) -> bool:
+        """Whether docker gives it two files of one secret, as it merges these compose files."""
+        keys = [one.key for one in self.mounts or self.later]
+        return len(set(keys)) < len(keys) and not (self.mounts and self.later)
+
     def entry(self) -> dict[str, Any]:
         """Return its entry in a compose file."""
         ends = self.kind in ("job", "once")
@@ -319,13 +325,7 @@ def refusals(recipe: Recipe, change: Change) -> list[str]:
         found.append("template")
     if change.verb == "rotate" and not all(one.generate for one in chosen):
         found.append("comes from elsewhere")
-    twice = [
-        Counter(mount.key for mount in mounts).most_common(1)[0][1] > 1
-        for one in recipe.services
-        for mounts in (one.mounts,)
-        if mounts and not one.later
-    ]
-    if change.mode == "stack" and any(twice):
+    if change.mode == "stack" and any(one.repeats for one in recipe.services):
         found.append("more than one file")
     for one in chosen:
         sharing = [other for other in recipe.secrets if other.variable == one.variable]

@@ -236,7 +236,8 @@ def _check_files(compose: Compose, folder: Path) -> None:
     Of what a service has more than once it keeps the last then.
     """
     for name, service in compose.services.items():
-        for key in sorted(service.repeated):
+        files = [*service.files.items(), *service.config_files.items()]
+        for key in (key for key, names in files if len(names) > 1):
             raise InputError(
                 f"{name} has {key} in more than one file, of which docker keeps only the last when "
                 "it merges compose files, as here with one that gives the labels.",
