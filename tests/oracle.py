@@ -106,7 +106,7 @@ _JOBS = {"ReplicatedJob", "GlobalJob"}
 class Seen:
     """All that a change of one app may touch, at one moment."""
 
-    env: str
+    env: str = field(repr=False)
     services: Mapping[str, Service]
     secrets: Mapping[str, Mapping[str, Any]]
     configs: frozenset[str]
@@ -236,7 +236,7 @@ def _containers(docker: Docker, tasks: Iterable[Mapping[str, Any]]) -> dict[str,
     shown = f"{{{{.ID}}}} {label % 'service.name'} {label % 'task.id'}"
     found: dict[str, list[str]] = {}
     for line in docker("ps", "--no-trunc", "--format", shown).splitlines():
-        container, service, task = (line.split(" ") + ["", ""])[:3]
+        container, service, task = line.split(" ")
         if task in wanted:
             found.setdefault(service, []).append(container)
     return found
@@ -383,7 +383,8 @@ def _about_env(before: Seen, after: Seen, said: Said) -> Iterator[str]:
         if match is None or match["key"] not in said.versions:
             yield "a line of the .env was changed that names no version"
         elif not any(
-            one.startswith(line[: match.start("value")]) and one.endswith(line[match.end("value") :])
+            one.startswith(line[: match.start("value")])
+            and one.endswith(line[match.end("value") :])
             for one in lines
         ):
             yield f"more than the version of {match['key']} was changed in its line"
@@ -465,13 +466,15 @@ def _about_values(before: Seen, after: Seen, said: Said) -> Iterator[str]:
         templated = "Templating" in after.secrets.get(name, {})
         if name in said.given and value != said.given[name]:
             yield f"{where} does not hold what was given for {name}"
-        elif name in said.made and name not in said.given and value in earlier.values():
+        if name in said.made and name not in said.given and value in earlier.values():
             yield f"{where} holds an old value in {name}"
-        elif name in said.lengths and len(value) != said.lengths[name]:
+        if name in said.lengths and len(value) != said.lengths[name]:
             yield f"{where} holds {len(value)} characters, not {said.lengths[name]}"
-        elif name in earlier and not templated and value != earlier[name]:
+        if templated:
+            continue  # what is read may differ from container to container
+        if value != earlier.get(name, value):
             yield f"{where} holds another value than before, of the same {name}"
-        elif known.setdefault(name, value) != value and not templated:
+        if value != known.setdefault(name, value):
             yield f"{where} holds another value of {name} than another container"
 
 

@@ -127,9 +127,7 @@ class Recipe:
     def names(self) -> dict[str, Secret]:
         """The secrets by the names they go by: the middle, or the key where two have one."""
         counted = Counter(one.middle for one in self.secrets)
-        return {
-            one.middle if counted[one.middle] == 1 else one.key: one for one in self.secrets
-        }
+        return {one.middle if counted[one.middle] == 1 else one.key: one for one in self.secrets}
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -139,8 +137,7 @@ class Recipe:
     def named(self, stack: str) -> dict[str, Named]:
         """Return how each secret is called in a stack."""
         return {
-            name: Named(f"{stack}_{one.middle}_", one.variable)
-            for name, one in self.names.items()
+            name: Named(f"{stack}_{one.middle}_", one.variable) for name, one in self.names.items()
         }
 
     def files(self) -> dict[str, str]:
@@ -234,9 +231,7 @@ def _secrets(draw: st.DrawFn) -> tuple[Secret, ...]:
         for key in ("session", "session_old"):
             more = {**_versioned(draw), "default": False, "line": draw(_LINES)}
             variable = f"SECRET_{key.upper()}_VERSION"
-            found.append(
-                Secret(key=key, middle="session", variable=variable, labels={}, **more)
-            )
+            found.append(Secret(key=key, middle="session", variable=variable, labels={}, **more))
     return tuple(found)
 
 

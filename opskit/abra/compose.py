@@ -55,10 +55,11 @@ class Service:
     """A service: keys of the secrets, configs and networks it uses, its ``deploy.labels``.
 
     `files` are the names that a secret has in its containers, by the secret's key; it may be
-    there more than once. `config_files` are the same of configs. `variables` are the names in its ``environment``, `passed` those of them
-    without a value, which docker takes from its own environment. `image`, `ports` and `env_files`
-    stand as in the file. `pace` is what it says of the time it takes to come up, by path such as
-    ``deploy.update_config.delay``, before interpolation.
+    there more than once. `config_files` are the same of configs. `variables` are the names in its
+    ``environment``, `passed` those of them without a value, which docker takes from its own
+    environment. `image`, `ports` and `env_files` stand as in the file. `pace` is what it says of
+    the time it takes to come up, by path such as ``deploy.update_config.delay``, before
+    interpolation.
     """
 
     secrets: tuple[str, ...] = ()

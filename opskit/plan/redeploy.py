@@ -85,7 +85,9 @@ def redeployed(found: Deployment, seen: Observation, *, renewed: bool = False) -
     notes += faults
     notes += _without_login(found, running, has)
     return Redeploy(
-        restarts=tuple(f"{found.stack}_{name}" for name in sorted(moved | configs | swapped | again)),
+        restarts=tuple(
+            f"{found.stack}_{name}" for name in sorted(moved | configs | swapped | again)
+        ),
         note="; ".join(notes),
         registries=has,
     )
