@@ -501,10 +501,11 @@ def _about_restarts(before: Seen, after: Seen, said: Said) -> Iterator[str]:
 def settled(docker: Docker, stack: str, env_file: Path) -> Seen:
     """Look once every service has as many tasks as it is to have, and a container of each."""
 
+    def has_settled(one: Service) -> bool:
+        whole = [files for files in one.values if files.keys() == one.mounts.keys()]
+        return one.ends or one.running == one.wanted == len(whole)
+
     def quiet(seen: Seen) -> bool:
-        return all(
-            one.ends or one.running == one.wanted == len(one.values)
-            for one in seen.services.values()
-        )
+        return all(map(has_settled, seen.services.values()))
 
     return eventually(lambda: look(docker, stack, env_file), f"all tasks of {stack}", quiet)
