@@ -55,15 +55,17 @@ class Service:
     """A service: keys of the secrets, configs and networks it uses, its ``deploy.labels``.
 
     `files` are the names that a secret has in its containers, by the secret's key; it may be
-    there more than once. `variables` are the names in its ``environment``, `passed` those of them
-    without a value, which docker takes from its own environment. `image`, `ports` and `env_files`
-    stand as in the file. `pace` is what it says of the time it takes to come up, by path such as
-    ``deploy.update_config.delay``, before interpolation.
+    there more than once. `config_files` are the same of configs. `variables` are the names in its
+    ``environment``, `passed` those of them without a value, which docker takes from its own
+    environment. `image`, `ports` and `env_files` stand as in the file. `pace` is what it says of
+    the time it takes to come up, by path such as ``deploy.update_config.delay``, before
+    interpolation.
     """
 
     secrets: tuple[str, ...] = ()
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     configs: tuple[str, ...] = ()
+    config_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: frozenset[str] = frozenset()
     pace: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -137,11 +139,15 @@ def merge(files: Iterable[Compose]) -> Compose:
         configs |= one.configs
         networks |= one.networks
         for name, service in one.services.items():
-            base = services.get(name, Service())
+            if name not in services:
+                services[name] = service
+                continue
+            base = services[name]
             services[name] = Service(
                 secrets=tuple(dict.fromkeys(base.secrets + service.secrets)),
-                files={**base.files, **service.files},
+                files=_merged(base.files, service.files),
                 configs=tuple(dict.fromkeys(base.configs + service.configs)),
+                config_files=_merged(base.config_files, service.config_files),
                 labels={**base.labels, **service.labels},
                 variables=base.variables | service.variables,
                 pace={**base.pace, **service.pace},
@@ -165,6 +171,19 @@ def merge(files: Iterable[Compose]) -> Compose:
         unsupported=tuple(refused),
         includes=includes,
     )
+
+
+def _merged(
+    base: Mapping[str, tuple[str, ...]], later: Mapping[str, tuple[str, ...]]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the files of a service that two compose files have.
+
+    Where there are some to begin with, docker keeps the last of each key: also of a key that the
+    later compose file does not name.
+    """
+    if not base:
+        return later
+    return {key: files[-1:] for key, files in {**base, **later}.items()}
 
 
 def _invalid(fault: Fault) -> Compose:
@@ -246,6 +265,7 @@ class _Reader:
             secrets=self._sources(pairs.get("secrets"), f"services.{name}.secrets"),
             files=self._files(pairs.get("secrets")),
             configs=self._sources(pairs.get("configs"), f"services.{name}.configs"),
+            config_files=self._files(pairs.get("configs")),
             labels=self._labels(deploy.get("labels"), f"services.{name}.deploy.labels"),
             variables=frozenset(
                 self._labels(pairs.get("environment"), f"services.{name}.environment")

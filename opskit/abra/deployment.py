@@ -177,6 +177,7 @@ def deployment(
 def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
     recipe, files = source.recipe, compose_files(env.values)
     compose = _compose(env, recipe, files)
+    _check_files(compose, recipe.folder)
     environment = variables(env, stack, recipe)
     own = claimed(compose, stack, environment)
     first = Path(files[0]).parent
@@ -238,6 +239,22 @@ def _compose(env: EnvFile, recipe: Recipe, files: tuple[str, ...]) -> Compose:
             problem.what, path=Path(problem.path), line=problem.line, remedy=problem.remedy
         )
     return enabled.compose
+
+
+def _check_files(compose: Compose, folder: Path) -> None:
+    """Refuse what docker would deploy in part, since it merges these files with opskit's own.
+
+    Of what a service has more than once it keeps the last then.
+    """
+    for name, service in compose.services.items():
+        files = [*service.files.items(), *service.config_files.items()]
+        for key in (key for key, names in files if len(names) > 1):
+            raise InputError(
+                f"{name} has {key} in more than one file, of which docker keeps only the last when "
+                "it merges compose files, as here with one that gives the labels.",
+                path=folder,
+                remedy=f"Give each file a key of its own in the recipe, with the name: of {key}.",
+            )
 
 
 def _needed(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
+
 from opskit.abra.compose import Compose, merge, parse_compose
 from opskit.abra.env import SampleLine, parse_env, sample_keys, sample_lines
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes

@@ -182,7 +182,7 @@ class Assembler:
             return unknown_redeploy()
         seen, mode = self.lookup.server(app.server), MODES[self.options.deploy].whole
         check_deployable(found, seen, mode)
-        known = redeployed(found, seen, mode, read)
+        known = redeployed(found, seen, mode, read, renewed=True)
         if mode == "stack":
             return known
         return replace(known, note="; ".join(filter(None, [known.note, TAGS_ASKED_ANEW])))

@@ -9,6 +9,7 @@ from shlex import quote
 
 from opskit.abra.deployed import Deployed, Published
 from opskit.abra.deployment import Deployment
+from opskit.abra.names import APP_SERVICE
 from opskit.errors import InputError
 from opskit.join import stack_of
 from opskit.modes import StackMode
@@ -28,7 +29,8 @@ class Redeploy:
     ----------
     restarts
         Whole names of the services that run and get new tasks for their image, secrets, configs,
-        command or environment, or because they are jobs, which every deploy runs once more.
+        command or environment, of ``app`` when it is told of new versions there, and of jobs,
+        which every deploy runs once more.
     note
         Images that move, variables, commands and configs that change, services that come or stay
         behind, and registries that nobody here is logged in to; empty when there is nothing to say.
@@ -59,8 +61,13 @@ Read = Mapping[str, Mapping[str, str]]
 """The pieces of each service as docker reads the files, where it says them."""
 
 
-def redeployed(found: Deployment, seen: Observation, mode: StackMode, read: Read) -> Redeploy:
-    """Compare what the files say with what runs."""
+def redeployed(
+    found: Deployment, seen: Observation, mode: StackMode, read: Read, *, renewed: bool = False
+) -> Redeploy:
+    """Compare what the files say with what runs.
+
+    With `renewed` they name other versions then, of which ``app`` is told in its environment.
+    """
     own = {s.spec.name: s for s in seen.services if stack_of(s.spec.labels) == found.stack}
     running = running_images(seen.services, found.stack)
     uses = {name.removeprefix(f"{found.stack}_"): _uses(one) for name, one in own.items()}
@@ -87,7 +94,8 @@ def redeployed(found: Deployment, seen: Observation, mode: StackMode, read: Read
     notes += _without_login(found, running, has, mode)
     jobs = {name for name in there if own[f"{found.stack}_{name}"].spec.mode.is_job}
     changed = {name for name, parts in others.items() if parts}
-    touched = moved | configs | swapped | changed | jobs
+    told = there.keys() & {APP_SERVICE} if renewed else set[str]()
+    touched = moved | configs | swapped | changed | jobs | told
     restarts = tuple(f"{found.stack}_{name}" for name in sorted(touched))
     notes += filter(None, [about_jobs(seen, found.stack, restarts)])
     return Redeploy(
