@@ -134,7 +134,7 @@ MOMENTS = {
     "deploy": 2 * (2 * 5 + 2) + 1,
     "upgrade": 2 * (2 * 6 + 2 + 1) + 1,
     "rotate by stack": 2 * (2 * 8 + 3 + 1) + 1,
-    "undeploy": 2 * (2 * 5 + 2 + 4),
+    "undeploy": 2 * (2 * 5 + 2 + 5),
 }
 CASES = [(kind, moment) for kind, last in MOMENTS.items() for moment in range(1, last + 1)]
 
