@@ -5,12 +5,14 @@ LOCK := .ci/requirements.lock
 # Most tests wait for engines: a few more workers than cores.
 JOBS ?= 4
 CORES ?= 2
+# Of chaos; two hours are 120.
+MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 PYTEST := $(BIN)/python -m pytest
 FAST := not swarm and not browser and not kernel and not nightly
 
-.PHONY: demo test lab check lint fast unit full nightly kill-matrix pythons bench js lock clean
+.PHONY: demo test lab check lint fast unit full nightly kill-matrix chaos pythons bench js lock clean
 
 demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secrets and findings.
 	@$(BIN)/opskit demo
@@ -23,7 +25,7 @@ fast: .venv/dev  ## While working: no engine, no browser, no kernel.
 
 test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run what CI runs.
 
-full: test nightly kill-matrix pythons  ## Everything there is; for the night.
+full: test nightly kill-matrix chaos pythons  ## Everything there is; for the night.
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -42,6 +44,9 @@ kill-matrix: .venv/dev packages  ## Kill or suspend runs at every moment, on rea
 		tests/run/test_crash.py tests/run/test_crash_others.py \
 		tests/run/test_crash_pass.py tests/run/test_stale.py tests/run/test_stale_stacks.py \
 		tests/run/test_stacks_crash.py tests/steps/hooks/test_run.py
+
+chaos: .venv/dev packages  ## Two operators, random operations and faults on real swarms; MINUTES and SEED.
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 pythons:  ## The fast tests on each supported Python, and with the lowest versions allowed.
 	@.ci/pythons "$(FAST)"

@@ -103,6 +103,16 @@ class Daemon:
             self._process = None
         kill_below(self.folder)
 
+    def kill(self) -> None:
+        """Kill the daemon and all that runs on it, as a power cut does; its disk stays."""
+        assert self._process is not None, "the daemon runs"
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        kill_below(self.folder)
+        # What a machine keeps in /run.
+        shutil.rmtree(self.folder / "exec", ignore_errors=True)
+
     def pause(self) -> None:
         """Freeze the daemon: it accepts connections and never answers."""
         assert self._process is not None, "the daemon runs"

@@ -21,8 +21,11 @@ from opskit.plan.data import (
 )
 from opskit.statuses import STATUSES, Way
 from opskit.steps import (
+    CommitEnv,
     ConvergeBack,
+    RecommitEnv,
     ReleaseLock,
+    ReplaceEnv,
     RestartService,
     Step,
     TakeLock,
@@ -31,8 +34,11 @@ from opskit.steps import (
 )
 from opskit.views.frame import About, View
 
-_CHANGES_NOTHING = (TakeLock, ReleaseLock, Verify, VerifyStack, ConvergeBack, RestartService)
-"""Steps whose undoing brings nothing back: there was nothing to keep."""
+_CHANGES_NOTHING = (
+    TakeLock, ReleaseLock, Verify, VerifyStack, ConvergeBack, RestartService, ReplaceEnv, CommitEnv,
+    RecommitEnv,
+)  # fmt: skip
+"""Steps whose undoing brings nothing back: there was nothing to keep, or only in memory."""
 
 
 @dataclass(frozen=True, slots=True)

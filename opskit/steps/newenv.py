@@ -11,7 +11,7 @@ from opskit.abra.recipe import Recipes
 from opskit.errors import InputError, StalePlanError, StepError, UnreachableError
 from opskit.join import stack_of
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
-from opskit.steps.env import digest
+from opskit.steps.env import digest, read_env
 from opskit.steps.envfile import create_env, replace_env
 
 
@@ -119,12 +119,21 @@ class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
         if found == self.before:
             return {"written": False}
         if found != self.after or old_text(self.path) not in ctx.values:
-            raise CannotUndoError(
-                f"the text before of {self.path} is not kept by opskit. Take it from git or a "
-                "backup, or edit the file again."
-            )
+            raise CannotUndoError(self._not_kept())
         self._write(ctx, found, old_text(self.path), "")
         return {"written": True}
+
+    def undo_conflict(self, ctx: StepContext) -> str:
+        """Say so when the old text went with the process that read it."""
+        found = digest(read_env(Path(self.path)))
+        kept = old_text(self.path) in ctx.values
+        return "" if kept or found == self.before else self._not_kept()
+
+    def _not_kept(self) -> str:
+        return (
+            f"the text before of {self.path} is not kept by opskit. Take it from git or a backup, "
+            "or edit the file again."
+        )
 
     def _write(self, ctx: StepContext, found: str, key: str, remedy: str) -> None:
         text = ctx.values.get(key)

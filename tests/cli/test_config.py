@@ -13,7 +13,7 @@ import pytest
 
 import opskit
 from opskit.cli.app import run
-from opskit.errors import InputError
+from opskit.errors import InputError, OpskitError
 from opskit.settings import state_dir
 from tests.abra.releases import ENVIRONMENT
 from tests.stage import APP, Stage
@@ -245,3 +245,19 @@ def test_without_an_editor_or_a_terminal_a_sentence_says_so(
     assert config() == 2
     assert "no editor is named" in capsys.readouterr().err
     assert not kept_files()
+
+
+def test_an_edit_whose_old_text_nobody_kept_is_not_offered_to_be_undone(
+    stage: Stage, edit: Edit, capsys: Capture
+) -> None:
+    edit("echo '# more' >> \"$1\"")
+    assert config() == 0
+    written = stage.env_file.read_bytes()
+    done = opskit.Fleet.from_abra().journal().iloc[-1]["run"]
+
+    assert run(["rollback", done, "--yes"]) == 2
+    assert "nothing of run" in capsys.readouterr().err
+    with pytest.raises(OpskitError, match=r"nothing was changed: .* is not kept by opskit"):
+        opskit.Fleet.from_abra().rollback(done)
+    assert stage.env_file.read_bytes() == written
+    assert opskit.Fleet.from_abra().journal()["status"].tolist() == ["done"]

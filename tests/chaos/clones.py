@@ -1,0 +1,62 @@
+"""How two operators share apps that each has a clone of: pull before, push after.
+
+Git cannot tell one that the other is about to change a file. So they tell each other: an app is in
+one pair of hands at a time, and stays there until what was begun is ended and pushed.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from tests.chaos.recipes import git
+from tests.chaos.world import CLONED, App, Operator, World
+
+
+class Clones:
+    """Who has which app in hands, and how their clones come together."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._hands: dict[str, str] = {}
+        self._guard = Lock()
+        self._git = {name: Lock() for name in world.operators}
+
+    def take(self, operator: Operator, app: App) -> bool:
+        """Take an app in hands, with what the other pushed; tell whether it was to be had."""
+        if app.server not in CLONED:
+            return True
+        with self._guard:
+            if self._hands.setdefault(app.name, operator.name) != operator.name:
+                return False
+        with self._git[operator.name]:
+            git(operator.servers(app.server), "pull", "-q", "--ff-only", check=False)
+            here, there = (
+                git(operator.servers(app.server), "rev-parse", f"{commit}:{app.name}.env").stdout
+                for commit in ("HEAD", "@{upstream}")
+            )
+        return here == there
+
+    def leave(self, operator: Operator, app: App) -> None:
+        """Push what is committed, and let the other have the app when that went well."""
+        if app.server not in CLONED:
+            return
+        folder = operator.servers(app.server)
+        with self._git[operator.name]:
+            git(folder, "push", "-q", check=False)
+            clean = not git(folder, "status", "--porcelain", f"{app.name}.env").stdout
+            same = not git(folder, "diff", "--stat", "@{upstream}", "--", f"{app.name}.env").stdout
+        if clean and same:
+            with self._guard:
+                self._hands.pop(app.name, None)
+
+    def bring_together(self) -> None:
+        """Commit, pull and push all there is; afterwards both clones are the same."""
+        for server in CLONED:
+            for operator in (*self._world.operators.values(), *self._world.operators.values()):
+                folder = operator.servers(server)
+                (folder.resolve() / ".git" / "index.lock").unlink(missing_ok=True)
+                git(folder, "add", "--all", "*.env")
+                git(folder, "commit", "-q", "-m", "By hand", check=False)
+                git(folder, "pull", "-q", "--rebase")
+                git(folder, "push", "-q")
+        self._hands.clear()
