@@ -40,6 +40,7 @@ from opskit.steps import (
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
+from opskit.steps.stack import Declared
 from opskit.swarm import model
 
 _COMMANDS = ("POST_DEPLOY_CMDS", "POST_UPGRADE_CMDS")
@@ -106,8 +107,10 @@ class StackPlanner:
             for s in services
         )
         wait = self._waits(app, services, found)
+        pinning = self._pinning(app, version) if version else []
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
+<<<<<<< .merge_file_eztUV2
             PutBack(stack=app.stack, before=before, timeout=wait.timeout, planned=wait.planned),
             *(self._pinning(app, version) if version else ()),
             self.assembler.deploy_step(
@@ -118,6 +121,18 @@ class StackPlanner:
                 found,
                 news=self._news(app, found, _deployed(app, services)) if found else (),
             ),
+=======
+            PutBack(
+                stack=app.stack,
+                before=before,
+                timeout=wait.timeout,
+                planned=wait.planned,
+                path=app.env_file,
+                declared=_declared(app, pinned=bool(pinning)),
+            ),
+            *pinning,
+            self.assembler.deploy_step(app, mode, wait, redeploy, found),
+>>>>>>> .merge_file_IZmYa1
             self._verify(app, wait, names),
             ReleaseLock(stack=app.stack),
         ]
@@ -342,6 +357,17 @@ def _left_to_abra(found: Deployment) -> str:
 
 def _shown(found: Deployment) -> str:
     return f"{found.version} (chaos)".strip() if found.chaos else found.version
+
+
+def _declared(app: DeclaredApp, *, pinned: bool) -> tuple[Declared, ...]:
+    """Return which versions the ``.env`` names, but for one that the plan itself changes."""
+    recipe = [] if pinned else [Declared(version=app.recipe_version)]
+    secrets = (
+        Declared(version=one.version, key=one.env_key, prefix=one.prefix)
+        for one in app.secrets
+        if one.env_line
+    )
+    return (*recipe, *secrets)
 
 
 def _deployed(app: DeclaredApp, services: list[model.Service]) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
+from opskit.abra.env import parse_env
+from opskit.abra.names import label, pinned_version
 from opskit.errors import NotFoundError, VerifyError
 from opskit.join import stack_of
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
-from opskit.steps.convergence import Goal, Wait
+from opskit.steps.convergence import Goal, Wait, secrets_of
+from opskit.steps.env import read_env
 from opskit.steps.services import replace_spec
 from opskit.steps.tasks import Probe, ask
 from opskit.swarm import model
@@ -96,18 +101,38 @@ class Was(msgspec.Struct, frozen=True, kw_only=True):
     ran: bool = True
 
 
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that the ``.env`` named when the plan was made.
+
+    It is that of a secret, with its variable and what stands before it in the swarm's name; or of
+    the recipe, with neither.
+    """
+
+    version: str
+    key: str = ""
+    prefix: str = ""
+
+    def named_by(self, values: Mapping[str, str | None]) -> str:
+        """Return the version that the file names now."""
+        named = {key: value or "" for key, value in values.items()}
+        return named.get(self.key, "") if self.key else pinned_version(named)
+
+
 class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     """The way back of a deploy: stands before it, so it is undone after it.
 
     Swarm keeps each service's previous spec, so nothing of it needs to be written down here.
     Services that the deploy made are removed; networks, configs and volumes stay. `timeout` and
-    `planned` are as `VerifyStack` has them.
+    `planned` are as `VerifyStack` has them. `declared` is what the specs before went with, in the
+    ``.env`` at `path`.
     """
 
     stack: str
     before: tuple[Was, ...]
     timeout: float
     planned: float = 0.0
+    path: str = ""
+    declared: tuple[Declared, ...] = ()
 
     def subject(self) -> str:
         """Name the services."""
@@ -125,6 +150,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         """Give every service its previous spec, and remove those that were not there."""
         known = {one.service_id: one for one in self.before}
         there = {raw.service.id: raw for raw in self._present(ctx)}
+        if why := self._passed(there.values()):
+            raise CannotUndoError(f"{why} They were left as they are.")
         made = [raw.service for ident, raw in there.items() if ident not in known]
         changed = [ident for ident, one in known.items() if _is_changed(there.get(ident), one)]
         lost = [known[ident].service for ident in changed if _spec_before(
@@ -149,8 +176,9 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         return {"put_back": len(changed), "removed": len(made), "note": note}
 
     def undo_conflict(self, ctx: StepContext) -> str:
-        """Say so when a service changed again later."""
+        """Say so when a service changed again later, or another run deployed what it declared."""
         there = {raw.service.id: raw for raw in self._present(ctx)}
+<<<<<<< .merge_file_eyAnim
         known = {one.service_id for one in self.before}
         for ident, made in there.items():
             if ident not in known and _was_updated(made):
@@ -158,6 +186,10 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                     f"{made.service.spec.name} on {ctx.engine.server} was updated since it was "
                     "made, and would be removed. To take it down all the same, undeploy the app."
                 )
+=======
+        if why := self._passed(there.values()):
+            return f"{why} Roll back the later run first, or deploy the version you want."
+>>>>>>> .merge_file_z2ToPt
         for one in self.before:
             found = there.get(one.service_id)
             if _is_changed(found, one) and _spec_before(found, one) is None:
@@ -166,6 +198,25 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                     "Roll back the later run first, or deploy the version you want."
                 )
         return ""
+
+    def _passed(self, there: Iterable[RawService]) -> str:
+        """Return which version was declared and deployed since; the specs before have another."""
+        if not self.declared:
+            return ""
+        values = parse_env(read_env(Path(self.path)), Path(self.path)).values
+        for one in self.declared:
+            now = one.named_by(values)
+            if now != one.version and any(self._runs(raw.service, one, now) for raw in there):
+                return (
+                    f"{self.path} declares {one.key or 'the release'} {now} by now, not "
+                    f"{one.version}, and services run that."
+                )
+        return ""
+
+    def _runs(self, service: model.Service, one: Declared, now: str) -> bool:
+        if one.key:
+            return one.prefix + now in secrets_of(service).values()
+        return (service.spec.labels or {}).get(label(self.stack, "version")) == now
 
     def _present(self, ctx: StepContext) -> list[RawService]:
         found: list[RawService] = []
