@@ -110,18 +110,6 @@ class StackPlanner:
         pinning = self._pinning(app, version) if version else []
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
-<<<<<<< .merge_file_eztUV2
-            PutBack(stack=app.stack, before=before, timeout=wait.timeout, planned=wait.planned),
-            *(self._pinning(app, version) if version else ()),
-            self.assembler.deploy_step(
-                app,
-                mode,
-                wait,
-                redeploy,
-                found,
-                news=self._news(app, found, _deployed(app, services)) if found else (),
-            ),
-=======
             PutBack(
                 stack=app.stack,
                 before=before,
@@ -131,8 +119,14 @@ class StackPlanner:
                 declared=_declared(app, pinned=bool(pinning)),
             ),
             *pinning,
-            self.assembler.deploy_step(app, mode, wait, redeploy, found),
->>>>>>> .merge_file_IZmYa1
+            self.assembler.deploy_step(
+                app,
+                mode,
+                wait,
+                redeploy,
+                found,
+                news=self._news(app, found, _deployed(app, services)) if found else (),
+            ),
             self._verify(app, wait, names),
             ReleaseLock(stack=app.stack),
         ]

@@ -178,7 +178,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     def undo_conflict(self, ctx: StepContext) -> str:
         """Say so when a service changed again later, or another run deployed what it declared."""
         there = {raw.service.id: raw for raw in self._present(ctx)}
-<<<<<<< .merge_file_eyAnim
+        if why := self._passed(there.values()):
+            return f"{why} Roll back the later run first, or deploy the version you want."
         known = {one.service_id for one in self.before}
         for ident, made in there.items():
             if ident not in known and _was_updated(made):
@@ -186,10 +187,6 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                     f"{made.service.spec.name} on {ctx.engine.server} was updated since it was "
                     "made, and would be removed. To take it down all the same, undeploy the app."
                 )
-=======
-        if why := self._passed(there.values()):
-            return f"{why} Roll back the later run first, or deploy the version you want."
->>>>>>> .merge_file_z2ToPt
         for one in self.before:
             found = there.get(one.service_id)
             if _is_changed(found, one) and _spec_before(found, one) is None:
