@@ -124,8 +124,10 @@ class Journal:
             self._locks.drop(run, forget=True)
             raise
 
-    def reopen(self, run: str, *, actor: str, host: str, pid: int, identity: str) -> RunRecord:
+    def reopen(self, run: str, *, host: str, pid: int) -> RunRecord:
         """Write that a run which stopped is resumed or rolled back, and hold it.
+
+        Who began it stays written; who takes or undoes a step stands beside that step.
 
         Raises
         ------
@@ -139,8 +141,8 @@ class Journal:
         try:
             self._database.write(
                 "UPDATE runs SET status = 'running', finished_at = NULL,"
-                " actor = ?, host = ?, identity = ?, pid = ? WHERE run = ?",
-                (*map(self._text, (actor, host, identity)), pid, found),
+                " host = ?, pid = ? WHERE run = ?",
+                (self._text(host), pid, found),
             )
         except JournalError:
             self._locks.drop(found, forget=False)

@@ -255,7 +255,7 @@ class Work:
             app=self.unit.app,
             stack=self.unit.stack,
             subject=shown.subject,
-            detail={},
+            detail={"by": ctx.identity or ctx.actor},
         )
         # A step that waits for the way back does nothing on the way there; nobody need see it.
         tell = self.on_progress if phase == "undo" or step.calls() else say_nothing
