@@ -253,6 +253,15 @@ class Journal:
         )
         return msgspec.json.decode(rows[0][0], type=dict[str, Scalar]) if rows else {}
 
+    def reported(self, run: str, unit: int, action: str) -> Mapping[str, Scalar]:
+        """Return what doing the last step of an action reported; nothing unless it is done."""
+        rows = self._database.read(
+            "SELECT result FROM steps WHERE run = ? AND unit = ? AND action = ? AND phase = 'do'"
+            " AND status = 'done' ORDER BY step DESC LIMIT 1",
+            (run, unit, action),
+        )
+        return msgspec.json.decode(rows[0][0], type=dict[str, Scalar]) if rows else {}
+
     # -- what people say ------------------------------------------------------------------
 
     def note(self, run: str, text: str, identity: str) -> None:

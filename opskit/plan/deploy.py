@@ -28,14 +28,12 @@ from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
     AnyStep,
     CommitEnv,
-    PutBack,
     RecommitEnv,
     ReleaseLock,
     RestartService,
     TakeLock,
     Undeploy,
     VerifyStack,
-    Was,
 )
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
@@ -101,14 +99,10 @@ class StackPlanner:
             note += "" if version or app.recipe_version else _UNPINNED
             note += _left_to_abra(found) if mode == "stack" else ""
             note += f"; {redeploy.note}" if redeploy.note else ""
-        before = tuple(
-            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
-            for s in services
-        )
         wait = self._waits(app, services, found)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
-            PutBack(stack=app.stack, before=before, timeout=wait.timeout, planned=wait.planned),
+            self.assembler.put_back(app, wait),
             *(self._pinning(app, version) if version else ()),
             self.assembler.deploy_step(
                 app,
@@ -127,7 +121,7 @@ class StackPlanner:
             to_version=shown,
             services=redeploy.restarts if redeploy else (),
             note=note,
-            undone_by="the specs before" if before else "removing what was made",
+            undone_by="the specs before" if services else "removing what was made",
         )
         return unit(app, [change], steps)
 
@@ -175,7 +169,7 @@ class StackPlanner:
                 back=True,
                 idle=tuple(one.spec.name for one in services if not ran(one)),
             ),
-            self.assembler.deploy_step(app, "stack", wait, back=True),
+            self.assembler.deploy_step(app, "stack", wait, found=found, back=True),
         ]
         names = tuple(service.spec.name for service in services)
         steps: list[AnyStep] = [

@@ -61,6 +61,9 @@ class StepContext:
         The services that the unit takes from one version to another, and back when undone.
     outcome
         What doing the step that is being undone had reported.
+    reported
+        Gives what doing the unit's last step of an action had reported, by that action; nothing
+        unless it is done.
     lock
         The run's hold on the stack's lock, when the plan takes it.
     keep_lock, ask_lock
@@ -83,6 +86,7 @@ class StepContext:
     retry: bool = False
     switched: frozenset[str] = frozenset()
     outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
+    reported: Callable[[str], Detail] = lambda _: {}
 
     def check_stop(self) -> None:
         """Raise when the run was told to stop."""

@@ -10,7 +10,7 @@ from opskit.join import stack_of
 from opskit.places import is_alive
 from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import still_there
-from opskit.steps.stack import services_of
+from opskit.steps.services import services_of
 from opskit.swarm import model
 
 _PAUSE_S = 0.5
