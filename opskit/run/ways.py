@@ -15,9 +15,11 @@ from opskit.plan.data import (
     Consequences,
     PlanData,
     Unit,
+    is_creation,
     load_plan,
     removed,
     restarted,
+    word_of,
 )
 from opskit.statuses import STATUSES, Way
 from opskit.steps import (
@@ -193,10 +195,16 @@ class RollbackData:
         plain, record = self.plan.consequences, self.record
         who = record.identity or record.actor
         gone = [f"Cannot be brought back: {'; '.join(self.left_alone)}."] if self.left_alone else []
+        made = [one for steps in self.begun for one in steps if is_creation(one)]
+        going = [one for one in made if not one.keep_failed]
+        if going:
+            names = ", ".join(one.swarm_name for one in going)
+            gone.append(f"Removes {names}: what is removed cannot be read back.")
         touched = (*plain.restarts, *plain.removes)
         return Consequences(
-            irreversible=False,
-            confirm="",
+            irreversible=bool(going),
+            # Where it took another's place, the app has that one again.
+            confirm="" if all(one.replaces for one in going) else word_of(self.plan),
             warnings=tuple(gone),
             impact=(
                 f"Undoes run {record.run} ({record.kind}, by {who}).",
