@@ -323,6 +323,16 @@ class Journal:
         )
         return next((str(run) for (run,) in rows), "")
 
+    def later(self, run: str, *, server: str, stack: str) -> list[str]:
+        """Return the ids of the runs that began after another and took steps on a stack."""
+        rows = self._database.read(
+            "SELECT DISTINCT run FROM runs JOIN steps USING (run)"
+            " WHERE runs.started_at > (SELECT started_at FROM runs WHERE run = ?)"
+            " AND server = ? AND stack = ? ORDER BY runs.started_at",
+            (run, server, stack),
+        )
+        return [found for (found,) in rows]
+
     def is_alive(self, run: str) -> bool:
         """Return whether a live process, this one included, works on a run (its whole id)."""
         return self._locks.is_held(run)

@@ -35,6 +35,7 @@ from opskit.steps import (
     Undeploy,
     VerifyStack,
 )
+from opskit.steps.convergence import secrets_of
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
@@ -176,7 +177,12 @@ class StackPlanner:
             TakeLock(stack=app.stack),
             *([] if why else back),
             Undeploy(
-                stack=app.stack, services=names, timeout=wait.planned, returns=not why, why=why
+                stack=app.stack,
+                services=names,
+                timeout=wait.planned,
+                returns=not why,
+                secrets=tuple(sorted({name for s in services for name in secrets_of(s).values()})),
+                why=why,
             ),
             ReleaseLock(stack=app.stack),
         ]

@@ -18,6 +18,7 @@ from opskit.journal.records import Phase
 from opskit.journal.runs import Journal
 from opskit.plan.data import Unit
 from opskit.run.precheck import what_changed
+from opskit.run.ways import needed_later
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.steps import (
@@ -96,6 +97,7 @@ class Work:
     def _opened(self) -> StepContext:
         ctx = self.open_context()
         ctx.reported = lambda action: self.journal.reported(self.run, self.number, action)
+        ctx.needed_later = lambda what: needed_later(self.journal, self.run, self.unit, what)
         return ctx
 
     def onward(self) -> Outcome:

@@ -157,6 +157,10 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         wait = Wait(ctx=ctx, patience=self.timeout, planned=self.planned, forward=False)
         return {**detail, "note": wait.until_converged(lambda: goals, stable=0.0).note}
 
+    def needs_to_undo(self) -> tuple[str, ...]:
+        """Return the services that are given their specs before."""
+        return () if self.otherwise is not None else tuple(one.service_id for one in self.before)
+
     def undo_conflict(self, ctx: StepContext) -> str:
         """Say so when a service changed again later, or came later."""
         return "" if self.otherwise is not None else self._moved_on(ctx, self._present(ctx))
@@ -173,6 +177,12 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                 return (
                     f"{name} was made later, by another deploy. Roll back the later run first. To "
                     "take all of it down, undeploy the app."
+                )
+            if later := ctx.needed_later(ident):
+                return (
+                    f"{name} would be removed, and is needed by the way back of run "
+                    f"{', '.join(later)}. Roll back the later run first. To take all of it down, "
+                    "undeploy the app."
                 )
             if _was_updated(found, noted):
                 return (

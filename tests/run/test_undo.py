@@ -51,6 +51,16 @@ def test_a_generated_version_stays_until_all_that_came_from_it_is_undone(stage: 
     assert {name for name, *_ in stage.state()["uses"]["_worker"]} == {f"{stage.stack}_token_v1"}
 
 
+def test_a_generated_version_stays_while_a_later_undeploy_may_be_undone(stage: Stage) -> None:
+    fleet = opskit.Fleet.from_abra()
+    made = generated(stage)
+    down = fleet.plan_undeploy(APP, QUICK).apply().raise_for_status()
+    assert stage.services() == []
+    with pytest.raises(StepError, match=f"token_v1 is needed by the way back of run {down.id}"):
+        fleet.rollback(made.id)
+    assert f"{stage.stack}_token_v1" in stage.state()["secrets"]
+
+
 def test_a_rollback_says_whose_values_are_gone_and_asks_for_a_word_where_none_is_left(
     stage: Stage,
 ) -> None:
@@ -100,6 +110,13 @@ def test_a_deploy_that_is_undone_leaves_what_a_later_one_made(stage: Stage) -> N
 
     assert back.undo(ctx) == {"put_back": 0, "removed": 1, "note": ""}
     assert [one.spec.name for one in stage.services()] == [f"{stage.stack}_worker"]
+
+
+def test_a_deploy_is_not_undone_below_the_way_back_of_a_later_one(stage: Stage) -> None:
+    back, ctx = way_back(stage, {})
+    (app, worker) = (one.id for one in stage.services())
+    ctx.needed_later = lambda what: ["another"] if what in (app, worker) else []
+    assert "is needed by the way back of run another" in back.undo_conflict(ctx)
 
 
 def test_a_deploy_can_be_undone_once_later_runs_were_undone(stage: Stage) -> None:
