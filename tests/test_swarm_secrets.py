@@ -235,10 +235,10 @@ def test_the_managers_folder_is_all_secrets_unless_the_swarm_locks_itself(
     assert manager.docker("ps", "--quiet") == "", "what it ran waits for the key, too"
 
 
-def test_each_test_and_file_that_the_page_names_is_there() -> None:
+def test_each_test_and_file_that_the_pages_name_is_there() -> None:
     root = Path(__file__).parents[1]
-    page = (root / "docs" / "secrets.md").read_text()
-    for name in re.findall(r"`(tests/[\w/]+\.py|notebooks/[\w-]+)`", page):
+    page, promises = (root / "docs" / "secrets.md").read_text(), (root / "SECURITY.md").read_text()
+    for name in re.findall(r"`(tests/[\w/]+\.py|notebooks/[\w-]+)`", page + promises):
         assert list(root.glob(f"{name}*")), name
     own = Path(__file__).read_text()
     for name in re.findall(r"\[t\]\W+`(\w+)`|\(`(\w+)`\)", page):

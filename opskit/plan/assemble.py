@@ -54,6 +54,7 @@ from opskit.steps import (
 from opskit.steps.deploy import check_installed
 from opskit.steps.pacing import ran
 from opskit.steps.secrets import Kept
+from opskit.steps.stack import Declared
 from opskit.steps.stackconfig import read_by_docker
 from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
@@ -105,7 +106,7 @@ class Assembler:
             again = self.deploy_step(
                 app, mode.whole, wait, redeploy, found, back=True, keep_images=True
             )
-            back = [self.put_back(app, wait, again)]
+            back = [self.put_back(app, wait, otherwise=again)]
             forward = [self.deploy_step(app, mode.whole, wait, redeploy, found, keep_images=True)]
         settle: list[AnyStep] = [
             ConvergeBack(watched=watched, timeout=wait.timeout, planned=wait.planned)
@@ -226,8 +227,15 @@ class Assembler:
             news=news,
         )
 
-    def put_back(self, app: DeclaredApp, wait: Waits, otherwise: Deploy | None = None) -> PutBack:
-        """Return the way back of what deploys an app."""
+    def put_back(
+        self,
+        app: DeclaredApp,
+        wait: Waits,
+        *,
+        declared: tuple[Declared, ...] = (),
+        otherwise: Deploy | None = None,
+    ) -> PutBack:
+        """Return the way back of what deploys an app, as `PutBack` describes it."""
         before = tuple(
             Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
             for s in self.services_of(app)
@@ -237,6 +245,8 @@ class Assembler:
             before=before,
             timeout=wait.timeout,
             planned=wait.planned,
+            path=app.env_file,
+            declared=declared,
             otherwise=otherwise,
         )
 

@@ -39,6 +39,7 @@ from opskit.steps.convergence import secrets_of
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
+from opskit.steps.stack import Declared
 from opskit.swarm import model
 
 _COMMANDS = ("POST_DEPLOY_CMDS", "POST_UPGRADE_CMDS")
@@ -101,10 +102,11 @@ class StackPlanner:
             note += _left_to_abra(found) if mode == "stack" else ""
             note += f"; {redeploy.note}" if redeploy.note else ""
         wait = self._waits(app, services, found)
+        pinning = self._pinning(app, version) if version else []
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
-            self.assembler.put_back(app, wait),
-            *(self._pinning(app, version) if version else ()),
+            self.assembler.put_back(app, wait, declared=_declared(app, pinned=bool(pinning))),
+            *pinning,
             self.assembler.deploy_step(
                 app,
                 mode,
@@ -342,6 +344,17 @@ def _left_to_abra(found: Deployment) -> str:
 
 def _shown(found: Deployment) -> str:
     return f"{found.version} (chaos)".strip() if found.chaos else found.version
+
+
+def _declared(app: DeclaredApp, *, pinned: bool) -> tuple[Declared, ...]:
+    """Return which versions the ``.env`` names, but for one that the plan itself changes."""
+    recipe = [] if pinned else [Declared(version=app.recipe_version)]
+    secrets = (
+        Declared(version=one.version, key=one.env_key, prefix=one.prefix)
+        for one in app.secrets
+        if one.env_line
+    )
+    return (*recipe, *secrets)
 
 
 def _deployed(app: DeclaredApp, services: list[model.Service]) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
+from opskit.abra.env import parse_env
+from opskit.abra.names import label, pinned_version
 from opskit.errors import NotFoundError, VerifyError
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
-from opskit.steps.convergence import Goal, Wait
+from opskit.steps.convergence import Goal, Wait, secrets_of
 from opskit.steps.deploy import Deploy, noted_services
+from opskit.steps.env import read_env
 from opskit.steps.services import replace_spec, services_of
 from opskit.steps.tasks import Probe, ask
+from opskit.swarm import model
 from opskit.swarm.engine import RawService, RawSpec
 
 
@@ -96,12 +101,30 @@ class Was(msgspec.Struct, frozen=True, kw_only=True):
     ran: bool = True
 
 
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that the ``.env`` named when the plan was made.
+
+    It is that of a secret, with its variable and what stands before it in the swarm's name; or of
+    the recipe, with neither.
+    """
+
+    version: str
+    key: str = ""
+    prefix: str = ""
+
+    def named_by(self, values: Mapping[str, str | None]) -> str:
+        """Return the version that the file names now."""
+        named = {key: value or "" for key, value in values.items()}
+        return named.get(self.key, "") if self.key else pinned_version(named)
+
+
 class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     """The way back of a deploy: stands before it, so it is undone after it.
 
     Swarm keeps each service's previous spec, so nothing of it needs to be written down here.
     Services that the deploy made are removed; networks, configs and volumes stay. `timeout` and
-    `planned` are as `VerifyStack` has them.
+    `planned` are as `VerifyStack` has them. `declared` is what the specs before went with, in the
+    ``.env`` at `path`.
 
     `otherwise` deploys the files again where Swarm has not all the specs before any more. What
     runs afterwards is then waited for by another step, as more may have to go back before.
@@ -111,6 +134,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     before: tuple[Was, ...]
     timeout: float
     planned: float = 0.0
+    path: str = ""
+    declared: tuple[Declared, ...] = ()
     otherwise: Deploy | None = None
 
     def subject(self) -> str:
@@ -130,6 +155,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         there = self._present(ctx)
         if self.otherwise is not None and self._moved_on(ctx, there):
             return self.otherwise.undo(ctx)
+        if why := self._passed(there.values()):
+            raise CannotUndoError(f"{why} They were left as they are.")
         known = {one.service_id: one for one in self.before}
         noted = noted_services(ctx)
         made = [ident for ident in there if ident not in known and _is_own(ident, noted)]
@@ -167,6 +194,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
 
     def _moved_on(self, ctx: StepContext, there: Mapping[str, RawService]) -> str:
         """Return what happened to the stack since the deploy; nothing when all can go back."""
+        if why := self._passed(there.values()):
+            return f"{why} Roll back the later run first, or deploy the version you want."
         known = {one.service_id for one in self.before}
         noted = noted_services(ctx)
         for ident, found in there.items():
@@ -197,6 +226,25 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                     "Roll back the later run first, or deploy the version you want."
                 )
         return ""
+
+    def _passed(self, there: Iterable[RawService]) -> str:
+        """Return which version was declared and deployed since; the specs before have another."""
+        if not self.declared:
+            return ""
+        values = parse_env(read_env(Path(self.path)), Path(self.path)).values
+        for one in self.declared:
+            now = one.named_by(values)
+            if now != one.version and any(self._runs(raw.service, one, now) for raw in there):
+                return (
+                    f"{self.path} declares {one.key or 'the release'} {now} by now, not "
+                    f"{one.version}, and services run that."
+                )
+        return ""
+
+    def _runs(self, service: model.Service, one: Declared, now: str) -> bool:
+        if one.key:
+            return one.prefix + now in secrets_of(service).values()
+        return (service.spec.labels or {}).get(label(self.stack, "version")) == now
 
     def _present(self, ctx: StepContext) -> dict[str, RawService]:
         found: dict[str, RawService] = {}

@@ -11,7 +11,7 @@ import json
 import re
 import socket
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -250,6 +250,16 @@ def _mounted(pid: int, target: str) -> bytes | None:
 def apps_of(state: Path, run: str) -> set[str]:
     """Read which apps a run touched."""
     return {app for (app,) in _rows(state, "SELECT DISTINCT app FROM steps WHERE run = ?", run)}
+
+
+def unfinished_on(state: Path, apps: Collection[str]) -> bool:
+    """Tell whether a run that has not ended touched one of these apps, or nobody can tell."""
+    try:
+        left = [run for run, (_, status) in runs(state).items() if status not in ENDED]
+        return any(apps_of(state, run) & set(apps) for run in left)
+    except sqlite3.OperationalError:
+        # As when its disk is full.
+        return True
 
 
 def steps_of(state: Path, process: int) -> int:

@@ -166,7 +166,7 @@ class Campaign:
                 self._check_done(operation, operator, before, ended, is_alone)
         with self._guard:
             self._active.subtract(names)
-        if ended.status in _STATUSES:
+        if ended.status in _STATUSES and not oracle.unfinished_on(operator.state.path, names):
             self.clones.leave(operator, operation.app)
 
     def run(

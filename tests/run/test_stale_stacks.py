@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import opskit
+from opskit.errors import StepError
 from opskit.steps import lock
-from tests.run.killing import ALL, QUICK, TOKEN
+from tests.run.killing import ALL, QUICK, TOKEN, apply_in_a_process
 from tests.run.suspending import suspended
 from tests.run.test_stacks import NEW, deploy, two_releases
 from tests.stage import APP, Stage
@@ -38,6 +39,11 @@ def uses(stage: Stage, service: str = "app") -> list[str]:
     container = spec(stage, service)["TaskTemplate"]["ContainerSpec"]
     names = [one["SecretName"] for one in container.get("Secrets") or ()]
     return [name.removeprefix(f"{stage.stack}_") for name in names]
+
+
+def release(stage: Stage) -> str:
+    """Give the release of the recipe that the app is labelled with."""
+    return spec(stage, "app")["Labels"][f"coop-cloud.{stage.stack}.version"]
 
 
 def runs(stage: Stage) -> set[str]:
@@ -102,7 +108,7 @@ def test_a_release_that_docker_put_back_too_late_is_put_right(stage: Stage) -> N
         assert opskit.Fleet.from_abra().plan_upgrade(APP, QUICK).apply().status == "done"
         status, said = run.wake()
     assert (status, "is no longer this run's" in said) == (1, True), said
-    assert spec(stage, "app")["Labels"][f"coop-cloud.{stage.stack}.version"] == NEW
+    assert release(stage) == NEW
     assert f":{NEW}" in stage.env_file.read_text()
 
 
@@ -177,3 +183,29 @@ def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None
     with suspended(alice(stage), stage.root / "a", kind, MOMENTS[kind]) as run:
         assert run is not None
         assert run.at == "after outcome"
+
+
+@pytest.mark.parametrize("how", ["resume", "rollback"])
+@pytest.mark.parametrize("past", ["upgrade", "rotate"])
+def test_a_deploy_that_was_killed_takes_no_later_change_back(
+    stage: Stage, past: str, how: str
+) -> None:
+    two_releases(stage)
+    assert deploy().status == "done"
+    fleet = opskit.Fleet.from_abra()
+    # Before docker was asked for anything: Swarm's spec before is then the later run's.
+    assert apply_in_a_process(stage.env, "deploy", 10)
+    (killed,) = fleet.journal().query("status == 'crashed'")["run"]
+    lock.break_lock(stage.engine, stage.stack)
+    plan = (
+        fleet.plan_upgrade(APP, QUICK) if past == "upgrade" else fleet.plan_rotate([TOKEN], QUICK)
+    )
+    assert plan.apply().status == "done"
+    before = uses(stage), release(stage), stage.env_file.read_bytes()
+
+    if how == "rollback":
+        with pytest.raises(StepError, match=r"nothing was changed: .* declares .* by now"):
+            fleet.rollback(killed)
+    else:
+        assert fleet.resume(killed).status == "done"
+    assert (uses(stage), release(stage), stage.env_file.read_bytes()) == before
