@@ -30,6 +30,7 @@ class RunsRow(Row, frozen=True, kw_only=True):
     failed: Annotated[int, Column("How many of them failed.")]
     actor: Annotated[str, Column("The operating system's user.")]
     identity: Annotated[str, Column("The person that was claimed.")]
+    undone_by: Annotated[str | None, Column("Who last undid a step of it.")]
     host: Annotated[str, Column("The machine it ran on.")]
     pid: Annotated[int, Column("Its process there.")]
     tool_version: Annotated[str, Column("The version of opskit.")]
@@ -71,6 +72,10 @@ _STEPS_SHOWN = (
 _COMPUTED = {
     "steps": "(SELECT count(*) FROM steps WHERE steps.run = runs.run)",
     "failed": "(SELECT count(*) FROM steps WHERE steps.run = runs.run AND status = 'failed')",
+    "undone_by": (
+        "(SELECT json_extract(detail, '$.by') FROM steps WHERE steps.run = runs.run"
+        " AND phase = 'undo' ORDER BY started_at DESC LIMIT 1)"
+    ),
     "seconds": "(finished_at - started_at) / 1e9",
 }
 """Columns that no table has."""

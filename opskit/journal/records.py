@@ -43,10 +43,10 @@ class RunRecord(_Worked, frozen=True, kw_only=True):
         ``crashed`` when it never ended and no process works on it any more.
     plan
         The plan as JSON, byte for byte as it was begun with.
-    actor, host, pid
-        The operating system user, machine and process that last worked on it.
-    identity
-        The person the operator claims to be, or empty.
+    actor, identity
+        The operating system user who began it, and the person they claimed to be, or empty.
+    host, pid
+        The machine and process that last worked on it.
     """
 
     run: str

@@ -40,6 +40,7 @@ from opskit.steps import (
     CreateSecret,
     Deploy,
     PromotePassword,
+    PutBack,
     RecommitEnv,
     ReleaseLock,
     RunHook,
@@ -48,9 +49,12 @@ from opskit.steps import (
     TakeLock,
     Verify,
     VerifyStack,
+    Was,
 )
 from opskit.steps.deploy import check_installed
+from opskit.steps.pacing import ran
 from opskit.steps.secrets import Kept
+from opskit.steps.stack import Declared
 from opskit.steps.stackconfig import read_by_docker
 from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
@@ -99,7 +103,10 @@ class Assembler:
             watched = ()
         elif switches:
             redeploy = self._redeploy(app, found, read)
-            back = [self.deploy_step(app, mode.whole, wait, redeploy, back=True, keep_images=True)]
+            again = self.deploy_step(
+                app, mode.whole, wait, redeploy, found, back=True, keep_images=True
+            )
+            back = [self.put_back(app, wait, otherwise=again)]
             forward = [self.deploy_step(app, mode.whole, wait, redeploy, found, keep_images=True)]
         settle: list[AnyStep] = [
             ConvergeBack(watched=watched, timeout=wait.timeout, planned=wait.planned)
@@ -158,7 +165,7 @@ class Assembler:
         ]
         if redeploy and (others or redeploy.note):
             changes.append(
-                Change(secret="", services=others, note=redeploy.note, undone_by="deploying again")
+                Change(secret="", services=others, note=redeploy.note, undone_by="the specs before")
             )
         return unit(app, changes, steps)
 
@@ -218,6 +225,29 @@ class Assembler:
             registries=redeploy.registries if redeploy else (),
             scaled=rescaled(self.services_of(app), found) if found else (),
             news=news,
+        )
+
+    def put_back(
+        self,
+        app: DeclaredApp,
+        wait: Waits,
+        *,
+        declared: tuple[Declared, ...] = (),
+        otherwise: Deploy | None = None,
+    ) -> PutBack:
+        """Return the way back of what deploys an app, as `PutBack` describes it."""
+        before = tuple(
+            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
+            for s in self.services_of(app)
+        )
+        return PutBack(
+            stack=app.stack,
+            before=before,
+            timeout=wait.timeout,
+            planned=wait.planned,
+            path=app.env_file,
+            declared=declared,
+            otherwise=otherwise,
         )
 
     def services_of(self, app: DeclaredApp) -> list[model.Service]:

@@ -17,7 +17,7 @@ import msgspec
 from opskit.decoding import decode_json
 from opskit.errors import InputError
 from opskit.secrets.generate import FLOOR_BITS
-from opskit.steps import AnyStep, CreateSecret
+from opskit.steps import AnyStep, CreateSecret, Step
 from opskit.views.columns import Column, Row, columns_of
 from opskit.views.frame import About, View
 
@@ -160,7 +160,7 @@ def calls_view(data: PlanData) -> View:
     return View.from_rows(CallsRow, rows, About(noun="calls", remark=f"plan {data.digest[:12]}"))
 
 
-def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
+def is_creation(step: Step) -> TypeGuard[CreateSecret]:
     """Return whether a step creates a secret."""
     return isinstance(step, CreateSecret)
 
@@ -270,7 +270,7 @@ def consequences_of(plan: PlanData) -> Consequences:
         impact.append(f"Waits for services{each}, at most {longest:,.0f} s.")
     return Consequences(
         irreversible=any(step.is_irreversible() for step in steps),
-        confirm=_word(plan) if warnings else "",
+        confirm=word_of(plan) if warnings else "",
         warnings=warnings,
         impact=tuple(impact),
         restarts=restarts,
@@ -306,7 +306,7 @@ def _short(unit: Unit, names: Iterable[str]) -> tuple[str, ...]:
     return _distinct(name.removeprefix(f"{unit.stack}_") for name in names)
 
 
-def _word(plan: PlanData) -> str:
+def word_of(plan: PlanData) -> str:
     """Return the app's name, or the number of changes when several apps are concerned."""
     apps = {unit.app for unit in plan.units}
     count = sum(len(unit.changes) for unit in plan.units)

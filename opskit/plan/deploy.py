@@ -28,15 +28,14 @@ from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
     AnyStep,
     CommitEnv,
-    PutBack,
     RecommitEnv,
     ReleaseLock,
     RestartService,
     TakeLock,
     Undeploy,
     VerifyStack,
-    Was,
 )
+from opskit.steps.convergence import secrets_of
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
@@ -102,22 +101,11 @@ class StackPlanner:
             note += "" if version or app.recipe_version else _UNPINNED
             note += _left_to_abra(found) if mode == "stack" else ""
             note += f"; {redeploy.note}" if redeploy.note else ""
-        before = tuple(
-            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
-            for s in services
-        )
         wait = self._waits(app, services, found)
         pinning = self._pinning(app, version) if version else []
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
-            PutBack(
-                stack=app.stack,
-                before=before,
-                timeout=wait.timeout,
-                planned=wait.planned,
-                path=app.env_file,
-                declared=_declared(app, pinned=bool(pinning)),
-            ),
+            self.assembler.put_back(app, wait, declared=_declared(app, pinned=bool(pinning))),
             *pinning,
             self.assembler.deploy_step(
                 app,
@@ -136,7 +124,7 @@ class StackPlanner:
             to_version=shown,
             services=redeploy.restarts if redeploy else (),
             note=note,
-            undone_by="the specs before" if before else "removing what was made",
+            undone_by="the specs before" if services else "removing what was made",
         )
         return unit(app, [change], steps)
 
@@ -184,14 +172,19 @@ class StackPlanner:
                 back=True,
                 idle=tuple(one.spec.name for one in services if not ran(one)),
             ),
-            self.assembler.deploy_step(app, "stack", wait, back=True),
+            self.assembler.deploy_step(app, "stack", wait, found=found, back=True),
         ]
         names = tuple(service.spec.name for service in services)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *([] if why else back),
             Undeploy(
-                stack=app.stack, services=names, timeout=wait.planned, returns=not why, why=why
+                stack=app.stack,
+                services=names,
+                timeout=wait.planned,
+                returns=not why,
+                secrets=tuple(sorted({name for s in services for name in secrets_of(s).values()})),
+                why=why,
             ),
             ReleaseLock(stack=app.stack),
         ]

@@ -138,13 +138,7 @@ class Runner:
 
     def _reopen(self) -> None:
         self.retry = True
-        self.journal.reopen(
-            self.run,
-            actor=getpass.getuser(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            identity=self.identity,
-        )
+        self.journal.reopen(self.run, host=socket.gethostname(), pid=os.getpid())
 
     # -- all units ------------------------------------------------------------------------
 

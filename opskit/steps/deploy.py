@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import msgspec
 
@@ -25,11 +26,14 @@ from opskit.steps.base import Detail, Step, StepContext
 from opskit.steps.byabra import check_deployed, warnings_of
 from opskit.steps.convergence import secrets_of
 from opskit.steps.images import decide, running_images
+from opskit.steps.services import replace_spec, services_of
 from opskit.swarm import model
 from opskit.swarm.context import docker_arguments, docker_config_dir
+from opskit.swarm.engine import RawSpec
 
 _PAUSE_S = 0.5
 _GRACE_S = 5.0
+_SERVICES = "services"
 _LEAVES_S = 60.0
 _HALF_GONE = re.compile(r"network \S+ not found")
 """Swarm lists a network that was just removed until the last task lets go of it: docker takes it
@@ -57,6 +61,13 @@ class Scaled(msgspec.Struct, frozen=True, kw_only=True):
     before: int
     after: int
 
+    def back(self, spec: RawSpec) -> RawSpec:
+        """Return a spec with the number before, where it has the one after."""
+        mode: dict[str, Any] = spec.get("Mode") or {}
+        if (mode.get("Replicated") or {}).get("Replicas") != self.after:
+            return spec
+        return {**spec, "Mode": {"Replicated": {"Replicas": self.before}}}
+
 
 class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     """Deploy an app from its recipe and ``.env``, as they are at that moment.
@@ -66,7 +77,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     With `back` it is the half that works only when the run is undone: it stands before the
     change of the ``.env``, so that it runs once the old versions are named again. `timeout` is
-    in seconds. `scaled` are services whose number of tasks the files set back.
+    in seconds. `scaled` are services whose number of tasks the files set back; the way back sets
+    it as it was.
 
     With `keep_images` a tag that moved at its registry moves no service. `registries` are those
     that the operator is logged in to, and whose credentials go with the services. `news` is what
@@ -122,11 +134,27 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def do(self, ctx: StepContext) -> Detail:
         """Run it; deploying the same state again changes nothing."""
-        return {} if self.back else self._run(ctx)
+        return {} if self.back else {**self._run(ctx), **self._noted(ctx)}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Deploy once more if this is the half that stands before the ``.env`` was changed."""
-        return self._run(ctx) if self.back else {}
+        if not self.back:
+            return {}
+        detail = self._run(ctx)
+        self._rescale(ctx)
+        return detail
+
+    def _noted(self, ctx: StepContext) -> Detail:
+        """Return the services that there are now, with the digests of their specs."""
+        services = ctx.patiently(lambda: services_of(ctx, self.stack))
+        return {_SERVICES: " ".join(f"{one.id}:{one.spec_digest}" for one in services)}
+
+    def _rescale(self, ctx: StepContext) -> None:
+        """Set the numbers of tasks that somebody had set by hand, where the files set theirs."""
+        scaled = {one.service: one for one in self.scaled}
+        for service in ctx.patiently(lambda: services_of(ctx, self.stack)):
+            if one := scaled.get(service.spec.name):
+                replace_spec(ctx, service.id, one.back)
 
     def _run(self, ctx: StepContext) -> Detail:
         ctx.ask_lock()
@@ -294,6 +322,12 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 )
             ctx.check_stop()
             ctx.keep_lock()
+
+
+def noted_services(ctx: StepContext) -> Mapping[str, str] | None:
+    """Return by id the spec digest of each service that a run's deploy left; None if not known."""
+    noted = ctx.reported("deploy").get(_SERVICES)
+    return None if noted is None else dict(one.split(":", 1) for one in str(noted).split())
 
 
 def _services(ctx: StepContext) -> tuple[model.Service, ...]:
