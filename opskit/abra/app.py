@@ -14,6 +14,7 @@ from opskit.abra.files import printable
 from opskit.abra.interpolate import NO_TEMPLATE, interpolate
 from opskit.abra.marks import Marks, joined, read_marks
 from opskit.abra.model import DeclaredApp, DeclaredConfig, DeclaredSecret, Problem
+from opskit.abra.namedwith import named_with
 from opskit.abra.names import (
     APP_SERVICE,
     Named,
@@ -87,6 +88,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         declarations.check_required(compose)
     if note and env.readable:
         secrets += declarations.guessed(compose)
+    keys = {one.env_key for one in secrets if one.env_key}
     problems = (
         *env.problems,
         *_env_problems(env, named, enabled),
@@ -112,6 +114,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         note=note,
         problems=problems,
         unsupported=enabled.unsupported if enabled else (),
+        named_with=named_with(keys, compose, stack, inputs.variables),
     )
 
 

@@ -28,7 +28,7 @@ _NULL_TAG = "tag:yaml.org,2002:null"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A top-level secret, config or network.
+    """A top-level secret, config, network or volume.
 
     `name` is its name in the swarm before interpolation, empty when the file gives none;
     `external` says that it is made outside the deploy, as abra's secrets are. `file` is what a
@@ -89,6 +89,7 @@ class Compose:
     secrets: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     networks: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    volumes: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
     required: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -127,6 +128,7 @@ def merge(files: Iterable[Compose]) -> Compose:
     secrets: dict[str, Entry] = {}
     configs: dict[str, Entry] = {}
     networks: dict[str, Entry] = {}
+    volumes: dict[str, Entry] = {}
     services: dict[str, Service] = {}
     faults: list[Fault] = []
     refused: list[Fault] = []
@@ -138,6 +140,7 @@ def merge(files: Iterable[Compose]) -> Compose:
         secrets |= one.secrets
         configs |= one.configs
         networks |= one.networks
+        volumes |= one.volumes
         for name, service in one.services.items():
             if name not in services:
                 services[name] = service
@@ -165,6 +168,7 @@ def merge(files: Iterable[Compose]) -> Compose:
         secrets=secrets,
         configs=configs,
         networks=networks,
+        volumes=volumes,
         services=services,
         required=tuple(dict.fromkeys(required)),
         faults=tuple(faults),
@@ -215,6 +219,7 @@ class _Reader:
             secrets=self._entries(top.get("secrets"), "secrets"),
             configs=self._entries(top.get("configs"), "configs"),
             networks=self._entries(top.get("networks"), "networks"),
+            volumes=self._entries(top.get("volumes"), "volumes"),
             services=services,
             required=tuple(required),
             faults=tuple(sorted(self._faults, key=lambda fault: fault.line)),

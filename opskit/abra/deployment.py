@@ -122,6 +122,12 @@ class Deployment:
         """All compose files, in the order in which they are merged."""
         return (*self.compose_files, *self.overlays)
 
+    def with_values(self, values: Mapping[str, str | None]) -> Deployment:
+        """Return it with other values for some variables, none for those of no value."""
+        environment = {**self.environment, **values}
+        there = {key: value for key, value in environment.items() if value is not None}
+        return replace(self, environment=there)
+
     def with_images(self, images: Mapping[str, str]) -> Deployment:
         """Return it with other images for some services; its overlay lasts as long as this does."""
         if not images:
@@ -144,11 +150,12 @@ class _Source:
 
 @contextmanager
 def deployment(
-    root: Path, server: str, app: str, version: str = ""
+    root: Path, server: str, app: str, version: str = "", values: Mapping[str, str] | None = None
 ) -> Generator[Deployment, None, None]:
     """Work out an app's deployment from its files as they are now.
 
-    With `version` it is what it would be if the ``.env`` pinned that one.
+    With `version` it is what it would be if the ``.env`` pinned that one, with `values` if its
+    variables had these.
 
     The recipe's files are those of the version that ``TYPE=recipe:version`` pins, written to a
     folder of their own for as long as the context lasts; without one, those of the working tree.
@@ -164,8 +171,9 @@ def deployment(
     for problem in env.problems[:1]:
         raise InputError(problem.what, path=path, line=problem.line, remedy=problem.remedy)
     if version:
-        values = {**env.values, recipe_key(env.values): f"{recipe_of(env.values)[0]}:{version}"}
-        env = replace(env, values=values)
+        pinned = {**env.values, recipe_key(env.values): f"{recipe_of(env.values)[0]}:{version}"}
+        env = replace(env, values=pinned)
+    env = replace(env, values={**env.values, **(values or {})})
     stack = stack_name(app, env.values)
     with (
         _source(root, env, stack) as source,

@@ -39,6 +39,8 @@ _OF_DOCKER = re.compile(
 )
 _REQUIRED = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*:?\?")
 
+_NAME = re.compile(r"\$(?:\$|\{?([A-Za-z_][A-Za-z0-9_]*))")
+
 NO_TEMPLATE = "it is no valid template; write $$ for a dollar sign, and close every ${."
 TOO_LONG = "with its variables filled in it is longer than any field of a compose file."
 _LONGEST = 1024**2
@@ -67,6 +69,11 @@ def refused_by_docker(template: str) -> str:
 def requires(template: str) -> bool:
     """Return whether a text seems to have variables that must be set: ``${NAME:?why}``."""
     return "$" in template and _REQUIRED.search(template) is not None
+
+
+def variables_in(text: str) -> list[str]:
+    """Return the names of the variables that a text looks up, as often as it does."""
+    return [match[1] for match in _NAME.finditer(text) if match[1]] if "$" in text else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,15 +188,17 @@ class Remedies:
             return f"Its value comes from the driver {driver}: change it there."
         if not declared.env_key:
             return "Give the recipe a name: with ${SECRET_…_VERSION}, so that it can be rotated."
-        configs = [one.name for one in app.configs if one.env_key == declared.env_key]
-        if configs:
+        if apart := app.named_with.get(declared.env_key):
             return (
-                f"Give it a version variable of its own in the recipe: {declared.env_key} is that "
-                f"of the config {' and '.join(configs)} too."
+                f"Give it a version variable of its own in the recipe: {declared.env_key} names "
+                f"{', '.join(apart)} too."
             )
-        sharing = [one.name for one in app.secrets if one.env_key == declared.env_key]
+        sharing = app.renewed_with(declared)
         if len(sharing) > 1:
-            return f"Rotate {', '.join(sharing)} together: they share {declared.env_key}."
+            names = ", ".join(one.name for one in sharing)
+            if all(self._is_made_up(app, one) for one in sharing) and not given:
+                return f"Rotate {names} together: they share {declared.env_key}."
+            return f"Give {names} their next version together: they share {declared.env_key}."
         if len(declared.swarm_name) >= NAME_LIMIT:
             return "Give the app a shorter STACK_NAME: the next version's name may be too long."
         if self._used_elsewhere(app, seen, declared.prefix):

@@ -61,7 +61,12 @@ GeneratorOption = Annotated[
     str | None, one_of(GENERATORS, "--generator", help="What makes the value.")
 ]
 Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Make up a value though the recipe says generate=false.")
+    bool,
+    typer.Option(
+        "--anyway",
+        help="Make up a value though the recipe says generate=false; with --yes one that can be "
+        "guessed, too.",
+    ),
 ]
 Command = Annotated[str, typer.Option("--command", help="A program that prints the value.")]
 DeployOption = Annotated[
@@ -127,7 +132,7 @@ def generate(
     fleet = open_fleet()
     _refuse_version(fleet, app, secrets)
     plan = fleet.plan_generate(app, secrets or None, options, skip=skip)
-    carry_out(plan, dry_run=dry_run, yes=yes, once=once)
+    carry_out(plan, dry_run=dry_run, yes=yes, anyway=anyway, once=once)
 
 
 def insert(
@@ -211,7 +216,7 @@ def rotate_app(
         hook=hook, no_hook=no_hook, keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     plan = fleet.plan_rotate(app, names, options, skip=skip)
-    carry_out(plan, dry_run=dry_run, yes=yes, once=once)
+    carry_out(plan, dry_run=dry_run, yes=yes, anyway=anyway, once=once)
 
 
 def rotate(
@@ -392,10 +397,13 @@ def carry_out(
     *,
     dry_run: bool,
     yes: bool,
+    anyway: bool = False,
     once: Once | None = None,
     **options: Unpack[RunOptions],
 ) -> None:
     """Show a plan and its consequences, ask, apply it and tell how the run ended.
+
+    A `yes` does not cover a value that can be guessed, unless that is to be made `anyway`.
 
     What was made is shown `once`, also of a run that failed elsewhere: nobody else knows it.
     """
@@ -404,14 +412,21 @@ def carry_out(
     if dry_run:
         show(plan.calls, Format.table)
         return
-    if not yes and not agreed(plan.data.consequences.confirm):
+    told = plan.data.consequences
+    if yes and told.guessable and not anyway and not sys.stdin.isatty():
+        raise InputError(
+            "--yes does not cover a value that can be guessed; nothing was changed.",
+            remedy="Make it longer, by --length or the length= behind its version in the .env; or "
+            "name it, and say --anyway as well: opskit secret generate|rotate APP SECRET.",
+        )
+    if not (yes and (anyway or not told.guessable)) and not agreed(told.confirm):
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 
     made = {"on_made": once.take} if once else {}
     try:
-        with shown_steps(len(plan.data.units)) as told:
-            run = plan.apply(**made, **{**options, "on_progress": told})
+        with shown_steps(len(plan.data.units)) as live:
+            run = plan.apply(confirm=told.confirm, **made, **{**options, "on_progress": live})
     finally:
         if once:
             once.show()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.model import DeclaredApp
+from opskit.abra.names import APP_SERVICE
 from opskit.errors import InputError
 from opskit.join import digests_among, stack_of
 from opskit.modes import MODES, StackMode
@@ -19,6 +20,7 @@ from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
 from opskit.plan.redeploy import (
     TAGS_ASKED_ANEW,
+    Along,
     Read,
     Redeploy,
     check_deployable,
@@ -38,6 +40,7 @@ from opskit.steps import (
     CommitEnv,
     ConvergeBack,
     CreateSecret,
+    Declare,
     Deploy,
     PromotePassword,
     PutBack,
@@ -90,8 +93,9 @@ class Assembler:
         message = f"{app.name}: rotate {names}"
         found: Deployment | None = None
         read: Read = {}
+        along: Along = {}
         if switches:
-            found, read = self._files(app)
+            found, read, along = self._renewed_files(app, declare)
         wait = waits(seen, app.stack, float(self.options.timeout), touched, found)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
@@ -102,7 +106,7 @@ class Assembler:
         elif not mode.deploys:
             watched = ()
         elif switches:
-            redeploy = self._redeploy(app, found, read)
+            redeploy = self._redeploy(app, found, read, along)
             again = self.deploy_step(
                 app, mode.whole, wait, redeploy, found, back=True, keep_images=True
             )
@@ -183,13 +187,15 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def _redeploy(self, app: DeclaredApp, found: Deployment | None, read: Read) -> Redeploy:
+    def _redeploy(
+        self, app: DeclaredApp, found: Deployment | None, read: Read, along: Along
+    ) -> Redeploy:
         """Return what else deploying the stack does."""
         if found is None:
             return unknown_redeploy()
         seen, mode = self.lookup.server(app.server), MODES[self.options.deploy].whole
         check_deployable(found, seen, mode)
-        known = redeployed(found, seen, mode, read, renewed=True)
+        known = redeployed(found, seen, mode, read, along)
         if mode == "stack":
             return known
         return replace(known, note="; ".join(filter(None, [known.note, TAGS_ASKED_ANEW])))
@@ -257,19 +263,33 @@ class Assembler:
         # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
         return sorted(found, key=lambda service: service.spec.name)
 
-    def _files(self, app: DeclaredApp) -> tuple[Deployment | None, Read]:
-        """Return what deploying the stack deploys, where it does and that is known."""
+    def _renewed_files(
+        self, app: DeclaredApp, declare: Declare
+    ) -> tuple[Deployment | None, Read, Along]:
+        """Return what deploying the stack with new versions deploys, where that is known.
+
+        With how docker reads the files before, where docker deploys, and what it reads otherwise
+        in services with the new versions.
+        """
         mode = MODES[self.options.deploy]
         if not mode.deploys or (mode.whole == "abra" and not app.recipe_version):
-            return None, {}
-        return self.files(app, mode.whole)
+            return None, {}, {}
+        after = {one.key: one.new for one in declare.declarations}
+        before = {one.key: one.old for one in declare.declarations}
+        with deployment(self.options.root, app.server, app.name, values=after) as found:
+            old = read_by_docker(found.with_values(before), app.server)
+            # Without docker's word: of those abra hands its whole environment to, at least.
+            along = {APP_SERVICE: ("environment",)}
+            if old:
+                along = old.differing(read_by_docker(found, app.server))
+            return found, old.pieces() if mode.whole == "stack" else {}, along
 
     def files(
         self, app: DeclaredApp, mode: StackMode, version: str = ""
     ) -> tuple[Deployment, Read]:
         """Return what deploying an app deploys, and how docker reads it where docker does so."""
         with deployment(self.options.root, app.server, app.name, version) as found:
-            return found, read_by_docker(found, app.server) if mode == "stack" else {}
+            return found, read_by_docker(found, app.server).pieces() if mode == "stack" else {}
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
         """Warn when a node is down on which tasks of these services may still run."""

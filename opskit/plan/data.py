@@ -207,6 +207,9 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
         Whether something of it can never be taken back.
     confirm
         What somebody types before it is applied; empty when a yes will do.
+    guessable
+        Whether it makes a value that can be guessed: a yes that is given beforehand does not
+        cover that, and `opskit.Plan.apply` takes the word in Python, too.
     warnings
         Sentences about what is gone or down afterwards.
     impact
@@ -234,6 +237,7 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     touches_pass: bool
     longest_wait: float
     reading: tuple[str, ...] = ()
+    guessable: bool = False
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -280,6 +284,9 @@ def consequences_of(plan: PlanData) -> Consequences:
         touches_pass=touches_pass,
         longest_wait=longest,
         reading=_distinct(text for step in steps for text in step.reading()),
+        guessable=any(
+            step.policy.is_guessable() for step in steps if is_creation(step) and step.policy
+        ),
     )
 
 

@@ -91,7 +91,8 @@ class StackPlanner:
         seen = self.assembler.lookup.server(app.server)
         if not options.no_hook:
             names_needed = [one.swarm_name for one in needed]
-            refuse_moves(app, moves(app, seen, names_needed, options.hooks), seen)
+            found_moves = moves(app, seen, names_needed, options.hooks)
+            refuse_moves(app, self.assembler.lookup.shown(app), found_moves, seen)
         self._check_secrets(app, needed, version, found.origin.sample if found else {})
         if found is None:
             note += f"; {CHOSEN_BY_ABRA}"
@@ -137,6 +138,8 @@ class StackPlanner:
             There is none later than what runs, or nobody knows which version runs.
         """
         app = self.assembler.lookup.app(name)
+        check_read(app)
+        shown = self.assembler.lookup.shown(app)
         running = _deployed(app, self._deployed_services(app))
         releases = self.assembler.lookup.facts.declared.releases.get(app.recipe, ())
         later = newer(releases, running)
@@ -144,7 +147,7 @@ class StackPlanner:
             raise InputError(
                 f"{app.name} runs {running or 'an unknown version'}, "
                 + ("and no later release is known here." if later == [] else "which is none."),
-                remedy=f"Fetch its tags, or name one: opskit app deploy {quote(app.name)} VERSION",
+                remedy=f"Fetch its tags, or name one: opskit app deploy {shown} VERSION",
             )
         return PlanData.made_now("upgrade", [self._deploy(name, later[-1])])
 
@@ -264,7 +267,7 @@ class StackPlanner:
         if not services:
             raise InputError(
                 f"{app.name} is not deployed on {app.server}.",
-                remedy=f"Deploy it: opskit app deploy {quote(app.name)}",
+                remedy=f"Deploy it: opskit app deploy {self.assembler.lookup.shown(app)}",
             )
         return services
 
@@ -300,7 +303,7 @@ class StackPlanner:
         lines = [line_for(one, sample) for one in absent if one.env_key and not one.version]
         edits = [f"pin {version}"] if version and version != app.recipe_version else []
         edits += [f"add {' and '.join(lines)}"] if lines else []
-        shown = quote(app.name)
+        shown = self.assembler.lookup.shown(app)
         ways = [f"opskit app config {shown} ({' and '.join(edits)})"] if edits else []
         made = [quote(one.name) for one in absent if one.generate]
         if made and not edits:

@@ -43,8 +43,10 @@ def refuse_database_password(target: Target) -> None:
         )
 
 
-def refuse_moves(app: DeclaredApp, found: Sequence[Move], seen: Observation) -> None:
+def refuse_moves(app: DeclaredApp, shown: str, found: Sequence[Move], seen: Observation) -> None:
     """Refuse what would give services another password than their database keeps.
+
+    `shown` is the app as a command takes it.
 
     Raises
     ------
@@ -57,7 +59,8 @@ def refuse_moves(app: DeclaredApp, found: Sequence[Move], seen: Observation) -> 
             f"{_listed(one.new for one in found)}, and a database keeps the old password inside "
             "whatever the file says.",
             why="services use another version, which a database keeps inside",
-            remedy=f"Let it be told: {'; '.join(_with_hook(app, one, seen) for one in found)}. "
+            remedy="Let it be told: "
+            f"{'; '.join(_with_hook(app, shown, one, seen) for one in found)}. "
             "If it knows the new one already, or you change it in the same minute: --no-hook.",
         )
 
@@ -76,16 +79,16 @@ def refuse_new_value(target: Target, seen: Observation, hooks: Mapping[str, str]
             f"{app.name} {name} looks like a database password, and the volume {volume} holds "
             "data of an earlier deploy: a database in there knows no new password.",
             why="a volume holds a database that knows no new password",
-            remedy=f"Insert the old value: opskit secret insert {quote(app.name)} {quote(name)}. "
+            remedy=f"Insert the old value: opskit secret insert {target.shown} {quote(name)}. "
             "If no database is in there: --no-hook.",
         )
 
 
-def _with_hook(app: DeclaredApp, move: Move, seen: Observation) -> str:
+def _with_hook(app: DeclaredApp, shown: str, move: Move, seen: Observation) -> str:
     generates = all(one.generate for one in app.secrets if one.name == move.secret)
     verb = "rotate" if generates else "insert"
     hook = suggested_hook(app, seen, {move.old}) or f"{'|'.join(OFFERED)}:SERVICE"
-    return f"opskit secret {verb} {quote(app.name)} {quote(move.secret)} --hook {hook}"
+    return f"opskit secret {verb} {shown} {quote(move.secret)} --hook {hook}"
 
 
 def _listed(names: Iterable[str]) -> str:

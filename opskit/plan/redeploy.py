@@ -29,8 +29,8 @@ class Redeploy:
     ----------
     restarts
         Whole names of the services that run and get new tasks for their image, secrets, configs,
-        command or environment, of ``app`` when it is told of new versions there, and of jobs,
-        which every deploy runs once more.
+        command or environment, or as they are told of new versions there, and of jobs, which every
+        deploy runs once more.
     note
         Images that move, variables, commands and configs that change, services that come or stay
         behind, and registries that nobody here is logged in to; empty when there is nothing to say.
@@ -61,13 +61,14 @@ Read = Mapping[str, Mapping[str, str]]
 """The pieces of each service as docker reads the files, where it says them."""
 
 
-def redeployed(
-    found: Deployment, seen: Observation, mode: StackMode, read: Read, *, renewed: bool = False
-) -> Redeploy:
-    """Compare what the files say with what runs.
+Along = Mapping[str, tuple[str, ...]]
+"""The parts of services that new versions of secrets change besides, as with ``${VERSION}``."""
 
-    With `renewed` they name other versions then, of which ``app`` is told in its environment.
-    """
+
+def redeployed(
+    found: Deployment, seen: Observation, mode: StackMode, read: Read, along: Along | None = None
+) -> Redeploy:
+    """Compare what the files say with what runs; `along` is what new versions change besides."""
     own = {s.spec.name: s for s in seen.services if stack_of(s.spec.labels) == found.stack}
     running = running_images(seen.services, found.stack)
     uses = {name.removeprefix(f"{found.stack}_"): _uses(one) for name, one in own.items()}
@@ -94,8 +95,14 @@ def redeployed(
     notes += _without_login(found, running, has, mode)
     jobs = {name for name in there if own[f"{found.stack}_{name}"].spec.mode.is_job}
     changed = {name for name, parts in others.items() if parts}
-    told = there.keys() & {APP_SERVICE} if renewed else set[str]()
-    touched = moved | configs | swapped | changed | jobs | told
+    told = {name: parts for name, parts in (along or {}).items() if name in there}
+    # The service app is always told, in its environment.
+    notes += [
+        f"{name}: {', '.join(parts)} with the new version"
+        for name, parts in sorted(told.items())
+        if name != APP_SERVICE
+    ]
+    touched = moved | configs | swapped | changed | jobs | told.keys()
     restarts = tuple(f"{found.stack}_{name}" for name in sorted(touched))
     notes += filter(None, [about_jobs(seen, found.stack, restarts)])
     return Redeploy(

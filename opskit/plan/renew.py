@@ -18,7 +18,7 @@ from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Selection, Target, check_read, named_in
 from opskit.plan.together import by_variable, disputes, in_step, row_of, undisputed
-from opskit.plan.variables import check_variables
+from opskit.plan.variables import check_variable
 from opskit.plan.versions import Renewal, check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
 from opskit.swarm.observe import Observation
@@ -92,7 +92,7 @@ class RenewalPlanner:
 
     def _next_of(self, together: list[Target], taken: set[str], *, alone: bool) -> list[Renewal]:
         """Return the next version of secrets of one variable, and add its names to `taken`."""
-        check_variables(together)
+        check_variable(together)
         version = self._next(*together, taken=taken)
         made = [
             self._renewal(target, self._policy(target), version, alone=alone) for target in together
@@ -129,7 +129,8 @@ class RenewalPlanner:
             seen = self.lookup.server(app.server)
             own = {one.target.declared.name for one in group}
             along = declared_moves(app, seen, self.options.hooks)
-            refuse_moves(app, [one for one in along if one.secret not in own], seen)
+            others = [one for one in along if one.secret not in own]
+            refuse_moves(app, self.lookup.shown(app), others, seen)
         return self.assembler.renew(group)
 
     def _is_undeployed(self, row: Row) -> bool:
@@ -186,8 +187,7 @@ class RenewalPlanner:
                 "overwritten.",
                 why="it exists, and existing versions are never overwritten",
                 remedy=f"For a new version: opskit secret {self._verb(target)} "
-                f"{quote(target.app.name)} "
-                f"{quote(target.declared.name)} (→ {self._next(target)})",
+                f"{target.shown} {quote(target.declared.name)} (→ {self._next(target)})",
             )
 
     def _verb(self, target: Target) -> str:
@@ -203,7 +203,8 @@ class RenewalPlanner:
         if self.options.no_hook:
             return
         found = declared_moves(target.app, seen, self.options.hooks)
-        refuse_moves(target.app, [one for one in found if one.secret == target.declared.name], seen)
+        own = [one for one in found if one.secret == target.declared.name]
+        refuse_moves(target.app, target.shown, own, seen)
         if makes:
             refuse_new_value(target, seen, self.options.hooks)
 
@@ -302,7 +303,7 @@ class RenewalPlanner:
                 _refuse_unversioned(target)
             made = _as_declared(target, None)
             return PlanData.made_now("insert", [self.assembler.create([made])])
-        check_variables([target])
+        check_variable([target], given=True)
         name = target.declared.prefix + version
         if version and any(secret.spec.name == name for secret in seen.secrets):
             raise InputError(
@@ -345,7 +346,7 @@ class RenewalPlanner:
                 f"{name} is marked generate=false: its value comes from elsewhere.",
                 why="marked generate=false, as the value comes from elsewhere",
                 remedy="Insert it: opskit secret insert "
-                f"{quote(target.app.name)} {quote(target.declared.name)}. "
+                f"{target.shown} {quote(target.declared.name)}. "
                 "In bulk, leave it out with --where 'generate'. "
                 "To make up a value all the same, say --anyway.",
             )
@@ -390,7 +391,7 @@ def _refuse_unversioned(target: Target) -> None:
         raise ObstacleError(
             f"{target.app.name} {target.declared.name} has no version.",
             why="it has no version",
-            remedy=f"Give {key} one: opskit app config {quote(target.app.name)}",
+            remedy=f"Give {key} one: opskit app config {target.shown}",
         )
 
 
@@ -399,5 +400,5 @@ def _refuse_missing(target: Target) -> None:
         raise ObstacleError(
             f"{target.declared.swarm_name} is not in the swarm, so there is nothing to rotate.",
             why="not in the swarm, so there is nothing to rotate",
-            remedy=f"opskit secret generate {quote(target.app.name)} {quote(target.declared.name)}",
+            remedy=f"opskit secret generate {target.shown} {quote(target.declared.name)}",
         )

@@ -5,9 +5,10 @@ A plan is asked for with an app and some of its secrets by name, or with rows of
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from shlex import quote
 from typing import Any, cast
@@ -37,9 +38,13 @@ _SELECT = "Give rows of snap.secrets, or (server, app, secret) triples."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One secret of one app with every version of it that is declared or observed."""
+    """One secret of one app with every version of it that is declared or observed.
+
+    `shown` is the app as a command takes it: see `Lookup.shown`.
+    """
 
     app: DeclaredApp
+    shown: str
     declared: DeclaredSecret
     versions: tuple[SecretRow, ...]
 
@@ -75,7 +80,7 @@ class Target:
         if why:
             name = f"{self.app.name} {self.declared.name}"
             is_template = not self.why_no_value(made_up=False)
-            words = quote(self.app.name), quote(self.declared.name)
+            words = self.shown, quote(self.declared.name)
             remedy = f"opskit secret insert {' '.join(words)}" if is_template else ""
             raise ObstacleError(f"{name}: {why}.", why=why, remedy=remedy)
 
@@ -91,6 +96,15 @@ class Lookup:
     def facts(self) -> Facts:
         """What was read."""
         return self._facts
+
+    @cached_property
+    def _called(self) -> Counter[str]:
+        declared = self._facts.declared
+        return Counter(a.name for one in (*declared.servers, *declared.others) for a in one.apps)
+
+    def shown(self, app: DeclaredApp) -> str:
+        """Return an app as a shell takes it: with its server where two have one of that name."""
+        return quote(app.name if self._called[app.name] < 2 else f"{app.server}/{app.name}")
 
     def app(self, name: str) -> DeclaredApp:
         """Find an app by its name, or ``server/app`` where two servers have one of that name.
@@ -193,7 +207,7 @@ class Lookup:
             if row.swarm_name == declared.swarm_name
             or (row.stack == app.stack and row.secret == secret)
         )
-        return Target(app=app, declared=declared, versions=versions)
+        return Target(app=app, shown=self.shown(app), declared=declared, versions=versions)
 
     def named(self, app: str, secrets: Sequence[str] | None = None) -> list[tuple[str, str, str]]:
         """Return the (server, app, secret) of some or all secrets that an app declares.
@@ -210,7 +224,7 @@ class Lookup:
         if not declared:
             raise InputError(
                 f"{found.name} declares no secrets.",
-                remedy=f"See what it is made of: opskit app config {quote(found.name)}",
+                remedy=f"See what it is made of: opskit app config {self.shown(found)}",
             )
         if not names:
             raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from shlex import quote
 
 from opskit.abra.model import DeclaredApp
 from opskit.databases import references
@@ -75,9 +74,9 @@ def _refusal(
 ) -> InputError:
     """Refuse what would leave the files of another stack behind, and say how it is done."""
     stacks = sorted(set(others.values()))
-    apps = [one.name for one in lookup.apps(app.server) if one.stack in stacks]
+    apps = [lookup.shown(one) for one in lookup.apps(app.server) if one.stack in stacks]
     theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
-    deploys = "; ".join(f"opskit app deploy {quote(name)}" for name in (app.name, *apps))
+    deploys = "; ".join(f"opskit app deploy {name}" for name in (lookup.shown(app), *apps))
     return InputError(
         f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
         f"{' and '.join(stacks)}: their own files would bring the old version back.",

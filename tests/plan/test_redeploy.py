@@ -111,6 +111,45 @@ def test_a_rotation_by_stack_names_what_else_the_env_changes(
     assert "worker: other environment (KEPT)" in rows[""].note
 
 
+TOLD = """\
+  by_variable: {image: "local/busybox:1", command: sleep 1000, environment: {AT: $V}}
+  by_command: {image: "local/busybox:1", command: "echo $V"}
+  by_label: {image: "local/busybox:1", command: sleep 1000, labels: {at: $V}}
+  by_limit: {image: "local/busybox:1", deploy: {placement: {constraints: ["node.id!=$V"]}}}
+  only_named: {image: "local/busybox:1", command: sleep 1000, deploy: {labels: {at: $V}}}
+  not_told: {image: "local/busybox:1", command: sleep 1000, environment: {AT: $$V}}
+""".replace("$V", "$SECRET_TOKEN_VERSION")
+
+
+def test_a_rotation_by_stack_names_every_service_that_is_told_of_the_new_version(
+    recipe: Releases, embedded_stage: Stage
+) -> None:
+    after = COMPOSE.replace("  worker:", f"{TOLD}  worker:")
+    recipe.release("2.0.0+1", {"compose.yml": after})
+    plan("2.0.0+1").apply().raise_for_status()
+    before = templates(embedded_stage)
+
+    made = opskit.Fleet.from_abra().plan_rotate(APP, "token", replace(QUICK, deploy="stack"))
+    named = {name for row in made.changes.records() for name in row.restarts}
+    notes = "; ".join(str(row.note) for row in made.changes.records())
+    made.apply().raise_for_status()
+    now = templates(embedded_stage)
+    assert named - {"migrate"} == {name for name in now if now[name] != before[name]}
+    assert named >= {"app", "by_variable", "by_command", "by_label", "by_limit"}
+    assert "by_label: labels with the new version" in notes
+    assert "by_variable: environment with the new version" in notes
+
+
+def templates(stage: Stage) -> dict[str, object]:
+    """Return what each service's tasks are made from, by which Swarm tells whether it makes new."""
+    names = [service.spec.name for service in stage.engine.services()]
+    return {
+        name.removeprefix(f"{stage.stack}_"): stage.engine.raw_service(name).spec["TaskTemplate"]
+        for name in names
+        if name.startswith(f"{stage.stack}_") and not name.endswith("_migrate")
+    }
+
+
 def test_a_saved_snapshot_has_no_digest_of_a_value(recipe: Releases, embedded_stage: Stage) -> None:
     snap = opskit.Fleet.from_abra().snapshot()
     assert any(one.pieces for seen in snap.facts.observed for one in seen.services)

@@ -44,6 +44,7 @@ PLANS: dict[str, Callable[[opskit.Fleet], object]] = {
     "prune": lambda fleet: fleet.plan_prune([(SERVER, APP, "token")]),
     "deploy": lambda fleet: fleet.plan_deploy(APP, QUICK),
     "deploy at a version": lambda fleet: fleet.plan_deploy(APP, QUICK, version="1.0.0+1"),
+    "upgrade": lambda fleet: fleet.plan_upgrade(APP),
     "undeploy": lambda fleet: fleet.plan_undeploy(APP),
     "restart": lambda fleet: fleet.plan_restart(APP),
     "config": lambda fleet: fleet.plan_config(
@@ -79,6 +80,24 @@ def test_no_plan_goes_by_it_or_writes_to_it(in_part: tuple[Stage, str], plan: st
     assert refused.value.path == stage.env_file
     assert refused.value.remedy
     assert stage.state() == before
+
+
+@pytest.mark.parametrize(
+    "look",
+    [lambda fleet: fleet.ps(APP), lambda fleet: fleet.logs(APP, ["app"])],
+    ids=["ps", "logs"],
+)
+def test_what_runs_is_read_by_the_name_that_is_known_and_never_said_not_to_run(
+    in_part: tuple[Stage, str], look: Callable[[opskit.Fleet], View]
+) -> None:
+    stage, kind = in_part
+    if f"STACK_NAME={stage.stack}" in stage.env_file.read_text(errors="replace"):
+        look(fleet())
+        stage.env_file.write_text(stage.env_file.read_text().replace(stage.stack, "another"))
+    with pytest.raises(InputError) as refused:
+        look(fleet())
+    assert IN_PART[kind][3] in str(refused.value)
+    assert refused.value.path == stage.env_file
 
 
 def test_one_finding_tells_and_no_advice_rests_on_it(in_part: tuple[Stage, str]) -> None:
