@@ -63,7 +63,8 @@ class StepsRow(Row, frozen=True, kw_only=True):
 
 
 _RUNS_SHOWN = (
-    *("run", "kind", "status", "steps", "failed", "actor", "identity", "started_at", "seconds"),
+    *("run", "kind", "status", "steps", "failed", "actor", "identity", "undone_by", "started_at"),
+    "seconds",
 )
 _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),

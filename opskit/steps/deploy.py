@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -145,9 +147,13 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         return detail
 
     def _noted(self, ctx: StepContext) -> Detail:
-        """Return the services that there are now, with the digests of their specs."""
-        services = ctx.patiently(lambda: services_of(ctx, self.stack))
-        return {_SERVICES: " ".join(f"{one.id}:{one.spec_digest}" for one in services)}
+        """Return the services that there are now, with digests of what they are."""
+        idents = [one.id for one in ctx.patiently(lambda: services_of(ctx, self.stack))]
+        specs = {
+            ident: ctx.patiently(lambda ident=ident: ctx.engine.raw_service(ident)).spec
+            for ident in idents
+        }
+        return {_SERVICES: " ".join(f"{ident}:{kind_of(one)}" for ident, one in specs.items())}
 
     def _rescale(self, ctx: StepContext) -> None:
         """Set the numbers of tasks that somebody had set by hand, where the files set theirs."""
@@ -325,9 +331,16 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
 
 def noted_services(ctx: StepContext) -> Mapping[str, str] | None:
-    """Return by id the spec digest of each service that a run's deploy left; None if not known."""
+    """Return by id what each service was that a run's deploy left; None if not known."""
     noted = ctx.reported("deploy").get(_SERVICES)
     return None if noted is None else dict(one.split(":", 1) for one in str(noted).split())
+
+
+def kind_of(spec: RawSpec) -> str:
+    """Return a digest of what a service is, however often it was restarted."""
+    template: dict[str, Any] = {**(spec.get("TaskTemplate") or {}), "ForceUpdate": 0}
+    text = json.dumps({**spec, "TaskTemplate": template}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _services(ctx: StepContext) -> tuple[model.Service, ...]:

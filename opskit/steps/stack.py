@@ -13,7 +13,7 @@ from opskit.abra.names import label, pinned_version
 from opskit.errors import NotFoundError, VerifyError
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import Goal, Wait, secrets_of
-from opskit.steps.deploy import Deploy, noted_services
+from opskit.steps.deploy import Deploy, kind_of, noted_services
 from opskit.steps.env import read_env
 from opskit.steps.services import replace_spec, services_of
 from opskit.steps.tasks import Probe, ask
@@ -267,11 +267,11 @@ def _is_own(service_id: str, noted: Mapping[str, str] | None) -> bool:
 
 
 def _was_updated(found: RawService, noted: Mapping[str, str] | None) -> bool:
-    """Return whether its spec is another than it was made with; the same again is none."""
-    now = found.service.spec_digest
+    """Return whether it is another than it was made; a restart, or the same again, is none."""
+    now = kind_of(found.spec)
     if noted is not None:
         return now != noted[found.service.id]
-    return bool(found.previous_digest) and found.previous_digest != now
+    return found.previous is not None and kind_of(found.previous) != now
 
 
 def _spec_before(found: RawService | None, before: Was) -> RawSpec | None:

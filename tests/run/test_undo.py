@@ -8,6 +8,7 @@ import opskit
 from opskit.errors import StepError
 from opskit.steps import PutBack, StepContext
 from opskit.steps.base import Detail
+from opskit.steps.deploy import kind_of
 from tests.run.test_overtaken import take_down
 from tests.stage import APP, QUICK, SERVER, Stage
 from tests.waiting import LIMIT
@@ -99,7 +100,8 @@ def way_back(stage: Stage, noted: Detail) -> tuple[PutBack, StepContext]:
 def as_noted(stage: Stage, *services: str) -> Detail:
     found = {one.spec.name: one for one in stage.services()}
     chosen = [found[f"{stage.stack}_{name}"] for name in services]
-    return {"services": " ".join(f"{one.id}:{one.spec_digest}" for one in chosen)}
+    specs = {one.id: stage.engine.raw_service(one.id).spec for one in chosen}
+    return {"services": " ".join(f"{ident}:{kind_of(spec)}" for ident, spec in specs.items())}
 
 
 def test_a_deploy_that_is_undone_leaves_what_a_later_one_made(stage: Stage) -> None:
@@ -127,5 +129,7 @@ def test_a_deploy_can_be_undone_once_later_runs_were_undone(stage: Stage) -> Non
         assert opskit.Fleet.from_abra().rollback(run.id).status == "rolled-back"
 
     assert back.undo_conflict(ctx) == ""
+    opskit.Fleet.from_abra().plan_restart(APP, None, QUICK).apply().raise_for_status()
+    assert back.undo_conflict(ctx) == "", "a restart makes it no other"
     back.undo(ctx)
     assert stage.services() == []

@@ -108,7 +108,8 @@ def test_a_colleague_rolls_it_back_and_the_journal_names_them(stage: Stage) -> N
     assert desk.until("ended")["result"]["status"] == "rolled-back"
     assert desk.session.state["result"]["ways"] == []
     assert stage.state() == before
-    assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ben (ben)"]
+    (row,) = opskit.Fleet.from_abra().journal().records()
+    assert (row.identity, row.undone_by) == ("Ada (ada)", "Ben (ben)")
 
 
 def test_a_value_typed_in_a_browser_arrives_sealed_and_is_in_no_state(stage: Stage) -> None:
