@@ -33,12 +33,12 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     **{f"{path}.order": ("start-first", "stop-first") for path in _PACES},
 }
 _PORT_KEYS = ("target", "published", "protocol", "mode")
-_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
+_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 _PORT = re.compile(
     r"""
     (?: (?: \d+\.[\d.]+ | \[ [0-9A-Fa-f:.]+ \] ) : )?
-    (?: (\d+)? (?: -(\d+) )? : )?
-    (\d+) (?: -(\d+) )? (?: / (?: tcp|udp|sctp ) )?
+    (?: ([0-9]{1,5})? (?: -([0-9]{1,5}) )? : )?
+    ([0-9]{1,5}) (?: -([0-9]{1,5}) )? (?: / (?: tcp|udp|sctp ) )?
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -77,13 +77,13 @@ def _of_service(where: str, node: Any, pairs_of: _PairsOf) -> Iterator[Fault]:
     for path, value in found(tuple(_WORDS)):
         if not _is_text(value) or not ("$" in value.value or value.value in _WORDS[path]):
             yield _fault(value, f"{where}.{path}", f"be {' or '.join(filter(None, _WORDS[path]))}")
-    ports = pairs_of(node).get("ports")
-    for port in ports.value if isinstance(ports, SequenceNode) else ():
+    ports: Any = pairs_of(node).get("ports")
+    for port in ports.value if _is(ports, SequenceNode) else ():
         yield from _of_port(f"{where}.ports", port, pairs_of)
 
 
 def _of_port(where: str, port: Any, pairs_of: _PairsOf) -> Iterator[Fault]:
-    if not isinstance(port, MappingNode):
+    if not _is(port, MappingNode):
         if not _is_port(port):
             yield _fault(port, where, "have a port, such as 8080:80/tcp")
         return
@@ -94,40 +94,47 @@ def _of_port(where: str, port: Any, pairs_of: _PairsOf) -> Iterator[Fault]:
             yield _fault(value, where, f"have no {key}")
 
 
+def _is(node: Any, kind: type[Any]) -> bool:
+    # Not isinstance at the call, as ruamel's nodes are untyped.
+    return isinstance(node, kind)
+
+
 def _is_boolean(node: Any) -> bool:
-    return isinstance(node, MappingNode) or _is_variable(node) or node.tag == f"{_TAG}bool"
+    return _is(node, MappingNode) or _is_variable(node) or str(node.tag) == f"{_TAG}bool"
 
 
 def _is_count(node: Any) -> bool:
     if _is_variable(node):
         return True
-    if not isinstance(node, ScalarNode) or node.tag not in (f"{_TAG}int", f"{_TAG}float"):
+    if not _is(node, ScalarNode) or node.tag not in (f"{_TAG}int", f"{_TAG}float"):
         return False
     try:
-        return float(node.value).is_integer() and float(node.value) >= 0
+        number = float(str(node.value))
+        return number.is_integer() and number >= 0
     except ValueError:
         # 0x10 and the like.
-        return node.tag == f"{_TAG}int" and not node.value.startswith("-")
+        return node.tag == f"{_TAG}int" and not str(node.value).startswith("-")
 
 
 def _is_text(node: Any) -> bool:
-    return isinstance(node, ScalarNode) and node.tag == f"{_TAG}str"
+    return _is(node, ScalarNode) and str(node.tag) == f"{_TAG}str"
 
 
 def _is_variable(node: Any) -> bool:
-    return isinstance(node, ScalarNode) and "$" in node.value
+    return _is(node, ScalarNode) and "$" in str(node.value)
 
 
 def _holds(pattern: re.Pattern[str], node: Any) -> bool:
-    return "$" in node.value or pattern.fullmatch(node.value) is not None
+    text = str(node.value)
+    return "$" in text or pattern.fullmatch(text) is not None
 
 
 def _is_port(node: Any) -> bool:
     if _is_variable(node):
         return True
-    if not isinstance(node, ScalarNode) or node.tag not in (f"{_TAG}int", f"{_TAG}str"):
+    if not _is(node, ScalarNode) or node.tag not in (f"{_TAG}int", f"{_TAG}str"):
         return False
-    found = _PORT.fullmatch(node.value)
+    found = _PORT.fullmatch(str(node.value))
     return found is not None and all(int(one or 1) <= _LAST_PORT for one in found.groups())
 
 
