@@ -19,6 +19,7 @@ from opskit.abra.files import decode, printable
 from opskit.abra.interpolate import refused_by_docker, requires
 from opskit.abra.paces import PACE
 from opskit.abra.stackformat import Fault, unsupported
+from opskit.abra.stacktypes import mistyped
 from opskit.abra.unread import about_conflicts, conflicts, lock_of
 
 _TRUE = frozenset({"true", "yes", "on", "y"})
@@ -223,7 +224,7 @@ class _Reader:
             services=services,
             required=tuple(required),
             faults=tuple(sorted(self._faults, key=lambda fault: fault.line)),
-            unsupported=tuple(unsupported(top, self._pairs_of)),
+            unsupported=(*unsupported(top, self._pairs_of), *mistyped(top, self._pairs_of)),
             includes="include" in top,
         )
 

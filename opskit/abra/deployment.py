@@ -19,6 +19,7 @@ from opskit.abra.deployed import (
     looked_up,
 )
 from opskit.abra.env import EnvFile, read_env
+from opskit.abra.interpolate import interpolate
 from opskit.abra.layout import env_path
 from opskit.abra.model import DeclaredSecret
 from opskit.abra.names import (
@@ -164,7 +165,8 @@ def deployment(
     ------
     InputError
         A line of the ``.env`` cannot be read, or the recipe, its version or one of its files is
-        not on disk: deploying with less than the operator wrote is not tried.
+        not on disk: deploying with less than the operator wrote is not tried. Or a variable is not
+        set without which docker refuses the files.
     """
     path = env_path(root, server, app)
     env = read_env(path)
@@ -179,14 +181,15 @@ def deployment(
         _source(root, env, stack) as source,
         folder("deploy") as made,
     ):
-        yield _ready(env, stack, source, made)
+        yield _ready(env, stack, source, made, f"{server}/{app}")
 
 
-def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
+def _ready(env: EnvFile, stack: str, source: _Source, made: Path, app: str) -> Deployment:
     recipe, files = source.recipe, compose_files(env.values)
     compose = _compose(env, recipe, files)
     _check_files(compose, recipe.folder)
     environment = variables(env, stack, recipe)
+    _check_required(env, compose, environment, app)
     own = claimed(compose, stack, environment)
     first = Path(files[0]).parent
     env_texts = check_sources(compose, source.folder / first, recipe.folder / first, environment)
@@ -247,6 +250,20 @@ def _compose(env: EnvFile, recipe: Recipe, files: tuple[str, ...]) -> Compose:
             problem.what, path=Path(problem.path), line=problem.line, remedy=problem.remedy
         )
     return enabled.compose
+
+
+def _check_required(
+    env: EnvFile, compose: Compose, environment: Mapping[str, str], app: str
+) -> None:
+    """Refuse what docker cannot read: first of all, as the rest is about what it reads."""
+    found = (interpolate(text, environment).faults for text in compose.required)
+    faults = list(dict.fromkeys(fault for each in found for fault in each))
+    if faults:
+        raise InputError(
+            f"docker refuses the compose files: {' '.join(faults)}",
+            path=env.path,
+            remedy=f"Set it there: opskit app config {quote(app)}",
+        )
 
 
 def _check_files(compose: Compose, folder: Path) -> None:

@@ -415,7 +415,7 @@ def carry_out(
     told = plan.data.consequences
     if yes and told.guessable and not anyway and not sys.stdin.isatty():
         raise InputError(
-            "--yes does not cover a value that can be guessed; nothing was changed.",
+            "--yes does not cover a value that can be guessed, so none was made.",
             remedy="Make it longer, by --length or the length= behind its version in the .env; or "
             "name it, and say --anyway as well: opskit secret generate|rotate APP SECRET.",
         )

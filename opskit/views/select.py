@@ -6,7 +6,8 @@ is looked up but columns, and nothing called but the methods named here. (``Data
 code, and is for those who write it.)
 
 =====================  ===================================================================
-a column               ``declared``; a truth is a condition by itself
+a column               ``declared``; a truth is a condition by itself; `` `from` `` where its
+                       name is a word of Python's, too
 compared               ``age_days > 90``, ``1 < running <= desired``, ``state != 'current'``
 a date                 ``created_at < '2026-01-31'``, in UTC unless it says otherwise
 one of several         ``state in ['missing', 'stale']``, ``secret not in (…)``, ``.isin([…])``
@@ -40,6 +41,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
+from keyword import iskeyword
 from typing import Any, Literal
 
 import pandas as pd
@@ -93,6 +95,11 @@ _SEARCHES = {
 }
 _METHODS = ("isna", "notna", "isin", "between", "str.len", *_CHANGES, *_SEARCHES)
 
+_QUOTED = re.compile(
+    r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`(?P<name>[A-Za-z_]\w*)`""", re.DOTALL
+)
+"""A text, or a column in backticks."""
+
 _ESCAPED = re.compile(r"\\[^pPQ]")
 _GROWING = re.compile(r"\{|\\")
 """What makes a program of a short pattern that takes minutes: counts, and classes of Unicode."""
@@ -129,6 +136,7 @@ class _Condition:
     def __init__(self, frame: pd.DataFrame, text: str) -> None:
         self._frame, self._text = frame, text
         self._places = {name: n for n, name in enumerate(frame.columns) if isinstance(name, str)}
+        self._quoted: dict[str, str] = {}
 
     def matching(self) -> Any:
         if len(self._text) > LONGEST:
@@ -147,15 +155,24 @@ class _Condition:
             # Of '\d' and the like, on stderr.
             warnings.simplefilter("ignore")
             try:
-                return ast.parse(self._text, mode="eval").body
+                return ast.parse(_QUOTED.sub(self._plain, self._text), mode="eval").body
             except (SyntaxError, ValueError, MemoryError, RecursionError):
                 raise self._refused("it cannot be read as one") from None
+
+    def _plain(self, found: re.Match[str]) -> str:
+        """Return a name that Python takes for a column in backticks, of equal length."""
+        name = found["name"]
+        if name is None:
+            return found[0]
+        plain = f"_{name}_"
+        self._quoted[plain] = name
+        return plain
 
     def _refused(self, why: str) -> InputError:
         return InputError(
             f"the condition {_cut(self._text)!r} cannot be used: {why}.",
             remedy=f"Compare columns, as in: recipe == 'wordpress' and age_days > 180. "
-            f"Columns: {', '.join(self._places)}.",
+            f"Columns: {', '.join(f'`{one}`' if iskeyword(one) else one for one in self._places)}.",
         )
 
     def _source(self, node: ast.expr) -> str:
@@ -199,7 +216,7 @@ class _Condition:
             case ast.List(elts=elements) | ast.Tuple(elts=elements):
                 return _Value("constants", [self._constant(one) for one in elements], source)
             case ast.Name(id=name):
-                return self._column(name)
+                return self._column(self._quoted.get(name, name))
             case ast.BinOp(op=ast.BitAnd() | ast.BitOr()) | ast.UnaryOp(op=ast.Invert()):
                 raise self._refused("conditions are joined with and, or, not")
             case ast.Constant():

@@ -29,7 +29,7 @@ DOMAIN=shop.example.com
 #EXTRA_DOMAINS=', `www.shop.example.com`'
 LETS_ENCRYPT_ENV=production
 
-SECRET_TOKEN_VERSION=v1 # length=12 charset=hex
+SECRET_TOKEN_VERSION=v1 # length=20 charset=hex
 SECRET_KEY_VERSION=v1   # generate=false
 """
 COMPOSE = """\
@@ -113,7 +113,7 @@ def test_secrets_are_generated_and_stored(
         f"{stack}_token_v1"
     ]
     value = password_store.read(f"hosts/{SERVER}/{DOMAIN}/token").reveal()
-    assert len(value) == 12
+    assert len(value) == 20
     assert value.decode() not in out + err
     assert "still to come: key" in out
 

@@ -139,6 +139,32 @@ def test_neither_a_comparison_nor_its_opposite_matches_what_is_not_there(conditi
     assert 0 in kept(f"{condition} or name is None")
 
 
+class Moved(Row, frozen=True, kw_only=True):
+    before: Annotated[str | None, Column("As in a plan.", name="from")]
+    after: Annotated[str | None, Column("As in a plan.", name="to")]
+
+
+@pytest.mark.parametrize(
+    ("condition", "rows"),
+    [
+        ("`from` == 'v1'", ["v2"]),
+        ("`from`.isna() or `to` in ['v2']", ["v2", "v9"]),
+        ("`from` == to", ["v3"]),
+        ("to == '`from`'", ["`from`"]),
+        ('`from`.str.startswith("it\'s `to`")', ["`from`"]),
+    ],
+)
+def test_a_column_whose_name_is_a_word_of_python_s_stands_in_backticks(
+    condition: str, rows: list[str]
+) -> None:
+    pairs = [("v1", "v2"), ("v3", "v3"), (None, "v9"), ("it's `to`", "`from`")]
+    view = View.from_rows(Moved, [Moved(before=a, after=b) for a, b in pairs], About(noun="rows"))
+    assert view.select(condition)["to"].tolist() == rows
+    with pytest.raises(InputError, match="there is no column if") as refused:
+        view.select("`if` == 'x'")
+    assert refused.value.remedy.endswith("Columns: `from`, to.")
+
+
 def test_a_selection_keeps_its_caption() -> None:
     assert VIEW.select("sure").caption == "3 rows"
 
