@@ -117,7 +117,8 @@ def _is_private(gid: int, uid: int) -> bool:
     except KeyError:
         return False
     of_it = {*members, *(one.pw_name for one in pwd.getpwall() if one.pw_gid == gid)}
-    return of_it == {owner.pw_name} and owner.pw_gid == gid
+    # A directory of users may list none of them.
+    return of_it <= {owner.pw_name} and owner.pw_gid == gid
 
 
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:

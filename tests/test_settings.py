@@ -95,6 +95,7 @@ KIM, SOL = user("kim", OWN), user("sol", 100)
     [
         (OWN, [], [KIM, SOL], 0o664, True),
         (OWN, ["kim"], [KIM, SOL], 0o664, True),
+        (OWN, [], [], 0o664, True),
         (OWN, ["kim", "sol"], [KIM, SOL], 0o664, False),
         (OWN, [], [KIM, user("sol", OWN)], 0o664, False),
         (100, ["kim"], [KIM], 0o664, False),
