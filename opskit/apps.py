@@ -248,7 +248,11 @@ class Apps(Reading):
             old_text(found.env_file): read_bytes(Path(found.env_file)),
         }
         # Not part of the data: either may hold what nobody else should read.
-        values = {key: Secret(text) for key, text in texts.items() if text.strip()}
+        values = {
+            (found.server, found.stack, key): Secret(text)
+            for key, text in texts.items()
+            if text.strip()
+        }
         return Plan(data=data, values=values, root=self.root)
 
     def plan_deploy(

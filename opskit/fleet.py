@@ -18,6 +18,7 @@ from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target
 from opskit.reading import entry_paths
 from opskit.run.again import give_up, plan_rollback, resume, roll_back
+from opskit.run.apply import Of
 from opskit.run.run import Plan
 from opskit.secrets.passstore import PassStore, listed
 from opskit.secrets.recipients import openable, store_folder
@@ -218,8 +219,7 @@ class Fleet(Apps):
         plan = self._plan_app(
             app, options, snapshot, lambda over: RenewalPlanner(over).insert(app, secret, version)
         )
-        names = [s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)]
-        return replace(plan, values=dict.fromkeys(names, value))
+        return replace(plan, values=dict.fromkeys(_made(plan.data), value))
 
     def plan_restore(
         self,
@@ -262,13 +262,13 @@ class Fleet(Apps):
         check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options)
         entries = listed() if from_pass else frozenset[str]()
-        given: dict[str, str] = {}
+        given: dict[Of, str] = {}
 
         def restore(over: Assembler) -> PlanData:
             def is_given(target: Target) -> bool:
                 entry = over.entry(target)
                 if entry in entries:
-                    given[target.declared.swarm_name] = entry
+                    given[target.app.server, target.app.stack, target.declared.swarm_name] = entry
                 return entry in entries
 
             rows = wanted.rows(over.lookup)
@@ -278,9 +278,8 @@ class Fleet(Apps):
 
         plan = self._plan(wanted.options, snapshot, restore, wanted.servers)
         store = PassStore() if given else None
-        made = {s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)}
         values = (
-            {name: store.read(path) for name, path in given.items() if name in made}
+            {key: store.read(given[key]) for key in _made(plan.data) & given.keys()}
             if store
             else {}
         )
@@ -405,3 +404,13 @@ class Fleet(Apps):
     plan_rollback = staticmethod(plan_rollback)
     rollback = staticmethod(roll_back)
     give_up = staticmethod(give_up)
+
+
+def _made(data: PlanData) -> set[Of]:
+    """Return whose the values are of the secrets that a plan creates."""
+    return {
+        (unit.server, unit.stack, step.swarm_name)
+        for unit in data.units
+        for step in unit.steps
+        if is_creation(step)
+    }

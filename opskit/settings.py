@@ -16,7 +16,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,12 +98,27 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _untrusted(status: os.stat_result) -> str:
-    """Return why a file of settings is not to be followed; ssh has the same rule for its own."""
+    """Return why a file of settings is not to be followed; Debian's ssh has this rule, too."""
     if status.st_uid not in {0, os.geteuid()}:
         return "it belongs to somebody else"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    shared = status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid, status.st_uid)
+    if shared or status.st_mode & stat.S_IWOTH:
         return "others may write to it"
     return ""
+
+
+def _is_private(gid: int, uid: int) -> bool:
+    """Return whether a group is a user's own and nobody else is in it.
+
+    Where users have such groups, as on Debian, editors make files that these may write to.
+    """
+    try:
+        owner, members = pwd.getpwuid(uid), grp.getgrgid(gid).gr_mem
+    except KeyError:
+        return False
+    of_it = {*members, *(one.pw_name for one in pwd.getpwall() if one.pw_gid == gid)}
+    # A directory of users may list none of them.
+    return of_it <= {owner.pw_name} and owner.pw_gid == gid
 
 
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:

@@ -177,7 +177,8 @@ def ask(folder: Path, *arguments: str, config: Iterable[str] = (), given: bytes 
         raise InputError(
             "git refuses to read this checkout, as another user owns it.",
             path=folder,
-            remedy=f"If you trust it: git config --global --add safe.directory {folder}",
+            remedy="If you trust it: git config --global --add safe.directory "
+            f"{quote(str(folder))}",
         )
     return ended
 

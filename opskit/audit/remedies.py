@@ -150,7 +150,7 @@ class Remedies:
         if missing:
             return f"Give it {', '.join(missing)} first, which it lacks; {then}"
         if not MODES[self._deploy].acts:
-            return f"opskit app deploy {self._shown(app)} --with stack"
+            return f"opskit app deploy {quote(self._shown(app))} --with stack"
         return self._of(app, "deploy")
 
     def make(self, server: str, name: str, secret: str, *, given: bool = False) -> Remedy | str:

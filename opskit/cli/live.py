@@ -67,6 +67,7 @@ class _Live:
         self._stacks = stacks
         self._all = self._bar.add_task("stacks", total=stacks) if stacks > 1 else None
         self._each: dict[int, TaskID] = {}
+        self._seen: set[int] = set()
 
     def __enter__(self) -> Callable[[Progressed], None]:
         self._bar.start()
@@ -79,6 +80,7 @@ class _Live:
         with self._lock:
             doing = f"{'undo ' if step.phase == 'undo' else ''}{step.action}"[:_ACTIONS]
             text = f"{escape(visible(step.app))}  {doing:<{_ACTIONS}}"
+            self._seen.add(step.unit)
             task = self._each.get(step.unit)
             if task is None:
                 task = self._each[step.unit] = self._bar.add_task(text, total=None)
@@ -86,16 +88,18 @@ class _Live:
             self._bar.update(task, description=text, refresh=True)
             if step.status == "failed" or (step.phase == "undo" and step.status == "done"):
                 self._bar.print(escape(visible(_line(step))))
-            if _is_last(step):
+            if _may_be_last(step):
                 self._bar.remove_task(self._each.pop(step.unit))
-                if self._all is not None:
-                    self._bar.advance(self._all)
+            if self._all is not None:
+                self._bar.update(self._all, completed=len(self._seen) - len(self._each))
 
 
-def _is_last(step: Progressed) -> bool:
+def _may_be_last(step: Progressed) -> bool:
+    """Return whether a stack may be over with this: after a failure it may be undone, or not."""
     if step.status == "running":
         return False
-    return step.step == 0 if step.phase == "undo" or step.error else step.action == "release-lock"
+    last = step.step == 0 if step.phase == "undo" else step.action == "release-lock"
+    return last or bool(step.error)
 
 
 def _line(step: Progressed) -> str:

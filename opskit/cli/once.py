@@ -54,7 +54,10 @@ class Once:
         if not self._made:
             print("no value was made that could be shown.", file=sys.stderr)
             return
-        console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+        # rich itself would heed FORCE_COLOR and TTY_COMPATIBLE, and then clear nothing.
+        console = Console(
+            file=sys.stdout, force_terminal=True, highlight=False, markup=False, emoji=False
+        )
         with console.screen(hide_cursor=False):
             try:
                 for name, text in _parts(self._made, console):

@@ -88,7 +88,7 @@ def _with_hook(app: DeclaredApp, shown: str, move: Move, seen: Observation) -> s
     generates = all(one.generate for one in app.secrets if one.name == move.secret)
     verb = "rotate" if generates else "insert"
     hook = suggested_hook(app, seen, {move.old}) or f"{'|'.join(OFFERED)}:SERVICE"
-    return f"opskit secret {verb} {shown} {quote(move.secret)} --hook {hook}"
+    return f"opskit secret {verb} {shown} {quote(move.secret)} --hook {quote(hook)}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from shlex import quote
 
 from opskit.abra.deployment import Deployment
 from opskit.abra.env import SampleLine
@@ -70,7 +71,7 @@ def _lacking(app: DeclaredApp, found: Deployment, running: str, recipes: Recipes
         lines = _indented("\n".join(came))
         yield (
             "New in the sample and not in the .env, to be added where it is needed "
-            f"(opskit app config {app.name}):\n{lines}"
+            f"(opskit app config {quote(app.name)}):\n{lines}"
         )
 
 

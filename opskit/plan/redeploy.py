@@ -210,7 +210,7 @@ def _check_networks(found: Deployment, seen: Observation) -> None:
             f"the network {name}, which {found.stack} is to join, {fault} on {seen.server}.",
             path=Path(found.shown),
             remedy="Deploy the app that makes it first, or: docker --context "
-            f"{seen.server} network create --driver overlay --attachable {name}",
+            f"{quote(seen.server)} network create --driver overlay --attachable {quote(name)}",
         )
 
 

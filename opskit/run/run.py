@@ -16,7 +16,7 @@ from opskit.errors import InputError, OpskitError
 from opskit.inert import visible
 from opskit.journal.runs import new_run_id, open_journal
 from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view
-from opskit.run.apply import Runner
+from opskit.run.apply import Given, Of, Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
 from opskit.run.ways import ways_of
 from opskit.run.work import Outcome
@@ -116,7 +116,7 @@ class Plan:
     root
         abra's folder of the fleet it was made for.
     values
-        What an operator gave, by swarm name.
+        What an operator gave, by server, stack and name.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Plan:
 
     data: PlanData
     root: Path
-    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+    values: Given = field(default_factory=dict[Of, Secret])
 
     @classmethod
     def join(cls, plans: Iterable[Plan]) -> Plan:
@@ -173,7 +173,7 @@ class Plan:
                 left_alone=tuple(one for part in parts for one in part.data.left_alone),
             ),
             root=parts[0].root,
-            values={name: value for part in parts for name, value in part.values.items()},
+            values={key: value for part in parts for key, value in part.values.items()},
         )
 
     def __bool__(self) -> bool:

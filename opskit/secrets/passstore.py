@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 
 from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError
 from opskit.secrets.program import Ended, run
@@ -229,7 +230,7 @@ class PassStore:
             raise OpskitError(
                 f"{self.program} {arguments[0]} did not finish in {self._seconds:g} s. Is it "
                 "waiting for a passphrase? Give it once by hand, gpg remembers it: "
-                f"{self.program} show {arguments[-1]}"
+                f"{self.program} show {quote(arguments[-1])}"
             ) from None
         except (OSError, OverflowError) as error:
             raise OpskitError(f"{self.program} cannot be run ({error}).") from None
@@ -250,9 +251,9 @@ class PassStore:
         OpskitError
             git did not keep the change in the store's history; pass ends with 0 all the same.
         """
-        if self._is_gopass:
-            return ""
-        if said := _unkept(store_folder() / f"{arguments[-1]}.gpg"):
+        # gopass has stores wherever its own configuration says.
+        is_here = not self._is_gopass
+        if is_here and (said := _unkept(store_folder() / f"{arguments[-1]}.gpg")):
             told = Ended(status=ended.status, output=b"", said=ended.said or tuple(said))
             raise self._failed(arguments, told, "git did not take it into the store's history: ")
         faults = [line for line in ended.said if _GIT_FAULT.match(line)]

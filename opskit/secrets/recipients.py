@@ -57,8 +57,12 @@ def naming(path: str) -> Path | None:
 
 
 def names_of(listed: Path) -> tuple[str, ...]:
-    """Return whom a ``.gpg-id`` names, as they are written there."""
-    lines = (line.partition("#")[0].strip() for line in listed.read_text().splitlines())
+    """Return whom a ``.gpg-id`` names, as they are written there; nobody when it cannot be read."""
+    try:
+        text = listed.read_text(errors="replace")
+    except OSError:
+        return ()
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return tuple(line for line in lines if line)
 
 

@@ -74,7 +74,8 @@ def _unusable(found: re.Match[str], entry: Entry) -> str:
         key = max(expired, key=lambda one: one.expired or 0)
         return (
             f"the key of {whose}, expired on {key.expired}. Get the renewed one (gpg --import "
-            f"FILE; if it is yours: gpg --quick-set-expire {key.fingerprints[0]} 1y), {out}"
+            f"FILE; if it is yours: gpg --quick-set-expire {shlex.quote(key.fingerprints[0])} 1y), "
+            f"{out}"
         )
     if revoked:
         return f"the key of {whose}, was revoked. Get the new one (gpg --import FILE), {out}"
@@ -92,7 +93,7 @@ def _untrusted(found: re.Match[str], entry: Entry) -> str:
     key = prints[0] if prints else found["key"]
     return (
         f"gpg does not know that the key of {who}, whom {entry.named_by} names, is theirs. "
-        f"Compare its fingerprint with them, then: gpg --quick-lsign-key {key}"
+        f"Compare its fingerprint with them, then: gpg --quick-lsign-key {shlex.quote(key)}"
     )
 
 
@@ -109,14 +110,16 @@ def _unopened(_: re.Match[str], entry: Entry) -> str:
         return (
             f"the secret key of {_called(here, entry)} stayed locked: no right passphrase was "
             "given, or nothing here could ask for one. Give it once by hand, gpg remembers it: "
-            f"{entry.program} show {entry.path}"
+            f"{entry.program} show {shlex.quote(entry.path)}"
         )
     return f"the key that opens it is missing or stayed locked. Try: {entry.program} show ANY-ENTRY"
 
 
 def _nobody(_: re.Match[str], entry: Entry) -> str:
     if entry.names:
-        return f"gpg wants an answer. See what it asks: {entry.program} edit {entry.path}"
+        return (
+            f"gpg wants an answer. See what it asks: {entry.program} edit {shlex.quote(entry.path)}"
+        )
     return f"{entry.named_by} names nobody to encrypt to. Go on with: pass init YOUR-KEY"
 
 
@@ -188,10 +191,10 @@ def why(entry: Entry, said: Sequence[str], status: int) -> str:
                 return sentence(found, entry)
             return sentence.format(
                 program=entry.program,
-                path=entry.path,
+                path=shlex.quote(entry.path),
                 file=entry.file,
-                folder=_existing(entry.file.parent),
-                store=store_folder(),
+                folder=shlex.quote(str(_existing(entry.file.parent))),
+                store=shlex.quote(str(store_folder())),
                 named_by=entry.named_by,
                 init=entry.encrypt_to(entry.names),
             )

@@ -29,8 +29,8 @@ _PR_SET_DUMPABLE = 4
 def _keep_in_memory() -> None:
     """Let neither a crash's dump nor another process of this user read this one's memory.
 
-    Where the system allows it: see ``prctl(2)`` and ``core(5)``. Programs that it starts are as
-    they always are.
+    Where the system allows it: see ``prctl(2)`` and ``core(5)``. Programs that it starts write no
+    dump either, unless they raise that limit again; their memory may be read as ever.
     """
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -186,7 +186,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         except OpskitError as error:
             return (
                 f"{self.stack} may run other versions than its .env declares now, and was not put "
-                f"right: {error} When nobody works on it, go on with: opskit app deploy {self.app}"
+                f"right: {error} When nobody works on it, go on with: opskit app deploy "
+                f"{quote(self.app)}"
             )
 
     def _check_versions(self, ctx: StepContext) -> str:
@@ -202,7 +203,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         if amiss:
             raise StepError(
                 f"{self.app} on {ctx.engine.server} was deployed, but {'; '.join(amiss)}. "
-                f"Deploy it again: opskit app deploy {self.app}"
+                f"Deploy it again: opskit app deploy {quote(self.app)}"
             )
         return ""
 

@@ -138,6 +138,20 @@ def test_what_was_generated_is_seen_once_and_leaves_nothing(swarm: Fixture) -> N
     assert f"{CLEAR}\x1b[H{BACK}" in shown.written
 
 
+@pytest.mark.parametrize("variable", ["FORCE_COLOR=", "TTY_COMPATIBLE=0"])
+def test_no_variable_keeps_values_in_the_scrollback(swarm: Fixture, variable: str) -> None:
+    name, _, text = variable.partition("=")
+    arguments = ("secret", "generate", APP, "token", "--show", "--yes")
+    shown = Terminal(arguments, {name: text})
+    shown.until(GO_ON)
+    shown.press()
+    assert shown.end() == 0, shown.written
+    value = swarm.value("token_v1")
+    assert shown.written.count(value) == 1
+    assert not leaks(shown.stays, value)
+    assert f"{CLEAR}\x1b[H{BACK}" in shown.written
+
+
 def test_only_what_this_run_made_is_shown(swarm: Fixture) -> None:
     stage = swarm.stage
     stage.create("token_v1", "key_v1")

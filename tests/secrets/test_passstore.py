@@ -333,6 +333,21 @@ def test_another_program_of_gopass_s_name_is_told_apart(
         PassStore()
 
 
+def test_what_git_said_is_passed_on_though_gopass_ended_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = f"""#!/bin/sh
+case $1 in
+    --version) {GOPASSPW.splitlines()[-1]} ;;
+    *) cat >/dev/null; echo "fatal: unable to access the remote" >&2 ;;
+esac
+"""
+    programs(tmp_path, gopass=answers)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    remark = PassStore("gopass").store(ENTRY, Secret("a value for tests"))
+    assert remark == "the password store: fatal: unable to access the remote"
+
+
 def test_a_store_that_was_never_initialised_is_named_before_anything_is_written(
     home: Path,
 ) -> None:

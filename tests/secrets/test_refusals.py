@@ -13,6 +13,7 @@ import pytest
 
 from opskit.errors import OpskitError
 from opskit.secrets.passstore import PassStore
+from opskit.secrets.recipients import names_of
 from opskit.secrets.refusals import line_that_matters
 from opskit.secrets.value import Secret
 from tests.disk import small_disk
@@ -102,6 +103,17 @@ def test_a_stranger_is_named_with_the_file_that_names_them(folder: Path) -> None
     said = refused()
     assert f"gpg has no key of stranger@test.example, whom {listed} names." in said
     assert f"take stranger@test.example out: pass init -p hosts {ME}" in said
+
+
+def test_a_name_that_is_no_utf8_does_not_hide_why(folder: Path) -> None:
+    listed = name_in(folder)
+    listed.write_bytes(b"nobody@test.example\nren\xe9@test.example\n")
+    assert names_of(listed) == ("nobody@test.example", "ren\ufffd@test.example")
+    assert f"gpg has no key of ren\ufffd@test.example, whom {listed} names." in refused()
+
+
+def test_a_list_of_names_that_cannot_be_read_names_nobody(tmp_path: Path) -> None:
+    assert names_of(tmp_path) == ()
 
 
 @pytest.mark.parametrize("by", ["address", "fingerprint"])

@@ -166,3 +166,24 @@ def test_a_name_of_ten_megabytes_costs_its_own_row(serve: Serve) -> None:
     answer = encoded(json.dumps([huge]).encode())
     seen = look(serve(instead("/secrets", lambda one: one.sock.sendall(answer))))
     assert list(seen.unread) == ["secrets"]
+
+
+def test_a_complaint_without_an_end_is_shown_in_its_beginning(serve: Serve) -> None:
+    """In place of what a program says, which comes in frames."""
+
+    def talk(one: Conversation) -> None:
+        for request in one:
+            if request.path == "/containers/c/exec":
+                one.reply({"Id": "e"})
+            elif request.path == "/exec/e/start":
+                one.sock.sendall(
+                    b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+                )
+                while True:
+                    one.sock.sendall(MIB)
+            else:
+                one.reply(request.answer)
+
+    engine = Engine(Context(server="s", host=serve(talk).host), seconds=60.0)
+    with pytest.raises(RefusedError, match=r"could not be started \(x{500}…\)"):
+        engine.execute("c", ["true"])
