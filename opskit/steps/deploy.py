@@ -23,7 +23,7 @@ from opskit.join import stack_of
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
-from opskit.steps.byabra import check_deployed, warnings_of
+from opskit.steps.byabra import check_deployed, is_same_version, warnings_of
 from opskit.steps.convergence import secrets_of
 from opskit.steps.images import decide, running_images
 from opskit.steps.services import replace_spec, services_of
@@ -342,9 +342,10 @@ def astray(found: Deployment, services: Iterable[model.Service]) -> list[str]:
         runs = (service.spec.labels or {}).get(version, "")
         if (
             runs
+            and found.pinned
             and not found.chaos
-            and runs != found.version
-            and service.spec.name == (f"{found.stack}_{APP_SERVICE}")
+            and service.spec.name == f"{found.stack}_{APP_SERVICE}"
+            and not is_same_version(found.version, runs)
         ):
             told.append(
                 f"{service.spec.name} runs {runs} of {found.recipe} and its .env declares "

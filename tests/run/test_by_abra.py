@@ -72,6 +72,11 @@ class Shop:
         text = COMPOSE.replace('VERSION"]', f'{version}"]').replace("MORE\n", more)
         self.releases.release(version, {"compose.yml": text})
 
+    def runs(self) -> str:
+        """Give the version that the app is labelled with."""
+        spec = self.stage.engine.raw_service(f"{self.stage.stack}_app").spec
+        return spec["Labels"][f"coop-cloud.{self.stage.stack}.version"]
+
     def called(self) -> list[str]:
         path = self.stage.root / "called"
         return path.read_text().splitlines() if path.exists() else []
@@ -202,6 +207,32 @@ def test_where_abra_chooses_the_version_that_is_said_and_nothing_is_claimed(shop
     assert "no version is pinned: abra takes the one that runs, or the latest" in note(made)
     shop.abra(NEW)
     assert made.apply().status == "done"
+
+
+def test_what_abra_chooses_is_no_fault_though_another_release_is_checked_out(shop: Shop) -> None:
+    shop.pin("")
+    shop.abra(OLD)
+    deployed(shop)
+    assert shop.runs() == OLD
+
+
+def test_a_commit_that_is_pinned_is_what_abra_labels_by_its_beginning(shop: Shop) -> None:
+    text = COMPOSE.replace('VERSION"]', '${LABEL}"]').replace("MORE\n", "")
+    commit = shop.releases.release("3.0.0+1", {"compose.yml": text})
+    shop.pin(commit)
+    shop.abra(commit, f"export LABEL={commit[:8]}")
+    deployed(shop)
+    assert shop.runs() == commit[:8]
+
+
+def test_a_secret_that_was_declared_meanwhile_is_not_deployed(shop: Shop) -> None:
+    deployed(shop)
+    shop.stage.create("token_v2")
+    shop.abra(more=f"sed -i s/TOKEN_VERSION=v1/TOKEN_VERSION=v2/ {shop.stage.env_file}")
+    (said,) = plan().apply().errors
+    token = f"{shop.stage.stack}_token"
+    assert f"{APP} on {SERVER} was deployed, but {shop.stage.stack}_app uses {token}_v1" in said
+    assert f"its .env declares {token}_v2. Deploy it again: opskit app deploy {APP}" in said
 
 
 def test_a_rotation_by_abra_names_what_else_it_restarts(shop: Shop) -> None:
