@@ -29,7 +29,7 @@ from opskit.steps import (
     StepContext,
     TakeLock,
 )
-from opskit.steps.base import Detail
+from opskit.steps.base import Detail, joined
 
 _REMEDY = (
     "Roll back the later run first, or rotate to a new version. A run that stopped can be left as "
@@ -186,8 +186,7 @@ class Work:
         return self._ended("failed" if lost else "rolled-back", " ".join(lost), *notes)
 
     def _ended(self, status: OutcomeStatus, error: str, *notes: str) -> Outcome:
-        note = "; ".join(note for note in notes if note)
-        return Outcome(unit=self.number, status=status, error=error, note=note)
+        return Outcome(unit=self.number, status=status, error=error, note=joined(notes))
 
     def _undo_conflict(self, ctx: StepContext) -> str:
         begun = self._begun()
