@@ -207,11 +207,17 @@ class Work:
         try:
             if isinstance(lock, TakeLock):
                 lock.do(ctx)
-            conflict = conflict_of(ctx)
-            if conflict and isinstance(lock, TakeLock):
-                lock.undo(ctx)
         except OpskitError as error:
             return redact(str(error))
+        try:
+            conflict = conflict_of(ctx)
+        except OpskitError as error:
+            conflict = redact(str(error))
+        if conflict and isinstance(lock, TakeLock):
+            try:
+                lock.undo(ctx)
+            except OpskitError as error:
+                conflict = f"{conflict} Its lock was not released: {redact(str(error))}"
         return conflict
 
     def _overtaken(self, ctx: StepContext) -> str:
