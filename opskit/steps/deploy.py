@@ -171,7 +171,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     def _put_right(self, ctx: StepContext) -> str:
         """Deploy what is declared now, where something else was deployed without the lock."""
         try:
-            with ctx.hold().anew(ctx.wait):
+            with ctx.hold().anew(ctx):
                 amiss = self._astray(ctx)
                 if not amiss:
                     return f"{self.stack} runs the versions that its .env declares now."

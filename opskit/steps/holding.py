@@ -100,21 +100,23 @@ class Hold:
 
     def release(self) -> bool:
         """Release the lock if it is the run's."""
+        released = lock.release(self.engine, self.stack, run=self.run)
+        # Not before: one that could not be released is still the run's.
         self._id = ""
-        return lock.release(self.engine, self.stack, run=self.run)
+        return released
 
     def lost(self) -> LockLostError:
         """Return the error that says whose the lock is now."""
         return lock.lost(self.engine, self.stack)
 
     @contextmanager
-    def anew(self, wait: Callable[[float], None]) -> Generator[None]:
+    def anew(self, ctx: StepContext) -> Generator[None]:
         """Hold a lock that was lost once more, to put right what was written meanwhile.
 
         Parameters
         ----------
-        wait
-            Pauses for so many seconds while whoever holds it is at work.
+        ctx
+            Waits while whoever holds it is at work, and for a server that does not answer.
 
         Raises
         ------
@@ -124,17 +126,17 @@ class Hold:
         until = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                self.take()
+                ctx.patiently(self.take)
             except LockHeldError:
                 if time.monotonic() >= until:
                     raise
             else:
                 break
-            wait(_PAUSE_S)
+            ctx.wait(_PAUSE_S)
         try:
             yield
         finally:
-            self.release()
+            ctx.patiently(self.release)
 
 
 def _is_past(moment: float, seconds: float) -> bool:

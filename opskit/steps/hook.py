@@ -151,7 +151,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
         """Give the database what its service mounts now, as the hook may have come too late."""
         now = f"the password that {self.service} mounts now"
         try:
-            with ctx.hold().anew(ctx.wait):
+            with ctx.hold().anew(ctx):
                 there = {one.spec.name: one for one in ctx.engine.services()}[self.service]
                 container = self._container(ctx, there.id, "")
                 if container is None:
