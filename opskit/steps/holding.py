@@ -10,9 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from threading import Event
 
-from opskit.errors import LockHeldError, LockLostError
+from opskit.errors import (
+    InputError,
+    LockHeldError,
+    LockLostError,
+    MissingToolError,
+    OpskitError,
+)
 from opskit.statuses import KnownStatus
 from opskit.steps import lock
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
@@ -137,6 +144,35 @@ class Hold:
             yield
         finally:
             ctx.patiently(self.release)
+
+
+@contextmanager
+def put_right_if_lost(ctx: StepContext, put_right: Callable[[StepContext], str]) -> Generator[None]:
+    """Ask for the lock once more where a program failed or was stopped, as it may have done a part.
+
+    Parameters
+    ----------
+    ctx
+        Where.
+    put_right
+        Puts right what was done without the lock, even in a run that is told to stop, and says so.
+
+    Raises
+    ------
+    LockLostError
+        The lock was lost meanwhile; ends with what `put_right` says.
+    """
+    try:
+        try:
+            yield
+        except (InputError, MissingToolError):
+            # Found before the program was begun.
+            raise
+        except OpskitError:
+            ctx.ask_lock()
+            raise
+    except LockLostError as error:
+        raise LockLostError(f"{error} {put_right(replace(ctx, stop=Event()))}") from error
 
 
 def _is_past(moment: float, seconds: float) -> bool:

@@ -7,12 +7,15 @@ abra does, `tests/interop/test_abra.py` looks at where one is installed.
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, replace
 
 import pytest
 
 import opskit
-from opskit.errors import InputError
+from opskit.errors import InputError, LockLostError
+from opskit.steps import Deploy, StepContext, lock
+from opskit.steps.holding import Hold
 from tests.abra.releases import Releases
 from tests.stage import APP, QUICK, SERVER, Stage
 
@@ -233,6 +236,45 @@ def test_a_secret_that_was_declared_meanwhile_is_not_deployed(shop: Shop) -> Non
     token = f"{shop.stage.stack}_token"
     assert f"{APP} on {SERVER} was deployed, but {shop.stage.stack}_app uses {token}_v1" in said
     assert f"its .env declares {token}_v2. Deploy it again: opskit app deploy {APP}" in said
+
+
+def test_a_deploy_without_its_lock_is_made_again_though_the_run_is_told_to_stop(
+    shop: Shop,
+) -> None:
+    """With what no label tells: a variable that the services' environment has."""
+    stage, stop, begun = shop.stage, threading.Event(), shop.stage.root / "begun"
+    shop.release("3.0.0+1", "    environment: ['COLOUR=${COLOUR}']\n")
+    shop.pin("3.0.0+1")
+    declared = stage.env_file.read_text()
+    stage.env_file.write_text(f"{declared}COLOUR=red\n")
+    shop.abra("3.0.0+1", f"""
+if mkdir {begun}.once; then
+    docker --context {SERVER} stack deploy --compose-file {stage.root}/by-abra.yml {stage.stack}
+    touch {begun}
+    exec sleep 1000
+fi
+""")  # fmt: skip
+
+    def colleague() -> None:
+        if begun.exists():
+            lock.break_lock(stage.engine, stage.stack)
+            stage.env_file.write_text(f"{declared}COLOUR=blue\n")
+            stop.set()
+
+    hold = Hold(engine=stage.engine, stack=stage.stack, run="r", owner="kim", host="laptop")
+    hold.take()
+    ctx = StepContext(
+        engine=stage.engine, run="r", actor="kim", host="laptop", stop=stop,
+        lock=hold, keep_lock=colleague, ask_lock=hold.ask,
+    )  # fmt: skip
+    step = Deploy(
+        mode="abra", root=str(stage.root / "abra"), server=SERVER, app=APP, stack=stage.stack
+    )
+    with pytest.raises(LockLostError, match="was deployed again, as declared now"):
+        step.do(ctx)
+    container = stage.engine.raw_service(f"{stage.stack}_app").spec["TaskTemplate"]["ContainerSpec"]
+    assert container["Env"] == ["COLOUR=blue"]
+    assert lock.locks_among(SERVER, stage.engine.configs()) == []
 
 
 def test_a_rotation_by_abra_names_what_else_it_restarts(shop: Shop) -> None:
