@@ -137,7 +137,7 @@ class Runner:
             self.journal.finish(self.run, was)
             raise StepError(
                 f"run {self.run} was not undone, and nothing was changed: "
-                f"{'; '.join(outcome.error for outcome in outcomes)}"
+                f"{'; '.join(filter(None, (one.error for one in outcomes)))}"
             )
         return self._finish(outcomes)
 

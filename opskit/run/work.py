@@ -29,7 +29,7 @@ from opskit.steps import (
     StepContext,
     TakeLock,
 )
-from opskit.steps.base import Detail
+from opskit.steps.base import Detail, joined
 
 _REMEDY = (
     "Roll back the later run first, or rotate to a new version. A run that stopped can be left as "
@@ -186,8 +186,7 @@ class Work:
         return self._ended("failed" if lost else "rolled-back", " ".join(lost), *notes)
 
     def _ended(self, status: OutcomeStatus, error: str, *notes: str) -> Outcome:
-        note = "; ".join(note for note in notes if note)
-        return Outcome(unit=self.number, status=status, error=error, note=note)
+        return Outcome(unit=self.number, status=status, error=error, note=joined(notes))
 
     def _undo_conflict(self, ctx: StepContext) -> str:
         begun = self._begun()
@@ -208,11 +207,17 @@ class Work:
         try:
             if isinstance(lock, TakeLock):
                 lock.do(ctx)
-            conflict = conflict_of(ctx)
-            if conflict and isinstance(lock, TakeLock):
-                lock.undo(ctx)
         except OpskitError as error:
             return redact(str(error))
+        try:
+            conflict = conflict_of(ctx)
+        except OpskitError as error:
+            conflict = redact(str(error))
+        if conflict and isinstance(lock, TakeLock):
+            try:
+                lock.undo(ctx)
+            except OpskitError as error:
+                conflict = f"{conflict} Its lock was not released: {redact(str(error))}"
         return conflict
 
     def _overtaken(self, ctx: StepContext) -> str:

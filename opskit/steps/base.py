@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +27,11 @@ TRANSIENT = (UnreachableError, NotManagerError)
 
 Detail = Mapping[str, str | int | float | bool | None]
 """What a step reports to the journal: plain facts, never a value."""
+
+
+def joined(notes: Iterable[str]) -> str:
+    """Return one note of several, which says nothing twice."""
+    return "; ".join(dict.fromkeys(filter(None, notes)))
 
 
 class InterruptedStepError(OpskitError):

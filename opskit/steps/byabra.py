@@ -70,16 +70,16 @@ def _version_notes(found: Deployment, app: model.Service | None) -> list[str]:
         return [
             f"whether abra deployed {found.version} is not known: nothing there names a version"
         ]
-    # abra shortens commits.
-    if not (
-        found.version.startswith(deployed)
-        if order(found.version) is None
-        else found.version == deployed
-    ):
+    if not is_same_version(found.version, deployed):
         raise StepError(
             f"abra deployed {deployed} of {found.recipe}, and the .env pins {found.version}."
         )
     return []
+
+
+def is_same_version(wanted: str, deployed: str) -> bool:
+    """Return whether a label names this version; abra shortens commits there."""
+    return wanted.startswith(deployed) if order(wanted) is None else wanted == deployed
 
 
 def warnings_of(output: str) -> str:

@@ -20,13 +20,14 @@ import msgspec
 
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
 from opskit.abra.names import APP_SERVICE, label
-from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError, StepError
+from opskit.errors import InputError, MissingToolError, OpskitError, StepError
 from opskit.join import stack_of
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
-from opskit.steps.byabra import check_deployed, warnings_of
+from opskit.steps.byabra import check_deployed, is_same_version, warnings_of
 from opskit.steps.convergence import secrets_of
+from opskit.steps.holding import put_right_if_lost
 from opskit.steps.images import decide, running_images
 from opskit.steps.services import replace_spec, services_of
 from opskit.swarm import model
@@ -164,31 +165,32 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def _run(self, ctx: StepContext) -> Detail:
         ctx.ask_lock()
-        try:
-            try:
-                return self._deploy(ctx)
-            except StepError:
-                # It may have done a part.
-                ctx.ask_lock()
-                raise
-        except LockLostError as error:
-            raise LockLostError(f"{error} {self._put_right(ctx)}") from error
+        with put_right_if_lost(ctx, self._put_right):
+            return self._deploy(ctx)
 
     def _put_right(self, ctx: StepContext) -> str:
-        """Deploy what is declared now, where something else was deployed without the lock."""
+        """Deploy what is declared now, where something else was deployed without the lock.
+
+        That is done whatever is seen to differ: a service's environment or image may have gone
+        back, too, and no label tells.
+        """
         try:
-            with ctx.hold().anew(ctx.wait):
-                amiss = self._astray(ctx)
-                if not amiss:
-                    return f"{self.stack} runs the versions that its .env declares now."
+            with ctx.hold().anew(ctx):
+                if not ctx.patiently(lambda: services_of(ctx, self.stack)):
+                    return f"Nothing of {self.stack} is deployed now."
+                amiss = list[str]()
+                with suppress(InputError, MissingToolError):
+                    amiss = self._astray(ctx)
                 self._deploy(ctx)
-                return f"Meanwhile {'; '.join(amiss)}: it was deployed again, as declared now."
         except OpskitError as error:
             return (
                 f"{self.stack} may run other versions than its .env declares now, and was not put "
                 f"right: {error} When nobody works on it, go on with: opskit app deploy "
                 f"{quote(self.app)}"
             )
+        if not amiss:
+            return f"{self.stack} was deployed again, as declared now."
+        return f"Meanwhile {'; '.join(amiss)}: it was deployed again, as declared now."
 
     def _check_versions(self, ctx: StepContext) -> str:
         """Refuse to call it deployed when services use other versions than are declared now.
@@ -356,9 +358,10 @@ def astray(found: Deployment, services: Iterable[model.Service]) -> list[str]:
         runs = (service.spec.labels or {}).get(version, "")
         if (
             runs
+            and found.pinned
             and not found.chaos
-            and runs != found.version
-            and service.spec.name == (f"{found.stack}_{APP_SERVICE}")
+            and service.spec.name == f"{found.stack}_{APP_SERVICE}"
+            and not is_same_version(found.version, runs)
         ):
             told.append(
                 f"{service.spec.name} runs {runs} of {found.recipe} and its .env declares "

@@ -8,7 +8,7 @@ from shlex import quote
 from opskit.abra.app import read_app
 from opskit.abra.newapp import new_app
 from opskit.abra.recipe import Recipes
-from opskit.errors import InputError, StalePlanError, StepError, UnreachableError
+from opskit.errors import InputError, LockLostError, StalePlanError, StepError, UnreachableError
 from opskit.join import stack_of
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.env import digest, read_env
@@ -50,6 +50,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             )
         ctx.ask_lock()
         create_env(path, made.content)
+        _ask_after(ctx, path)
         return {"written": True}
 
     def undo(self, ctx: StepContext) -> Detail:
@@ -65,6 +66,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             raise CannotUndoError(f"{path} was edited since. Remove it if it is not wanted.")
         ctx.ask_lock()
         path.unlink()
+        _ask_after(ctx, path)
         return {"removed": True}
 
     def undo_conflict(self, ctx: StepContext) -> str:
@@ -142,6 +144,13 @@ class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
         replace_env(
             Path(self.path), expected_sha256=found, content=text.reveal(), fence=ctx.ask_lock
         )
+
+
+def _ask_after(ctx: StepContext, path: Path) -> None:
+    try:
+        ctx.ask_lock()
+    except LockLostError as error:
+        raise LockLostError(f"{error} {path} was changed at that moment.") from error
 
 
 def old_text(path: str) -> str:

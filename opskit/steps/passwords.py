@@ -12,7 +12,7 @@ from shlex import quote
 from opskit.secrets.generate import Policy, generate
 from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.secrets.value import Secret
-from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
+from opskit.steps.base import CannotUndoError, Detail, Step, StepContext, joined
 
 
 def staged_value(ctx: StepContext, path: str) -> Secret | None:
@@ -59,9 +59,8 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
         """Remove the entry."""
         store = ctx.password_store()
         found = store.exists(self.path + NEXT)
-        if found:
-            store.remove(self.path + NEXT)
-        return {"removed": found}
+        note = store.remove(self.path + NEXT) if found else ""
+        return {"removed": found, "note": note}
 
 
 class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
@@ -90,28 +89,30 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
         if not store.exists(self.path + NEXT):
             return {"found": True}
         new, replaced = store.read(self.path + NEXT), store.exists(self.path)
+        notes = list[str]()
         if not replaced:
             # What an earlier run kept must not be mistaken for what this one replaces.
-            self._forget(store)
+            notes.append(self._forget(store))
         # After a crash half-way the entry may hold the new value already; the old one is then
         # safe in .previous and must not be overwritten.
         elif (old := store.read(self.path)) != new or not ctx.retry:
-            store.store(self.path + PREVIOUS, old)
-        store.store(self.path, new)
-        note = store.remove(self.path + NEXT)
-        return {"found": False, "replaced": replaced, "note": note}
+            notes.append(store.store(self.path + PREVIOUS, old))
+        notes += [store.store(self.path, new), store.remove(self.path + NEXT)]
+        return {"found": False, "replaced": replaced, "note": joined(notes)}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Put the previous value back."""
         store = ctx.password_store()
         there = store.read(self.path) if store.exists(self.path) else None
         if store.exists(self.path + NEXT) and there != store.read(self.path + NEXT):
+            note = ""
             if store.exists(self.path + PREVIOUS) and store.read(self.path + PREVIOUS) == there:
-                self._forget(store)
-            return {"restored": False}
+                note = self._forget(store)
+            return {"restored": False, "note": note}
+        notes = list[str]()
         if store.exists(self.path + PREVIOUS):
-            store.store(self.path, store.read(self.path + PREVIOUS))
-            self._forget(store)
+            notes.append(store.store(self.path, store.read(self.path + PREVIOUS)))
+            notes.append(self._forget(store))
         elif ctx.outcome.get("replaced"):
             raise CannotUndoError(
                 f"{self.path} in the password store is still the newer value: the one before was "
@@ -119,12 +120,13 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
                 "it: pass git log."
             )
         elif there is not None:
-            store.remove(self.path)
-        return {"restored": True}
+            notes.append(store.remove(self.path))
+        return {"restored": True, "note": joined(notes)}
 
-    def _forget(self, store: PassStore) -> None:
-        if store.exists(self.path + PREVIOUS):
-            store.remove(self.path + PREVIOUS)
+    def _forget(self, store: PassStore) -> str:
+        if not store.exists(self.path + PREVIOUS):
+            return ""
+        return store.remove(self.path + PREVIOUS)
 
 
 class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):

@@ -7,12 +7,15 @@ abra does, `tests/interop/test_abra.py` looks at where one is installed.
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, replace
 
 import pytest
 
 import opskit
-from opskit.errors import InputError
+from opskit.errors import InputError, LockLostError
+from opskit.steps import Deploy, StepContext, lock
+from opskit.steps.holding import Hold
 from tests.abra.releases import Releases
 from tests.stage import APP, QUICK, SERVER, Stage
 
@@ -71,6 +74,11 @@ class Shop:
     def release(self, version: str, more: str = "") -> None:
         text = COMPOSE.replace('VERSION"]', f'{version}"]').replace("MORE\n", more)
         self.releases.release(version, {"compose.yml": text})
+
+    def runs(self) -> str:
+        """Give the version that the app is labelled with."""
+        spec = self.stage.engine.raw_service(f"{self.stage.stack}_app").spec
+        return spec["Labels"][f"coop-cloud.{self.stage.stack}.version"]
 
     def called(self) -> list[str]:
         path = self.stage.root / "called"
@@ -202,6 +210,71 @@ def test_where_abra_chooses_the_version_that_is_said_and_nothing_is_claimed(shop
     assert "no version is pinned: abra takes the one that runs, or the latest" in note(made)
     shop.abra(NEW)
     assert made.apply().status == "done"
+
+
+def test_what_abra_chooses_is_no_fault_though_another_release_is_checked_out(shop: Shop) -> None:
+    shop.pin("")
+    shop.abra(OLD)
+    deployed(shop)
+    assert shop.runs() == OLD
+
+
+def test_a_commit_that_is_pinned_is_what_abra_labels_by_its_beginning(shop: Shop) -> None:
+    text = COMPOSE.replace('VERSION"]', '${LABEL}"]').replace("MORE\n", "")
+    commit = shop.releases.release("3.0.0+1", {"compose.yml": text})
+    shop.pin(commit)
+    shop.abra(commit, f"export LABEL={commit[:8]}")
+    deployed(shop)
+    assert shop.runs() == commit[:8]
+
+
+def test_a_secret_that_was_declared_meanwhile_is_not_deployed(shop: Shop) -> None:
+    deployed(shop)
+    shop.stage.create("token_v2")
+    shop.abra(more=f"sed -i s/TOKEN_VERSION=v1/TOKEN_VERSION=v2/ {shop.stage.env_file}")
+    (said,) = plan().apply().errors
+    token = f"{shop.stage.stack}_token"
+    assert f"{APP} on {SERVER} was deployed, but {shop.stage.stack}_app uses {token}_v1" in said
+    assert f"its .env declares {token}_v2. Deploy it again: opskit app deploy {APP}" in said
+
+
+def test_a_deploy_without_its_lock_is_made_again_though_the_run_is_told_to_stop(
+    shop: Shop,
+) -> None:
+    """With what no label tells: a variable that the services' environment has."""
+    stage, stop, begun = shop.stage, threading.Event(), shop.stage.root / "begun"
+    shop.release("3.0.0+1", "    environment: ['COLOUR=${COLOUR}']\n")
+    shop.pin("3.0.0+1")
+    declared = stage.env_file.read_text()
+    stage.env_file.write_text(f"{declared}COLOUR=red\n")
+    shop.abra("3.0.0+1", f"""
+if mkdir {begun}.once; then
+    docker --context {SERVER} stack deploy --compose-file {stage.root}/by-abra.yml {stage.stack}
+    touch {begun}
+    exec sleep 1000
+fi
+""")  # fmt: skip
+
+    def colleague() -> None:
+        if begun.exists():
+            lock.break_lock(stage.engine, stage.stack)
+            stage.env_file.write_text(f"{declared}COLOUR=blue\n")
+            stop.set()
+
+    hold = Hold(engine=stage.engine, stack=stage.stack, run="r", owner="kim", host="laptop")
+    hold.take()
+    ctx = StepContext(
+        engine=stage.engine, run="r", actor="kim", host="laptop", stop=stop,
+        lock=hold, keep_lock=colleague, ask_lock=hold.ask,
+    )  # fmt: skip
+    step = Deploy(
+        mode="abra", root=str(stage.root / "abra"), server=SERVER, app=APP, stack=stage.stack
+    )
+    with pytest.raises(LockLostError, match="was deployed again, as declared now"):
+        step.do(ctx)
+    container = stage.engine.raw_service(f"{stage.stack}_app").spec["TaskTemplate"]["ContainerSpec"]
+    assert container["Env"] == ["COLOUR=blue"]
+    assert lock.locks_among(SERVER, stage.engine.configs()) == []
 
 
 def test_a_rotation_by_abra_names_what_else_it_restarts(shop: Shop) -> None:

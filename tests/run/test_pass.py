@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +177,23 @@ def test_a_store_that_fails_after_the_switch_undoes_it(
     assert stage.state() == before
     assert password_store.read(ENTRY) == OLD
     assert password_store.entries() == {ENTRY}
+
+
+def test_a_push_that_fails_is_noted_once_whatever_a_run_writes_and_when_it_is_undone(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    subprocess.run(["pass", "git", "init"], check=True, capture_output=True)
+    hook = Path(os.environ["PASSWORD_STORE_DIR"]) / ".git" / "hooks" / "post-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ngit push origin HEAD\n")
+    hook.chmod(0o700)
+    run = plan().apply()
+    undone = opskit.Fleet.from_abra().rollback(run.id)
+
+    assert (run.status, undone.status) == ("done", "rolled-back")
+    for one in (run, undone):
+        assert " ".join(one.notes).count("'origin' does not appear to be a git repository") == 1
 
 
 # -- what was left beside an entry ------------------------------------------------------------
