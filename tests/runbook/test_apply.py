@@ -178,7 +178,7 @@ def test_a_parameter_that_is_left_in_place_carries_nothing_out_again(
     rb = opskit.Runbook(TITLE, approved=approved)
     asks(rb, again, "Make it")
     said = capsys.readouterr().out
-    assert re.search(rf"was applied at .* \(run {made.id}, rolled back since\)", said)
+    assert re.search(rf"was applied by \S+ at .* \(run {made.id}, rolled back since\)", said)
     assert "This is the same plan: it is applied only when somebody says so here." in said
     click(rb, "Make it")
     assert applied(rb, again, "Make it")
