@@ -67,6 +67,10 @@ class Terminal:
     def __post_init__(self) -> None:
         self.terminal, inside = pty.openpty()
         ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, 80, 0, 0))
+        # A key that comes too early would be echoed into the midst of what is being written.
+        modes = termios.tcgetattr(inside)
+        modes[3] &= ~termios.ECHO
+        termios.tcsetattr(inside, termios.TCSANOW, modes)
         self.program = subprocess.Popen(
             [sys.executable, "-m", "opskit", *self.arguments],
             stdin=inside,
