@@ -118,7 +118,9 @@ def _apply(environ: Mapping[str, str], folder: Path, kind: str, moment: int | st
 
     def untick() -> None:
         nonlocal left
-        left += isinstance(moment, int)
+        # Once it has been suspended, it never is again.
+        if left > 0:
+            left += isinstance(moment, int)
 
     def ticking(
         owner: Any, name: str, is_write: Callable[..., object] = lambda *_, **__: True
