@@ -17,6 +17,7 @@ from opskit.swarm.engine import Engine
 from opskit.swarm.observe import Observation, observe
 from opskit.swarm.transport import TRANSPORT
 from tests.swarm.scripted import Conversation, Served, Talk, encoded, serving
+from tests.waiting import linger
 
 Serve = Callable[[Talk], Served]
 HEAD = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n"
@@ -153,8 +154,9 @@ def test_a_reply_that_trickles_ends_with_the_deadline(serve: Serve) -> None:
 
     def trickle(one: Conversation) -> None:
         one.sock.sendall(HEAD + b"Content-Length: 100000\r\n\r\n")
-        while not over.wait(0.05):
+        while not over.is_set():
             one.sock.sendall(b" ")
+            linger(0.05)
 
     seen = look(serve(instead("/tasks", trickle)), seconds=1.0)
     over.set()
