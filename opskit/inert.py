@@ -26,6 +26,7 @@ def visible(text: str, instead: str = "�") -> str:
 
     Examples
     --------
+    >>> from opskit.inert import visible
     >>> visible("all well\x1b[2K\u202e")
     'all well�[2K�'
     """

@@ -185,7 +185,7 @@ def said(
         lengths={
             names[row["secret"]].prefix + row["to"]: lengths[row["secret"]]
             for row in found
-            if row["secret"] in lengths
+            if row["secret"] in lengths and not given
         },
         deploys=deploys,
         may_restart=may_restart,

@@ -173,7 +173,9 @@ class View(pd.DataFrame):
 
         Examples
         --------
-        >>> snap.secrets.select("state in ['missing', 'stale'] and app is not None")
+        >>> secrets = fleet.snapshot().secrets
+        >>> len(secrets.select("state in ['missing', 'stale'] and app is not None")) > 1
+        True
         """
         return self.keep(matching(self, condition))
 
