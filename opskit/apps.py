@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from opskit.abra.files import read_bytes
@@ -94,12 +95,20 @@ class Apps(Reading):
         return View.from_rows(ListedRow, rows, About(noun="apps"))
 
     def ps(self, app: str, *, past: bool = False) -> View:
-        """Read an app's tasks; with `past` also those that are to run no more."""
+        """Read an app's tasks; with `past` also those that are to run no more.
+
+        Raises
+        ------
+        InputError
+            There are none, and the ``.env`` was not read whole, which may name another stack.
+        """
         check_flag("past", past)
         found = self.app(app)
         tasks = type(self)(self.root, servers=[found.server], deadline=self.deadline)
         view = tasks.snapshot().tasks
         view = view.keep((view["server"] == found.server) & (view["stack"] == found.stack))
+        if not len(view):
+            _check_stack_known(found)
         return view if past else view.keep(view["desired_state"] == "running")
 
     def logs(
@@ -239,7 +248,11 @@ class Apps(Reading):
             old_text(found.env_file): read_bytes(Path(found.env_file)),
         }
         # Not part of the data: either may hold what nobody else should read.
-        values = {key: Secret(text) for key, text in texts.items() if text.strip()}
+        values = {
+            (found.server, found.stack, key): Secret(text)
+            for key, text in texts.items()
+            if text.strip()
+        }
         return Plan(data=data, values=values, root=self.root)
 
     def plan_deploy(
@@ -320,9 +333,10 @@ class Apps(Reading):
             if stack_of(service.spec.labels) == app.stack
         }
         if not there:
+            _check_stack_known(app)
             raise InputError(
                 f"{app.name} is not deployed on {app.server}.",
-                remedy=f"Deploy it: opskit app deploy {app.name}",
+                remedy=f"Deploy it: opskit app deploy {quote(f'{app.server}/{app.name}')}",
             )
         for name in wanted or ():
             if name not in there:
@@ -378,3 +392,15 @@ class Apps(Reading):
 def _to_read(lookup: Lookup, where: Callable[[Lookup], Collection[str]]) -> frozenset[str]:
     """Return the servers that are concerned, and those that may lead to the same swarm."""
     return lookup.named_alike(where(lookup))
+
+
+def _check_stack_known(app: DeclaredApp) -> None:
+    """Refuse to say that nothing runs of an app whose ``.env`` may name another stack."""
+    if problem := app.unread:
+        raise InputError(
+            f"nothing runs as the stack {app.stack}, and {app.name} may name another one: "
+            f"{problem.what}",
+            path=Path(problem.path),
+            line=problem.line,
+            remedy=problem.remedy,
+        )

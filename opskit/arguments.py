@@ -16,6 +16,8 @@ from typing import Any, cast
 from opskit.errors import InputError
 
 _SHOWN = 40
+LONGEST_S = 604_800.0
+"""A week: whoever waits longer meant something else."""
 """So much of a mistaken word is shown."""
 
 
@@ -60,7 +62,7 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_number(name: str, value: object, *, above: float | None = None) -> None:
-    """Refuse what is no finite number of 0 or more, or more than `above`.
+    """Refuse what is no number of 0 or more, or more than `above`, up to a week's seconds.
 
     Raises
     ------
@@ -70,11 +72,13 @@ def check_number(name: str, value: object, *, above: float | None = None) -> Non
     if isinstance(value, bool) or not isinstance(value, int | float):
         fits = False
     else:
-        fits = math.isfinite(value) and (value >= 0 if above is None else value > above)
+        least_holds = value >= 0 if above is None else value > above
+        fits = math.isfinite(value) and least_holds and value <= LONGEST_S
     if not fits:
         wanted = "0 or more" if above is None else f"more than {above:g}"
         raise InputError(
-            f"{name} is {_number(value)}.", remedy=f"Give a number of seconds, {wanted}."
+            f"{name} is {_number(value)}.",
+            remedy=f"Give a number of seconds, {wanted}, at most a week.",
         )
 
 

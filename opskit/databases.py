@@ -83,12 +83,15 @@ def declared_moves(app: DeclaredApp, seen: Observation, hooks: Mapping[str, str]
     return moves(app, seen, [secret.swarm_name for secret in app.secrets], hooks)
 
 
-def kept_data(app: DeclaredApp, seen: Observation) -> str:
-    """Return a volume that an app left which does not run; a database in it knows its password."""
-    if any(stack_of(service.spec.labels) == app.stack for service in seen.services):
+def kept_data(app: DeclaredApp, secret: str, seen: Observation, hooks: Mapping[str, str]) -> str:
+    """Return the volume whose database would know no new value of a secret; nothing without one.
+
+    It is one that the app left, which does not run.
+    """
+    runs = any(stack_of(service.spec.labels) == app.stack for service in seen.services)
+    if runs or not is_stored_inside(app, secret, hooks):
         return ""
-    found = (one.name for one in seen.volumes if stack_of(one.labels) == app.stack)
-    return min(found, default="")
+    return min((one.name for one in seen.volumes if stack_of(one.labels) == app.stack), default="")
 
 
 def suggested_hook(app: DeclaredApp, seen: Observation, mounted: Collection[str]) -> str:

@@ -18,7 +18,8 @@ OpskitError
 ├── JournalError          the journal cannot be read or written
 ├── StepError             a step of a run failed
 ├── NotebookError         a cell of a notebook that was run failed
-├── RunbookError          a check failed, or a step or decision stands in the way
+├── RunbookError          a check failed, or a step stands in the way
+│   └── UndecidedError    nobody has answered a question yet
 └── VerifyError           the change was made but did not prove itself
 
 A message is one or two sentences: what happened, where, and the next step. It never carries
@@ -29,16 +30,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from opskit.inert import visible
+
 
 class OpskitError(Exception):
     """Anything opskit raises on purpose; its text is fit to show an operator."""
+
+    def __str__(self) -> str:
+        # It often quotes a server, a program or a file.
+        return visible(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         """Show a notebook what the message says, where IPython would show opskit's source too.
 
         See ``InteractiveShell.showtraceback``; in plain Python the traceback is as ever.
         """
-        return [f"{type(self).__name__}: {self}", *getattr(self, "__notes__", ())]
+        return [f"{type(self).__name__}: {self}", *map(visible, getattr(self, "__notes__", ()))]
 
 
 class InputError(OpskitError):
@@ -164,7 +171,11 @@ class NotebookError(OpskitError):
 
 
 class RunbookError(OpskitError):
-    """A check of a runbook failed, or a step or decision stands in the way."""
+    """A check of a runbook failed, or a step stands in the way."""
+
+
+class UndecidedError(RunbookError):
+    """Nobody has answered a question yet; what follows it was not done."""
 
 
 class VerifyError(OpskitError):

@@ -13,12 +13,15 @@ import msgspec
 
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer
 from opskit.atomic import private_folder, write_private
-from opskit.decoding import ready
+from opskit.bounded import read_regular, unzipped
+from opskit.decoding import decode_json
 from opskit.errors import InputError
 from opskit.join import Around, Perhaps
 from opskit.swarm.observe import Observation
 
 _FORMAT = 1
+_SIZE_LIMIT, _CONTENT_LIMIT = 64 * 1024**2, 256 * 1024**2
+"""Bytes of a file and what it unpacks to: more than the largest fleet's."""
 _SAVE_AGAIN = "Save a new one with: opskit snapshot FILE"
 
 
@@ -182,9 +185,15 @@ def load_facts(path: Path) -> Facts:
         There is none, it is damaged, or another opskit wrote it.
     """
     try:
-        content = gzip.decompress(path.read_bytes())
-        version = msgspec.json.decode(content, type=ready(_Envelope)).opskit_snapshot
-    except (gzip.BadGzipFile, zlib.error, EOFError, msgspec.MsgspecError) as error:
+        content = unzipped(read_regular(path, _SIZE_LIMIT), _CONTENT_LIMIT)
+        if content is None:
+            raise InputError(
+                f"it unpacks to more than {_CONTENT_LIMIT // 1024**2} MiB.",
+                path=path,
+                remedy=_SAVE_AGAIN,
+            )
+        version = decode_json(content, _Envelope).opskit_snapshot
+    except (zlib.error, EOFError, msgspec.MsgspecError) as error:
         raise InputError(
             f"this is not a whole opskit snapshot ({error}).", path=path, remedy=_SAVE_AGAIN
         ) from error
@@ -199,7 +208,7 @@ def load_facts(path: Path) -> Facts:
             remedy="Use the opskit that wrote it, or save a new one.",
         )
     try:
-        saved = msgspec.json.decode(content, type=ready(_Saved))
+        saved = decode_json(content, _Saved)
     except msgspec.MsgspecError as error:
         raise InputError(
             f"this snapshot is damaged ({error}).", path=path, remedy=_SAVE_AGAIN
@@ -219,5 +228,7 @@ def _without_file_hashes(server: DeclaredServer) -> DeclaredServer:
 
 
 def _without_spec_digests(seen: Observation) -> Observation:
-    services = tuple(msgspec.structs.replace(one, spec_digest="") for one in seen.services)
+    services = tuple(
+        msgspec.structs.replace(one, spec_digest="", pieces={}) for one in seen.services
+    )
     return msgspec.structs.replace(seen, services=services)

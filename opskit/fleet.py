@@ -15,11 +15,13 @@ from opskit.plan.data import PlanData, is_creation
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
-from opskit.plan.selection import SAY_APP, Names, Request, Selection, named_in
+from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target
 from opskit.reading import entry_paths
 from opskit.run.again import give_up, plan_rollback, resume, roll_back
+from opskit.run.apply import Of
 from opskit.run.run import Plan
-from opskit.secrets.passstore import PassStore, listed, openable, store_folder
+from opskit.secrets.passstore import PassStore, listed
+from opskit.secrets.recipients import openable, store_folder
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
@@ -91,6 +93,7 @@ class Fleet(Apps):
         options: Options | None = None,
         *,
         skip: bool = False,
+        may_be_empty: bool = False,
         snapshot: Snapshot | None = None,
     ) -> Plan:
         """Plan a new, generated version for each selected secret.
@@ -107,6 +110,8 @@ class Fleet(Apps):
         skip
             Leave out what cannot be rotated, as the plan says. What belongs to an app that is not
             deployed is left out of a selection anyhow.
+        may_be_empty
+            Where all of it is to be left out, return a plan of nothing that says why.
         snapshot
             What to plan over; else the servers that are concerned are read now, and no others.
 
@@ -122,11 +127,14 @@ class Fleet(Apps):
         [['macaroon', 'v2', 'v3']]
         """
         check_flag("skip", skip)
+        check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options, name_them=True)
         return self._plan(
             wanted.options,
             snapshot,
-            lambda over: RenewalPlanner(over).rotate(wanted.rows(over.lookup), skip=skip),
+            lambda over: RenewalPlanner(over).rotate(
+                wanted.rows(over.lookup), skip=skip, may_be_empty=may_be_empty
+            ),
             wanted.servers,
         )
 
@@ -211,8 +219,7 @@ class Fleet(Apps):
         plan = self._plan_app(
             app, options, snapshot, lambda over: RenewalPlanner(over).insert(app, secret, version)
         )
-        names = [s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)]
-        return replace(plan, values=dict.fromkeys(names, value))
+        return replace(plan, values=dict.fromkeys(_made(plan.data), value))
 
     def plan_restore(
         self,
@@ -255,22 +262,24 @@ class Fleet(Apps):
         check_flag("may_be_empty", may_be_empty)
         wanted = Request.of(selection, secrets, options)
         entries = listed() if from_pass else frozenset[str]()
-        given: dict[str, str] = {}
+        given: dict[Of, str] = {}
 
         def restore(over: Assembler) -> PlanData:
+            def is_given(target: Target) -> bool:
+                entry = over.entry(target)
+                if entry in entries:
+                    given[target.app.server, target.app.stack, target.declared.swarm_name] = entry
+                return entry in entries
+
             rows = wanted.rows(over.lookup)
-            for one in over.lookup.targets(rows) if named_in(rows) else ():
-                if one.in_force.stored is None and (entry := over.entry(one)) in entries:
-                    given[one.declared.swarm_name] = entry
             return RenewalPlanner(over).restore(
-                rows, frozenset(given), skip=skip, may_be_empty=may_be_empty
+                rows, is_given, skip=skip, may_be_empty=may_be_empty
             )
 
         plan = self._plan(wanted.options, snapshot, restore, wanted.servers)
         store = PassStore() if given else None
-        made = {s.swarm_name for u in plan.data.units for s in u.steps if is_creation(s)}
         values = (
-            {name: store.read(path) for name, path in given.items() if name in made}
+            {key: store.read(given[key]) for key in _made(plan.data) & given.keys()}
             if store
             else {}
         )
@@ -395,3 +404,13 @@ class Fleet(Apps):
     plan_rollback = staticmethod(plan_rollback)
     rollback = staticmethod(roll_back)
     give_up = staticmethod(give_up)
+
+
+def _made(data: PlanData) -> set[Of]:
+    """Return whose the values are of the secrets that a plan creates."""
+    return {
+        (unit.server, unit.stack, step.swarm_name)
+        for unit in data.units
+        for step in unit.steps
+        if is_creation(step)
+    }

@@ -1,15 +1,22 @@
 """An output guard for IPython kernels: known values are masked wherever a cell would show them.
 
 ``%load_ext opskit`` masks every value that passed through a `Secret` in this process, in all the
-spellings of `opskit.secrets.redact`, in printed text, displayed data, results and tracebacks.
-It is a net under the tightrope: what a program writes past Python, straight to its file
-descriptors, is not seen here, nor is a value that never was a `Secret`.
+spellings of `opskit.secrets.redact`, in printed text, displayed data, results and tracebacks, and
+in what programs and libraries write past Python, straight to the file descriptors. It is a net
+under the tightrope: a value that never was a `Secret` in this process is not known to it.
 """
 
 from __future__ import annotations
 
+import array
+import codecs
+import fcntl
 import io
+import os
+import select
 import sys
+import termios
+import threading
 from typing import Any, Protocol, TextIO, cast
 
 from opskit.secrets.redact import redact, unfinished
@@ -28,8 +35,8 @@ class Shell(Protocol):
 class _Masked(io.TextIOBase):
     """A stream that masks what is written, and waits while a value may still be incomplete."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self._held = stream, ""
+    def __init__(self, stream: TextIO, descriptor: int | None = None) -> None:
+        self.stream, self.descriptor, self._held = stream, descriptor, ""
 
     def write(self, text: str, /) -> int:
         # Masked first: the end of a whole value may look like the beginning of another.
@@ -67,10 +74,55 @@ class _Masked(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        return self.stream.fileno()
+        return self.stream.fileno() if self.descriptor is None else self.descriptor
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+class _Descriptor:
+    """A file descriptor of this process, whose bytes go masked to a stream instead.
+
+    A kernel shows them as they are, and sends them once more to wherever its server writes.
+    """
+
+    def __init__(self, number: int, stream: TextIO) -> None:
+        self._number, self._masked = number, _Masked(stream)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._lock = threading.Lock()
+        self._before = os.dup(number)
+        self._source, sink = os.pipe()
+        os.dup2(sink, number)
+        os.close(sink)
+        threading.Thread(target=self._pass_on, name="opskit-guard", daemon=True).start()
+
+    def release(self) -> None:
+        """Pass on what was written so far, also what was waited for."""
+        waiting = array.array("i", [1])
+        while waiting[0]:
+            with self._lock:
+                fcntl.ioctl(self._source, termios.FIONREAD, waiting)
+        with self._lock:
+            self._masked.release()
+
+    def give_back(self) -> None:
+        """Let the descriptor be what it was."""
+        self.release()
+        os.dup2(self._before, self._number)
+        os.close(self._before)
+
+    def _pass_on(self) -> None:
+        ready = select.poll()
+        ready.register(self._source, select.POLLIN)
+        while True:
+            ready.poll()
+            # What was taken out of the pipe is passed on before anybody finds it empty.
+            with self._lock:
+                piece = os.read(self._source, 65_536)
+                if not piece:
+                    os.close(self._source)
+                    return
+                self._masked.write(self._decoder.decode(piece))
 
 
 class Guard:
@@ -84,13 +136,20 @@ class Guard:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._streams = [_Masked(sys.stdout), _Masked(sys.stderr)]
+        self._own = [sys.stdout, sys.stderr]
+        self._streams: list[_Masked] = []
+        self._descriptors: list[_Descriptor] = []
         self._publish = shell.display_pub.publish
         self._write_data = shell.displayhook.write_format_data
         self._show = shell._showtraceback  # pyright: ignore[reportPrivateUsage]
 
     def put_on(self) -> None:
         """Begin to mask."""
+        for number, stream in enumerate(self._own, start=1):
+            captured = _goes_elsewhere(stream, number)
+            if captured:
+                self._descriptors.append(_Descriptor(number, stream))
+            self._streams.append(_Masked(stream, number if captured else None))
         sys.stdout, sys.stderr = cast("list[TextIO]", self._streams)
         self._shell.display_pub.publish = self._masked_publish
         self._shell.displayhook.write_format_data = self._masked_data
@@ -100,15 +159,18 @@ class Guard:
     def take_off(self) -> None:
         """Mask no more."""
         self._end_of_cell()
-        sys.stdout, sys.stderr = (masked.stream for masked in self._streams)
+        for descriptor in self._descriptors:
+            descriptor.give_back()
+        sys.stdout, sys.stderr = self._own
+        self._streams, self._descriptors = [], []
         self._shell.display_pub.publish = self._publish
         self._shell.displayhook.write_format_data = self._write_data
         self._shell._showtraceback = self._show  # pyright: ignore[reportPrivateUsage]
         self._shell.events.unregister("post_run_cell", self._end_of_cell)
 
     def _end_of_cell(self, *_: object) -> None:
-        for stream in self._streams:
-            stream.release()
+        for one in (*self._descriptors, *self._streams):
+            one.release()
 
     def _masked_publish(self, data: Any, *more: Any, **named: Any) -> Any:
         return self._publish(masked(data), *more, **named)
@@ -121,6 +183,14 @@ class Guard:
         if isinstance(evalue, BaseException):
             evalue.args = tuple(masked(one) for one in evalue.args)
         return self._show(etype, evalue, redact("\n".join(stb)).split("\n"))
+
+
+def _goes_elsewhere(stream: TextIO, number: int) -> bool:
+    """Return whether a stream is a kernel's, and not a way to the descriptor of its number."""
+    try:
+        return stream.fileno() != number
+    except (OSError, ValueError):
+        return True
 
 
 def masked(data: Any) -> Any:

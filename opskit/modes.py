@@ -32,6 +32,11 @@ class Mode:
     deploys: bool = False
     switches: bool = False
 
+    @property
+    def acts(self) -> bool:
+        """Whether services get a new version at all."""
+        return self.deploys or self.switches
+
 
 MODES: Mapping[DeployMode, Mode] = {
     "services": Mode(label="update what uses it", whole="stack", switches=True),

@@ -15,6 +15,9 @@ HEALTH_INTERVAL_S = 30.0
 HEALTH_RETRIES = 3
 """What an engine takes where a healthcheck does not say."""
 
+_TURN_S = 10.0
+"""What an engine may need to end a task and start the next."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
@@ -49,7 +52,9 @@ class Pace:
         batches = self.batches(nodes)
         # Of tasks that overlap, only the last is waited for.
         stops = min(batches, 1) if self.order == "start-first" else batches
-        return batches * self.healthy + stops * self.grace
+        # However quick the app is, and the first is what patience is for.
+        turns = max(batches - 1, 0) * _TURN_S
+        return max(batches * self.healthy, turns) + stops * self.grace
 
     def pauses(self, nodes: int) -> float:
         """Return how long an update waits on purpose; Swarm does so after the last batch too."""

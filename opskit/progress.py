@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichBar
 
+from opskit.inert import visible
+
 
 class Progress(Protocol):
     """A context manager that is told of each unit done."""
@@ -47,7 +49,7 @@ class TerminalProgress(NoProgress):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[what]}"),
+            TextColumn("{task.fields[what]}", markup=False),
             console=Console(stderr=True),
             transient=True,
         )
@@ -63,7 +65,7 @@ class TerminalProgress(NoProgress):
 
     def advance(self, what: str) -> None:
         """Move the bar by one and name what was done."""
-        self._bar.update(self._task, advance=1, what=what)
+        self._bar.update(self._task, advance=1, what=visible(what))
 
 
 class NotebookProgress(NoProgress):
@@ -92,7 +94,7 @@ class NotebookProgress(NoProgress):
             self._handle.update(self._bundle(what), raw=True)
 
     def _bundle(self, what: str) -> dict[str, str]:
-        text = f"{self._title} {self._done}/{self._total} {what}".rstrip()
+        text = visible(f"{self._title} {self._done}/{self._total} {what}").rstrip()
         bar = f'<progress value="{self._done}" max="{self._total}" aria-label="{self._title}">'
         return {"text/plain": text, "text/html": f"{bar}</progress> {html.escape(text)}"}
 

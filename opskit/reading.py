@@ -17,7 +17,7 @@ from opskit.audit.stored import in_store
 from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.progress import Progress, default_progress
-from opskit.secrets.passstore import entry_path, listed
+from opskit.secrets.passstore import PREVIOUS, entry_path, listed
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
 from opskit.swarm.observe import Observation, observe_server
@@ -124,8 +124,11 @@ class Reading:
             check_function("progress.advance", getattr(progress, "advance", None))
         check_flag("with_pass", with_pass)
         facts = self._look(None, executor=executor, progress=progress)
-        in_pass = in_store(facts, listed(), entry_paths()) if with_pass else None
-        return Snapshot(facts, in_pass)
+        if not with_pass:
+            return Snapshot(facts)
+        entries, path = listed(), entry_paths()
+        before = in_store(facts, entries, path, end=PREVIOUS)
+        return Snapshot(facts, in_store(facts, entries, path), before)
 
     def _look(
         self,

@@ -3,6 +3,7 @@
 ``~/.config/opskit/config.toml`` (all keys are optional)::
 
     deadline = 15              # seconds for each server, whatever hangs
+    reply_limit = 64           # MiB that a server may answer with at once; more is refused
     max_parallel = 8           # stacks worked on at once
     keep = 1                   # superseded versions that a prune leaves
     deploy = "services"        # or "stack", "abra", "none"
@@ -15,18 +16,23 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from opskit.arguments import LONGEST_S
+from opskit.bounded import read_regular
 from opskit.decoding import ready
 from opskit.errors import InputError
 from opskit.modes import DeployMode
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ----------
     deadline
         Seconds for each server, whatever hangs.
+    reply_limit
+        MiB that a server may answer with at once; more is refused.
     max_parallel
         Stacks worked on at once.
     keep
@@ -51,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     deadline: Seconds = 15.0
+    reply_limit: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 8
     keep: Annotated[int, msgspec.Meta(ge=0)] = 1
     deploy: DeployMode = "services"
@@ -69,7 +78,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """
     path = _base(environ, "XDG_CONFIG_HOME", ".config") / "opskit" / "config.toml"
     try:
-        content = path.read_bytes()
+        if fault := _untrusted(path.stat()):
+            raise InputError(
+                f"{fault}, so what it says may be another's wish.",
+                path=path,
+                remedy=f"Look what it says, then: chown {os.geteuid()} and chmod go-w.",
+            )
+        content = read_regular(path, 1024**2)
     except FileNotFoundError:
         return Settings()
     except OSError as error:
@@ -80,6 +95,30 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise InputError(
             f"{error}.", path=path, remedy=f"Known keys: {', '.join(Settings.__struct_fields__)}."
         ) from error
+
+
+def _untrusted(status: os.stat_result) -> str:
+    """Return why a file of settings is not to be followed; Debian's ssh has this rule, too."""
+    if status.st_uid not in {0, os.geteuid()}:
+        return "it belongs to somebody else"
+    shared = status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid, status.st_uid)
+    if shared or status.st_mode & stat.S_IWOTH:
+        return "others may write to it"
+    return ""
+
+
+def _is_private(gid: int, uid: int) -> bool:
+    """Return whether a group is a user's own and nobody else is in it.
+
+    Where users have such groups, as on Debian, editors make files that these may write to.
+    """
+    try:
+        owner, members = pwd.getpwuid(uid), grp.getgrgid(gid).gr_mem
+    except KeyError:
+        return False
+    of_it = {*members, *(one.pw_name for one in pwd.getpwall() if one.pw_gid == gid)}
+    # A directory of users may list none of them.
+    return of_it <= {owner.pw_name} and owner.pw_gid == gid
 
 
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:

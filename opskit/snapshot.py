@@ -24,6 +24,8 @@ class Snapshot(Views):
         What was declared and observed.
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
+    before_in_pass
+        Those of which the store keeps the value before, too.
 
     Examples
     --------

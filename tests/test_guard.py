@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from jupyter_client.manager import KernelManager
@@ -29,21 +32,30 @@ plain = value.reveal().decode()
 """
 
 
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[Any]:
+@contextmanager
+def a_kernel(**outputs: IO[bytes]) -> Iterator[Any]:
     with tempfile.TemporaryDirectory(dir="/tmp") as sockets:
         # Not on TCP: somebody else may take a port between its choice and the kernel's start.
         manager: Any = KernelManager(
             kernel_name="python3", transport="ipc", connection_file=f"{sockets}/kernel.json"
         )
-        manager.start_kernel()
+        # As where it is used: under a test, ipykernel leaves the descriptors alone.
+        manager.start_kernel(
+            env={k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}, **outputs
+        )
         client = manager.client()
         client.start_channels()
         client.wait_for_ready(timeout=LIMIT)
-        client.execute_interactive(SETUP, timeout=LIMIT, output_hook=lambda _: None)
         yield client
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Any]:
+    with a_kernel() as client:
+        client.execute_interactive(SETUP, timeout=LIMIT, output_hook=lambda _: None)
+        yield client
 
 
 def shown(kernel: Any, code: str) -> str:
@@ -69,6 +81,17 @@ def shown(kernel: Any, code: str) -> str:
         "print(base64.b64encode(b'xx' + plain.encode()))",
         "print(plain.encode().hex())",
         "!echo $plain",
+        "import subprocess; subprocess.run(['echo', plain])",
+        "import subprocess; subprocess.run(['echo', plain], stdout=sys.stderr)",
+        "import os; os.write(1, plain.encode())",
+        "import os; os.write(2, plain[:9].encode()); os.write(2, plain[9:].encode())",
+        "import subprocess\n"
+        "_ = subprocess.run(['sh', '-c', f'printf {plain[:9]}; printf %s {plain[9:]}'])",
+        "import os; os.system(f'echo {plain}')",
+        "import ctypes; ctypes.CDLL(None).puts(plain.encode()); ctypes.CDLL(None).fflush(None)",
+        "import os\nif not (child := os.fork()): os.write(1, plain.encode()); os._exit(0)\n"
+        "os.waitpid(child, 0)",
+        "import logging; logging.warning(plain)",
     ],
 )
 def test_a_known_value_is_masked_wherever_a_cell_shows_it(kernel: Any, code: str) -> None:
@@ -76,6 +99,33 @@ def test_a_known_value_is_masked_wherever_a_cell_shows_it(kernel: Any, code: str
     assert CANARY not in text
     assert CANARY.encode().hex() not in text
     assert "redacted" in text
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_what_programs_write_is_shown_in_the_cell_that_started_them(
+    kernel: Any, number: int
+) -> None:
+    seen: list[str] = []
+    kernel.execute_interactive(
+        f"import subprocess; _ = subprocess.run(['echo', 'heard {number} \u00e4' * 1000])",
+        timeout=LIMIT,
+        output_hook=lambda message: seen.append(message["content"].get("text", "")),
+    )
+    assert "".join(seen) == f"heard {number} \u00e4" * 1000 + "\n"
+
+
+def test_what_programs_write_goes_nowhere_else(tmp_path: Path) -> None:
+    code = (
+        "%load_ext opskit\nimport opskit, os, subprocess, sys\n"
+        f"plain = bytes.fromhex('{CANARY.encode().hex()}').decode()\n"
+        "value = opskit.Secret(plain)\n"
+        "subprocess.run(['echo', plain]); os.write(2, plain.encode())\n"
+        "subprocess.run(['echo', plain], stdout=sys.stdout)"
+    )
+    heard = tmp_path / "heard"
+    with heard.open("wb") as log, a_kernel(stdout=log, stderr=log) as client:
+        assert "redacted" in shown(client, code)
+    assert CANARY not in heard.read_text()
 
 
 def test_other_output_is_as_it_was(kernel: Any) -> None:

@@ -71,12 +71,25 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"deploy": "service"}, f"deploy is 'service'. {MODES}"),
     ({"deploy": None}, f"deploy is None. {MODES}"),
     ({"deploy": ["stack"]}, f"deploy is a list. {MODES}"),
-    ({"timeout": 0}, "timeout is 0. Give a number of seconds, more than 0."),
-    ({"timeout": float("inf")}, "timeout is inf. Give a number of seconds, more than 0."),
-    ({"timeout": "300"}, "timeout is a str. Give a number of seconds, more than 0."),
-    ({"timeout": True}, "timeout is True. Give a number of seconds, more than 0."),
-    ({"stable": -1}, "stable is -1. Give a number of seconds, 0 or more."),
-    ({"stable": float("nan")}, "stable is nan. Give a number of seconds, 0 or more."),
+    ({"timeout": 0}, "timeout is 0. Give a number of seconds, more than 0, at most a week."),
+    (
+        {"timeout": float("inf")},
+        "timeout is inf. Give a number of seconds, more than 0, at most a week.",
+    ),
+    (
+        {"timeout": 1e308},
+        "timeout is 1e+308. Give a number of seconds, more than 0, at most a week.",
+    ),
+    (
+        {"timeout": "300"},
+        "timeout is a str. Give a number of seconds, more than 0, at most a week.",
+    ),
+    ({"timeout": True}, "timeout is True. Give a number of seconds, more than 0, at most a week."),
+    ({"stable": -1}, "stable is -1. Give a number of seconds, 0 or more, at most a week."),
+    (
+        {"stable": float("nan")},
+        "stable is nan. Give a number of seconds, 0 or more, at most a week.",
+    ),
     ({"probe": "https://a.example"}, "probe is a str. Give an opskit.Probe(kind=…, target=…)."),
     ({"policy": "words"}, "policy is a str. Give an opskit.Policy(generator=…)."),
     ({"commit": "no"}, f"commit is a str, neither true nor false. {FLAG}"),
@@ -111,32 +124,32 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     ),
     (
         "a length that is no number",
-        lambda g: Policy(length=32.5),  # type: ignore[arg-type]
+        lambda g: Options(policy=Policy(length=32.5)),  # type: ignore[arg-type]
         "length is 32.5. Give a whole number, 1 or more.",
     ),
     (
         "a charset that is a list",
-        lambda g: Policy(charset=["hex"]),  # type: ignore[arg-type]
+        lambda g: Options(policy=Policy(charset=["hex"])),  # type: ignore[arg-type]
         "charset is a list, not a text. Name one, such as hex.",
     ),
     (
         "a command in one text",
-        lambda g: Policy(generator="command", command="pwgen 32"),  # type: ignore[arg-type]
+        lambda g: Options(policy=Policy(generator="command", command="pwgen 32")),  # type: ignore[arg-type]
         f"command is one text, where a list is meant. {NAMES}",
     ),
     (
         "a kind of probe that is none",
-        lambda g: Probe(kind="https", target=("https://a.example",)),  # type: ignore[arg-type]
+        lambda g: Options(probe=Probe(kind="https", target=("https://a.example",))),  # type: ignore[arg-type]
         "the probe's kind is 'https'. Choose from: http, tcp, command.",
     ),
     (
         "a probe's target in one text",
-        lambda g: Probe(kind="http", target="https://a.example"),  # type: ignore[arg-type]
+        lambda g: Options(probe=Probe(kind="http", target="https://a.example")),  # type: ignore[arg-type]
         f"the probe's target is one text, where a list is meant. {NAMES}",
     ),
     (
         "a probe's status in a text",
-        lambda g: Probe(kind="http", target=("https://a.example",), status="200"),  # type: ignore[arg-type]
+        lambda g: Options(probe=Probe(kind="http", target=("https://a.example",), status="200")),  # type: ignore[arg-type]
         "the probe's status is a str. Give a whole number, 100 or more.",
     ),
     (
@@ -165,7 +178,7 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     (
         "a deadline of no time",
         lambda g: Fleet(g.fleet.root, deadline=0),
-        "deadline is 0. Give a number of seconds, more than 0.",
+        "deadline is 0. Give a number of seconds, more than 0, at most a week.",
     ),
     (
         "a number of threads for an executor",
@@ -301,13 +314,13 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         "a frame of another kind",
         lambda g: g.fleet.plan_rotate(g.snap.apps),
         "the selection lacks the columns secret. Select rows of snap.secrets, such as "
-        "snap.secrets.query(…), all columns kept.",
+        "snap.secrets.select(…), all columns kept.",
     ),
     (
         "a frame of anything",
         lambda g: g.fleet.plan_restore(pd.DataFrame({"secret": ["admin_password"]})),
         "the selection lacks the columns app, server. Select rows of snap.secrets, such as "
-        "snap.secrets.query(…), all columns kept.",
+        "snap.secrets.select(…), all columns kept.",
     ),
     (
         "a frame without rows",
@@ -669,6 +682,41 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         "a decision of nothing",
         lambda g: g.book.decision("Go on?", []),
         'there is nothing to choose from. Give ["yes", "no"].',
+    ),
+    (
+        "a plan for a step that is a number",
+        lambda g: g.book.apply(g.plan, 1),
+        'a step needs a title. Give a text, such as "Rotate".',
+    ),
+    (
+        "a plan's name to apply",
+        lambda g: g.book.apply("rotate", "Rotate"),
+        "plan is a str. Give what fleet.plan_…(…) gave.",
+    ),
+    (
+        "nobody's yes",
+        lambda g: g.book.apply(g.plan, "Rotate", needed=0),
+        "needed is 0. Give a whole number, 1 or more.",
+    ),
+    (
+        "a step after a step",
+        lambda g: g.book.step("Verify", after=g.book.step("Look")),
+        "after is a Step, not a text. Name the step that it follows.",
+    ),
+    (
+        "one plan that was read",
+        lambda g: Runbook("Misuse", approved="05e838050b7a"),  # type: ignore[arg-type]
+        f"approved is one text, where a list is meant. {NAMES}",
+    ),
+    (
+        "a word for a dry run",
+        lambda g: Runbook("Misuse", dry_run="no"),  # type: ignore[arg-type]
+        f"dry_run is a str, neither true nor false. {FLAG}",
+    ),
+    (
+        "one name to remember",
+        lambda g: g.book.remember("Leaked", "token_v1"),
+        f"names is one text, where a list is meant. {NAMES}",
     ),
     (
         "half a signature",

@@ -20,6 +20,9 @@ SLOW = Pace(tasks=3, healthy=60.0, grace=10.0, delay=170.0)
         (SLOW, 900.0, 900 + 3 * 170),
         (Pace(tasks=3, healthy=60.0, grace=10.0, order="start-first"), 5.0, 3 * 60 + 10),
         (Pace(tasks=5, parallelism=2, delay=10.0), 300.0, 330.0),
+        # An engine needs its time for each batch, also where no healthcheck or pause says so.
+        (Pace(tasks=3), 5.0, 20.0),
+        (Pace(tasks=100), 300.0, 990.0),
         (Pace(tasks=5, parallelism=0, delay=10.0), 300.0, 310.0),
         (Pace(tasks=None, delay=10.0), 300.0, 340.0),
         (Pace(tasks=0, healthy=600.0, delay=10.0, monitor=20.0), 300.0, 300.0),

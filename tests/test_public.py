@@ -30,7 +30,7 @@ def test_what_is_listed_is_what_is_visible() -> None:
 def test_what_stands_in_the_package_is_listed_or_private() -> None:
     code = "import opskit; print(*vars(opskit))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules = {"errors", "annotations"}
+    modules = {"errors", "inert", "annotations"}
     helpers = {"import_module", "TYPE_CHECKING"}
     found = {name for name in ran.stdout.split() if not name.startswith("_")}
     assert found - modules - helpers <= set(opskit.__all__)
@@ -112,7 +112,7 @@ def test_help_and_completion_name_each_option_of_a_run(fleet: opskit.Fleet) -> N
     plan = fleet.plan_restart("notes.coop.example")
     options = ["max_parallel", "keep_going", "identity", "on_progress"]
     for method, own in (
-        (plan.apply, ["on_made"]),
+        (plan.apply, ["confirm", "on_made"]),
         (fleet.resume, ["run"]),
         (fleet.rollback, ["run"]),
     ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -69,11 +72,56 @@ def test_a_mistake_is_told_with_the_file_and_the_known_keys(
         read_settings(environ)
     assert str(caught.value).startswith(f"{path}: ")
     assert what in str(caught.value)
-    assert "Known keys: deadline, max_parallel" in str(caught.value)
+    assert "Known keys: deadline, reply_limit" in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_named(environ: dict[str, str]) -> None:
     path = Path(environ["XDG_CONFIG_HOME"]) / "opskit" / "config.toml"
     path.mkdir(parents=True)
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="no regular file"):
         read_settings(environ)
+
+
+def user(name: str, gid: int) -> pwd.struct_passwd:
+    return pwd.struct_passwd((name, "x", os.geteuid(), gid, "", "/", "/bin/sh"))
+
+
+OWN = 4242
+KIM, SOL = user("kim", OWN), user("sol", 100)
+
+
+@pytest.mark.parametrize(
+    ("gid", "members", "users", "mode", "is_followed"),
+    [
+        (OWN, [], [KIM, SOL], 0o664, True),
+        (OWN, ["kim"], [KIM, SOL], 0o664, True),
+        (OWN, [], [], 0o664, True),
+        (OWN, ["kim", "sol"], [KIM, SOL], 0o664, False),
+        (OWN, [], [KIM, user("sol", OWN)], 0o664, False),
+        (100, ["kim"], [KIM], 0o664, False),
+        (OWN, [], [KIM], 0o666, False),
+        (OWN, ["sol"], [KIM, SOL], 0o644, True),
+    ],
+)
+def test_only_the_owner_s_own_group_may_write_to_the_file(
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    gid: int,
+    members: list[str],
+    users: list[pwd.struct_passwd],
+    mode: int,
+    is_followed: bool,
+) -> None:
+    path = write(environ, b"keep = 3\n")
+    path.chmod(mode)
+    status = list(path.stat())
+    status[5] = gid
+    monkeypatch.setattr(Path, "stat", lambda _: os.stat_result(status))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: KIM)
+    monkeypatch.setattr(pwd, "getpwall", lambda: users)
+    monkeypatch.setattr(grp, "getgrgid", lambda of: grp.struct_group(("g", "x", of, members)))
+    if is_followed:
+        assert read_settings(environ).keep == 3
+    else:
+        with pytest.raises(InputError, match="others may write to it"):
+            read_settings(environ)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.compose import Compose, Entry, Service
 from opskit.abra.env import EnvFile, SampleLine, read_env
@@ -13,6 +14,7 @@ from opskit.abra.files import printable
 from opskit.abra.interpolate import NO_TEMPLATE, interpolate
 from opskit.abra.marks import Marks, joined, read_marks
 from opskit.abra.model import DeclaredApp, DeclaredConfig, DeclaredSecret, Problem
+from opskit.abra.namedwith import named_with
 from opskit.abra.names import (
     APP_SERVICE,
     Named,
@@ -86,11 +88,13 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         declarations.check_required(compose)
     if note and env.readable:
         secrets += declarations.guessed(compose)
+    keys = {one.env_key for one in secrets if one.env_key}
     problems = (
         *env.problems,
         *_env_problems(env, named, enabled),
         *_version_problems(env, recipe),
         *(enabled.problems if enabled else ()),
+        *(recipe.sample_problems if recipe else ()),
         *declarations.problems,
     )
     return DeclaredApp(
@@ -110,6 +114,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         note=note,
         problems=problems,
         unsupported=enabled.unsupported if enabled else (),
+        named_with=named_with(keys, compose, stack, inputs.variables),
     )
 
 
@@ -165,7 +170,7 @@ def _version_problems(env: EnvFile, recipe: Recipe | None) -> list[Problem]:
             line=recipe_line(env.lines) or 0,
             what=f"the recipe has no version {printable(recipe.unknown)} here; it is read as it is "
             "checked out.",
-            remedy=f"Fetch it: git -C {printable(str(recipe.folder))} fetch --tags",
+            remedy=f"Fetch it: git -C {quote(printable(str(recipe.folder)))} fetch --tags",
         )
     ]
 

@@ -19,6 +19,7 @@ from opskit.abra.files import decode, printable
 from opskit.abra.interpolate import refused_by_docker, requires
 from opskit.abra.paces import PACE
 from opskit.abra.stackformat import Fault, unsupported
+from opskit.abra.stacktypes import mistyped
 from opskit.abra.unread import about_conflicts, conflicts, lock_of
 
 _TRUE = frozenset({"true", "yes", "on", "y"})
@@ -28,7 +29,7 @@ _NULL_TAG = "tag:yaml.org,2002:null"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A top-level secret, config or network.
+    """A top-level secret, config, network or volume.
 
     `name` is its name in the swarm before interpolation, empty when the file gives none;
     `external` says that it is made outside the deploy, as abra's secrets are. `file` is what a
@@ -55,15 +56,17 @@ class Service:
     """A service: keys of the secrets, configs and networks it uses, its ``deploy.labels``.
 
     `files` are the names that a secret has in its containers, by the secret's key; it may be
-    there more than once. `variables` are the names in its ``environment``, `passed` those of them
-    without a value, which docker takes from its own environment. `image`, `ports` and `env_files`
-    stand as in the file. `pace` is what it says of the time it takes to come up, by path such as
-    ``deploy.update_config.delay``, before interpolation.
+    there more than once. `config_files` are the same of configs. `variables` are the names in its
+    ``environment``, `passed` those of them without a value, which docker takes from its own
+    environment. `image`, `ports` and `env_files` stand as in the file. `pace` is what it says of
+    the time it takes to come up, by path such as ``deploy.update_config.delay``, before
+    interpolation.
     """
 
     secrets: tuple[str, ...] = ()
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     configs: tuple[str, ...] = ()
+    config_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: frozenset[str] = frozenset()
     pace: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -87,6 +90,7 @@ class Compose:
     secrets: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     configs: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     networks: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    volumes: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
     required: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -125,6 +129,7 @@ def merge(files: Iterable[Compose]) -> Compose:
     secrets: dict[str, Entry] = {}
     configs: dict[str, Entry] = {}
     networks: dict[str, Entry] = {}
+    volumes: dict[str, Entry] = {}
     services: dict[str, Service] = {}
     faults: list[Fault] = []
     refused: list[Fault] = []
@@ -136,12 +141,17 @@ def merge(files: Iterable[Compose]) -> Compose:
         secrets |= one.secrets
         configs |= one.configs
         networks |= one.networks
+        volumes |= one.volumes
         for name, service in one.services.items():
-            base = services.get(name, Service())
+            if name not in services:
+                services[name] = service
+                continue
+            base = services[name]
             services[name] = Service(
                 secrets=tuple(dict.fromkeys(base.secrets + service.secrets)),
-                files={**base.files, **service.files},
+                files=_merged(base.files, service.files),
                 configs=tuple(dict.fromkeys(base.configs + service.configs)),
+                config_files=_merged(base.config_files, service.config_files),
                 labels={**base.labels, **service.labels},
                 variables=base.variables | service.variables,
                 pace={**base.pace, **service.pace},
@@ -159,12 +169,26 @@ def merge(files: Iterable[Compose]) -> Compose:
         secrets=secrets,
         configs=configs,
         networks=networks,
+        volumes=volumes,
         services=services,
         required=tuple(dict.fromkeys(required)),
         faults=tuple(faults),
         unsupported=tuple(refused),
         includes=includes,
     )
+
+
+def _merged(
+    base: Mapping[str, tuple[str, ...]], later: Mapping[str, tuple[str, ...]]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the files of a service that two compose files have.
+
+    Where there are some to begin with, docker keeps the last of each key: also of a key that the
+    later compose file does not name.
+    """
+    if not base:
+        return later
+    return {key: files[-1:] for key, files in {**base, **later}.items()}
 
 
 def _invalid(fault: Fault) -> Compose:
@@ -196,10 +220,11 @@ class _Reader:
             secrets=self._entries(top.get("secrets"), "secrets"),
             configs=self._entries(top.get("configs"), "configs"),
             networks=self._entries(top.get("networks"), "networks"),
+            volumes=self._entries(top.get("volumes"), "volumes"),
             services=services,
             required=tuple(required),
             faults=tuple(sorted(self._faults, key=lambda fault: fault.line)),
-            unsupported=tuple(unsupported(top, self._pairs_of)),
+            unsupported=(*unsupported(top, self._pairs_of), *mistyped(top, self._pairs_of)),
             includes="include" in top,
         )
 
@@ -246,6 +271,7 @@ class _Reader:
             secrets=self._sources(pairs.get("secrets"), f"services.{name}.secrets"),
             files=self._files(pairs.get("secrets")),
             configs=self._sources(pairs.get("configs"), f"services.{name}.configs"),
+            config_files=self._files(pairs.get("configs")),
             labels=self._labels(deploy.get("labels"), f"services.{name}.deploy.labels"),
             variables=frozenset(
                 self._labels(pairs.get("environment"), f"services.{name}.environment")

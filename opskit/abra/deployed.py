@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opskit.abra.compose import Compose, Entry, Port
-from opskit.abra.interpolate import interpolate
+from opskit.abra.interpolate import interpolate, variables_in
 from opskit.abra.names import take_apart
 from opskit.errors import InputError
 
-_VARIABLE = re.compile(r"\$(?:\$|\{?([A-Za-z_][A-Za-z0-9_]*))")
 _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _NAME_ALONE = re.compile(r"^[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*$", re.MULTILINE)
 _PORT = re.compile(r"(?:.*:)?(?P<first>\d+)(?:-(?P<last>\d+))?:\d+(?:-\d+)?(?:/(?P<protocol>\w+))?")
@@ -150,6 +149,6 @@ def looked_up(compose: Compose, texts: Iterable[str], env_texts: Iterable[str]) 
         The files of ``env_file``, in which a name alone is looked up too.
     """
     said = (_COMMENT.sub("", text) for text in texts)
-    found = {match[1] for text in said for match in _VARIABLE.finditer(text) if match[1]}
+    found = {name for text in said for name in variables_in(text)}
     found |= {name for service in compose.services.values() for name in service.passed}
     return frozenset(found.union(*map(_NAME_ALONE.findall, env_texts)))

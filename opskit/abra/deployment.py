@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.app import Declarations, Inputs, claimed, variables
 from opskit.abra.compose import Compose
@@ -19,6 +19,7 @@ from opskit.abra.deployed import (
     looked_up,
 )
 from opskit.abra.env import EnvFile, read_env
+from opskit.abra.interpolate import interpolate
 from opskit.abra.layout import env_path
 from opskit.abra.model import DeclaredSecret
 from opskit.abra.names import (
@@ -38,8 +39,11 @@ from opskit.abra.recipe import Recipe, Recipes
 from opskit.abra.versiontree import version_tree
 from opskit.errors import InputError
 from opskit.pace import Pace, seconds_of
+from opskit.temporary import folder
 
-LOCATORS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"})
+LOCATORS = frozenset(
+    {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY"}
+)
 """What tells docker where the engine is that no context names."""
 
 TAKEN = frozenset({"PATH", "SSH_AUTH_SOCK", "DOCKER_CONFIG"}) | LOCATORS
@@ -60,6 +64,8 @@ class Deployment:
         What abra calls the recipe's version: a tag or a commit; empty when nobody knows it.
     chaos
         Whether these are files that no version holds.
+    pinned
+        Whether the ``.env`` names the version.
     folder
         Where the files lie.
     shown
@@ -81,6 +87,8 @@ class Deployment:
         Names of the networks that must be there.
     looked_up
         Names of all variables that docker looks up in its own environment for these files.
+    origin
+        The recipe at that version.
     unset
         Variables of the recipe's sample that the ``.env`` does not have.
     timeout
@@ -93,11 +101,13 @@ class Deployment:
     recipe: str
     version: str
     chaos: bool
+    pinned: bool
     folder: str
     shown: str
     compose_files: tuple[str, ...]
     overlays: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    origin: Recipe = field(repr=False)
     services: Mapping[str, Deployed] = field(default_factory=dict[str, Deployed])
     paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
     needed: tuple[DeclaredSecret, ...] = ()
@@ -112,6 +122,12 @@ class Deployment:
     def files(self) -> tuple[str, ...]:
         """All compose files, in the order in which they are merged."""
         return (*self.compose_files, *self.overlays)
+
+    def with_values(self, values: Mapping[str, str | None]) -> Deployment:
+        """Return it with other values for some variables, none for those of no value."""
+        environment = {**self.environment, **values}
+        there = {key: value for key, value in environment.items() if value is not None}
+        return replace(self, environment=there)
 
     def with_images(self, images: Mapping[str, str]) -> Deployment:
         """Return it with other images for some services; its overlay lasts as long as this does."""
@@ -135,11 +151,12 @@ class _Source:
 
 @contextmanager
 def deployment(
-    root: Path, server: str, app: str, version: str = ""
+    root: Path, server: str, app: str, version: str = "", values: Mapping[str, str] | None = None
 ) -> Generator[Deployment, None, None]:
     """Work out an app's deployment from its files as they are now.
 
-    With `version` it is what it would be if the ``.env`` pinned that one.
+    With `version` it is what it would be if the ``.env`` pinned that one, with `values` if its
+    variables had these.
 
     The recipe's files are those of the version that ``TYPE=recipe:version`` pins, written to a
     folder of their own for as long as the context lasts; without one, those of the working tree.
@@ -148,27 +165,31 @@ def deployment(
     ------
     InputError
         A line of the ``.env`` cannot be read, or the recipe, its version or one of its files is
-        not on disk: deploying with less than the operator wrote is not tried.
+        not on disk: deploying with less than the operator wrote is not tried. Or a variable is not
+        set without which docker refuses the files.
     """
     path = env_path(root, server, app)
     env = read_env(path)
     for problem in env.problems[:1]:
         raise InputError(problem.what, path=path, line=problem.line, remedy=problem.remedy)
     if version:
-        values = {**env.values, recipe_key(env.values): f"{recipe_of(env.values)[0]}:{version}"}
-        env = replace(env, values=values)
+        pinned = {**env.values, recipe_key(env.values): f"{recipe_of(env.values)[0]}:{version}"}
+        env = replace(env, values=pinned)
+    env = replace(env, values={**env.values, **(values or {})})
     stack = stack_name(app, env.values)
     with (
         _source(root, env, stack) as source,
-        tempfile.TemporaryDirectory(prefix="opskit-deploy-") as made,
+        folder("deploy") as made,
     ):
-        yield _ready(env, stack, source, Path(made))
+        yield _ready(env, stack, source, made, f"{server}/{app}")
 
 
-def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
+def _ready(env: EnvFile, stack: str, source: _Source, made: Path, app: str) -> Deployment:
     recipe, files = source.recipe, compose_files(env.values)
     compose = _compose(env, recipe, files)
+    _check_files(compose, recipe.folder)
     environment = variables(env, stack, recipe)
+    _check_required(env, compose, environment, app)
     own = claimed(compose, stack, environment)
     first = Path(files[0]).parent
     env_texts = check_sources(compose, source.folder / first, recipe.folder / first, environment)
@@ -191,6 +212,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
         recipe=source.name,
         version=version or (there.short if there else own.get("version", "")),
         chaos=not version,
+        pinned=bool(pinned_version(env.values)),
         folder=str(source.folder),
         shown=str(recipe.folder),
         compose_files=tuple(str(source.folder / name) for name in files),
@@ -199,6 +221,7 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path) -> Deployment:
             **environment,
             **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
         },
+        origin=recipe,
         services=deployed(compose, stack, environment),
         paces={
             name: pace_of(service.pace, environment) for name, service in compose.services.items()
@@ -227,6 +250,36 @@ def _compose(env: EnvFile, recipe: Recipe, files: tuple[str, ...]) -> Compose:
             problem.what, path=Path(problem.path), line=problem.line, remedy=problem.remedy
         )
     return enabled.compose
+
+
+def _check_required(
+    env: EnvFile, compose: Compose, environment: Mapping[str, str], app: str
+) -> None:
+    """Refuse what docker cannot read: first of all, as the rest is about what it reads."""
+    found = (interpolate(text, environment).faults for text in compose.required)
+    faults = list(dict.fromkeys(fault for each in found for fault in each))
+    if faults:
+        raise InputError(
+            f"docker refuses the compose files: {' '.join(faults)}",
+            path=env.path,
+            remedy=f"Set it there: opskit app config {quote(app)}",
+        )
+
+
+def _check_files(compose: Compose, folder: Path) -> None:
+    """Refuse what docker would deploy in part, since it merges these files with opskit's own.
+
+    Of what a service has more than once it keeps the last then.
+    """
+    for name, service in compose.services.items():
+        files = [*service.files.items(), *service.config_files.items()]
+        for key in (key for key, names in files if len(names) > 1):
+            raise InputError(
+                f"{name} has {key} in more than one file, of which docker keeps only the last when "
+                "it merges compose files, as here with one that gives the labels.",
+                path=folder,
+                remedy=f"Give each file a key of its own in the recipe, with the name: of {key}.",
+            )
 
 
 def _needed(
@@ -259,7 +312,7 @@ def _source(root: Path, env: EnvFile, stack: str) -> Generator[_Source, None, No
             f"the recipe {name or '(none)'} is not in {root / 'recipes'}.",
             path=env.path,
             line=recipe_line(env.lines),
-            remedy=f"Fetch it: abra recipe fetch {name or '<recipe>'}",
+            remedy=f"Fetch it: abra recipe fetch {quote(name) if name else '<recipe>'}",
         )
     if recipe.fault:
         raise recipe.fault
@@ -268,7 +321,8 @@ def _source(root: Path, env: EnvFile, stack: str) -> Generator[_Source, None, No
             f"the recipe {name} has no version {pinned}.",
             path=env.path,
             line=recipe_line(env.lines),
-            remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or pin another version.",
+            remedy=f"Fetch it: git -C {quote(str(recipe.folder))} fetch --tags; "
+            "or pin another version.",
         )
     if recipe.commit and recipe.repository:
         with version_tree(recipe.repository, recipe.commit) as tree:

@@ -89,8 +89,15 @@ _FORMS = {
     for operator, form in (("-", "${…:-default}"), ("?", "${…:?why}"), ("+", "${…:+other}"))
 }
 _UNKNOWN = "abra does not know what stands behind the name in ${…}; it replaces the name alone."
+_LONGEST = 131_071
+"""Bytes that Linux hands to a program in one variable, and so the most that a deploy can use."""
+TOO_LONG = f"the value is longer than {_LONGEST:,} bytes, which no program can be given."
 _DEPTH = 20
 """Defaults within defaults; deeper is no wish of anybody's."""
+
+
+class TooLongError(Exception):
+    """A value that was cut short, since lines that double each other would fill any memory."""
 
 
 def as_dotenv(text: str) -> str:
@@ -117,7 +124,14 @@ def expand(raw: str, quote: str, above: Mapping[str, str]) -> tuple[str, str]:
         The value as it stands between its quotes, and which quotes.
     above
         The variables that the lines above it set; all others are empty.
+
+    Raises
+    ------
+    TooLongError
+        It is longer than what any program can be given.
     """
+    if len(raw) > _LONGEST:
+        raise TooLongError
     if quote == "'":
         return raw, ""
     if quote and "\\" in raw:
@@ -130,7 +144,7 @@ def expand(raw: str, quote: str, above: Mapping[str, str]) -> tuple[str, str]:
 
 def _expanded(text: str, above: Mapping[str, str], forms: list[str], depth: int) -> str:
     parts: list[str] = []
-    at = 0
+    at = size = 0
     while match := _REFERENCE.search(text, at):
         parts.append(text[at : match.start()])
         at = match.end()
@@ -145,6 +159,9 @@ def _expanded(text: str, above: Mapping[str, str], forms: list[str], depth: int)
             end = _closing(text, at)
             parts.append(_chosen(match, text[at:end], above, forms, depth))
             at = end + 1
+        size += sum(map(len, parts[-2:]))
+        if size > _LONGEST:
+            raise TooLongError
     return "".join(parts) + text[at:]
 
 

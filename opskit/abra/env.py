@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from opskit.abra.dialect import expand
+from opskit.abra.dialect import TOO_LONG, TooLongError, expand
 from opskit.abra.files import as_problem, decode, is_utf8, is_utf16, printable, read_bytes
+from opskit.abra.marks import MARKS
 from opskit.abra.model import Problem, ProblemKind
 from opskit.abra.statements import LONG_BLANK, NO_VALUE, TRAILING, UNCLOSED, Statement, statements
 from opskit.abra.unread import (
@@ -26,7 +27,11 @@ from opskit.abra.unread import (
 from opskit.errors import InputError
 
 _MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
+_LOOSELY = re.compile(rf"(?:^|(?<=\s))({'|'.join(sorted(MARKS))})\s*=\s*(\S*)", re.IGNORECASE)
 _COMMENTED_OUT = re.compile(r"^[ \t]*#[ \t#]*(?=[A-Za-z_]\w*=)", re.MULTILINE)
+
+_LARGEST = 2_097_152
+"""Bytes that Linux hands to a program in all its variables together, unless it is set otherwise."""
 
 _REMEDIES = {
     UNCLOSED: "Close it on the same line.",
@@ -115,10 +120,18 @@ def parse_env(content: bytes, path: Path) -> EnvFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleLine:
-    """A line of a recipe's sample: where it stands, and the modifiers in its comment."""
+    """A line of a recipe's sample: where it stands, what it says, the modifiers in its comment."""
 
+    key: str
+    value: str
+    comment: str
     line: int
     modifiers: Mapping[str, str]
+
+    def text(self, default: str = "") -> str:
+        """Return it as it would stand in a ``.env``, with a `default` for a value that is empty."""
+        comment = f"  #{self.comment}" if self.comment else ""
+        return f"{self.key}={self.value or default}{comment}"
 
 
 def sample_lines(content: bytes) -> dict[str, SampleLine]:
@@ -129,7 +142,11 @@ def sample_lines(content: bytes) -> dict[str, SampleLine]:
         for statement in statements(each):
             if not statement.fault:
                 found[statement.key] = SampleLine(
-                    line=statement.line, modifiers=modifiers(statement.comment)
+                    key=statement.key,
+                    value=f"{statement.quote}{statement.raw}{statement.quote}",
+                    comment=statement.comment,
+                    line=statement.line,
+                    modifiers=modifiers(statement.comment),
                 )
     return found
 
@@ -140,8 +157,16 @@ def sample_keys(text: str) -> tuple[str, ...]:
 
 
 def modifiers(comment: str) -> dict[str, str]:
-    """Read the ``key=value`` words of a comment; other words are prose."""
-    return dict(_MODIFIER.findall(comment))
+    """Read the ``key=value`` words of a comment; other words are prose.
+
+    Marks count however they are spaced and capitalised: who wrote ``Generate = false`` meant it.
+
+    >>> from opskit.abra.env import modifiers
+    >>> modifiers("seen=once Generate = false")
+    {'generate': 'false', 'seen': 'once'}
+    """
+    loosely = {key.lower(): word for key, word in _LOOSELY.findall(comment)}
+    return {**loosely, **dict(_MODIFIER.findall(comment))}
 
 
 class _Reader:
@@ -153,6 +178,7 @@ class _Reader:
         self.lines: dict[str, int] = {}
         self.modifiers: dict[str, Mapping[str, str]] = {}
         self.problems: list[Problem] = []
+        self._size, self._is_full = 0, False
 
     def take(self, statement: Statement) -> None:
         key, line = statement.key, statement.line
@@ -164,7 +190,21 @@ class _Reader:
             return
         if not is_utf8(statement.raw):
             self.report(line, "the value holds bytes that are not UTF-8.", "Save it as UTF-8.")
-        self.values[key], foreign = expand(statement.raw, statement.quote, self.values)
+        try:
+            value, foreign = expand(statement.raw, statement.quote, self.values)
+        except TooLongError:
+            self.report(line, TOO_LONG, "Shorten it.", kind="unread")
+            return
+        size = self._size + len(value) - len(self.values.get(key, ""))
+        if size > _LARGEST:
+            if not self._is_full:
+                what = f"the values up to here have more than {_LARGEST:,} bytes together."
+                remedy = "No program can be given them: shorten them."
+                self.report(line, what, remedy, kind="unread")
+            self._is_full = True
+            return
+        self._size = size
+        self.values[key] = value
         if foreign:
             self.report(line, foreign, "Write the value out.")
         self.lines[key] = line

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
 
 from opskit.abra.model import Problem
+from opskit.bounded import read_regular
 from opskit.errors import InputError
 
 _UNDECODED = re.compile(r"[\ud800-\udfff]")
 
-SIZE_LIMIT = 4 * 1024 * 1024
+SIZE_LIMIT = 1024**2
 """More than this is no ``.env`` and no compose file."""
 
 
@@ -25,26 +24,9 @@ def read_bytes(path: Path) -> bytes:
         It is missing, not permitted, too large or no file.
     """
     try:
-        # Not blocking: a FIFO with a fitting name must not hang the reading of a whole fleet.
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(opened, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise InputError("this is no regular file.", path=path, remedy="Remove it.")
-            if status.st_size > SIZE_LIMIT:
-                raise too_large(path)
-            return stream.read()
+        return read_regular(path, SIZE_LIMIT)
     except OSError as error:
         raise unreadable(path, error) from None
-
-
-def too_large(path: Path) -> InputError:
-    """Make the error for a file larger than any of its kind."""
-    return InputError(
-        f"the file is larger than {SIZE_LIMIT // 1024 // 1024} MiB.",
-        path=path,
-        remedy="Keep only text here that abra reads.",
-    )
 
 
 def unreadable(path: Path, error: OSError) -> InputError:

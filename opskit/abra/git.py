@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.files import decode, printable
 from opskit.errors import InputError, MissingToolError
@@ -51,9 +52,15 @@ class Ended:
 
     @property
     def reason(self) -> str:
-        """The line in which git says what is wrong; advice may follow it."""
+        """The line in which git says what is wrong; advice may follow it.
+
+        Of a place elsewhere the program before it says what: ssh, or git over there.
+        """
         lines = self.complaint.strip().splitlines() or [f"it ended with status {self.status}"]
-        return printable(next((line for line in lines if line.startswith("fatal: ")), lines[-1]))
+        at = next((at for at, line in enumerate(lines) if line.startswith("fatal: ")), -1)
+        if at > 0 and lines[at].startswith("fatal: Could not read from remote repository"):
+            at -= 1
+        return printable(lines[at])
 
 
 def operators_environment() -> dict[str, str]:
@@ -170,7 +177,8 @@ def ask(folder: Path, *arguments: str, config: Iterable[str] = (), given: bytes 
         raise InputError(
             "git refuses to read this checkout, as another user owns it.",
             path=folder,
-            remedy=f"If you trust it: git config --global --add safe.directory {folder}",
+            remedy="If you trust it: git config --global --add safe.directory "
+            f"{quote(str(folder))}",
         )
     return ended
 
@@ -194,5 +202,5 @@ def damaged(folder: Path, reason: str) -> InputError:
     return InputError(
         f"git cannot read this checkout: {reason}.",
         path=folder,
-        remedy=f"Look at it: git -C {folder} status; git -C {folder} fsck",
+        remedy=f"Look at it: git -C {quote(str(folder))} status; git -C {quote(str(folder))} fsck",
     )

@@ -39,7 +39,11 @@ _OF_DOCKER = re.compile(
 )
 _REQUIRED = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*:?\?")
 
+_NAME = re.compile(r"\$(?:\$|\{?([A-Za-z_][A-Za-z0-9_]*))")
+
 NO_TEMPLATE = "it is no valid template; write $$ for a dollar sign, and close every ${."
+TOO_LONG = "with its variables filled in it is longer than any field of a compose file."
+_LONGEST = 1024**2
 _REFUSED = (
     "docker cannot interpolate this: write $$ for a dollar sign, ${NAME} or ${NAME:-default}."
 )
@@ -65,6 +69,11 @@ def refused_by_docker(template: str) -> str:
 def requires(template: str) -> bool:
     """Return whether a text seems to have variables that must be set: ``${NAME:?why}``."""
     return "$" in template and _REQUIRED.search(template) is not None
+
+
+def variables_in(text: str) -> list[str]:
+    """Return the names of the variables that a text looks up, as often as it does."""
+    return [match[1] for match in _NAME.finditer(text) if match[1]] if "$" in text else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +125,8 @@ def interpolate(template: str, variables: Mapping[str, str]) -> Interpolated:
         pieces = reading.pieces(template, 0)
     except _NoTemplateError:
         return Interpolated(pieces=(Piece(text=template),), faults=(NO_TEMPLATE,))
+    except _TooLongError:
+        return Interpolated(pieces=(Piece(text=template),), faults=(TOO_LONG,))
     return Interpolated(pieces=tuple(pieces), faults=tuple(reading.faults))
 
 
@@ -123,9 +134,14 @@ class _NoTemplateError(Exception):
     """A lone dollar sign, an open brace, an unknown operator."""
 
 
+class _TooLongError(Exception):
+    """More than any field of a compose file is."""
+
+
 class _Reading:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
+        self._left = _LONGEST
         self.faults: list[str] = []
 
     def pieces(self, template: str, depth: int) -> list[Piece]:
@@ -144,14 +160,21 @@ class _Reading:
                 found.append(Piece(text="$"))
             elif match["brace"]:
                 end = _closing(template, at)
-                found.append(self._value(template[at:end], depth))
+                found.append(self._counted(template[at:end], depth))
                 at = end + 1
             else:
                 # docker's CLI takes $VAR-word for a default even without braces.
-                found.append(self._value(match["plain"], depth))
+                found.append(self._counted(match["plain"], depth))
         if at < len(template):
             found.append(Piece(text=template[at:]))
         return found
+
+    def _counted(self, expression: str, depth: int) -> Piece:
+        piece = self._value(expression, depth)
+        self._left -= len(piece.text)
+        if self._left < 0:
+            raise _TooLongError
+        return piece
 
     def _value(self, expression: str, depth: int) -> Piece:
         match = _EXPRESSION.fullmatch(expression)

@@ -17,7 +17,8 @@ from opskit.abra.names import (
     pinned_version,
     recipe_of,
 )
-from opskit.abra.recipe import Recipes, releases
+from opskit.abra.recipe import Recipes
+from opskit.abra.releases import releases
 from opskit.errors import InputError
 
 _REMEDY = "Set ABRA_DIR to your abra folder, or try opskit on a demo fleet: opskit demo"
@@ -160,6 +161,11 @@ class _Tree:
             if path.is_symlink() and not is_app_file(path.name) and not path.exists():
                 missing = unreadable(path, FileNotFoundError())
                 self._problems.append(as_problem(missing, path))
+            elif is_app_file(path.name) and is_folder(path):
+                what = "this is a folder, where an app's settings would be a file."
+                self._problems.append(
+                    Problem(path=printable(str(path)), line=0, what=what, remedy="Rename it.")
+                )
         return found
 
 

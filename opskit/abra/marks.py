@@ -15,7 +15,9 @@ CHARSETS = ("default", "hex", "safespecial", "special")
 LONGEST = 511_999
 """Swarm stores no more bytes in a secret."""
 
-_MARKS = frozenset({"generate", "length", "charset"})
+MARKS = frozenset({"generate", "length", "charset"})
+"""The words that count; those of other keys are prose."""
+
 _LENGTH = re.compile(r"[1-9][0-9]{0,5}")
 _TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
 _FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
@@ -58,7 +60,7 @@ def joined(own: Mapping[str, str], sample: Mapping[str, str]) -> dict[str, str]:
     That a value comes from elsewhere holds until the app's own line says otherwise: one that says
     how long it is says nothing of where it comes from.
     """
-    marks = {key: word for key, word in own.items() if key in _MARKS}
+    marks = {key: word for key, word in own.items() if key in MARKS}
     if not marks:
         return dict(sample)
     if "generate" in sample:

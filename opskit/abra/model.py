@@ -72,7 +72,8 @@ class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
     `recipe_version` is what ``TYPE`` pins, `revision` what is checked out. `compose_files` are
     relative to the recipe's folder. `guessed` says that compose files are missing, so that
     `secrets` rests on the ``.env`` too; `note` says why. `unsupported` lists what its compose files
-    have and no stack can.
+    have and no stack can. `named_with` says, of each variable that gives a secret its version, what
+    else has its name from it and cannot be renewed along, such as ``the config x``.
     """
 
     server: str
@@ -91,11 +92,25 @@ class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     problems: tuple[Problem, ...]
     unsupported: tuple[Problem, ...] = ()
+    named_with: dict[str, tuple[str, ...]] = {}
+
+    def renewed_with(self, secret: DeclaredSecret) -> tuple[DeclaredSecret, ...]:
+        """Return the secrets, this one among them, that one variable gives their version."""
+        key = secret.env_key
+        return tuple(one for one in self.secrets if one.env_key == key) if key else (secret,)
 
     @property
     def unread(self) -> Problem | None:
         """Why the ``.env`` was not read whole: no plan goes by what it says, or writes to it."""
-        found = (one for one in self.problems if one.path == self.env_file)
+        return self._unread(own=True)
+
+    @property
+    def recipe_unread(self) -> Problem | None:
+        """Why a file of its recipe was not read whole: what that says of its secrets is a guess."""
+        return self._unread(own=False)
+
+    def _unread(self, *, own: bool) -> Problem | None:
+        found = (one for one in self.problems if (one.path == self.env_file) is own)
         return next((one for one in found if one.kind != "amiss"), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.edit import has_line, set_name
 from opskit.abra.env import parse_env
@@ -12,7 +13,8 @@ from opskit.abra.files import read_bytes
 from opskit.abra.git import clone
 from opskit.abra.layout import check_root
 from opskit.abra.names import ENV_SUFFIX, recipe_folders, stack_name
-from opskit.abra.recipe import SAMPLE, Recipe, Recipes, in_order
+from opskit.abra.recipe import SAMPLE, Recipe, Recipes
+from opskit.abra.releases import in_order
 from opskit.errors import InputError
 
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]*[A-Za-z0-9])*")
@@ -119,7 +121,7 @@ def _find(recipes: Recipes, root: Path, name: str, version: str = "") -> Recipe:
     if found is None:
         raise InputError(
             f"the recipe {name} is not in {root / 'recipes'}.",
-            remedy=f"Fetch it: opskit app new {name} … --fetch, without --dry-run",
+            remedy=f"Fetch it: opskit app new {quote(name)} … --fetch, without --dry-run",
         )
     return found
 
@@ -130,7 +132,8 @@ def _sample(recipe: Recipe, name: str, version: str) -> bytes:
     if not recipe.commit:
         raise InputError(
             f"the recipe {name} has no version {version}.",
-            remedy=f"Fetch it: git -C {recipe.folder} fetch --tags; or name another version.",
+            remedy=f"Fetch it: git -C {quote(str(recipe.folder))} fetch --tags; "
+            "or name another version.",
         )
     content = recipe.find(SAMPLE)
     if content is None:

@@ -1,27 +1,24 @@
-"""Recipes on disk: their folder, revision, compose files, sample, exports and releases.
-
-Releases are a recipe's git tags, and those that abra's catalogue lists.
-"""
+"""Recipes on disk: their folder, revision, compose files, sample and exports."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from opskit.abra.compose import Compose, merge, parse_compose
-from opskit.abra.env import SampleLine, sample_keys, sample_lines
+from opskit.abra.env import SampleLine, parse_env, sample_keys, sample_lines
 from opskit.abra.files import as_problem, decode, exists, is_folder, printable, read_bytes
 from opskit.abra.model import Problem
 from opskit.abra.names import recipe_folders
 from opskit.abra.repository import SHORT, Repository, open_repository
-from opskit.decoding import ready
 from opskit.errors import InputError, MissingToolError, OpskitError
 
 SAMPLE = ".env.sample"
@@ -100,7 +97,8 @@ class Recipe:
     def problem(self) -> Problem | None:
         """Why git says nothing about the folder, if it does not."""
         if isinstance(self.fault, InputError):
-            return as_problem(self.fault, self.folder)
+            # What is checked out is read all the same.
+            return msgspec.structs.replace(as_problem(self.fault, self.folder), kind="amiss")
         recipes = printable(str(self.folder.parent))
         return self.fault and Problem(path=recipes, line=0, what=str(self.fault), remedy="")
 
@@ -120,9 +118,26 @@ class Recipe:
         return sample_lines(self._quietly(SAMPLE))
 
     @cached_property
+    def sample_problems(self) -> tuple[Problem, ...]:
+        """Why its sample's marks are not known, if they are not."""
+        content = self._quietly(SAMPLE)
+        path = self.folder / SAMPLE
+        kinds = ("conflict", "locked")
+        return tuple(one for one in parse_env(content, path).problems if one.kind in kinds)
+
+    @cached_property
     def sets(self) -> tuple[str, ...]:
         """The variables that its sample sets."""
         return sample_keys(decode(self._quietly(SAMPLE)))
+
+    def notes(self, versions: Iterable[str]) -> dict[str, str]:
+        """Return the release notes of versions, of those that have some."""
+        # A catalogue may name anything.
+        names = {f"release/{version}": version for version in versions if "/" not in version}
+        with suppress(InputError):
+            self._fetch(names)
+        found = ((version, decode(self._quietly(name)).strip()) for name, version in names.items())
+        return {version: text for version, text in found if text}
 
     def enabled(self, names: tuple[str, ...]) -> Enabled:
         """Return the compose files of these names, merged in that order."""
@@ -180,9 +195,15 @@ class Recipe:
         Raises
         ------
         InputError
-            It cannot be read.
+            It cannot be read, or is outside the recipe's folder.
         """
         path = self.folder / name
+        if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self.folder)):
+            raise InputError(
+                f"{printable(name)} is outside the recipe, so it is not read.",
+                path=self.folder,
+                remedy="Copy it into the recipe, and let COMPOSE_FILE name the copy.",
+            )
         if self.commit and self.repository:
             self._fetch((name,))
             found = self._committed[name]
@@ -253,66 +274,3 @@ def exported(script: str) -> dict[str, str]:
     which may set ``DOMAIN`` or the like for itself alone.
     """
     return {m[1]: m[2] or m[3] or m[4] or "" for m in _EXPORT.finditer(script)}
-
-
-_RELEASE = re.compile(r"v?(?P<recipe>[0-9]+(?:\.[0-9]+){0,2})(?:\+(?P<app>.+))?")
-_DIGITS = re.compile(r"([0-9]+)")
-
-_Key = tuple[tuple[int, ...], tuple[tuple[int, int, str], ...]]
-
-
-class _Listed(msgspec.Struct):
-    versions: list[dict[str, msgspec.Raw]] | None = None
-
-
-def order(version: str) -> _Key | None:
-    """Return what releases are sorted by: the recipe's own version, then the app's.
-
-    ``None`` for what is no release, such as a commit or a branch.
-    """
-    match = _RELEASE.fullmatch(version)
-    if match is None:
-        return None
-    recipe = [int(part) for part in match["recipe"].split(".")]
-    parts = _DIGITS.split(match["app"] or "")
-    app = tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)
-    return (*recipe, 0, 0)[:3], app
-
-
-def in_order(versions: Iterable[str]) -> tuple[str, ...]:
-    """Sort releases, the oldest first, and leave out what is none."""
-    keys = {version: key for version in versions if (key := order(version)) is not None}
-    return tuple(sorted(keys, key=lambda version: keys[version]))
-
-
-def newer(releases: Iterable[str], than: str) -> list[str] | None:
-    """List the releases after one, the oldest first; ``None`` when it is no release itself."""
-    floor = order(than)
-    if floor is None:
-        return None
-    return [one for one in in_order(releases) if (key := order(one)) is not None and key > floor]
-
-
-def releases(root: Path, recipe: str, tags: Iterable[str]) -> tuple[str, ...]:
-    """List a recipe's releases, the oldest first, from its tags and from the catalogue."""
-    return in_order({*tags, *_catalogue(root).get(recipe, ())})
-
-
-def _catalogue(root: Path) -> dict[str, frozenset[str]]:
-    path = root / "catalogue" / "recipes.json"
-    if not exists(path):
-        return {}
-    try:
-        return _parsed(read_bytes(path))
-    except (InputError, msgspec.MsgspecError):
-        # It only adds to what the tags say.
-        return {}
-
-
-@lru_cache(maxsize=4)
-def _parsed(content: bytes) -> dict[str, frozenset[str]]:
-    found = msgspec.json.decode(content, type=ready(dict[str, _Listed]))
-    return {
-        name: frozenset(version for one in listed.versions or () for version in one)
-        for name, listed in found.items()
-    }

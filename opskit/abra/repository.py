@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 
-from opskit.abra.files import SIZE_LIMIT, decode, exists, printable, too_large
+from opskit.abra.files import SIZE_LIMIT, decode, exists, printable
 from opskit.abra.git import Ended, answered, ask, damaged
 from opskit.abra.names import CHAOS_MARK
+from opskit.abra.releases import highest
+from opskit.bounded import too_large
 from opskit.errors import InputError
 
 SHORT = 8
@@ -78,7 +81,7 @@ def list_commit(folder: Path, commit: str) -> Mapping[str, Entry]:
             raise InputError(
                 f"this clone lacks {printable(name)} of commit {commit[:SHORT]}.",
                 path=folder,
-                remedy=f"Fetch all of it: git -C {folder} fetch --refetch --no-filter",
+                remedy=f"Fetch all of it: git -C {quote(str(folder))} fetch --refetch --no-filter",
             )
         found[name] = Entry(mode=mode, object=object_name, size=int(size) if size != "-" else 0)
     return found
@@ -131,7 +134,7 @@ class Repository:
         there = {name: entry for name, entry in found.items() if entry and entry.is_file}
         for name, entry in there.items():
             if entry.size > SIZE_LIMIT:
-                raise too_large(self.folder / name)
+                raise too_large(self.folder / name, SIZE_LIMIT)
         return dict(zip(there, self.blobs(there.values()), strict=True))
 
     def _follow(self, entries: Mapping[str, Entry], path: str) -> str:
@@ -214,7 +217,7 @@ def open_repository(folder: Path) -> Repository | None:
     if commit == "(initial)":
         return Repository(folder=folder, checkout=None, tags=tags)
     changed = any(not line.startswith("#") for line in lines)
-    tag = max((name for name, tagged in tags.items() if tagged == commit), default="")
+    tag = highest(name for name, tagged in tags.items() if tagged == commit)
     checkout = Checkout(tag=tag, commit=commit, changed=changed)
     return Repository(folder=folder, checkout=checkout, tags=tags)
 

@@ -26,8 +26,9 @@ class Lock:
 _GIT_CRYPT = Lock(program="git-crypt", remedy="Unlock the checkout: git-crypt unlock")
 _VAULT = Lock(program="ansible-vault", remedy="Decrypt it: ansible-vault decrypt FILE")
 _SOPS = Lock(program="sops", remedy="Decrypt it: sops decrypt --in-place FILE")
-_GPG = Lock(program="GnuPG", remedy="Decrypt it: gpg --decrypt FILE")
-_AGE = Lock(program="age", remedy="Decrypt it: age --decrypt FILE")
+# Both print the text when no file is named for it.
+_GPG = Lock(program="GnuPG", remedy="Decrypt it: gpg --output FILE.plain --decrypt FILE")
+_AGE = Lock(program="age", remedy="Decrypt it: age --output FILE.plain --decrypt FILE")
 _BEGINNINGS = (
     (b"\0GITCRYPT\0", _GIT_CRYPT),
     (b"$ANSIBLE_VAULT;", _VAULT),

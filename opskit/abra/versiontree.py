@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,6 +11,7 @@ from opskit.abra.files import decode
 from opskit.abra.git import answered
 from opskit.abra.repository import SHORT, Entry, Repository, list_commit
 from opskit.errors import InputError
+from opskit.temporary import folder
 
 _SIZE_LIMIT = 256 * 1024 * 1024
 """More than this is no recipe."""
@@ -33,8 +32,7 @@ def version_tree(repository: Repository, commit: str) -> Generator[Path, None, N
     InputError
         git cannot read the commit, or a link of it leads elsewhere.
     """
-    made = Path(tempfile.mkdtemp(prefix="opskit-recipe-"))
-    try:
+    with folder("recipe") as made:
         tree = made.resolve() / repository.folder.name
         tree.mkdir()
         try:
@@ -42,13 +40,17 @@ def version_tree(repository: Repository, commit: str) -> Generator[Path, None, N
             _write(repository, commit, tree, entries)
             _link_local_files(repository, tree, entries)
         except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
             raise InputError(
-                f"commit {commit[:SHORT]} cannot be written to {tree} ({error}).",
+                f"commit {commit[:SHORT]} cannot be written to a folder of its own in "
+                f"{made.parent} ({why}).",
                 path=repository.folder,
+                remedy="Make room there, or set TMPDIR to another folder.",
             ) from error
-        yield tree
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+        try:
+            yield tree
+        except OSError as error:
+            raise _lasting(error, tree, repository.folder) from error
 
 
 def _entries(repository: Repository, commit: str) -> Mapping[str, Entry]:
@@ -101,6 +103,18 @@ def _link_local_files(repository: Repository, tree: Path, entries: Mapping[str, 
         if not taken and _leads_inside(folder / path, folder):
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).symlink_to(folder / path)
+
+
+def _lasting(error: OSError, tree: Path, folder: Path) -> Exception:
+    """Return an error that names the recipe's own folder for one that is gone soon."""
+    if not isinstance(error.filename, str) or not Path(error.filename).is_relative_to(tree):
+        return error
+    return InputError(
+        f"the version's {Path(error.filename).relative_to(tree)} cannot be read "
+        f"({error.strerror}).",
+        path=folder,
+        remedy="Pin another version.",
+    )
 
 
 def _refusal(repository: Repository, commit: str, what: str) -> InputError:

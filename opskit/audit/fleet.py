@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from opskit.abra.model import Problem, ProblemKind
 from opskit.audit.registry import Finding, check
@@ -18,7 +19,7 @@ def unreachable(views: Views) -> Iterator[Finding]:
             yield Finding(
                 server=seen.server,
                 what=seen.error,
-                remedy=f"Try it by hand: docker --context {seen.server} info",
+                remedy=f"Try it by hand: docker --context {quote(seen.server)} info",
             )
 
 
@@ -30,7 +31,7 @@ def not_manager(views: Views) -> Iterator[Finding]:
             yield Finding(
                 server=seen.server,
                 what=seen.error,
-                remedy=f"Look there: docker --context {seen.server} info",
+                remedy=f"Look there: docker --context {quote(seen.server)} info",
             )
 
 
@@ -42,7 +43,8 @@ def partly_read(views: Views) -> Iterator[Finding]:
             yield Finding(
                 server=seen.server,
                 what=f"its {name} could not be read: {why}",
-                remedy=f"Try it by hand: docker --context {seen.server} {name.rstrip('s')} ls",
+                remedy=f"Try it by hand: docker --context {quote(seen.server)} "
+                f"{name.rstrip('s')} ls",
             )
 
 

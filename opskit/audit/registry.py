@@ -48,6 +48,9 @@ class ChecksRow(Row, frozen=True, kw_only=True):
     severity: Annotated[Severity, Column("Of its findings, unless one says otherwise.")]
     title: Annotated[str, Column("The fault it looks for.")]
     reference: Annotated[str | None, Column("Where the rule comes from, if not from opskit.")]
+    background: Annotated[
+        str | None, Column("The section of docs/secrets.md that explains it, if one does.")
+    ]
 
 
 _SHOWN = ("id", "severity", "server", "app", "secret", "what", "remedy")
@@ -57,6 +60,7 @@ _FAMILIES = (
     "opskit.audit.fleet",
     "opskit.audit.swarm",
     "opskit.audit.services",
+    "opskit.audit.stored",
 )
 
 
@@ -83,6 +87,7 @@ class Check:
     severity: Severity
     title: str
     reference: str
+    background: str
     run: Callable[[Views], Iterable[Finding]]
 
 
@@ -90,7 +95,7 @@ _checks: dict[str, Check] = {}
 
 
 def check(
-    ident: str, *, severity: Severity, title: str, reference: str = ""
+    ident: str, *, severity: Severity, title: str, reference: str = "", background: str = ""
 ) -> Callable[[Callable[[Views], Iterator[Finding]]], Callable[[Views], Iterator[Finding]]]:
     """Register a check.
 
@@ -104,12 +109,19 @@ def check(
         One line naming the fault.
     reference
         Where the rule comes from, if not from opskit.
+    background
+        The anchor of the section of ``docs/secrets.md`` that explains it, if one does.
     """
 
     def register(run: Callable[[Views], Iterator[Finding]]) -> Callable[[Views], Iterator[Finding]]:
         assert ident not in _checks, f"two checks are called {ident}"
         _checks[ident] = Check(
-            id=ident, severity=severity, title=title, reference=reference, run=run
+            id=ident,
+            severity=severity,
+            title=title,
+            reference=reference,
+            background=background,
+            run=run,
         )
         return run
 
@@ -127,7 +139,11 @@ def checks_view() -> View:
     """Return the list of checks: one `ChecksRow` each."""
     rows = [
         ChecksRow(
-            id=one.id, severity=one.severity, title=one.title, reference=one.reference or None
+            id=one.id,
+            severity=one.severity,
+            title=one.title,
+            reference=one.reference or None,
+            background=f"docs/secrets.md#{one.background}" if one.background else None,
         )
         for one in checks().values()
     ]

@@ -6,14 +6,24 @@ rules as planning does, and says what comes first where one stands in the way.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from shlex import quote
 from typing import Literal
 
-from opskit.abra.model import DeclaredApp, DeclaredSecret
-from opskit.databases import declared_moves, is_stored_inside, references, suggested_hook
+from opskit.abra.model import DeclaredApp, DeclaredSecret, Problem
+from opskit.databases import (
+    declared_moves,
+    is_stored_inside,
+    kept_data,
+    references,
+    suggested_hook,
+)
 from opskit.join import stack_of
+from opskit.modes import MODES, DeployMode
 from opskit.settings import read_settings
 from opskit.swarm.model import NAME_LIMIT
 from opskit.swarm.observe import Observation
@@ -61,23 +71,25 @@ class Remedy:
             "secret": self.secret,
             "hook": self.hook,
             "where": self.where,
+            "pass": "yes" if self.use_pass else "",
         }
         return {name: value for name, value in named.items() if value}
 
     def __str__(self) -> str:
         match self.plan:
             case "deploy":
-                return f"opskit app deploy {self.shown}"
+                return f"opskit app deploy {quote(self.shown)}"
             case "prune":
-                return f"opskit secret prune {self.shown}"
+                too = " --pass" if self.use_pass else ""
+                return f"opskit secret prune {quote(self.shown)}{too}"
             case "remove":
                 return (
                     "If nobody misses it: opskit secret remove --orphans "
-                    f'--server {self.server} --where "{self.where}"'
+                    f"--server {quote(self.server)} --where {quote(self.where)}"
                 )
             case "rotate" | "generate" | "insert":
-                words = [f"opskit secret {self.plan} {self.shown} {self.secret}"]
-                words += [f"--hook {self.hook}"] if self.hook else []
+                words = [f"opskit secret {self.plan} {quote(self.shown)} {quote(self.secret)}"]
+                words += [f"--hook {quote(self.hook)}"] if self.hook else []
                 words += ["--pass"] if self.use_pass else []
                 return " ".join(words)
 
@@ -95,7 +107,9 @@ class Remedies:
 
     def __init__(self, views: Views, *, use_pass: bool = False) -> None:
         self._views, self._facts, self._use_pass = views, views.facts, use_pass
-        self._hooks = read_settings().hooks
+        settings = read_settings()
+        self._hooks: Mapping[str, str] = settings.hooks
+        self._deploy: DeployMode = settings.deploy
 
     @cached_property
     def _apps(self) -> dict[tuple[str, str], DeclaredApp]:
@@ -126,8 +140,8 @@ class Remedies:
     def deploy(self, server: str, name: str) -> Remedy | str:
         """Return what brings an app's services to what its files declare."""
         app, seen = self._app(server, name), self._facts.seen[server]
-        then = f"then: opskit app deploy {self._shown(app)}"
-        if first := self._first(app):
+        then = f"then: opskit app deploy {quote(self._shown(app))}"
+        if first := self._first(app, *app.unsupported):
             return f"{first} {then}"
         for move in declared_moves(app, seen, self._hooks):
             return self.renew(server, name, move.secret)
@@ -135,6 +149,8 @@ class Remedies:
         missing = [one.name for one in app.secrets if one.swarm_name not in stored]
         if missing:
             return f"Give it {', '.join(missing)} first, which it lacks; {then}"
+        if not MODES[self._deploy].acts:
+            return f"opskit app deploy {quote(self._shown(app))} --with stack"
         return self._of(app, "deploy")
 
     def make(self, server: str, name: str, secret: str, *, given: bool = False) -> Remedy | str:
@@ -150,12 +166,16 @@ class Remedies:
             return self.renew(server, name, secret, given=given)
         if not declared.version:
             key = declared.env_key or "its version variable"
-            return f"Give {key} a version: opskit app config {self._shown(app)}"
+            return f"Give {key} a version: opskit app config {quote(self._shown(app))}"
         driver, _ = self._source(app, secret)
         if driver:
-            return f"docker secret create --driver {driver} {declared.swarm_name}"
+            return f"docker secret create --driver {quote(driver)} {quote(declared.swarm_name)}"
+        if len(declared.swarm_name) > NAME_LIMIT:
+            return "Give the app a shorter STACK_NAME: Swarm allows no name of this length."
         is_made_up = self._is_made_up(app, declared) and not given
-        return self._of(app, "generate" if is_made_up else "insert", secret)
+        # Of data that is there already a database knows the password, and so may somebody.
+        is_known = bool(kept_data(app, secret, seen, self._hooks))
+        return self._of(app, "generate" if is_made_up and not is_known else "insert", secret)
 
     def renew(self, server: str, name: str, secret: str, *, given: bool = False) -> Remedy | str:
         """Return what gives a secret a new value, and its database too."""
@@ -168,15 +188,17 @@ class Remedies:
             return f"Its value comes from the driver {driver}: change it there."
         if not declared.env_key:
             return "Give the recipe a name: with ${SECRET_…_VERSION}, so that it can be rotated."
-        configs = [one.name for one in app.configs if one.env_key == declared.env_key]
-        if configs:
+        if apart := app.named_with.get(declared.env_key):
             return (
-                f"Give it a version variable of its own in the recipe: {declared.env_key} is that "
-                f"of the config {' and '.join(configs)} too."
+                f"Give it a version variable of its own in the recipe: {declared.env_key} names "
+                f"{', '.join(apart)} too."
             )
-        sharing = [one.name for one in app.secrets if one.env_key == declared.env_key]
+        sharing = app.renewed_with(declared)
         if len(sharing) > 1:
-            return f"Rotate {', '.join(sharing)} together: they share {declared.env_key}."
+            names = ", ".join(one.name for one in sharing)
+            if all(self._is_made_up(app, one) for one in sharing) and not given:
+                return f"Rotate {names} together: they share {declared.env_key}."
+            return f"Give {names} their next version together: they share {declared.env_key}."
         if len(declared.swarm_name) >= NAME_LIMIT:
             return "Give the app a shorter STACK_NAME: the next version's name may be too long."
         if self._used_elsewhere(app, seen, declared.prefix):
@@ -195,6 +217,8 @@ class Remedies:
                     "A database keeps it inside, and none that runs here mounts it: rotate it "
                     "with --hook KIND:SERVICE, or change it there by hand."
                 )
+        if way := self._not_by_settings(app, seen, secret, hook):
+            return way
         is_made_up = self._is_made_up(app, declared) and not given
         return self._of(app, "rotate" if is_made_up else "insert", secret, hook)
 
@@ -206,7 +230,9 @@ class Remedies:
         """Return what removes an orphan that nobody needs."""
         if needed:
             return f"Find whose it is before you touch it: {needed} needs it."
-        return Remedy(plan="remove", server=server, where=f"swarm_name == '{swarm_name}'")
+        # In double quotes, which need no more of them in a shell.
+        named = json.dumps(swarm_name, ensure_ascii=False)
+        return Remedy(plan="remove", server=server, where=f"swarm_name == {named}")
 
     def _app(self, server: str, name: str) -> DeclaredApp:
         """Find an app of a server, or of another one that leads to the same swarm."""
@@ -221,14 +247,30 @@ class Remedies:
         _, template = self._source(app, declared.name)
         return declared.generate and not template
 
-    def _first(self, app: DeclaredApp) -> str:
-        """Return what a person has to mend before anything can be planned for an app."""
+    def _first(self, app: DeclaredApp, *more: Problem) -> str:
+        """Return what a person has to mend before anything, or with `more`, can be planned."""
         if names := self._colliding.get((self._facts.together(app.server)[0], app.stack)):
             return f"Give all but one of {' and '.join(names)} another STACK_NAME first."
-        for problem in app.problems:
+        for problem in (*app.problems, *more):
             where = f"{problem.path}:{problem.line}" if problem.line else problem.path
             return f"Mend {where} first."
         return f"Mend its recipe first: {app.note}" if app.guessed else ""
+
+    def _not_by_settings(self, app: DeclaredApp, seen: Observation, secret: str, hook: str) -> str:
+        """Return what to say where a rotation is refused as services get new versions here."""
+        mode = MODES[self._deploy]
+        if hook and not mode.acts:
+            return (
+                f"Rotate it with --hook {hook} --deploy services: your settings say deploy = "
+                f'"{self._deploy}", and its database would be told before the app.'
+            )
+        along = [one.secret for one in declared_moves(app, seen, self._hooks)]
+        if mode.deploys and set(along) - {secret}:
+            return (
+                f"Rotate it with --deploy services: deploying the stack would move "
+                f"{', '.join(one for one in along if one != secret)} along."
+            )
+        return ""
 
     def _used_elsewhere(self, app: DeclaredApp, seen: Observation, stem: str) -> bool:
         return any(

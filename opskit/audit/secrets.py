@@ -100,7 +100,12 @@ def pending(views: Views) -> Iterator[Finding]:
         )
 
 
-@check("secret-superseded", severity="low", title="An old version is left over")
+@check(
+    "secret-superseded",
+    severity="low",
+    title="An old version is left over",
+    background="old-versions",
+)
 def superseded(views: Views) -> Iterator[Finding]:
     """Find versions that a prune would take: those kept for a way back are no fault."""
     remedies, keep = Remedies(views), read_settings().keep
@@ -140,6 +145,7 @@ def orphan(views: Views) -> Iterator[Finding]:
     severity="medium",
     title=f"A secret in use is older than {MAX_AGE_DAYS} days",
     reference="OWASP Secrets Management Cheat Sheet: rotate machine secrets regularly",
+    background="old-versions",
 )
 def old(views: Views) -> Iterator[Finding]:
     """Find secrets in use that nobody has rotated for over a year."""

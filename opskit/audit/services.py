@@ -46,6 +46,7 @@ def _bound(container: ContainerSpec) -> Iterator[str]:
     severity="medium",
     title="A container can command its engine",
     reference="CIS Docker Benchmark 5.32 (up to 1.5: 5.31)",
+    background="services",
 )
 def socket_mounted(views: Views) -> Iterator[Finding]:
     """Find services that are given Docker's socket; reading only is no protection."""
@@ -135,7 +136,12 @@ def update_goes_on(views: Views) -> Iterator[Finding]:
             )
 
 
-@check("label-digest", severity="medium", title="A secret's label holds a digest")
+@check(
+    "label-digest",
+    severity="medium",
+    title="A secret's label holds a digest",
+    background="digests",
+)
 def label_digest(views: Views) -> Iterator[Finding]:
     """Find digests with which whoever lists secrets can test guesses, or see equal values."""
     for row in views.secrets.records(views.secrets["observed"]):

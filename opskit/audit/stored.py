@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from shlex import quote
 from typing import Annotated, Literal, get_args
 
+from opskit.audit.registry import Finding, check
 from opskit.audit.remedies import Remedies
 from opskit.facts import Facts
+from opskit.join import about_unread
 from opskit.secrets.passstore import NEXT, PREVIOUS
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
@@ -39,15 +42,44 @@ Path = Callable[[str, str, str], str]
 """From server, app and secret to the entry's path."""
 
 
-def in_store(facts: Facts, entries: frozenset[str], path: Path) -> frozenset[str]:
-    """Return the keys ``server/app/secret`` of declared secrets that have an entry."""
+def in_store(facts: Facts, entries: frozenset[str], path: Path, *, end: str = "") -> frozenset[str]:
+    """Return the keys ``server/app/secret`` of declared secrets that have an entry.
+
+    With an `end` it is one that a run left beside the secret's own.
+    """
     return frozenset(
         f"{server}/{app.name}/{secret.name}"
         for server, apps in facts.apps_by_server.items()
         for app in apps
         for secret in app.secrets
-        if path(server, app.name, secret.name) in entries
+        if path(server, app.name, secret.name) + end in entries
     )
+
+
+@check(
+    "pass-previous",
+    severity="low",
+    title="The password store keeps the value before of a secret that has only one version",
+)
+def outlived(views: Views) -> Iterator[Finding]:
+    """Find values that no version in the swarm has any more, where the store was looked up."""
+    remedies, older = Remedies(views, use_pass=True), _older_versions(views)
+    for seen in views.facts.observed:
+        for app in views.facts.apps_by_server.get(seen.server, ()):
+            for secret in app.secrets:
+                key = (seen.server, app.name, secret.name)
+                if "/".join(key) in views.before_in_pass and key not in older:
+                    if not seen.manager or about_unread(app):
+                        continue
+                    yield Finding(
+                        server=seen.server,
+                        app=app.name,
+                        secret=secret.name,
+                        what=f"the password store keeps a value of {secret.name} from before "
+                        "the one in use, which no version in the swarm has: "
+                        f"…/{secret.name}{PREVIOUS}",
+                        remedy=remedies.prune(seen.server, app.name),
+                    )
 
 
 def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
@@ -108,7 +140,7 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
                 app=app,
                 secret=secret,
                 path=entry,
-                remedy=None if is_kept else _clearing(entry, app),
+                remedy=None if is_kept else _clearing(kept, entry, of),
             )
         )
     found.sort(key=lambda one: (_ORDER.index(one.where), one.path))
@@ -118,13 +150,13 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     return View.from_rows(StoredRow, found, shown)
 
 
-def _clearing(entry: str, app: str | None) -> str:
+def _clearing(kept: Remedies, entry: str, of: tuple[str, str, str] | None) -> str:
     """Return how an entry goes that is beside a secret's own, or of none."""
-    if app is None:
-        return f"If nobody misses it: pass rm {entry}"
+    if of is None:
+        return f"If nobody misses it: pass rm {quote(entry)}"
     if entry.endswith(PREVIOUS):
-        return f"opskit secret prune --pass {app}"
-    return f"If no run is unfinished (opskit journal): pass rm {entry}"
+        return str(kept.prune(*of[:2]))
+    return f"If no run is unfinished (opskit journal): pass rm {quote(entry)}"
 
 
 def _older_versions(views: Views) -> set[tuple[str, str, str]]:

@@ -47,6 +47,7 @@ def managers_even(views: Views) -> Iterator[Finding]:
     severity="info",
     title="Managers start without a key",
     reference="CIS Docker Benchmark 7.5 (up to 1.5: 7.6)",
+    background="autolock",
 )
 def not_locked(views: Views) -> Iterator[Finding]:
     """Return which swarms give their secrets to whoever has the disk.

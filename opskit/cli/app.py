@@ -11,6 +11,7 @@ import typer
 
 from opskit.cli import apps, change, demo, lab, notebooks, read, runs
 from opskit.errors import InputError, MissingToolError, OpskitError
+from opskit.inert import visible
 from opskit.secrets.redact import redact
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -43,8 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit status."""
-    stdout = sys.stdout
-    sys.stdout = cast("TextIO", _Output(stdout))
+    stdout, stderr = sys.stdout, sys.stderr
+    sys.stdout = cast("TextIO", _Inert(_Output(stdout)))
+    sys.stderr = cast("TextIO", _Inert(stderr))
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -56,7 +58,7 @@ def run(arguments: list[str] | None = None) -> int:
             return FINE
         return _say(f"the output cannot be written: {error.cause.strerror}.", FAILED)
     finally:
-        sys.stdout = stdout
+        sys.stdout, sys.stderr = stdout, stderr
     return status
 
 
@@ -74,6 +76,24 @@ def _run(arguments: list[str] | None) -> int:
     except OSError as error:
         return _say(redact(_stray(error)), FAILED)
     return FINE
+
+
+class _Inert:
+    """A stream that passes text on with all of it to be seen; see `opskit.inert`.
+
+    Rich writes past it, as its colours and moves are meant: what is given to rich is made
+    `visible` there.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.rich_proxied_file = self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(visible(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _OutputError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ from opskit.cli.change import (
     open_fleet,
 )
 from opskit.cli.config import config
+from opskit.cli.once import Once, Show
 from opskit.cli.read import (
     DeadlineOption,
     Format,
@@ -65,7 +67,7 @@ def ls(
     ] = False,
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
     server: ServerOption = None,
-    where: WhereOption = "",
+    where: WhereOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List apps; with -S what runs of each, its version and the upgrades there are."""
@@ -80,6 +82,7 @@ def new(
         bool, typer.Option("--secrets", help="Generate its secrets, after another question.")
     ] = False,
     use_pass: Pass = False,
+    show_values: Show = False,
     chaos: Annotated[
         bool, typer.Option("--chaos", "-C", help="Pin no version: the recipe as it is on disk.")
     ] = False,
@@ -90,10 +93,13 @@ def new(
     yes: Yes = False,
 ) -> None:
     """Make a new app: its .env from the recipe's sample, and its secrets when asked."""
-    if use_pass and not secrets:
+    if (use_pass or show_values) and not secrets:
         raise InputError(
-            "--pass is about the secrets, and none is to be generated.", remedy="Add --secrets."
+            f"{'--pass' if use_pass else '--show'} is about the secrets, and none is to be "
+            "generated.",
+            remedy="Add --secrets.",
         )
+    once = Once() if show_values else None
     fleet = open_fleet()
     name, _, version = recipe.partition(":") if "://" not in recipe else (recipe, "", "")
     if fetch and not dry_run and fleet.fetch_recipe(name):
@@ -104,20 +110,23 @@ def new(
     if dry_run:
         return
     made = fleet.app(f"{server}/{domain}")
-    print(f"wrote {made.env_file}\nlook it over: opskit app config {domain}")
+    print(f"wrote {made.env_file}\nlook it over: opskit app config {quote(domain)}")
     if secrets and any(secret.generate for secret in made.secrets):
         options = make_options(use_pass=use_pass)
-        carry_out(fleet.plan_generate(f"{server}/{domain}", None, options), dry_run=False, yes=yes)
+        making = fleet.plan_generate(f"{server}/{domain}", None, options)
+        carry_out(making, dry_run=False, yes=yes, once=once)
     left = [secret.name for secret in made.secrets if not (secrets and secret.generate)]
     if left:
-        print(f"still to come: {', '.join(left)}   (opskit secret generate|insert {domain} …)")
+        print(
+            f"still to come: {', '.join(left)}   (opskit secret generate|insert {quote(domain)} …)"
+        )
 
 
 def ps(
     app: App,
     past: Annotated[bool, typer.Option("--past", help="Also tasks that are over.")] = False,
     format: FormatOption = Format.table,  # noqa: A002
-    where: WhereOption = "",
+    where: WhereOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List the tasks of an app."""

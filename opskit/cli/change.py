@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
+from opskit.cli.once import Once, Show
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
 from opskit.hooks import hooks_in_words
@@ -60,7 +61,12 @@ GeneratorOption = Annotated[
     str | None, one_of(GENERATORS, "--generator", help="What makes the value.")
 ]
 Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Make up a value though the recipe says generate=false.")
+    bool,
+    typer.Option(
+        "--anyway",
+        help="Make up a value though the recipe says generate=false; with --yes one that can be "
+        "guessed, too.",
+    ),
 ]
 Command = Annotated[str, typer.Option("--command", help="A program that prints the value.")]
 DeployOption = Annotated[
@@ -111,11 +117,13 @@ def generate(
     anyway: Anyway = False,
     no_hook: NoHook = False,
     use_pass: Pass = False,
+    show_values: Show = False,
     skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Create declared versions that are not in the swarm yet."""
+    once = Once() if show_values else None
     _check_choice(secrets, all_)
     options = make_options(
         length=length, charset=charset, generator=generator, command=command, no_hook=no_hook,
@@ -124,7 +132,7 @@ def generate(
     fleet = open_fleet()
     _refuse_version(fleet, app, secrets)
     plan = fleet.plan_generate(app, secrets or None, options, skip=skip)
-    carry_out(plan, dry_run=dry_run, yes=yes)
+    carry_out(plan, dry_run=dry_run, yes=yes, anyway=anyway, once=once)
 
 
 def insert(
@@ -193,11 +201,13 @@ def rotate_app(
     no_hook: NoHook = False,
     keep_failed: KeepFailed = False,
     use_pass: Pass = False,
+    show_values: Show = False,
     skip: Skip = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Give secrets of one app a new, generated version."""
+    once = Once() if show_values else None
     fleet = open_fleet()
     names = _chosen(fleet, app, secrets, all_)
     options = make_options(
@@ -205,12 +215,13 @@ def rotate_app(
         generate_anyway=anyway, deploy=deploy, timeout=timeout, stable=stable, commit=commit,
         hook=hook, no_hook=no_hook, keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
-    carry_out(fleet.plan_rotate(app, names, options, skip=skip), dry_run=dry_run, yes=yes)
+    plan = fleet.plan_rotate(app, names, options, skip=skip)
+    carry_out(plan, dry_run=dry_run, yes=yes, anyway=anyway, once=once)
 
 
 def rotate(
     where: Annotated[
-        str, typer.Option("--where", "-w", metavar="EXPR", help="A query over the secrets view.")
+        str, typer.Option("--where", "-w", metavar="EXPR", help="As of: opskit secrets.")
     ],
     server: ServerOption = None,
     max_parallel: Parallel = None,
@@ -227,7 +238,7 @@ def rotate(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Rotate every secret a query selects, stacks in parallel."""
+    """Rotate every secret that matches a condition, stacks in parallel."""
     fleet = open_fleet(server)
     # Elsewhere nothing can be rotated.
     with_apps = [one.name for one in fleet.declared().servers if one.apps]
@@ -249,8 +260,8 @@ def remove(
         bool, typer.Option("--orphans", help="Instead: what no app declares and nothing needs.")
     ] = False,
     where: Annotated[
-        str, typer.Option("--where", "-w", metavar="EXPR", help="Only orphans a query selects.")
-    ] = "",
+        str | None, typer.Option("--where", "-w", metavar="EXPR", help="Only orphans that match.")
+    ] = None,
     server: ServerOption = None,
     use_pass: Pass = False,
     skip: Skip = False,
@@ -272,7 +283,7 @@ def remove(
         plan = fleet.plan_remove(narrow(found, where, server), snapshot=snap)
         carry_out(plan, dry_run=dry_run, yes=yes)
         return
-    if where or server:
+    if where is not None or server:
         raise InputError("--where and --server choose among orphans.", remedy="Add --orphans.")
     names = _chosen(fleet, app, secrets, all_)
     plan = fleet.plan_remove(app, names, make_options(use_pass=use_pass), skip=skip)
@@ -359,7 +370,8 @@ def _refuse_version(fleet: Fleet, app: str, secrets: list[str] | None) -> None:
             raise InputError(
                 f"{app} declares no secret called {version!r}: what is generated is the version "
                 "that the .env names.",
-                remedy=f"For a new version: opskit secret rotate {app} {name}",
+                remedy="For a new version: opskit secret rotate "
+                f"{shlex.quote(app)} {shlex.quote(name)}",
             )
 
 
@@ -385,18 +397,37 @@ def carry_out(
     *,
     dry_run: bool,
     yes: bool,
+    anyway: bool = False,
+    once: Once | None = None,
     **options: Unpack[RunOptions],
 ) -> None:
-    """Show a plan and its consequences, ask, apply it and tell how the run ended."""
+    """Show a plan and its consequences, ask, apply it and tell how the run ended.
+
+    A `yes` does not cover a value that can be guessed, unless that is to be made `anyway`.
+
+    What was made is shown `once`, also of a run that failed elsewhere: nobody else knows it.
+    """
     show(plan.changes, Format.table)
     print(*plan.data.consequences.sentences, sep="\n")
     if dry_run:
         show(plan.calls, Format.table)
         return
-    if not yes and not agreed(plan.data.consequences.confirm):
+    told = plan.data.consequences
+    if yes and told.guessable and not anyway and not sys.stdin.isatty():
+        raise InputError(
+            "--yes does not cover a value that can be guessed, so none was made.",
+            remedy="Make it longer, by --length or the length= behind its version in the .env; or "
+            "name it, and say --anyway as well: opskit secret generate|rotate APP SECRET.",
+        )
+    if not (yes and (anyway or not told.guessable)) and not agreed(told.confirm):
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 
-    with shown_steps(len(plan.data.units)) as told:
-        run = plan.apply(**{**options, "on_progress": told})
+    made = {"on_made": once.take} if once else {}
+    try:
+        with shown_steps(len(plan.data.units)) as live:
+            run = plan.apply(confirm=told.confirm, **made, **{**options, "on_progress": live})
+    finally:
+        if once:
+            once.show()
     tell(run)

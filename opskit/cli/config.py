@@ -51,7 +51,7 @@ def config(app: App, from_: From = None, commit: Commit = False, yes: Yes = Fals
             raise StalePlanError(f"{path} was saved by someone else while you edited it.")
         print(masked_diff(before, after, path.name))
         carry_out(plan, dry_run=False, yes=yes)
-    print(f"let it take effect: opskit app deploy {app}")
+    print(f"let it take effect: opskit app deploy {shlex.quote(app)}")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -74,4 +75,5 @@ def _tell(copies: list[Copy], folder: Path) -> None:
             if len(copy.diff) > _SHOWN:
                 print(f"  … and {len(copy.diff) - _SHOWN} more lines")
             kept = copy.path.with_name(f"my-{copy.path.name}")
-            print(f"  to take it: mv {copy.path} {kept} and start opskit lab again")
+            take = shlex.join(["mv", str(copy.path), str(kept)])
+            print(f"  to take it: {take} and start opskit lab again")

@@ -19,6 +19,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from opskit.inert import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -65,6 +67,7 @@ class _Live:
         self._stacks = stacks
         self._all = self._bar.add_task("stacks", total=stacks) if stacks > 1 else None
         self._each: dict[int, TaskID] = {}
+        self._seen: set[int] = set()
 
     def __enter__(self) -> Callable[[Progressed], None]:
         self._bar.start()
@@ -76,24 +79,27 @@ class _Live:
     def __call__(self, step: Progressed) -> None:
         with self._lock:
             doing = f"{'undo ' if step.phase == 'undo' else ''}{step.action}"[:_ACTIONS]
-            text = f"{escape(step.app)}  {doing:<{_ACTIONS}}"
+            text = f"{escape(visible(step.app))}  {doing:<{_ACTIONS}}"
+            self._seen.add(step.unit)
             task = self._each.get(step.unit)
             if task is None:
                 task = self._each[step.unit] = self._bar.add_task(text, total=None)
             # At once: a step may be over before the display would be drawn again by itself.
             self._bar.update(task, description=text, refresh=True)
             if step.status == "failed" or (step.phase == "undo" and step.status == "done"):
-                self._bar.print(escape(_line(step)))
-            if _is_last(step):
+                self._bar.print(escape(visible(_line(step))))
+            if _may_be_last(step):
                 self._bar.remove_task(self._each.pop(step.unit))
-                if self._all is not None:
-                    self._bar.advance(self._all)
+            if self._all is not None:
+                self._bar.update(self._all, completed=len(self._seen) - len(self._each))
 
 
-def _is_last(step: Progressed) -> bool:
+def _may_be_last(step: Progressed) -> bool:
+    """Return whether a stack may be over with this: after a failure it may be undone, or not."""
     if step.status == "running":
         return False
-    return step.step == 0 if step.phase == "undo" or step.error else step.action == "release-lock"
+    last = step.step == 0 if step.phase == "undo" else step.action == "release-lock"
+    return last or bool(step.error)
 
 
 def _line(step: Progressed) -> str:

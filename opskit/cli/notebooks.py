@@ -73,7 +73,7 @@ def new_runbook(
 
 def runbooks(
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
-    where: WhereOption = "",
+    where: WhereOption = None,
 ) -> None:
     """Show every runbook that was carried out, finished or not."""
     from opskit.journal.runbooks import books

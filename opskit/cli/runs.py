@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 def journal(
     run: Annotated[str, typer.Argument(help="Show this run's steps.")] = "",
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
-    where: WhereOption = "",
+    where: WhereOption = None,
 ) -> None:
     """Show every run, or the steps of one."""
     from opskit.journal.runs import open_journal
@@ -76,7 +76,7 @@ def give_up(run: Annotated[str, typer.Argument(help="The run's id or its beginni
 def locks(
     server: ServerOption = None,
     format: FormatOption = Format.table,  # noqa: A002
-    where: WhereOption = "",
+    where: WhereOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """Show who works on which stack."""

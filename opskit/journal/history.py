@@ -30,6 +30,7 @@ class RunsRow(Row, frozen=True, kw_only=True):
     failed: Annotated[int, Column("How many of them failed.")]
     actor: Annotated[str, Column("The operating system's user.")]
     identity: Annotated[str, Column("The person that was claimed.")]
+    undone_by: Annotated[str | None, Column("Who last undid a step of it.")]
     host: Annotated[str, Column("The machine it ran on.")]
     pid: Annotated[int, Column("Its process there.")]
     tool_version: Annotated[str, Column("The version of opskit.")]
@@ -62,7 +63,8 @@ class StepsRow(Row, frozen=True, kw_only=True):
 
 
 _RUNS_SHOWN = (
-    *("run", "kind", "status", "steps", "failed", "actor", "identity", "started_at", "seconds"),
+    *("run", "kind", "status", "steps", "failed", "actor", "identity", "undone_by", "started_at"),
+    "seconds",
 )
 _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),
@@ -71,6 +73,10 @@ _STEPS_SHOWN = (
 _COMPUTED = {
     "steps": "(SELECT count(*) FROM steps WHERE steps.run = runs.run)",
     "failed": "(SELECT count(*) FROM steps WHERE steps.run = runs.run AND status = 'failed')",
+    "undone_by": (
+        "(SELECT json_extract(detail, '$.by') FROM steps WHERE steps.run = runs.run"
+        " AND phase = 'undo' ORDER BY started_at DESC LIMIT 1)"
+    ),
     "seconds": "(finished_at - started_at) / 1e9",
 }
 """Columns that no table has."""
@@ -78,12 +84,23 @@ _COMPUTED = {
 
 def records(database: Database, kind: type[_R], table: str, /, **where: str) -> list[_R]:
     """Return the rows of a table whose columns are as in `where`, oldest first."""
-    names = kind.__struct_fields__
-    rows = database.read(
-        f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
-        f" WHERE {' AND '.join(f'{name} = ?' for name in where)} ORDER BY rowid",
-        tuple(where.values()),
+    conditions = " AND ".join(f"{name} = ?" for name in where)
+    return records_of(
+        database, kind, f"{table} WHERE {conditions} ORDER BY rowid", {}, tuple(where.values())
     )
+
+
+def records_of(
+    database: Database,
+    kind: type[_R],
+    source: str,
+    computed: Mapping[str, str],
+    arguments: tuple[object, ...],
+) -> list[_R]:
+    """Return rows as records; `computed` gives the columns that the source has not itself."""
+    names = kind.__struct_fields__
+    wanted = ", ".join(computed.get(name, name) for name in names)
+    rows = database.read(f"SELECT {wanted} FROM {source}", arguments)  # noqa: S608
     return [
         kind(**{name: _value(name, found) for name, found in zip(names, row, strict=True)})
         for row in rows

@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from opskit.statuses import RunStatus
+from opskit.statuses import STATUSES, RunStatus
 
 Scalar = str | int | float | bool | None
 Phase = Literal["do", "undo"]
 StepStatus = Literal["running", "done", "failed", "skipped"]
-BookStatus = Literal["open", "done", "failed", "abandoned"]
+BookStatus = Literal["open", "dry-run", "done", "failed", "abandoned"]
 EntryKind = Literal[
     "step", "check", "note", "decision", "signature", "table", "picture", "plan", "run"
 ]  # fmt: skip
-EntryStatus = Literal["running", "done", "failed", "interrupted", "skipped"]
+EntryStatus = Literal["running", "done", "failed", "interrupted", "skipped", "rolled-back"]
 
 
 class _Worked(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,10 +43,10 @@ class RunRecord(_Worked, frozen=True, kw_only=True):
         ``crashed`` when it never ended and no process works on it any more.
     plan
         The plan as JSON, byte for byte as it was begun with.
-    actor, host, pid
-        The operating system user, machine and process that last worked on it.
-    identity
-        The person the operator claims to be, or empty.
+    actor, identity
+        The operating system user who began it, and the person they claimed to be, or empty.
+    host, pid
+        The machine and process that last worked on it.
     """
 
     run: str
@@ -108,11 +108,60 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BookRecord(_Worked, frozen=True, kw_only=True):
-    """A runbook carried out once: its id begins with the second in which it was begun."""
+    """A runbook carried out once: its id begins with the second in which it was begun.
+
+    A dry run is ``dry-run`` from its beginning, so that none is ever gone on with.
+    """
 
     book: str
     title: str
     status: BookStatus
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether it only shows what would be done."""
+        return self.status == "dry-run"
+
+
+class RunInBook(msgspec.Struct, frozen=True, kw_only=True):
+    """What a book says of a run.
+
+    Parameters
+    ----------
+    plan_digest
+        SHA-256 of the plan it carried out.
+    faults
+        How many steps failed on the way there.
+    """
+
+    run: str
+    kind: str
+    status: RunStatus
+    plan_digest: str
+    identity: str
+    started_at: datetime
+    finished_at: datetime | None
+    faults: int
+
+    @property
+    def outcome(self) -> EntryStatus:
+        """How it ended; undoing what went well is nothing that failed."""
+        if self.status == "rolled-back" and not self.faults:
+            return "rolled-back"
+        return "done" if self.status == "done" else "failed"
+
+    @property
+    def text(self) -> str:
+        """What and which it was, and how it ended where that is not well."""
+        said = STATUSES[self.status].name(fault=self.faults > 0)
+        match self.outcome:
+            case "done":
+                ended = ""
+            case "rolled-back":
+                ended = f", {said} on purpose"
+            case _:
+                ended = f", {said}"
+        return f"{self.kind} {self.run}{ended}"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import msgspec
 
 from opskit.errors import InputError, LockHeldError
 from opskit.journal.database import SCHEMA, Database
-from opskit.journal.history import records, rows_of
+from opskit.journal.history import records, records_of, rows_of
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     BookRecord,
@@ -24,6 +24,7 @@ from opskit.journal.records import (
     Entry,
     EntryKind,
     EntryStatus,
+    RunInBook,
     storable,
 )
 from opskit.journal.runs import new_run_id
@@ -38,7 +39,7 @@ class BooksRow(Row, frozen=True, kw_only=True):
 
     book: Annotated[str, Column("Its id.")]
     title: Annotated[str, Column("What the runbook is called.")]
-    status: Annotated[str, Column("open, done, failed or abandoned.")]
+    status: Annotated[str, Column("open, dry-run, done, failed or abandoned.")]
     steps: Annotated[int, Column("How many steps were begun.")]
     failed: Annotated[int, Column("How many of them did not end well when last begun.")]
     identity: Annotated[str, Column("The person that was claimed.")]
@@ -56,6 +57,10 @@ _LAST_ATTEMPTS = (
 _COMPUTED = {
     "steps": f"{_LAST_ATTEMPTS})",
     "failed": f"{_LAST_ATTEMPTS} WHERE status IN ('failed', 'interrupted'))",
+}
+_FAULTS = {
+    "faults": "(SELECT count(*) FROM steps WHERE steps.run = runs.run AND phase = 'do'"
+    " AND status = 'failed')"
 }
 """Columns that no table has."""
 
@@ -138,6 +143,8 @@ class BookLog(Book):
         What the runbook is called.
     fresh
         Begin a new book also when one of this title is open.
+    dry_run
+        Begin a book of which nothing is ever gone on with, but by this process.
     identity
         Who carries it out, as claimed.
 
@@ -149,23 +156,24 @@ class BookLog(Book):
         It cannot be written.
     """
 
-    def __init__(self, title: str, *, fresh: bool, identity: str) -> None:
+    def __init__(self, title: str, *, fresh: bool, dry_run: bool, identity: str) -> None:
         path = journal_path()
         super().__init__(_open_database(), "")
         self._locks = _HELD.setdefault(path, RunLocks(path.with_name(f"{path.name}.books")))
         self.actor, self._host = getpass.getuser(), socket.gethostname()
         self.identity = identity or os.environ.get("JUPYTERHUB_USER", "") or self.actor
-        title = masked(title)
+        title, begun = masked(title), "dry-run" if dry_run else "open"
         found = self._database.read(
-            "SELECT book FROM books WHERE title = ? AND status = 'open' ORDER BY started_at",
-            (title,),
+            "SELECT book FROM books WHERE title = ? AND status = ? AND finished_at IS NULL"
+            " ORDER BY started_at",
+            (title, begun),
         )
-        opened = [book for (book,) in found]
-        if fresh:
+        opened = [book for (book,) in found if not dry_run or self._locks.holds(book)]
+        if fresh and not dry_run:
             for book in opened:
                 self._abandon(book)
         self.resumed = bool(opened) and not fresh
-        self.book = opened[-1] if self.resumed else self._begin(title)
+        self.book = opened[-1] if self.resumed else self._begin(title, begun)
         if self.resumed:
             self._resume()
 
@@ -195,30 +203,45 @@ class BookLog(Book):
         return self._write(kind, step, status, text, data or {}, identity)
 
     def close(self, status: BookStatus) -> None:
-        """Write how the book ended, and let it go."""
+        """Write how the book ended, and let it go; a dry run stays one."""
+        status = "dry-run" if self.record.is_dry_run else status
         self._database.write(
             "UPDATE books SET status = ?, finished_at = ? WHERE book = ?",
             (status, time.time_ns(), self.book),
         )
         self._locks.drop(self.book, forget=True)
 
-    def runs_since(self, since: datetime) -> list[tuple[str, str, str]]:
-        """Return id, kind and status of the runs that this process began since then."""
-        rows = self._database.read(
-            "SELECT run, kind, status FROM runs WHERE started_at >= ? AND pid = ? AND host = ?"
-            " ORDER BY started_at",
+    def runs_since(self, since: datetime) -> list[RunInBook]:
+        """Return the runs that this process began or ended since then."""
+        return self._runs(
+            "max(started_at, coalesce(finished_at, 0)) >= ? AND pid = ? AND host = ?",
             (int(since.timestamp() * 1e9), os.getpid(), self._host),
         )
-        return [(str(run), str(kind), str(status)) for run, kind, status in rows]
+
+    def applied(self, step: str, plan_digest: str) -> RunInBook | None:
+        """Return the last run that carried out this plan, or this step of a book of this title.
+
+        One that failed, and was put back, does not count.
+        """
+        runs = self._runs(
+            "plan_digest = ? OR run IN (SELECT json_extract(data, '$.run') FROM entries JOIN books"
+            " USING (book) WHERE kind = 'run' AND step = ? AND title = ?)",
+            (plan_digest, step, self.record.title),
+        )
+        return next((one for one in reversed(runs) if one.outcome != "failed"), None)
 
     # -- within ---------------------------------------------------------------------------
 
-    def _begin(self, title: str) -> str:
+    def _runs(self, where: str, arguments: tuple[object, ...]) -> list[RunInBook]:
+        source = f"runs WHERE {where} ORDER BY started_at"
+        return records_of(self._database, RunInBook, source, _FAULTS, arguments)
+
+    def _begin(self, title: str, status: str) -> str:
         book = new_run_id()
         self._locks.take(book)
         self._database.write(
-            "INSERT INTO books VALUES (?, ?, 'open', ?, ?, ?, ?, ?, ?, NULL)",
-            (book, title, *map(masked, (self.actor, self._host)), os.getpid(),
+            "INSERT INTO books VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            (book, title, status, *map(masked, (self.actor, self._host)), os.getpid(),
              masked(self.identity), package_version("opskit"), time.time_ns()),
         )  # fmt: skip
         return book

@@ -124,8 +124,10 @@ class Journal:
             self._locks.drop(run, forget=True)
             raise
 
-    def reopen(self, run: str, *, actor: str, host: str, pid: int, identity: str) -> RunRecord:
+    def reopen(self, run: str, *, host: str, pid: int) -> RunRecord:
         """Write that a run which stopped is resumed or rolled back, and hold it.
+
+        Who began it stays written; who takes or undoes a step stands beside that step.
 
         Raises
         ------
@@ -139,8 +141,8 @@ class Journal:
         try:
             self._database.write(
                 "UPDATE runs SET status = 'running', finished_at = NULL,"
-                " actor = ?, host = ?, identity = ?, pid = ? WHERE run = ?",
-                (*map(self._text, (actor, host, identity)), pid, found),
+                " host = ?, pid = ? WHERE run = ?",
+                (self._text(host), pid, found),
             )
         except JournalError:
             self._locks.drop(found, forget=False)
@@ -251,6 +253,15 @@ class Journal:
         )
         return msgspec.json.decode(rows[0][0], type=dict[str, Scalar]) if rows else {}
 
+    def reported(self, run: str, unit: int, action: str) -> Mapping[str, Scalar]:
+        """Return what doing the last step of an action reported; nothing unless it is done."""
+        rows = self._database.read(
+            "SELECT result FROM steps WHERE run = ? AND unit = ? AND action = ? AND phase = 'do'"
+            " AND status = 'done' ORDER BY step DESC LIMIT 1",
+            (run, unit, action),
+        )
+        return msgspec.json.decode(rows[0][0], type=dict[str, Scalar]) if rows else {}
+
     # -- what people say ------------------------------------------------------------------
 
     def note(self, run: str, text: str, identity: str) -> None:
@@ -311,6 +322,16 @@ class Journal:
             "SELECT run FROM runs WHERE status = 'done' ORDER BY started_at DESC LIMIT 1"
         )
         return next((str(run) for (run,) in rows), "")
+
+    def later(self, run: str, *, server: str, stack: str) -> list[str]:
+        """Return the ids of the runs that began after another and took steps on a stack."""
+        rows = self._database.read(
+            "SELECT DISTINCT run FROM runs JOIN steps USING (run)"
+            " WHERE runs.started_at > (SELECT started_at FROM runs WHERE run = ?)"
+            " AND server = ? AND stack = ? ORDER BY runs.started_at",
+            (run, server, stack),
+        )
+        return [found for (found,) in rows]
 
     def is_alive(self, run: str) -> bool:
         """Return whether a live process, this one included, works on a run (its whole id)."""

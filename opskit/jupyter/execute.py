@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from opskit.jupyter.notebook import Notebook, cells, headings, read_notebook, ta
 from opskit.jupyter.parameters import declared_parameters, parse_arguments
 from opskit.lean import without_grammars
 from opskit.secrets.redact import redact
+from opskit.temporary import folder
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ADDED = "injected-parameters"
@@ -76,8 +76,8 @@ def execute(
     # papermill reads and writes by handlers found by an address's beginning, runs by an engine.
     address = f"opskit-{uuid.uuid4().hex}://"
     papermill.iorw.papermill_io.register(address, record)
-    with tempfile.TemporaryDirectory(prefix="opskit-kernel-") as sockets:
-        kernel = Kernel(Path(sockets))
+    with folder("kernel") as sockets:
+        kernel = Kernel(sockets)
         papermill.engines.papermill_engines.register(address, kernel.engine(record.may_go_on))
 
         def work() -> None:

@@ -18,6 +18,7 @@ import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
@@ -64,7 +65,7 @@ class LabServer:
         """Return sentences about how others reach it safely."""
         there = f"{getpass.getuser()}@{socket.gethostname()}"
         return (
-            f"From another machine: ssh -N -L {self.port}:127.0.0.1:{self.port} {there}, "
+            f"From another machine: ssh -N -L {self.port}:127.0.0.1:{self.port} {quote(there)}, "
             "and open the same address there.",
             "For a team: JupyterHub with https and an account for each person; "
             "do not bind this server to another address.",

@@ -19,8 +19,10 @@ _CELLS = (
 **Who and when.** Who does it, who reads along, on what occasion.
 
 **What will happen.** What changes, what restarts, what it cannot take back. With `apply = False` \
-you see the plan and nothing changes. Read it, set `apply = True` in the parameters and run \
-everything again: the plan is made anew over a fresh look.
+it is a dry run: you see the plan, nothing is changed and nobody is asked. Read it, set \
+`apply = True` in the parameters and run everything again: it stops below the plan until somebody \
+clicks **Apply this plan**, which counts for exactly this plan and once. Then run the cells from \
+there on. Where nobody can click, `approved` names the plan that was read.
 
 **Prerequisites.** On your own servers (`demo = False`): abra's folder and one Docker context per \
 server. What else must be there: access, a second person, a quiet hour.'''),
@@ -28,7 +30,8 @@ server. What else must be there: access, a second person, a quiet hour.'''),
 demo = True  # False: your own servers
 app = "notes.coop.example"
 name = "session"  # of the secret
-apply = False  # True: carry the plan out; False: only show it
+apply = False  # True: ask below each plan, then carry it out; False: a dry run
+approved = []  # where nobody can click: plans that were read, as ["05e838050b7a"]
 who = ""  # your name, for the journal and for colleagues who meet your lock
 stable = 5.0  # seconds the services must stay well before a change counts'''),
     ("markdown", "## 1 · Look"),
@@ -39,30 +42,25 @@ if demo:
     import opskit.demo
 
     opskit.demo.start()
-rb = opskit.Runbook({quoted}, who=who)
+rb = opskit.Runbook({quoted}, who=who, dry_run=not apply, approved=approved)
 fleet = opskit.Fleet.from_abra()
 with rb.step("Look at every server", repeat=True):
     snap = fleet.snapshot()
-snap.uses_of(app, name)'''),
+rb'''),
+    ("code", "snap.uses_of(app, name)"),
     ("markdown", '''\
 ## 2 · Plan
 
 What to look for in the plan, and when not to go on.'''),
     ("code", '''\
 options = opskit.Options(stable=stable)
-with rb.step("Plan", repeat=True):
-    plan = fleet.plan_rotate(app, name, options)
-    rb.keep(plan)
+plan = fleet.plan_rotate(app, name, options)
 plan'''),
     ("markdown", '''\
 ## 3 · Apply
 
 What people notice meanwhile, and for how long.'''),
-    ("code", '''\
-if apply:
-    with rb.step("Apply the plan"):
-        run = plan.apply(identity=who)
-        run.raise_for_status()'''),
+    ("code", 'rb.apply(plan, "Apply the plan")'),
     ("markdown", '''\
 ## Verify
 
@@ -70,12 +68,13 @@ How you know that it worked: what opskit sees, and what a person who uses the ap
     ("code", '''\
 after = fleet.snapshot()
 lacking = after.services.query("app == @app and running < desired")
-rb.check("Every service of the app runs", lacking.empty)
+with rb.step("Verify", repeat=True, after="Apply the plan"):
+    rb.check("Every service of the app runs", lacking.empty)
 after.uses_of(app, name)'''),
     ("markdown", '''\
 ## Undo
 
-`fleet.rollback(run.id)` puts services, `.env` and swarm back; run ids are in \
+`fleet.rollback("RUN")` puts services, `.env` and swarm back; run ids are in \
 `fleet.journal()`. A run that was cut off is finished by `fleet.resume()`. What cannot be taken \
 back, and what to do then.'''),
     ("markdown", '''\
@@ -83,9 +82,7 @@ back, and what to do then.'''),
 
 Who did what and how it ended; never a secret's value.'''),
     ("code", "rb.sign_off()"),
-    ("code", '''\
-report = {report}
-rb.finish(report=report) if apply else rb.report(report)'''),
+    ("code", "rb.finish(report={report})"),
     ("code", "rb.timeline()"),
 )  # fmt: skip
 

@@ -43,7 +43,7 @@ def book_picture(entries: View, title: str) -> Picture:
     drawn_rows = [_row(row, start, size) for row in rows]
     names = list(dict.fromkeys(row["step"] for row in drawn_rows))
     counts = Counter(row.kind for row in rows)
-    failed = sum(row.kind == "step" and row.status not in ("done", "running") for row in rows)
+    failed = sum(row.kind == "step" and row.status in ("failed", "interrupted") for row in rows)
     words = ", ".join(counted(counts[kind], kind) for kind in ("step", *_POINTS) if counts[kind])
     return drawn(
         _chart(drawn_rows, names, unit),
@@ -59,7 +59,7 @@ def _row(row: Any, start: Any, size: float) -> dict[str, Any]:
     ended = row.finished_at if row.finished_at == row.finished_at else None
     ends = (ended - start).total_seconds() / size if ended is not None else begins
     step = safe(row.step) if isinstance(row.step, str) else _NO_STEP
-    outcome = {"interrupted": "failed"}.get(row.status, row.status)
+    outcome = {"interrupted": "failed", "rolled-back": "undone"}.get(row.status, row.status)
     return {
         "step": step if len(step) <= _LONGEST else f"{step[: _LONGEST - 1]}…",
         "kind": row.kind, "outcome": outcome, "begins": begins, "ends": ends,

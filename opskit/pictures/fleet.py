@@ -29,7 +29,8 @@ STACKS_AT_MOST = 40
 SERVERS_AT_MOST = 60
 """With more servers, those with the most trouble are shown."""
 
-_ALL, _SOME, _NONE, _SCALED, _UNREAD = HEALTH
+_ALL, _SOME, _NONE, _DONE, _SCALED, _UNREAD = HEALTH
+_WELL = frozenset({_ALL, _DONE, _SCALED})
 
 
 class MarksRow(Row, frozen=True, kw_only=True):
@@ -40,7 +41,8 @@ class MarksRow(Row, frozen=True, kw_only=True):
     service: Annotated[str, Column("The service, without the stack; empty for a stack.")] = ""
     health: Annotated[str, Column("How many of the tasks run, in words.")]
     running: Annotated[int | None, Column("How many of the tasks run.")] = None
-    desired: Annotated[int | None, Column("How many of the tasks are to run.")] = None
+    desired: Annotated[int | None, Column("How many of them are still to run.")] = None
+    completed: Annotated[int | None, Column("How many of them have done their work.")] = None
 
 
 def fleet_map(snap: Snapshot) -> Picture:
@@ -62,7 +64,7 @@ def fleet_map(snap: Snapshot) -> Picture:
     marks += [MarksRow(server=server, health=_UNREAD) for server in missing]
     trouble = Counter(dict.fromkeys(snap.facts.apps_by_server, 0))
     for mark in marks:
-        trouble[mark.server] += mark.health not in {_ALL, _SCALED}
+        trouble[mark.server] += mark.health not in _WELL
     shown = {server for server, _ in trouble.most_common(SERVERS_AT_MOST)}
     marks = [mark for mark in marks if mark.server in shown]
     marks.sort(key=lambda mark: (mark.server, mark.stack, mark.service))
@@ -87,9 +89,10 @@ def _services(services: list[Any]) -> list[MarksRow]:
             server=row.server,
             stack=safe(row.stack),
             service=safe(row.service).removeprefix(f"{safe(row.stack)}_"),
-            health=_health(row.running, row.desired),
+            health=_health(row),
             running=row.running,
             desired=row.desired,
+            completed=row.completed,
         )
         for row in services
     ]
@@ -101,10 +104,10 @@ def _stacks(services: list[Any]) -> list[MarksRow]:
         found[row.server, safe(row.stack)].append(row)
     marks: list[MarksRow] = []
     for (server, stack), rows in found.items():
-        each = {_health(row.running, row.desired) for row in rows}
+        each = {_health(row) for row in rows}
         health = next(iter(each)) if len(each) == 1 else _SOME
-        if each == {_ALL, _SCALED}:
-            health = _ALL
+        if len(each) > 1 and each <= _WELL:
+            health = _ALL if _ALL in each else _DONE
         marks.append(
             MarksRow(
                 server=server,
@@ -112,19 +115,20 @@ def _stacks(services: list[Any]) -> list[MarksRow]:
                 health=health,
                 running=sum(row.running or 0 for row in rows),
                 desired=sum(row.desired or 0 for row in rows),
+                completed=sum(row.completed or 0 for row in rows),
             )
         )
     return marks
 
 
-def _health(running: Any, desired: Any) -> str:
-    if pd.isna(running) or pd.isna(desired):
+def _health(row: Any) -> str:
+    if pd.isna(row.running) or pd.isna(row.desired):
         return _UNREAD
-    if not desired:
-        return _SCALED
-    if running >= desired:
+    if not row.desired:
+        return _DONE if row.completed else _SCALED
+    if row.running >= row.desired:
         return _ALL
-    return _SOME if running else _NONE
+    return _SOME if row.running else _NONE
 
 
 def _chart(numbers: Any, *, detailed: bool) -> Any:
@@ -136,10 +140,10 @@ def _chart(numbers: Any, *, detailed: bool) -> Any:
         key = (row["server"], row["row"])
         row["place"] = places[key]
         places[key] += 1
-        del row["running"], row["desired"]
+        del row["running"], row["desired"], row["completed"]
     names = list(HEALTH)
     colours, shapes = zip(*HEALTH.values(), strict=True)
-    legend = alt.Legend(columns=5)
+    legend = alt.Legend(columns=6)
     widest = max(places.values(), default=1)
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("place:Q", axis=None, scale=alt.Scale(domain=[-0.2, max(widest, 5) - 0.2])),

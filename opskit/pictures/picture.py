@@ -46,6 +46,7 @@ HEALTH = {
     "all tasks run": ("#1a7f4b", "circle"),
     "some tasks run": ("#9a6700", "triangle-up"),
     "no task runs": ("#cf222e", "cross"),
+    "completed": ("#0969da", "triangle-right"),
     "scaled to none": ("#6e7781", "square"),
     "not read": ("#66707b", "diamond"),
 }

@@ -6,27 +6,32 @@ on the way there: `ConvergeBack`, the `back` half of `Deploy`, `RecommitEnv`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from opskit.abra.deployment import Deployment, deployment
-from opskit.abra.edit import has_line, set_value
-from opskit.abra.env import parse_env
 from opskit.abra.model import DeclaredApp
-from opskit.databases import references
+from opskit.abra.names import APP_SERVICE
 from opskit.errors import InputError
 from opskit.join import digests_among, stack_of
 from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options
-from opskit.plan.redeploy import Redeploy, check_deployable, redeployed
-from opskit.plan.references import file_of, moving
+from opskit.plan.redeploy import (
+    TAGS_ASKED_ANEW,
+    Along,
+    Read,
+    Redeploy,
+    check_deployable,
+    redeployed,
+    unknown_redeploy,
+)
+from opskit.plan.references import moving
 from opskit.plan.selection import Lookup, Target
-from opskit.plan.variables import check_no_other_changes
-from opskit.plan.versions import Renewal, check_name
+from opskit.plan.switches import switches_of, version_before, watched_by
+from opskit.plan.variables import declaring, left_behind
+from opskit.plan.versions import Renewal
 from opskit.plan.waits import Waits, about_jobs, rescaled, waits
 from opskit.secrets.generate import FLOOR_BITS
 from opskit.secrets.passstore import PassStore, entry_path
@@ -35,26 +40,25 @@ from opskit.steps import (
     CommitEnv,
     ConvergeBack,
     CreateSecret,
-    Declaration,
     Declare,
     Deploy,
     PromotePassword,
+    PutBack,
     RecommitEnv,
     ReleaseLock,
     RunHook,
     StagePassword,
-    Swap,
     SwitchService,
     TakeLock,
     Verify,
     VerifyStack,
-    Watched,
+    Was,
 )
 from opskit.steps.deploy import check_installed
-from opskit.steps.env import digest, read_unchanged
-from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
 from opskit.steps.secrets import Kept
+from opskit.steps.stack import Declared
+from opskit.steps.stackconfig import read_by_docker
 from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
 
@@ -77,17 +81,21 @@ class Assembler:
     def renew(self, renewals: list[Renewal]) -> Unit:
         """Create new versions, declare them, switch the services, verify."""
         app = renewals[0].target.app
-        switches = self._switches(app, renewals)
+        switches = switches_of(renewals, self.lookup, acts=MODES[self.options.deploy].acts)
         seen = self.lookup.server(app.server)
         services = {s.id: s for s in seen.services}
         touched = [services[switch.service_id] for switch in switches]
         watched = tuple(
-            _watched(switch, service) for switch, service in zip(switches, touched, strict=True)
+            watched_by(switch, service) for switch, service in zip(switches, touched, strict=True)
         )
-        declare = self._declare(app, renewals)
+        declare = declaring(app, renewals)
         names = ", ".join(f"{r.target.declared.name} {r.version}" for r in renewals)
         message = f"{app.name}: rotate {names}"
-        found = self._files(app) if switches else None
+        found: Deployment | None = None
+        read: Read = {}
+        along: Along = {}
+        if switches:
+            found, read, along = self._renewed_files(app, declare)
         wait = waits(seen, app.stack, float(self.options.timeout), touched, found)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
@@ -98,8 +106,11 @@ class Assembler:
         elif not mode.deploys:
             watched = ()
         elif switches:
-            redeploy = self._redeploy(app, found)
-            back = [self.deploy_step(app, mode.whole, wait, redeploy, back=True, keep_images=True)]
+            redeploy = self._redeploy(app, found, read, along)
+            again = self.deploy_step(
+                app, mode.whole, wait, redeploy, found, back=True, keep_images=True
+            )
+            back = [self.put_back(app, wait, otherwise=again)]
             forward = [self.deploy_step(app, mode.whole, wait, redeploy, found, keep_images=True)]
         settle: list[AnyStep] = [
             ConvergeBack(watched=watched, timeout=wait.timeout, planned=wait.planned)
@@ -141,15 +152,16 @@ class Assembler:
             )
             for r in renewals
         }
+        before = {r.new_name: version_before(r, switches) for r in renewals}
         changes = [
             _change(
                 r,
                 services=users[r.new_name] if watched else (),
-                from_version=r.target.declared.version,
-                undone_by=f"back to {r.target.declared.version}, {self._fate(r)}",
+                from_version=before[r.new_name],
+                undone_by=f"back to {before[r.new_name]}, {self._fate(r)}",
                 more=(
                     about_jobs(seen, app.stack, users[r.new_name] if watched else ()),
-                    self._left_behind(r),
+                    left_behind(r, self.lookup),
                     self._about_dead_nodes(app.server, switches),
                 ),
             )
@@ -157,7 +169,7 @@ class Assembler:
         ]
         if redeploy and (others or redeploy.note):
             changes.append(
-                Change(secret="", services=others, note=redeploy.note, undone_by="deploying again")
+                Change(secret="", services=others, note=redeploy.note, undone_by="the specs before")
             )
         return unit(app, changes, steps)
 
@@ -166,8 +178,6 @@ class Assembler:
         app = made[0].target.app
         # Two keys of one app may name one version.
         made = list({one.new_name: one for one in made}.values())
-        for one in made:
-            check_name(one.new_name)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *self._creations(made),
@@ -177,13 +187,18 @@ class Assembler:
         changes = [_change(one, undone_by=self._fate(one)) for one in made]
         return unit(app, changes, steps)
 
-    def _redeploy(self, app: DeclaredApp, found: Deployment | None) -> Redeploy | None:
-        """Return what else deploying the stack does, unless abra does it."""
+    def _redeploy(
+        self, app: DeclaredApp, found: Deployment | None, read: Read, along: Along
+    ) -> Redeploy:
+        """Return what else deploying the stack does."""
         if found is None:
-            return None
-        seen = self.lookup.server(app.server)
-        check_deployable(found, seen)
-        return redeployed(found, seen)
+            return unknown_redeploy()
+        seen, mode = self.lookup.server(app.server), MODES[self.options.deploy].whole
+        check_deployable(found, seen, mode)
+        known = redeployed(found, seen, mode, read, along)
+        if mode == "stack":
+            return known
+        return replace(known, note="; ".join(filter(None, [known.note, TAGS_ASKED_ANEW])))
 
     def deploy_step(
         self,
@@ -195,10 +210,12 @@ class Assembler:
         *,
         back: bool = False,
         keep_images: bool = False,
+        news: tuple[str, ...] = (),
     ) -> Deploy:
         """Return the step that deploys the app, or its other half for the way back.
 
-        `found` is what it deploys, where that is known, and `redeploy` what that does.
+        `found` is what it deploys, where that is known, and `redeploy` what that does; `news` is
+        what there is to read of it before.
         """
         check_installed(mode)
         return Deploy(
@@ -213,6 +230,30 @@ class Assembler:
             keep_images=keep_images,
             registries=redeploy.registries if redeploy else (),
             scaled=rescaled(self.services_of(app), found) if found else (),
+            news=news,
+        )
+
+    def put_back(
+        self,
+        app: DeclaredApp,
+        wait: Waits,
+        *,
+        declared: tuple[Declared, ...] = (),
+        otherwise: Deploy | None = None,
+    ) -> PutBack:
+        """Return the way back of what deploys an app, as `PutBack` describes it."""
+        before = tuple(
+            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
+            for s in self.services_of(app)
+        )
+        return PutBack(
+            stack=app.stack,
+            before=before,
+            timeout=wait.timeout,
+            planned=wait.planned,
+            path=app.env_file,
+            declared=declared,
+            otherwise=otherwise,
         )
 
     def services_of(self, app: DeclaredApp) -> list[model.Service]:
@@ -222,13 +263,33 @@ class Assembler:
         # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
         return sorted(found, key=lambda service: service.spec.name)
 
-    def _files(self, app: DeclaredApp) -> Deployment | None:
-        """Return what deploying the stack deploys, where opskit does so itself."""
+    def _renewed_files(
+        self, app: DeclaredApp, declare: Declare
+    ) -> tuple[Deployment | None, Read, Along]:
+        """Return what deploying the stack with new versions deploys, where that is known.
+
+        With how docker reads the files before, where docker deploys, and what it reads otherwise
+        in services with the new versions.
+        """
         mode = MODES[self.options.deploy]
-        if not mode.deploys or mode.whole != "stack":
-            return None
-        with deployment(self.options.root, app.server, app.name) as found:
-            return found
+        if not mode.deploys or (mode.whole == "abra" and not app.recipe_version):
+            return None, {}, {}
+        after = {one.key: one.new for one in declare.declarations}
+        before = {one.key: one.old for one in declare.declarations}
+        with deployment(self.options.root, app.server, app.name, values=after) as found:
+            old = read_by_docker(found.with_values(before), app.server)
+            # Without docker's word: of those abra hands its whole environment to, at least.
+            along = {APP_SERVICE: ("environment",)}
+            if old:
+                along = old.differing(read_by_docker(found, app.server))
+            return found, old.pieces() if mode.whole == "stack" else {}, along
+
+    def files(
+        self, app: DeclaredApp, mode: StackMode, version: str = ""
+    ) -> tuple[Deployment, Read]:
+        """Return what deploying an app deploys, and how docker reads it where docker does so."""
+        with deployment(self.options.root, app.server, app.name, version) as found:
+            return found, read_by_docker(found, app.server).pieces() if mode == "stack" else {}
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
         """Warn when a node is down on which tasks of these services may still run."""
@@ -299,7 +360,7 @@ class Assembler:
         for one in renewals:
             if one.hook is None:
                 continue
-            if not (mode.switches or mode.deploys):
+            if not mode.acts:
                 raise InputError(
                     f"{one.target.app.name} {one.target.declared.name}: its database would have "
                     "the new password and the app the old one until you deploy.",
@@ -328,97 +389,6 @@ class Assembler:
         if not self.options.use_pass:
             return []
         return [PromotePassword(path=self.entry(one.target)) for one in renewals]
-
-    def _declare(self, app: DeclaredApp, renewals: list[Renewal]) -> Declare:
-        path = Path(app.env_file)
-        content = read_unchanged(path, app.env_sha256)
-        check_replaceable(path)
-        before = parse_env(content, path).values
-        declarations: list[Declaration] = []
-        # Secrets that share a variable share its line.
-        for one in {one.target.declared.env_key: one for one in renewals}.values():
-            declared = one.target.declared
-            old = declared.version if declared.env_line else None
-            if old is None and has_line(content, declared.env_key):
-                old = ""
-            content = set_value(content, declared.env_key, one.version, path)
-            declarations.append(Declaration(key=declared.env_key, old=old, new=one.version))
-        keys = [one.key for one in declarations]
-        check_no_other_changes(path, keys, before, parse_env(content, path).values)
-        return Declare(
-            path=app.env_file,
-            before=app.env_sha256,
-            after=digest(content),
-            declarations=tuple(declarations),
-        )
-
-    def _left_behind(self, one: Renewal) -> str:
-        """Name the other apps whose ``.env`` goes on naming the version that is replaced."""
-        app, declared = one.target.app, one.target.declared
-        names = [
-            other.name if other.server == app.server else f"{other.server}/{other.name}"
-            for other in self.lookup.apps(app.server)
-            if (other.server, other.name) != (app.server, app.name)
-            and any(
-                secret.swarm_name == declared.swarm_name
-                or (other.stack == app.stack and secret.name == declared.name)
-                for secret in other.secrets
-            )
-        ]
-        if not names:
-            return ""
-        does = "declares it too and keeps" if len(names) == 1 else "declare it too and keep"
-        return f"{' and '.join(names)} {does} {declared.version}"
-
-    def _switches(self, app: DeclaredApp, renewals: list[Renewal]) -> list[SwitchService]:
-        seen = self.lookup.server(app.server)
-        files: defaultdict[str, defaultdict[tuple[str, str, str], list[str]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
-        others: dict[str, str] = {}
-        theirs: dict[str, None] = {}
-        for one in renewals:
-            for mounted in moving(one.target, seen):
-                service, reference = mounted.service, mounted.reference
-                stack = stack_of(service.spec.labels)
-                if stack not in ("", app.stack):
-                    others[service.spec.name] = stack
-                    theirs[reference.secret_name] = None
-                    continue
-                swap = (reference.secret_id, reference.secret_name, one.new_name)
-                files[service.id][swap].append(mounted.file)
-        switches = [
-            SwitchService(
-                service=service.spec.name,
-                service_id=service.id,
-                spec_digest=service.spec_digest,
-                swaps=tuple(
-                    Swap(from_id=ident, from_name=old, to_name=new, files=tuple(sorted(names)))
-                    for (ident, old, new), names in sorted(files[service.id].items())
-                ),
-            )
-            for service in seen.services
-            if service.id in files
-        ]
-        mode = MODES[self.options.deploy]
-        if others and (mode.switches or mode.deploys):
-            raise self._refusal(app, others, list(theirs))
-        return switches
-
-    def _refusal(
-        self, app: DeclaredApp, others: Mapping[str, str], names: Sequence[str]
-    ) -> InputError:
-        """Refuse what would leave the files of another stack behind, and say how it is done."""
-        stacks = sorted(set(others.values()))
-        apps = [one.name for one in self.lookup.apps(app.server) if one.stack in stacks]
-        theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
-        deploys = "; ".join(f"opskit app deploy {name}" for name in (app.name, *apps))
-        return InputError(
-            f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
-            f"{' and '.join(stacks)}: their own files would bring the old version back.",
-            remedy="Say --deploy none, which makes the new version and lets the services be. "
-            f"Name it in {theirs} too, then: {deploys}",
-        )
 
 
 def unit(app: DeclaredApp, changes: list[Change], steps: list[AnyStep]) -> Unit:
@@ -469,20 +439,3 @@ def _about_value(one: Renewal) -> list[str]:
     if left:
         notes.append(f"without the label {', '.join(left)}, a digest of the old value")
     return notes
-
-
-def _watched(switch: SwitchService, service: model.Service) -> Watched:
-    """Return what must be mounted afterwards and what no more; other files may keep theirs."""
-    moved = {(swap.from_id, file) for swap in switch.swaps for file in swap.files}
-    staying = {
-        reference.secret_id
-        for reference in references(service)
-        if (reference.secret_id, file_of(reference)) not in moved
-    }
-    return Watched(
-        service=switch.service,
-        service_id=switch.service_id,
-        new=tuple(sorted({swap.to_name for swap in switch.swaps})),
-        old_ids=tuple(dict.fromkeys(s.from_id for s in switch.swaps if s.from_id not in staying)),
-        ran=ran(service),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.app import read_app
 from opskit.abra.edit import check_whole
@@ -153,7 +154,7 @@ def plan_new(
         raise InputError(
             "this app exists already, and nothing is overwritten.",
             path=made.path,
-            remedy=f"Edit it: opskit app config {domain}",
+            remedy=f"Edit it: opskit app config {quote(domain)}",
         )
     for app in (app for one in declared.servers if one.name == server for app in one.apps):
         if app.stack == made.stack:

@@ -14,10 +14,10 @@ from typing import Annotated, TypeGuard
 
 import msgspec
 
-from opskit.decoding import ready
+from opskit.decoding import decode_json
 from opskit.errors import InputError
 from opskit.secrets.generate import FLOOR_BITS
-from opskit.steps import AnyStep, CreateSecret
+from opskit.steps import AnyStep, CreateSecret, Step
 from opskit.views.columns import Column, Row, columns_of
 from opskit.views.frame import About, View
 
@@ -160,7 +160,7 @@ def calls_view(data: PlanData) -> View:
     return View.from_rows(CallsRow, rows, About(noun="calls", remark=f"plan {data.digest[:12]}"))
 
 
-def is_creation(step: AnyStep) -> TypeGuard[CreateSecret]:
+def is_creation(step: Step) -> TypeGuard[CreateSecret]:
     """Return whether a step creates a secret."""
     return isinstance(step, CreateSecret)
 
@@ -186,8 +186,8 @@ def load_plan(content: bytes) -> PlanData:
         A different opskit wrote it.
     """
     try:
-        return msgspec.json.decode(content, type=ready(PlanData))
-    except msgspec.MsgspecError as error:
+        return decode_json(content, PlanData)
+    except (msgspec.MsgspecError, InputError) as error:
         raise InputError(
             f"this run's plan was written by another opskit ({error}).",
             remedy="Finish the run with the version that began it (opskit journal shows which).",
@@ -207,10 +207,15 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
         Whether something of it can never be taken back.
     confirm
         What somebody types before it is applied; empty when a yes will do.
+    guessable
+        Whether it makes a value that can be guessed: a yes that is given beforehand does not
+        cover that, and `opskit.Plan.apply` takes the word in Python, too.
     warnings
         Sentences about what is gone or down afterwards.
     impact
         Sentences about everything else that is touched.
+    reading
+        What others wrote about it, to be read before: release notes and the like, with their lines.
     restarts, removes
         Services, each after its app's name.
     servers, stacks
@@ -231,11 +236,13 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     stacks: tuple[str, ...]
     touches_pass: bool
     longest_wait: float
+    reading: tuple[str, ...] = ()
+    guessable: bool = False
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All that is to be read before somebody agrees, the gravest first."""
-        return (*self.warnings, *self.impact)
+        return (*self.warnings, *self.impact, *self.reading)
 
 
 def consequences_of(plan: PlanData) -> Consequences:
@@ -267,7 +274,7 @@ def consequences_of(plan: PlanData) -> Consequences:
         impact.append(f"Waits for services{each}, at most {longest:,.0f} s.")
     return Consequences(
         irreversible=any(step.is_irreversible() for step in steps),
-        confirm=_word(plan) if warnings else "",
+        confirm=word_of(plan) if warnings else "",
         warnings=warnings,
         impact=tuple(impact),
         restarts=restarts,
@@ -276,6 +283,10 @@ def consequences_of(plan: PlanData) -> Consequences:
         stacks=stacks,
         touches_pass=touches_pass,
         longest_wait=longest,
+        reading=_distinct(text for step in steps for text in step.reading()),
+        guessable=any(
+            step.policy.is_guessable() for step in steps if is_creation(step) and step.policy
+        ),
     )
 
 
@@ -302,7 +313,7 @@ def _short(unit: Unit, names: Iterable[str]) -> tuple[str, ...]:
     return _distinct(name.removeprefix(f"{unit.stack}_") for name in names)
 
 
-def _word(plan: PlanData) -> str:
+def word_of(plan: PlanData) -> str:
     """Return the app's name, or the number of changes when several apps are concerned."""
     apps = {unit.app for unit in plan.units}
     count = sum(len(unit.changes) for unit in plan.units)

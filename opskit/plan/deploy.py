@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
-from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.deployment import Deployment
+from opskit.abra.env import SampleLine
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE, label
-from opskit.abra.recipe import Recipes, newer
+from opskit.abra.recipe import Recipes
+from opskit.abra.releases import newer
 from opskit.databases import moves
 from opskit.errors import InputError, MissingToolError
-from opskit.modes import MODES
+from opskit.modes import MODES, WHOLE
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.hooks import refuse_moves
-from opskit.plan.redeploy import check_deployable, redeployed
+from opskit.plan.news import line_for, news
+from opskit.plan.redeploy import CHOSEN_BY_ABRA, Read, check_deployable, redeployed
 from opskit.plan.selection import check_read
 from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
     AnyStep,
     CommitEnv,
-    PutBack,
     RecommitEnv,
     ReleaseLock,
     RestartService,
     TakeLock,
     Undeploy,
     VerifyStack,
-    Was,
 )
+from opskit.steps.convergence import secrets_of
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
@@ -67,45 +71,51 @@ class StackPlanner:
         app = self.assembler.lookup.app(name)
         self._check_alone(app)
         services = self.assembler.services_of(app)
+        if not MODES[options.deploy].acts:
+            raise InputError(
+                f'nothing is deployed with deploy = "{options.deploy}".',
+                remedy=f"Say which deploys {app.name}: --with {' or --with '.join(WHOLE)}; in "
+                f"Python, Options(deploy=…).",
+            )
         mode = MODES[options.deploy].whole
         shown, needed = version, tuple(app.secrets)
         found: Deployment | None = None
+        read: Read = {}
         # Services that an older version left behind are none of this deploy's business.
         names: tuple[str, ...] = ()
         note, redeploy = "the whole stack", None
-        if mode == "stack" or version:
-            found = self._deployment(app, version)
+        if mode == "stack" or version or app.recipe_version:
+            found, read = self.assembler.files(app, mode, version)
             shown, needed = _shown(found), found.needed
             names = tuple(f"{app.stack}_{name}" for name in found.services)
         seen = self.assembler.lookup.server(app.server)
         if not options.no_hook:
             names_needed = [one.swarm_name for one in needed]
-            refuse_moves(app, moves(app, seen, names_needed, options.hooks), seen)
-        self._check_secrets(app, needed, version)
-        if found is not None and mode == "stack":
-            check_deployable(found, seen)
-            redeploy = redeployed(found, seen)
+            found_moves = moves(app, seen, names_needed, options.hooks)
+            refuse_moves(app, self.assembler.lookup.shown(app), found_moves, seen)
+        self._check_secrets(app, needed, version, found.origin.sample if found else {})
+        if found is None:
+            note += f"; {CHOSEN_BY_ABRA}"
+        else:
+            check_deployable(found, seen, mode)
+            redeploy = redeployed(found, seen, mode, read)
             note += "" if version or app.recipe_version else _UNPINNED
-            note += _left_to_abra(found) + (f"; {redeploy.note}" if redeploy.note else "")
-            note += self._new_variables(found, _deployed(app, services))
-        before = tuple(
-            Was(service=s.spec.name, service_id=s.id, spec_digest=s.spec_digest, ran=ran(s))
-            for s in services
-        )
+            note += _left_to_abra(found) if mode == "stack" else ""
+            note += f"; {redeploy.note}" if redeploy.note else ""
         wait = self._waits(app, services, found)
         pinning = self._pinning(app, version) if version else []
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
-            PutBack(
-                stack=app.stack,
-                before=before,
-                timeout=wait.timeout,
-                planned=wait.planned,
-                path=app.env_file,
-                declared=_declared(app, pinned=bool(pinning)),
-            ),
+            self.assembler.put_back(app, wait, declared=_declared(app, pinned=bool(pinning))),
             *pinning,
-            self.assembler.deploy_step(app, mode, wait, redeploy, found),
+            self.assembler.deploy_step(
+                app,
+                mode,
+                wait,
+                redeploy,
+                found,
+                news=self._news(app, found, _deployed(app, services)) if found else (),
+            ),
             self._verify(app, wait, names),
             ReleaseLock(stack=app.stack),
         ]
@@ -115,7 +125,7 @@ class StackPlanner:
             to_version=shown,
             services=redeploy.restarts if redeploy else (),
             note=note,
-            undone_by="the specs before" if before else "removing what was made",
+            undone_by="the specs before" if services else "removing what was made",
         )
         return unit(app, [change], steps)
 
@@ -128,6 +138,8 @@ class StackPlanner:
             There is none later than what runs, or nobody knows which version runs.
         """
         app = self.assembler.lookup.app(name)
+        check_read(app)
+        shown = self.assembler.lookup.shown(app)
         running = _deployed(app, self._deployed_services(app))
         releases = self.assembler.lookup.facts.declared.releases.get(app.recipe, ())
         later = newer(releases, running)
@@ -135,7 +147,7 @@ class StackPlanner:
             raise InputError(
                 f"{app.name} runs {running or 'an unknown version'}, "
                 + ("and no later release is known here." if later == [] else "which is none."),
-                remedy=f"Fetch its tags, or name one: opskit app deploy {app.name} VERSION",
+                remedy=f"Fetch its tags, or name one: opskit app deploy {shown} VERSION",
             )
         return PlanData.made_now("upgrade", [self._deploy(name, later[-1])])
 
@@ -152,7 +164,7 @@ class StackPlanner:
         services = self._deployed_services(app)
         found, why = None, ""
         try:
-            found = self._deployment(app)
+            found, _ = self.assembler.files(app, "abra")
         except (InputError, MissingToolError) as error:
             why = str(error)
         wait = self._waits(app, services, found)
@@ -163,14 +175,19 @@ class StackPlanner:
                 back=True,
                 idle=tuple(one.spec.name for one in services if not ran(one)),
             ),
-            self.assembler.deploy_step(app, "stack", wait, back=True),
+            self.assembler.deploy_step(app, "stack", wait, found=found, back=True),
         ]
         names = tuple(service.spec.name for service in services)
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *([] if why else back),
             Undeploy(
-                stack=app.stack, services=names, timeout=wait.planned, returns=not why, why=why
+                stack=app.stack,
+                services=names,
+                timeout=wait.planned,
+                returns=not why,
+                secrets=tuple(sorted({name for s in services for name in secrets_of(s).values()})),
+                why=why,
             ),
             ReleaseLock(stack=app.stack),
         ]
@@ -242,7 +259,7 @@ class StackPlanner:
                 raise InputError(
                     f"{app.name} and {shown} share the stack name {app.stack} on "
                     f"{app.server}: what happens to one happens to the other.",
-                    remedy=f"Give one its own STACK_NAME: opskit app config {name}",
+                    remedy=f"Give one its own STACK_NAME: opskit app config {quote(name)}",
                 )
 
     def _deployed_services(self, app: DeclaredApp) -> list[model.Service]:
@@ -250,13 +267,9 @@ class StackPlanner:
         if not services:
             raise InputError(
                 f"{app.name} is not deployed on {app.server}.",
-                remedy=f"Deploy it: opskit app deploy {app.name}",
+                remedy=f"Deploy it: opskit app deploy {self.assembler.lookup.shown(app)}",
             )
         return services
-
-    def _deployment(self, app: DeclaredApp, version: str = "") -> Deployment:
-        with deployment(self.assembler.options.root, app.server, app.name, version) as found:
-            return found
 
     def _pinning(self, app: DeclaredApp, version: str) -> list[AnyStep]:
         change = pin(Path(app.env_file), version, app.env_sha256)
@@ -272,32 +285,33 @@ class StackPlanner:
             CommitEnv(path=app.env_file, message=message),
         ]
 
-    def _new_variables(self, found: Deployment, running: str) -> str:
-        """Name what the recipe's sample sets now and did not in the version that runs."""
-        before = Recipes(self.assembler.options.root).find(found.recipe, running)
-        if not running or before is None or before.unknown:
-            return ""
-        came = [name for name in found.unset if name not in before.sets]
-        return f"; new in the sample, not in the .env: {', '.join(came)}" if came else ""
+    def _news(self, app: DeclaredApp, found: Deployment, running: str) -> tuple[str, ...]:
+        releases = self.assembler.lookup.facts.declared.releases.get(app.recipe, ())
+        return news(app, found, running, releases, Recipes(self.assembler.options.root))
 
     def _check_secrets(
-        self, app: DeclaredApp, needed: tuple[DeclaredSecret, ...], version: str
+        self,
+        app: DeclaredApp,
+        needed: tuple[DeclaredSecret, ...],
+        version: str,
+        sample: Mapping[str, SampleLine],
     ) -> None:
         there = {s.spec.name for s in self.assembler.lookup.server(app.server).secrets}
         absent = [one for one in needed if one.swarm_name not in there]
         if not absent:
             return
-        lines = [f"{one.env_key}=v1" for one in absent if one.env_key and not one.version]
+        lines = [line_for(one, sample) for one in absent if one.env_key and not one.version]
         edits = [f"pin {version}"] if version and version != app.recipe_version else []
         edits += [f"add {' and '.join(lines)}"] if lines else []
-        ways = [f"opskit app config {app.name} ({' and '.join(edits)})"] if edits else []
-        made = [one.name for one in absent if one.generate]
+        shown = self.assembler.lookup.shown(app)
+        ways = [f"opskit app config {shown} ({' and '.join(edits)})"] if edits else []
+        made = [quote(one.name) for one in absent if one.generate]
         if made and not edits:
-            ways.append(f"opskit secret generate {app.name} --all")
+            ways.append(f"opskit secret generate {shown} --all")
         elif made:
-            ways.append(f"opskit secret generate {app.name} {' '.join(made)}")
-        ways += [f"opskit secret insert {app.name} {s.name}" for s in absent if not s.generate]
-        ways += [f"opskit app deploy {app.name}"] if edits else []
+            ways.append(f"opskit secret generate {shown} {' '.join(made)}")
+        ways += [f"opskit secret insert {shown} {quote(s.name)}" for s in absent if not s.generate]
+        ways += [f"opskit app deploy {shown}"] if edits else []
         named = [one.swarm_name if one.version else f"the secret {one.name}" for one in absent]
         raise InputError(
             f"{app.name} cannot be deployed: {', '.join(named)} "

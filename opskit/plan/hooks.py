@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from shlex import quote
 
 from opskit.abra.model import DeclaredApp
 from opskit.databases import (
     Move,
     is_reachable,
-    is_stored_inside,
     kept_data,
     looks_like_database_password,
     running_nodes,
@@ -43,8 +43,10 @@ def refuse_database_password(target: Target) -> None:
         )
 
 
-def refuse_moves(app: DeclaredApp, found: Sequence[Move], seen: Observation) -> None:
+def refuse_moves(app: DeclaredApp, shown: str, found: Sequence[Move], seen: Observation) -> None:
     """Refuse what would give services another password than their database keeps.
+
+    `shown` is the app as a command takes it.
 
     Raises
     ------
@@ -57,7 +59,8 @@ def refuse_moves(app: DeclaredApp, found: Sequence[Move], seen: Observation) -> 
             f"{_listed(one.new for one in found)}, and a database keeps the old password inside "
             "whatever the file says.",
             why="services use another version, which a database keeps inside",
-            remedy=f"Let it be told: {'; '.join(_with_hook(app, one, seen) for one in found)}. "
+            remedy="Let it be told: "
+            f"{'; '.join(_with_hook(app, shown, one, seen) for one in found)}. "
             "If it knows the new one already, or you change it in the same minute: --no-hook.",
         )
 
@@ -71,50 +74,55 @@ def refuse_new_value(target: Target, seen: Observation, hooks: Mapping[str, str]
         The app does not run, and left a volume.
     """
     app, name = target.app, target.declared.name
-    volume = kept_data(app, seen)
-    if volume and is_stored_inside(app, name, hooks):
+    if volume := kept_data(app, name, seen, hooks):
         raise ObstacleError(
             f"{app.name} {name} looks like a database password, and the volume {volume} holds "
             "data of an earlier deploy: a database in there knows no new password.",
             why="a volume holds a database that knows no new password",
-            remedy=f"Insert the old value: opskit secret insert {app.name} {name}. If no database "
-            "is in there: --no-hook.",
+            remedy=f"Insert the old value: opskit secret insert {target.shown} {quote(name)}. "
+            "If no database is in there: --no-hook.",
         )
 
 
-def _with_hook(app: DeclaredApp, move: Move, seen: Observation) -> str:
+def _with_hook(app: DeclaredApp, shown: str, move: Move, seen: Observation) -> str:
     generates = all(one.generate for one in app.secrets if one.name == move.secret)
     verb = "rotate" if generates else "insert"
     hook = suggested_hook(app, seen, {move.old}) or f"{'|'.join(OFFERED)}:SERVICE"
-    return f"opskit secret {verb} {app.name} {move.secret} --hook {hook}"
+    return f"opskit secret {verb} {shown} {quote(move.secret)} --hook {quote(hook)}"
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | None:
-    """Return the hook for a secret, or nothing when its file is all there is to change.
+def said_hook(target: Target, options: Options, *, alone: bool) -> str:
+    """Return the hook that is said for a secret, on the command line or in the settings.
 
     ``recipe/secret`` in the settings names one secret. What is said for a whole recipe, or on
     the command line, is meant for the secrets that look like a database's password; on the
     command line also for one that is changed `alone`.
+    """
+    if options.no_hook:
+        return ""
+    name, recipe = target.declared.name, target.app.recipe
+    stored = looks_like_database_password(name)
+    said = options.hook if stored or alone else ""
+    said = said or options.hooks.get(f"{recipe}/{name}", "")
+    return said or (options.hooks.get(recipe, "") if stored else "")
+
+
+def choose_hook(target: Target, options: Options, *, alone: bool) -> HookSpec | None:
+    """Return the hook for a secret, or nothing when its file is all there is to change.
 
     Raises
     ------
     InputError
         It looks like a database's password and there is no hook for it.
     """
-    if options.no_hook:
-        return None
-    name, recipe = target.declared.name, target.app.recipe
-    stored = looks_like_database_password(name)
-    said = options.hook if stored or alone else ""
-    said = said or options.hooks.get(f"{recipe}/{name}", "")
-    said = said or (options.hooks.get(recipe, "") if stored else "")
-    if said:
+    if said := said_hook(target, options, alone=alone):
         return parse_hook(said)
-    refuse_database_password(target)
+    if not options.no_hook:
+        refuse_database_password(target)
     return None
 
 

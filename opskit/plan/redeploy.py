@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.deployed import Deployed, Published
 from opskit.abra.deployment import Deployment
+from opskit.abra.names import APP_SERVICE
 from opskit.errors import InputError
 from opskit.join import stack_of
+from opskit.modes import StackMode
+from opskit.plan.waits import about_jobs
 from opskit.steps.deploy import check_environment
 from opskit.steps.images import running_images
 from opskit.swarm import model
@@ -24,10 +28,12 @@ class Redeploy:
     Parameters
     ----------
     restarts
-        Whole names of the services that run and get new tasks for their image, secrets or configs.
+        Whole names of the services that run and get new tasks for their image, secrets, configs,
+        command or environment, or as they are told of new versions there, and of jobs, which every
+        deploy runs once more.
     note
-        Images that move, configs that change, services that come or stay behind, and registries
-        that nobody here is logged in to; empty when there is nothing to say.
+        Images that move, variables, commands and configs that change, services that come or stay
+        behind, and registries that nobody here is logged in to; empty when there is nothing to say.
     registries
         Those that the operator is logged in to.
     """
@@ -37,27 +43,35 @@ class Redeploy:
     registries: tuple[str, ...]
 
 
-def check_deployable(found: Deployment, seen: Observation) -> None:
-    """Refuse what docker would refuse half way.
+def check_deployable(found: Deployment, seen: Observation, mode: StackMode) -> None:
+    """Refuse what docker or abra would refuse half way.
 
     Raises
     ------
     InputError
         A network is not there, a port is taken, or the files use a variable of docker's own.
     """
-    check_environment(found, seen.server)
+    if mode == "stack":
+        check_environment(found, seen.server)
     _check_networks(found, seen)
     _check_ports(found, seen)
 
 
-def redeployed(found: Deployment, seen: Observation) -> Redeploy:
-    """Compare what the files say with what runs."""
+Read = Mapping[str, Mapping[str, str]]
+"""The pieces of each service as docker reads the files, where it says them."""
+
+
+Along = Mapping[str, tuple[str, ...]]
+"""The parts of services that new versions of secrets change besides, as with ``${VERSION}``."""
+
+
+def redeployed(
+    found: Deployment, seen: Observation, mode: StackMode, read: Read, along: Along | None = None
+) -> Redeploy:
+    """Compare what the files say with what runs; `along` is what new versions change besides."""
+    own = {s.spec.name: s for s in seen.services if stack_of(s.spec.labels) == found.stack}
     running = running_images(seen.services, found.stack)
-    uses = {
-        service.spec.name.removeprefix(f"{found.stack}_"): _uses(service)
-        for service in seen.services
-        if stack_of(service.spec.labels) == found.stack
-    }
+    uses = {name.removeprefix(f"{found.stack}_"): _uses(one) for name, one in own.items()}
     there = {name: one for name, one in found.services.items() if name in running}
     moved = {name for name, one in there.items() if _moves(running[name], one.image)}
     configs = {name for name, one in there.items() if uses[name][1] != one.configs}
@@ -65,19 +79,54 @@ def redeployed(found: Deployment, seen: Observation) -> Redeploy:
     notes = [
         f"{name}: {without_digest(running[name])} → {there[name].image}" for name in sorted(moved)
     ]
+    others = {name: _differing(own[f"{found.stack}_{name}"], read.get(name)) for name in there}
+    notes += [f"{name}: other {', '.join(parts)}" for name, parts in others.items() if parts]
     notes += _config_notes({name: (uses[name][1], there[name]) for name in sorted(configs)})
     if running:
         notes += [f"new: {name}" for name in found.services if name not in running]
         notes += [f"{name} stays though the files have it no more" for name in sorted(
             running.keys() - found.services.keys())]  # fmt: skip
-    has, faults = _logins({registry_of(one.image) for one in found.services.values()})
+    has, faults = (
+        _logins({registry_of(one.image) for one in found.services.values()})
+        if mode == "stack"
+        else ((), [])
+    )
     notes += faults
-    notes += _without_login(found, running, has)
+    notes += _without_login(found, running, has, mode)
+    jobs = {name for name in there if own[f"{found.stack}_{name}"].spec.mode.is_job}
+    changed = {name for name, parts in others.items() if parts}
+    told = {name: parts for name, parts in (along or {}).items() if name in there}
+    # The service app is always told, in its environment.
+    notes += [
+        f"{name}: {', '.join(parts)} with the new version"
+        for name, parts in sorted(told.items())
+        if name != APP_SERVICE
+    ]
+    touched = moved | configs | swapped | changed | jobs | told.keys()
+    restarts = tuple(f"{found.stack}_{name}" for name in sorted(touched))
+    notes += filter(None, [about_jobs(seen, found.stack, restarts)])
     return Redeploy(
-        restarts=tuple(f"{found.stack}_{name}" for name in sorted(moved | configs | swapped)),
+        restarts=restarts,
         note="; ".join(notes),
         registries=has,
     )
+
+
+_VARIABLE = "variable "
+_NAMED = 5
+"""So many variables are named."""
+
+CHOSEN_BY_ABRA = (
+    "no version is pinned: abra takes the one that runs, or the latest, so what it changes besides "
+    "is not known"
+)
+
+TAGS_ASKED_ANEW = "abra asks registries what tags mean now, so an image may move that keeps its tag"
+
+
+def unknown_redeploy() -> Redeploy:
+    """Return what is known where abra chooses the version."""
+    return Redeploy(restarts=(), note=CHOSEN_BY_ABRA, registries=())
 
 
 def _logins(registries: set[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -98,6 +147,19 @@ def _moves(running: str, wanted: str) -> bool:
     return is_other or not is_same(running, wanted)
 
 
+def _differing(service: model.Service, read: Mapping[str, str] | None) -> list[str]:
+    """Name the pieces of a service that are other ones in the files."""
+    if read is None:
+        return []
+    names = read.keys() | service.pieces.keys()
+    found = sorted(name for name in names if read.get(name) != service.pieces.get(name))
+    variables = [name.removeprefix(_VARIABLE) for name in found if name.startswith(_VARIABLE)]
+    told = [name for name in found if not name.startswith(_VARIABLE)]
+    more = len(variables) - _NAMED
+    listed = ", ".join(variables[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return told + ([f"environment ({listed})"] if variables else [])
+
+
 def _uses(service: model.Service) -> tuple[frozenset[str], frozenset[str]]:
     container = service.spec.task_template.container_spec or model.ContainerSpec()
     return (
@@ -115,7 +177,7 @@ def _config_notes(changed: dict[str, tuple[frozenset[str], Deployed]]) -> list[s
 
 
 def _without_login(
-    found: Deployment, running: dict[str, str], has: tuple[str, ...]
+    found: Deployment, running: dict[str, str], has: tuple[str, ...], mode: StackMode
 ) -> Iterator[str]:
     """Name the registries that nodes ask without credentials for what they have not run yet."""
     asked: dict[str, list[str]] = {}
@@ -125,10 +187,17 @@ def _without_login(
         if one.image and not known and registry not in (PUBLIC, *has):
             asked.setdefault(registry, []).append(name)
     for registry, names in sorted(asked.items()):
-        yield (
-            f"no credentials here for {registry}, so {', '.join(sorted(names))} is pulled "
-            f"without (if it is private: docker login {registry})"
-        )
+        listed = ", ".join(sorted(names))
+        if mode == "abra":
+            yield (
+                f"abra hands on no credentials for {registry}, so {listed} is pulled without "
+                "(if it is private: deploy it with docker)"
+            )
+        else:
+            yield (
+                f"no credentials here for {registry}, so {listed} is pulled without "
+                f"(if it is private: docker login {quote(registry)})"
+            )
 
 
 def _check_networks(found: Deployment, seen: Observation) -> None:
@@ -141,7 +210,7 @@ def _check_networks(found: Deployment, seen: Observation) -> None:
             f"the network {name}, which {found.stack} is to join, {fault} on {seen.server}.",
             path=Path(found.shown),
             remedy="Deploy the app that makes it first, or: docker --context "
-            f"{seen.server} network create --driver overlay --attachable {name}",
+            f"{quote(seen.server)} network create --driver overlay --attachable {quote(name)}",
         )
 
 

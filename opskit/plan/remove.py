@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 
 from opskit.arguments import check_count
 from opskit.errors import InputError
@@ -293,7 +294,7 @@ def _nothing(kind: str, found: _Found, kept: int) -> InputError:
     """Return why nothing goes, and when it can."""
     why, ways = list(found.left_alone), list[str]()
     if found.updates:
-        apps = " or ".join(sorted(found.updates))
+        apps = " or ".join(map(quote, sorted(found.updates)))
         ways.append(
             "What only a previous spec needs can go when its services were updated once more, by "
             f"the next rotation, a deploy or opskit app restart {apps}; they then cannot go back."

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
-from opskit.abra.model import DeclaredApp
 from opskit.databases import declared_moves
 from opskit.errors import InputError
 from opskit.join import stack_of
 from opskit.modes import MODES
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData, Unit
-from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value
+from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value, said_hook
 from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Selection, Target, check_read, named_in
-from opskit.plan.variables import check_variables
+from opskit.plan.together import by_variable, disputes, in_step, row_of, undisputed
+from opskit.plan.variables import check_variable
 from opskit.plan.versions import Renewal, check_name, next_free_version
 from opskit.secrets.generate import Policy, policy_for
 from opskit.swarm.observe import Observation
@@ -45,11 +46,13 @@ class RenewalPlanner:
         """How the change is to be made."""
         return self.assembler.options
 
-    def rotate(self, selection: Selection, *, skip: bool = False) -> PlanData:
+    def rotate(
+        self, selection: Selection, *, skip: bool = False, may_be_empty: bool = False
+    ) -> PlanData:
         """Plan a new, generated version for each selected secret.
 
         Of an app that is not deployed, what cannot be rotated is left alone; with `skip` all
-        that cannot be.
+        that cannot be, even everything where the plan `may_be_empty`.
 
         Raises
         ------
@@ -70,25 +73,26 @@ class RenewalPlanner:
                 targets.append(target)
         # Of one app only: two that share a secret are refused below.
         taken: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        for together in _by_variable(targets):
+        for together in by_variable(targets):
             app = together[0].app
             alone = counted[app.server, app.name] == 1
             try:
                 made = self._next_of(together, taken[app.server, app.name], alone=alone)
             except InputError as error:
                 for target in together:
-                    bulk.add(_row(target), error)
+                    bulk.add(row_of(target), error)
             else:
                 grouped[self.lookup.swarm(app.server), app.stack] += made
-        disputed = dict(_shared(grouped))
+        disputed = dict(disputes(grouped))
         for place, renewals in list(grouped.items()):
-            grouped[place] = _undisputed(renewals, disputed, bulk)
+            grouped[place] = undisputed(renewals, disputed, bulk)
         units = [unit for group in grouped.values() for unit in self._renewed(group, bulk)]
-        return PlanData.made_now("rotate", units, bulk.left_alone(skip=skip))
+        left_alone = bulk.left_alone(skip=skip, may_be_empty=may_be_empty)
+        return PlanData.made_now("rotate", units, left_alone)
 
     def _next_of(self, together: list[Target], taken: set[str], *, alone: bool) -> list[Renewal]:
         """Return the next version of secrets of one variable, and add its names to `taken`."""
-        check_variables(together)
+        check_variable(together)
         version = self._next(*together, taken=taken)
         made = [
             self._renewal(target, self._policy(target), version, alone=alone) for target in together
@@ -104,18 +108,18 @@ class RenewalPlanner:
             return [self._renew(group)]
         except InputError as error:
             culprits = list[Renewal]()
-            for together in _in_step(group):
+            for together in in_step(group):
                 try:
                     self._renew(together)
                 except InputError as own:
                     culprits += together
                     for one in together:
-                        bulk.add(_row(one.target), own)
+                        bulk.add(row_of(one.target), own)
             if not culprits:
                 # Only together they cannot be changed.
                 culprits = group
                 for one in group:
-                    bulk.add(_row(one.target), error)
+                    bulk.add(row_of(one.target), error)
             return self._renewed([one for one in group if one not in culprits], bulk)
 
     def _renew(self, group: list[Renewal]) -> Unit:
@@ -125,7 +129,8 @@ class RenewalPlanner:
             seen = self.lookup.server(app.server)
             own = {one.target.declared.name for one in group}
             along = declared_moves(app, seen, self.options.hooks)
-            refuse_moves(app, [one for one in along if one.secret not in own], seen)
+            others = [one for one in along if one.secret not in own]
+            refuse_moves(app, self.lookup.shown(app), others, seen)
         return self.assembler.renew(group)
 
     def _is_undeployed(self, row: Row) -> bool:
@@ -159,22 +164,16 @@ class RenewalPlanner:
             for target in (self.lookup.target(found, secret.name) for secret in found.secrets)
             if (target.in_force.stored is None if named is None else target.declared.name in named)
         ]
-        bulk = Bulk("generated", [_row(target) for target in wanted])
+        bulk = Bulk("generated", [row_of(target) for target in wanted])
         made: list[Renewal] = []
         for target in wanted:
-            with bulk.each(_row(target)):
+            with bulk.each(row_of(target)):
                 self._refuse_existing(target)
                 self._check_may_be_made(target)
                 if named is None or target.declared.env_key:
                     _refuse_unversioned(target)
                 self._refuse_side_door(target, seen)
-                made.append(
-                    Renewal(
-                        target=target,
-                        version=target.declared.version,
-                        policy=self._policy(target),
-                    )
-                )
+                made.append(_as_declared(target, self._policy(target)))
         if not wanted:
             raise InputError(f"{app} has nothing to generate.", remedy="All its secrets exist.")
         # All of an app: what may be made is made, and the rest is named.
@@ -187,9 +186,14 @@ class RenewalPlanner:
                 f"{target.in_force.swarm_name} exists, and existing versions are never "
                 "overwritten.",
                 why="it exists, and existing versions are never overwritten",
-                remedy=f"For a new version: opskit secret rotate {target.app.name} "
-                f"{target.declared.name} (→ {self._next(target)})",
+                remedy=f"For a new version: opskit secret {self._verb(target)} "
+                f"{target.shown} {quote(target.declared.name)} (→ {self._next(target)})",
             )
+
+    def _verb(self, target: Target) -> str:
+        """Return what gives a secret its next version, wherever its value comes from."""
+        made_up = self._may_be_made(target) and not target.why_no_value(made_up=True)
+        return "rotate" if made_up else "insert"
 
     def _refuse_side_door(self, target: Target, seen: Observation, *, makes: bool = True) -> None:
         """Refuse a declared version that waits to lock an app out of its database.
@@ -199,14 +203,15 @@ class RenewalPlanner:
         if self.options.no_hook:
             return
         found = declared_moves(target.app, seen, self.options.hooks)
-        refuse_moves(target.app, [one for one in found if one.secret == target.declared.name], seen)
+        own = [one for one in found if one.secret == target.declared.name]
+        refuse_moves(target.app, target.shown, own, seen)
         if makes:
             refuse_new_value(target, seen, self.options.hooks)
 
     def restore(
         self,
         selection: Selection,
-        given: frozenset[str],
+        given: Callable[[Target], bool],
         *,
         skip: bool = False,
         may_be_empty: bool = False,
@@ -218,7 +223,7 @@ class RenewalPlanner:
         selection
             Which; those that exist are left alone.
         given
-            Swarm names whose value is given; the others are generated.
+            Returns whether the value of a secret is given; the others are generated.
         skip
             Leave out what cannot be made.
         may_be_empty
@@ -227,37 +232,49 @@ class RenewalPlanner:
         Raises
         ------
         InputError
-            A value is neither given nor may be generated, or nothing is absent.
+            Something absent cannot be made, as when a value is neither given nor may be generated,
+            or nothing is absent; the text names all of it, by why.
         """
-        grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
         nothing = may_be_empty and not named_in(selection)
-        targets = [
-            target
-            for target in ([] if nothing else self.lookup.targets(selection))
-            if self.lookup.server(target.app.server)
-            and target.in_force.stored is None
-            and target.declared.version
-        ]
-        bulk = Bulk("restored", [_row(target) for target in targets])
-        for target in targets:
-            with bulk.each(_row(target)):
-                declared = target.declared
-                is_given = declared.swarm_name in given
-                target.check_source(made_up=not is_given)
-                if not (is_given or self._may_be_made(target)):
-                    _refuse_made_up(target)
-                policy = None if is_given else self._policy(target)
-                seen = self.lookup.server(target.app.server)
-                self._refuse_side_door(target, seen, makes=not is_given)
-                renewal = Renewal(target=target, version=declared.version, policy=policy)
-                grouped[self.lookup.swarm(target.app.server), target.app.stack].append(renewal)
-        if not targets and not may_be_empty:
+        rows = [] if nothing else self.lookup.triples(selection)
+        bulk = Bulk("restored", rows)
+        targets: dict[Row, Target] = {}
+        for row in rows:
+            with bulk.each(row):
+                target = self.lookup.target_of(*row)
+                self.lookup.server(target.app.server)
+                targets[row] = target
+        there = {
+            row for row, one in targets.items() if one.in_force.stored or not one.declared.version
+        }
+        bulk.rows = [row for row in rows if row not in there]
+        if not bulk.rows and not may_be_empty:
             raise InputError("nothing selected is absent.", remedy="All of it exists.")
+        grouped: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
+        for row, target in targets.items():
+            if row in there:
+                continue
+            with bulk.each(row):
+                made = self._restored(target, made_up=not given(target))
+                grouped[self.lookup.swarm(target.app.server), target.app.stack].append(made)
+        disputed = dict(disputes(grouped))
+        for place, renewals in grouped.items():
+            for one in renewals:
+                if id(one) in disputed:
+                    bulk.add(row_of(one.target), disputed[id(one)])
+            grouped[place] = [one for one in renewals if id(one) not in disputed]
         left_alone = bulk.left_alone(skip=skip, may_be_empty=may_be_empty)
-        _refuse_shared(grouped)
-        return PlanData.made_now(
-            "restore", [self.assembler.create(group) for group in grouped.values()], left_alone
-        )
+        units = [self.assembler.create(group) for group in grouped.values() if group]
+        return PlanData.made_now("restore", units, left_alone)
+
+    def _restored(self, target: Target, *, made_up: bool) -> Renewal:
+        """Return the declared version of a secret, made again."""
+        target.check_source(made_up=made_up)
+        if made_up and not self._may_be_made(target):
+            _refuse_made_up(target)
+        policy = self._policy(target) if made_up else None
+        self._refuse_side_door(target, self.lookup.server(target.app.server), makes=made_up)
+        return _as_declared(target, policy)
 
     def insert(self, app: str, secret: str, version: str = "") -> PlanData:
         """Plan to store a given value: at the declared version when that is absent, else a new one.
@@ -275,19 +292,18 @@ class RenewalPlanner:
         target.check_source(made_up=False)
         absent = target.in_force.stored is None
         if absent and version in ("", target.declared.version):
-            if self.options.hook:
+            there = declared_moves(found, seen, self.options.hooks)
+            waits = any(one.secret == secret for one in there)
+            if waits and said_hook(target, self.options, alone=True):
                 # The declared version is one that services wait for.
-                there = declared_moves(found, seen, self.options.hooks)
-                if any(one.secret == secret for one in there):
-                    renewal = self._renewal(target, None, target.declared.version)
-                    return PlanData.made_now("insert", [self._renew([renewal])])
+                renewal = self._renewal(target, None, target.declared.version)
+                return PlanData.made_now("insert", [self._renew([renewal])])
             self._refuse_side_door(target, seen, makes=False)
-            made = Renewal(target=target, version=target.declared.version, policy=None)
             if target.declared.env_key:
                 _refuse_unversioned(target)
-            check_name(made.new_name)
+            made = _as_declared(target, None)
             return PlanData.made_now("insert", [self.assembler.create([made])])
-        check_variables([target])
+        check_variable([target], given=True)
         name = target.declared.prefix + version
         if version and any(secret.spec.name == name for secret in seen.secrets):
             raise InputError(
@@ -329,8 +345,10 @@ class RenewalPlanner:
             raise ObstacleError(
                 f"{name} is marked generate=false: its value comes from elsewhere.",
                 why="marked generate=false, as the value comes from elsewhere",
-                remedy=f"Insert it: opskit secret insert {name}. In bulk, leave it out with "
-                "--where 'generate'. To make up a value all the same, say --anyway.",
+                remedy="Insert it: opskit secret insert "
+                f"{target.shown} {quote(target.declared.name)}. "
+                "In bulk, leave it out with --where 'generate'. "
+                "To make up a value all the same, say --anyway.",
             )
 
     def _policy(self, target: Target) -> Policy:
@@ -344,56 +362,17 @@ class RenewalPlanner:
             raise InputError(what, remedy=error.remedy) from None
 
 
-def _row(target: Target) -> Row:
-    return target.app.server, target.app.name, target.declared.name
+def _as_declared(target: Target, policy: Policy | None) -> Renewal:
+    """Return the declared version, to be made.
 
-
-def _undisputed(
-    renewals: list[Renewal], disputed: Mapping[int, InputError], bulk: Bulk
-) -> list[Renewal]:
-    """Return those of a stack that no other app of the selection would change too."""
-    left: list[Renewal] = []
-    for together in _in_step(renewals):
-        error = next((disputed[id(one)] for one in together if id(one) in disputed), None)
-        if error is None:
-            left += together
-            continue
-        for one in together:
-            bulk.add(_row(one.target), error)
-    return left
-
-
-def _refuse_shared(grouped: Mapping[tuple[str, str], list[Renewal]]) -> None:
-    for _, error in _shared(grouped):
-        raise error
-
-
-def _shared(
-    grouped: Mapping[tuple[str, str], list[Renewal]],
-) -> Iterator[tuple[int, InputError]]:
-    """Return the ids of renewals of two apps of one stack, whose files would not both change.
-
-    So too of two apps that would make one secret.
+    Raises
+    ------
+    InputError
+        Swarm would refuse its name.
     """
-    owners: defaultdict[tuple[str, str], list[Renewal]] = defaultdict(list)
-    for (server, stack), renewals in grouped.items():
-        names = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
-        if len(names) > 1:
-            error = InputError(
-                f"{' and '.join(names)} are one stack, {stack}, on {server}.",
-                remedy="Give all but one of them another STACK_NAME.",
-            )
-            yield from ((id(one), error) for one in renewals)
-        for one in renewals:
-            owners[server, one.new_name].append(one)
-    for (server, name), renewals in owners.items():
-        apps = list(dict.fromkeys(_shown(one.target.app, server) for one in renewals))
-        if len(apps) > 1:
-            error = InputError(
-                f"{' and '.join(apps)} would each make {name} on {server}, which they share.",
-                remedy=f"Select it for {apps[0]} only, and let the others name the same version.",
-            )
-            yield from ((id(one), error) for one in renewals)
+    made = Renewal(target=target, version=target.declared.version, policy=policy)
+    check_name(made.new_name)
+    return made
 
 
 def _refuse_made_up(target: Target) -> None:
@@ -412,32 +391,8 @@ def _refuse_unversioned(target: Target) -> None:
         raise ObstacleError(
             f"{target.app.name} {target.declared.name} has no version.",
             why="it has no version",
-            remedy=f"Give {key} one: opskit app config {target.app.name}",
+            remedy=f"Give {key} one: opskit app config {target.shown}",
         )
-
-
-def _shown(app: DeclaredApp, server: str) -> str:
-    return app.name if app.server == server else f"{app.server}/{app.name}"
-
-
-def _variable(target: Target) -> tuple[str, str, str, str]:
-    """Return what is alike for secrets that get their version from one variable."""
-    key = target.declared.env_key
-    return target.app.server, target.app.name, key, "" if key else target.declared.name
-
-
-def _by_variable(targets: Iterable[Target]) -> list[list[Target]]:
-    found: defaultdict[tuple[str, str, str, str], list[Target]] = defaultdict(list)
-    for target in targets:
-        found[_variable(target)].append(target)
-    return list(found.values())
-
-
-def _in_step(renewals: Iterable[Renewal]) -> list[list[Renewal]]:
-    found: defaultdict[tuple[str, str, str, str], list[Renewal]] = defaultdict(list)
-    for one in renewals:
-        found[_variable(one.target)].append(one)
-    return list(found.values())
 
 
 def _refuse_missing(target: Target) -> None:
@@ -445,5 +400,5 @@ def _refuse_missing(target: Target) -> None:
         raise ObstacleError(
             f"{target.declared.swarm_name} is not in the swarm, so there is nothing to rotate.",
             why="not in the swarm, so there is nothing to rotate",
-            remedy=f"opskit secret generate {target.app.name} {target.declared.name}",
+            remedy=f"opskit secret generate {target.shown} {quote(target.declared.name)}",
         )

@@ -5,16 +5,18 @@ A plan is asked for with an app and some of its secrets by name, or with rows of
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 import pandas as pd
 from pandas import DataFrame
 
-from opskit.abra.model import DeclaredApp, DeclaredSecret
+from opskit.abra.model import DeclaredApp, DeclaredSecret, Problem
 from opskit.arguments import check_text, given, names_in
 from opskit.errors import InputError
 from opskit.facts import Facts
@@ -36,9 +38,13 @@ _SELECT = "Give rows of snap.secrets, or (server, app, secret) triples."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One secret of one app with every version of it that is declared or observed."""
+    """One secret of one app with every version of it that is declared or observed.
+
+    `shown` is the app as a command takes it: see `Lookup.shown`.
+    """
 
     app: DeclaredApp
+    shown: str
     declared: DeclaredSecret
     versions: tuple[SecretRow, ...]
 
@@ -62,16 +68,20 @@ class Target:
     def check_source(self, *, made_up: bool) -> None:
         """Refuse a value for what has its value from a driver, and one `made_up` for a template.
 
+        Nor is any given where nobody can tell of which kind it is, and what shares its version.
+
         Raises
         ------
         InputError
-            It is of that kind; says where its value is changed.
+            It is of that kind, or a file of its recipe was not read whole; says what to do.
         """
+        _refuse(self.app.recipe_unread)
         why = self.why_no_value(made_up=made_up)
         if why:
             name = f"{self.app.name} {self.declared.name}"
             is_template = not self.why_no_value(made_up=False)
-            remedy = f"opskit secret insert {name}" if is_template else ""
+            words = self.shown, quote(self.declared.name)
+            remedy = f"opskit secret insert {' '.join(words)}" if is_template else ""
             raise ObstacleError(f"{name}: {why}.", why=why, remedy=remedy)
 
 
@@ -86,6 +96,15 @@ class Lookup:
     def facts(self) -> Facts:
         """What was read."""
         return self._facts
+
+    @cached_property
+    def _called(self) -> Counter[str]:
+        declared = self._facts.declared
+        return Counter(a.name for one in (*declared.servers, *declared.others) for a in one.apps)
+
+    def shown(self, app: DeclaredApp) -> str:
+        """Return an app as a shell takes it: with its server where two have one of that name."""
+        return quote(app.name if self._called[app.name] < 2 else f"{app.server}/{app.name}")
 
     def app(self, name: str) -> DeclaredApp:
         """Find an app by its name, or ``server/app`` where two servers have one of that name.
@@ -188,7 +207,7 @@ class Lookup:
             if row.swarm_name == declared.swarm_name
             or (row.stack == app.stack and row.secret == secret)
         )
-        return Target(app=app, declared=declared, versions=versions)
+        return Target(app=app, shown=self.shown(app), declared=declared, versions=versions)
 
     def named(self, app: str, secrets: Sequence[str] | None = None) -> list[tuple[str, str, str]]:
         """Return the (server, app, secret) of some or all secrets that an app declares.
@@ -205,7 +224,7 @@ class Lookup:
         if not declared:
             raise InputError(
                 f"{found.name} declares no secrets.",
-                remedy=f"See what it is made of: opskit app config {found.name}",
+                remedy=f"See what it is made of: opskit app config {self.shown(found)}",
             )
         if not names:
             raise InputError(
@@ -264,7 +283,11 @@ def check_read(app: DeclaredApp) -> None:
     InputError
         Says which line or file, and what to do.
     """
-    problem = app.unread
+    _refuse(app.unread)
+
+
+def _refuse(problem: Problem | None) -> None:
+    """Refuse what rests on a file that was not read whole."""
     if problem is not None:
         raise InputError(
             f"nothing is planned by it, as {problem.what}",
@@ -331,14 +354,14 @@ def named_in(selection: Selection) -> list[tuple[str, str, str]]:
     """
     if isinstance(selection, Views):
         # What no app declares could not be planned for.
-        selection = selection.secrets.query("declared")
+        selection = selection.secrets.keep(selection.secrets["declared"])
     if not isinstance(selection, pd.DataFrame):
         return _triples(selection)
     lacking = {"server", "app", "secret"} - set(selection.columns)
     if lacking:
         raise InputError(
             f"the selection lacks the columns {', '.join(sorted(lacking))}.",
-            remedy="Select rows of snap.secrets, such as snap.secrets.query(…), all columns kept.",
+            remedy="Select rows of snap.secrets, such as snap.secrets.select(…), all columns kept.",
         )
     part = cast("Any", selection[["server", "app", "secret"]].fillna(""))
     rows = part.itertuples(index=False, name=None)

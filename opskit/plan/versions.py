@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from opskit.errors import InputError
 from opskit.hooks import HookSpec
+from opskit.plan.obstacles import ObstacleError
 from opskit.plan.selection import Target
 from opskit.secrets.generate import Policy
 from opskit.swarm.model import NAME_LIMIT
@@ -64,9 +64,10 @@ def check_name(name: str) -> None:
         It is too long; says by how much.
     """
     if len(name) > NAME_LIMIT:
-        raise InputError(
+        raise ObstacleError(
             f"the secret name {name} would have {len(name)} characters, and Swarm allows "
             f"{NAME_LIMIT}.",
+            why=f"its name would have more than the {NAME_LIMIT} characters that Swarm allows",
             remedy="Give the app a shorter STACK_NAME, or insert a value at a shorter version: "
             "opskit secret insert APP SECRET VERSION",
         )

@@ -81,10 +81,8 @@ def give_up(run: str, identity: str = "") -> None:
                 f"run {record.run} is {record.status}: there is nothing to give up.",
                 remedy="See: opskit journal",
             )
-        journal.reopen(
-            record.run, actor=getpass.getuser(), host=socket.gethostname(), pid=os.getpid(),
-            identity=identity,
-        )  # fmt: skip
+        journal.reopen(record.run, host=socket.gethostname(), pid=os.getpid())
+        journal.note(record.run, "given up", identity or getpass.getuser())
         journal.finish(record.run, "given-up")
 
 

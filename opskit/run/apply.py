@@ -26,6 +26,11 @@ from opskit.steps.holding import Hold
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 
+Of = tuple[str, str, str]
+"""Whose a value is: a server, a stack there, and its name in the steps of that stack's unit."""
+Given = Mapping[Of, Secret]
+"""Values that an operator gave. Stacks of several servers may have the same name."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Runner:
@@ -36,7 +41,7 @@ class Runner:
     data, journal, run
         What to do, where to write it down, under which id.
     values
-        Values the operator gave, by swarm name.
+        Values the operator gave, by server, stack and name.
     identity, max_parallel, keep_going, on_progress
         See `RunOptions`.
     seconds
@@ -50,7 +55,7 @@ class Runner:
     data: PlanData
     journal: Journal
     run: str
-    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+    values: Given = field(default_factory=dict[Of, Secret])
     identity: str = ""
     store: PassStore | None = None
     max_parallel: int = 8
@@ -132,19 +137,13 @@ class Runner:
             self.journal.finish(self.run, was)
             raise StepError(
                 f"run {self.run} was not undone, and nothing was changed: "
-                f"{'; '.join(outcome.error for outcome in outcomes)}"
+                f"{'; '.join(filter(None, (one.error for one in outcomes)))}"
             )
         return self._finish(outcomes)
 
     def _reopen(self) -> None:
         self.retry = True
-        self.journal.reopen(
-            self.run,
-            actor=getpass.getuser(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            identity=self.identity,
-        )
+        self.journal.reopen(self.run, host=socket.gethostname(), pid=os.getpid())
 
     # -- all units ------------------------------------------------------------------------
 
@@ -227,7 +226,11 @@ class Runner:
             actor=getpass.getuser(),
             host=socket.gethostname(),
             identity=self.identity,
-            values=dict(self.values),
+            values={
+                name: value
+                for (server, stack, name), value in self.values.items()
+                if (server, stack) == (unit.server, unit.stack)
+            },
             store=self.store,
             stop=self.stop,
             retry=self.retry,

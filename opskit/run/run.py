@@ -11,11 +11,12 @@ from typing import Annotated, Self, Unpack
 
 import msgspec
 
-from opskit.arguments import check_function, check_kind
+from opskit.arguments import check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
+from opskit.inert import visible
 from opskit.journal.runs import new_run_id, open_journal
 from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view
-from opskit.run.apply import Runner
+from opskit.run.apply import Given, Of, Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
 from opskit.run.ways import ways_of
 from opskit.run.work import Outcome
@@ -115,7 +116,7 @@ class Plan:
     root
         abra's folder of the fleet it was made for.
     values
-        What an operator gave, by swarm name.
+        What an operator gave, by server, stack and name.
 
     Examples
     --------
@@ -130,7 +131,7 @@ class Plan:
 
     data: PlanData
     root: Path
-    values: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
+    values: Given = field(default_factory=dict[Of, Secret])
 
     @classmethod
     def join(cls, plans: Iterable[Plan]) -> Plan:
@@ -172,7 +173,7 @@ class Plan:
                 left_alone=tuple(one for part in parts for one in part.data.left_alone),
             ),
             root=parts[0].root,
-            values={name: value for part in parts for name, value in part.values.items()},
+            values={key: value for part in parts for key, value in part.values.items()},
         )
 
     def __bool__(self) -> bool:
@@ -214,13 +215,19 @@ class Plan:
     def apply(
         self,
         *,
+        confirm: str = "",
         on_made: Callable[[Unit, Mapping[str, Secret]], None] = lambda _unit, _values: None,
         **options: Unpack[RunOptions],
     ) -> Run:
         """Carry the plan out.
 
+        To call it is to agree: nothing is asked, whatever the plan takes away. Only a value that
+        can be guessed is not made unless that is confirmed by its word, as in every skin.
+
         Parameters
         ----------
+        confirm
+            The word of ``plan.data.consequences.confirm``, which such a value needs.
         on_made
             Given a finished stack's new values by swarm name, to show them to one person once.
         **options
@@ -233,9 +240,17 @@ class Plan:
         JournalError
             The journal cannot be written; nothing was changed.
         InputError
-            One of the arguments is not what it must be.
+            One of the arguments is not what it must be, or the word is not given that is needed.
         """
+        check_text("confirm", confirm, "Give the word as a text.", empty=True)
         check_function("on_made", on_made)
+        told = self.data.consequences
+        if told.guessable and confirm != told.confirm:
+            raise InputError(
+                f"nothing was changed, as a value of this plan can be guessed: "
+                f"{' '.join(told.warnings)}",
+                remedy=f"Make it longer; or say confirm={told.confirm!r}.",
+            )
         how = checked(options)
         with open_journal() as journal:
             runner = Runner(
@@ -257,11 +272,11 @@ def _counted(number: int, noun: str) -> str:
 def with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
     """Return changes as notebooks show them, with what is to be read before somebody agrees."""
     shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
-    said = consequences.sentences
-    lines = "<br>".join(html.escape(sentence) for sentence in said)
+    said = [visible(line) for one in consequences.sentences for line in one.splitlines()]
+    lines = html.escape("\n".join(said))
     return shown | {
         "text/plain": "\n".join((shown["text/plain"], *said)),
-        "text/html": f"{shown['text/html']}<p>{lines}</p>",
+        "text/html": f"{shown['text/html']}<p style='white-space: pre-wrap'>{lines}</p>",
     }
 
 

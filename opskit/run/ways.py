@@ -15,9 +15,11 @@ from opskit.plan.data import (
     Consequences,
     PlanData,
     Unit,
+    is_creation,
     load_plan,
     removed,
     restarted,
+    word_of,
 )
 from opskit.statuses import STATUSES, Way
 from opskit.steps import (
@@ -113,6 +115,27 @@ def ways_of(journal: Journal, record: RunRecord) -> tuple[Way, ...]:
     return tuple(way for way in status.ways if possible[way])
 
 
+def needed_later(journal: Journal, run: str, unit: Unit, needed: str) -> list[str]:
+    """Return the later runs of a stack whose way back needs a secret or service."""
+    found: list[str] = []
+    for later in journal.later(run, server=unit.server, stack=unit.stack):
+        record = journal.run(later)
+        try:
+            parts = _parts(journal, record, load_plan(record.plan))
+        except InputError:
+            continue  # Written by another opskit: only that one can undo it.
+        status = STATUSES[record.status]
+        if "rollback" in status.ways and any(
+            needed in step.needs_to_undo()
+            for part in parts
+            if (part.unit.server, part.unit.stack) == (unit.server, unit.stack)
+            and _returns(part, stopped=status.stopped)
+            for step in part.begun
+        ):
+            found.append(later)
+    return found
+
+
 def _returns(part: _Part, *, stopped: bool) -> bool:
     """Return whether undoing it changes something, if only that its lock is let go."""
     return not part.is_back and not part.is_lost and (part.changed or stopped)
@@ -193,10 +216,16 @@ class RollbackData:
         plain, record = self.plan.consequences, self.record
         who = record.identity or record.actor
         gone = [f"Cannot be brought back: {'; '.join(self.left_alone)}."] if self.left_alone else []
+        made = [one for steps in self.begun for one in steps if is_creation(one)]
+        going = [one for one in made if not one.keep_failed]
+        if going:
+            names = ", ".join(one.swarm_name for one in going)
+            gone.append(f"Removes {names}: what is removed cannot be read back.")
         touched = (*plain.restarts, *plain.removes)
         return Consequences(
-            irreversible=False,
-            confirm="",
+            irreversible=bool(going),
+            # Where it took another's place, the app has that one again.
+            confirm="" if all(one.replaces for one in going) else word_of(self.plan),
             warnings=tuple(gone),
             impact=(
                 f"Undoes run {record.run} ({record.kind}, by {who}).",

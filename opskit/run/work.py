@@ -18,6 +18,7 @@ from opskit.journal.records import Phase
 from opskit.journal.runs import Journal
 from opskit.plan.data import Unit
 from opskit.run.precheck import what_changed
+from opskit.run.ways import needed_later
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.steps import (
@@ -28,7 +29,7 @@ from opskit.steps import (
     StepContext,
     TakeLock,
 )
-from opskit.steps.base import Detail
+from opskit.steps.base import Detail, joined
 
 _REMEDY = (
     "Roll back the later run first, or rotate to a new version. A run that stopped can be left as "
@@ -93,6 +94,12 @@ class Work:
     on_progress: Callable[[Progressed], None]
     on_made: Callable[[Unit, Mapping[str, Secret]], None]
 
+    def _opened(self) -> StepContext:
+        ctx = self.open_context()
+        ctx.reported = lambda action: self.journal.reported(self.run, self.number, action)
+        ctx.needed_later = lambda what: needed_later(self.journal, self.run, self.unit, what)
+        return ctx
+
     def onward(self) -> Outcome:
         """Resume where the unit stopped, in the direction it was going."""
         begun = self._begun()
@@ -103,18 +110,18 @@ class Work:
         left = {n for n in steps if not self._is_done(n, phase)}
         # Only taking or releasing the lock overwrites nothing.
         overwrites = bool(begun and left - {0, len(self.unit.steps) - 1})
-        ctx = self.open_context()
+        ctx = self._opened()
         if overwrites and (conflict := self._lock_again(ctx, self._overtaken)):
             return Outcome(unit=self.number, status="failed", error=conflict)
         return self._undo(ctx) if undoing else self._do(ctx)
 
     def forward(self) -> Outcome:
         """Take every step, and undo what was done when one fails."""
-        return self._do(self.open_context())
+        return self._do(self._opened())
 
     def backward(self) -> Outcome:
         """Undo every step that was begun, in reverse, unless the world moved on."""
-        ctx = self.open_context()
+        ctx = self._opened()
         # A unit that never got beyond asking for the lock has nothing to undo under it.
         to_undo = {n for n in self._begun() if not self._is_done(n, "undo")} - {0}
         if to_undo and (conflict := self._lock_again(ctx, self._undo_conflict)):
@@ -124,7 +131,7 @@ class Work:
     def undo_conflict(self) -> str:
         """Return what makes undoing impossible, before anything is undone; nothing if it is not."""
         try:
-            return self._undo_conflict(self.open_context())
+            return self._undo_conflict(self._opened())
         except OpskitError as error:
             return redact(str(error))
 
@@ -179,8 +186,7 @@ class Work:
         return self._ended("failed" if lost else "rolled-back", " ".join(lost), *notes)
 
     def _ended(self, status: OutcomeStatus, error: str, *notes: str) -> Outcome:
-        note = "; ".join(note for note in notes if note)
-        return Outcome(unit=self.number, status=status, error=error, note=note)
+        return Outcome(unit=self.number, status=status, error=error, note=joined(notes))
 
     def _undo_conflict(self, ctx: StepContext) -> str:
         begun = self._begun()
@@ -201,11 +207,17 @@ class Work:
         try:
             if isinstance(lock, TakeLock):
                 lock.do(ctx)
-            conflict = conflict_of(ctx)
-            if conflict and isinstance(lock, TakeLock):
-                lock.undo(ctx)
         except OpskitError as error:
             return redact(str(error))
+        try:
+            conflict = conflict_of(ctx)
+        except OpskitError as error:
+            conflict = redact(str(error))
+        if conflict and isinstance(lock, TakeLock):
+            try:
+                lock.undo(ctx)
+            except OpskitError as error:
+                conflict = f"{conflict} Its lock was not released: {redact(str(error))}"
         return conflict
 
     def _overtaken(self, ctx: StepContext) -> str:
@@ -255,7 +267,7 @@ class Work:
             app=self.unit.app,
             stack=self.unit.stack,
             subject=shown.subject,
-            detail={},
+            detail={"by": ctx.identity or ctx.actor},
         )
         # A step that waits for the way back does nothing on the way there; nobody need see it.
         tell = self.on_progress if phase == "undo" or step.calls() else say_nothing

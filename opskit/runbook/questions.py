@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from opskit.errors import InputError, RunbookError
+from opskit.errors import InputError, RunbookError, UndecidedError
 from opskit.journal.records import Entry
 from opskit.journal.runbooks import BookLog
 from opskit.progress import in_notebook
@@ -26,15 +26,47 @@ class Decision:
         The step it belongs to.
     question, options
         What is asked.
+    text
+        What is to be known before somebody answers.
+    plan_digest
+        The plan it is about: what was decided of another one does not count.
+    since
+        The entry it follows: what was decided before that does not count.
+    agree, needed
+        The option that so many different people must choose; of any other one is enough.
     """
 
-    def __init__(self, log: BookLog, step: str, question: str, options: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        log: BookLog,
+        step: str,
+        question: str,
+        options: tuple[str, ...],
+        *,
+        text: str = "",
+        plan_digest: str = "",
+        since: int = 0,
+        agree: str = "",
+        needed: int = 1,
+    ) -> None:
         self._log, self._step, self.question, self.options = log, step, question, options
+        self._text, self._digest, self._since = text, plan_digest, since
+        self._agree, self._needed = agree, needed
 
     @property
     def made(self) -> bool:
         """Whether it is decided."""
-        return self._entry() is not None
+        return self.entry is not None
+
+    @property
+    def entry(self) -> Entry | None:
+        """What decided it, as the book has it."""
+        given = self._given()
+        agreed = [one for one in given if one.data["choice"] == self._agree]
+        other = [one for one in given if one.data["choice"] != self._agree]
+        if other:
+            return other[0]
+        return agreed[-1] if agreed and len(agreed) >= self._needed else None
 
     @property
     def choice(self) -> str:
@@ -42,54 +74,101 @@ class Decision:
 
         Raises
         ------
-        RunbookError
-            Nobody has decided yet.
+        UndecidedError
+            Nobody has decided yet, or it is not asked now.
         """
-        entry = self._entry()
+        entry = self.entry
+        if entry is None and (not_now := self._not_now()):
+            raise UndecidedError(not_now)
         if entry is None:
-            raise RunbookError(
+            raise UndecidedError(
                 f"nobody has decided yet: {self.question} Choose from {', '.join(self.options)} "
                 "in the form above, or give answer=…, then run this cell again."
             )
         return str(entry.data["choice"])
 
     def missing(self) -> str:
-        """Return what is not decided; nothing when it is."""
-        return "" if self.made else f"nobody has answered: {self.question}"
+        """Return what is not decided; nothing when it is, or is not asked."""
+        return "" if self.made or self._not_now() else f"nobody has answered: {self.question}"
 
-    def decide(self, choice: str, who: Person | None = None) -> None:
+    def decide(self, choice: str, who: Person | None = None, *, source: str = "") -> None:
         """Write a decision; the first one stands.
+
+        Parameters
+        ----------
+        choice
+            One of the options.
+        who
+            The person at a browser who chose it.
+        source
+            Where else it comes from.
 
         Raises
         ------
         InputError
             It is none of the options.
+        UndecidedError
+            It is not asked: it follows a step that is not done, or this is a dry run.
         """
         if choice not in self.options:
             raise InputError(
                 f"{choice!r} does not answer {self.question!r}.",
                 remedy=f"Choose from: {', '.join(self.options)}.",
             )
-        if not self.made:
-            data: dict[str, Any] = {"choice": choice, "options": list(self.options)}
-            self._log.add(
-                "decision", step=self._step, text=self.question, identity=str(who or ""),
-                data=data | _source(who),
-            )  # fmt: skip
+        if not_now := self._not_now():
+            raise UndecidedError(not_now)
+        if self.made or str(who or self._log.identity) in {one.identity for one in self._given()}:
+            return
+        data: dict[str, Any] = {"choice": choice, "options": list(self.options)}
+        if self._digest:
+            data["digest"] = self._digest
+        self._log.add(
+            "decision", step=self._step, text=self.question, identity=str(who or ""),
+            data=data | _source(who, source),
+        )  # fmt: skip
 
-    def _entry(self) -> Entry | None:
-        entries = self._log.entries_of("decision")
-        return next((one for one in entries if one.text == self.question), None)
+    def outdated(self) -> list[Entry]:
+        """Return what was decided of other plans of this step, which does not count."""
+        return [
+            one
+            for one in self._log.entries_of("decision")
+            if one.step == self._step and one.data.get("digest", self._digest) != self._digest
+        ]
+
+    def _given(self) -> list[Entry]:
+        return [
+            one
+            for one in self._log.entries_of("decision")
+            if one.text == self.question
+            and one.data.get("digest", "") == self._digest
+            and (one.step == self._step or not self._digest)
+            and one.entry > self._since
+        ]
+
+    def _not_now(self) -> str:
+        if self._log.record.is_dry_run:
+            return f"Not asked in a dry run: {self.question}"
+        if self._since < 0:
+            return f"Not asked yet: {self.question}"
+        return ""
+
+    def _answered(self, choice: str, who: Person) -> None:
+        if self.made:
+            raise RunbookError("It is decided already.")
+        self.decide(choice, who)
 
     def __repr__(self) -> str:
-        entry = self._entry()
+        entry = self.entry
         answer = f"{entry.data['choice']} ({entry.identity})" if entry else "not decided"
-        return f"{self.question} {answer}"
+        return self._not_now() or f"{self.question} {answer}"
 
     def _ipython_display_(self) -> None:
-        entry = self._entry()
-        answers = [_answer(entry, str(entry.data["choice"]))] if entry else []
-        _show(repr(self), self.question, "", self.options, self.decide, 1, answers)
+        if not_now := self._not_now():
+            print(not_now)
+            return
+        answers = [_answer(one, str(one.data["choice"])) for one in self._given()]
+        needed = len(answers) if self.made else self._needed
+        _show(repr(self), self.question, self._text, self.options, self._answered, needed, answers)
 
 
 class SignOff:
@@ -130,7 +209,7 @@ class SignOff:
     def missing(self) -> str:
         """Return whose signature is missing; nothing when all are there."""
         short = self.needed - len(self.signed_by)
-        if short <= 0:
+        if short <= 0 or self._log.record.is_dry_run:
             return ""
         who = "one more person is" if short == 1 else f"{short} more people are"
         return f"{who} to sign: {self.text}"
@@ -143,6 +222,9 @@ class SignOff:
 
     def _ipython_display_(self) -> None:
         answers = [_answer(one, "Signed") for one in self._signatures()]
+        if self._log.record.is_dry_run:
+            print(f"Not signed in a dry run: {self.text}")
+            return
         if not answers and self.needed <= 0:
             print(f"{self.text} Nobody has to sign this.")
             return
@@ -162,9 +244,9 @@ def digest(entries: Sequence[Entry]) -> str:
     return hashlib.sha256(msgspec.json.encode(list(entries))).hexdigest()
 
 
-def _source(who: Person | None) -> dict[str, str]:
+def _source(who: Person | None, source: str = "") -> dict[str, str]:
     if who is None:
-        return {"source": "the cell's code"}
+        return {"source": source or "the cell's code"}
     return {"source": "browser", "username": who.username, "name": who.name}
 
 

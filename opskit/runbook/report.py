@@ -28,6 +28,7 @@ from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 from opskit.views.render import cell_text
 
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|!~$&]")
 _STEPS = ["server", "app", "action", "subject", "phase", "status", "seconds", "error"]
 
 
@@ -66,9 +67,10 @@ class Timeline(View):
             )
             for one in entries
         ]
-        about = About(noun="entries", remark=f"runbook {book.book}")
+        dry_run = "Dry run: " if book.is_dry_run else ""
+        about = About(noun="entries", remark=f"{dry_run}runbook {book.book}")
         made = cls.from_rows(TimelineRow, rows, about)
-        made._title = book.title
+        made._title = f"{dry_run}{book.title}"
         return made
 
     @property
@@ -203,6 +205,9 @@ def _took(entry: Entry) -> str:
 
 
 def _markdown(text: object) -> str:
-    """Return text that Markdown shows as it is."""
-    flat = cell_text(text).replace("\n", " ")
-    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", flat)
+    """Return text that Markdown shows as it is: no markup, link, character reference or formula."""
+    return _MARKUP.sub(
+        # Not two backslashes: before a parenthesis they begin a formula in a notebook.
+        lambda found: "&#92;" if found[0] == "\\" else f"\\{found[0]}",
+        cell_text(text),
+    )

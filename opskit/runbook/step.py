@@ -9,17 +9,19 @@ finished step raises instead of doing its work twice.
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from opskit.errors import RunbookError
+from opskit.errors import RunbookError, UndecidedError
 from opskit.journal.records import Entry, EntryStatus
-from opskit.journal.runbooks import BookLog
+from opskit.journal.runbooks import BookLog, masked
 from opskit.progress import in_notebook, shell
 from opskit.secrets.redact import redact
 
 _T = TypeVar("_T")
+_NOTHING = "There was nothing to apply"
 _GUARD = "__import__('opskit.runbook.step').runbook.step.guard"
 """How the rewritten cell finds `guard`, whatever names it uses itself."""
 
@@ -53,19 +55,84 @@ class StepLog:
     def end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
         """Write the outcome of the current step, and the runs that began during it."""
         try:
-            written = {one.data.get("run") for one in self._log.entries_of("run")}
-            for run, kind, ended in self._log.runs_since(since):
-                if run in written:
-                    continue
-                state: EntryStatus = "done" if ended == "done" else "failed"
-                self._log.add(
-                    "run", step=self.current, text=f"{kind} {run}", status=state, data={"run": run}
-                )
+            self.add_runs(since)
             self._log.end(entry, status, why)
             if status == "done":
                 self._done_in[self.current] = current_cell()
         finally:
             self.current = ""
+
+    def add_runs(self, since: datetime | None = None) -> None:
+        """Write the runs that this process began or ended: those since then to the current step.
+
+        A form or a cell outside of all steps may have begun the others.
+        """
+        written = {(one.data.get("run"), one.status) for one in self._log.entries_of("run")}
+        for one in self._log.runs_since(self._log.record.started_at):
+            if (one.run, one.outcome) in written:
+                continue
+            latest = one.finished_at or one.started_at
+            step = self.current if since is None or latest >= since else ""
+            data = {"run": one.run}
+            self._log.add("run", step=step, text=one.text, status=one.outcome, data=data)
+
+    @property
+    def attempts(self) -> dict[str, Entry]:
+        """The last attempt of each step, by title."""
+        return {one.step: one for one in self._log.entries_of("step")}
+
+    def done(self, title: str) -> int:
+        """Return the entry of a step that is done, -1 of one that is not.
+
+        Of none, and of one that had nothing to do, it is 0: there is nothing to look at first.
+        """
+        last = self.attempts.get(masked(title))
+        if not title:
+            return 0
+        if last is None or last.status != "done":
+            return -1
+        return 0 if last.text.startswith(_NOTHING) else last.entry
+
+    def left_out(self, title: str, after: str, *, looks: bool, rerun: bool) -> str:
+        """Say why a step has not to be done; nothing when it has.
+
+        Parameters
+        ----------
+        title
+            The step.
+        after
+            The one it follows.
+        looks
+            Whether it changes nothing, and is done whenever its cell is run.
+        rerun
+            Whether it is to be done once more.
+        """
+        attempts, dry = self.attempts, "Dry run: " if self._log.record.is_dry_run else ""
+        last, before = attempts.get(title), attempts.get(masked(after))
+        if last is not None and last.status == "done" and not (looks or rerun):
+            return (
+                f"✓ {title}: done by {last.identity} at {last.started_at:%Y-%m-%d %H:%M} UTC. "
+                "Left out; rerun=True repeats it."
+            )
+        if dry and not looks:
+            return f"{dry}{title} is left out."
+        was_left = before is not None and before.status == "skipped"
+        if self.done(after) < 0 and not (looks and was_left):
+            return f"{dry}{title} is left out, as {after!r} is not done."
+        return ""
+
+    def pass_over(self, title: str, why: Sequence[str]) -> None:
+        """Write that a step has nothing to do, and why."""
+        said = redact(f"{_NOTHING}{': ' if why else ''}{'; '.join(why)}.")
+        self.end(self.begin(title), datetime.now(UTC), "done", said)
+        print(f"✓ {title}: {said}")
+
+    def leave(self, title: str, decided: Entry) -> None:
+        """Write once that a step is left, as somebody decided."""
+        last = self.attempts.get(title)
+        if last is None or last.entry < decided.entry:
+            self._log.add("step", step=title, text="", status="skipped")
+        print(f"{title}: left, as {decided.identity} decided.")
 
     def is_done_in_this_cell(self, title: str) -> bool:
         """Return whether the cell that is being run has already done a step of this title."""
@@ -80,8 +147,8 @@ class Step:
     ----------
     title
         What it does.
-    finished
-        Its record when it was done before and is not to be repeated.
+    left_out
+        Why it has not to be done; empty when it has.
     log
         Where its beginning and its outcome are written.
     quiet
@@ -93,13 +160,13 @@ class Step:
     def __init__(
         self,
         title: str,
-        finished: Entry | None,
+        left_out: str,
         *,
         log: StepLog,
         quiet: bool = False,
         stop: bool = True,
     ) -> None:
-        self.title, self._finished, self._log = title, finished, log
+        self.title, self.left_out, self._log = title, left_out, log
         self._quiet, self._stop = quiet, stop
         self.guarded = False
         self._entry = 0
@@ -108,21 +175,19 @@ class Step:
     @property
     def due(self) -> bool:
         """Whether it has to be done: it is not finished, or was asked for again."""
-        return self._finished is None
+        return not self.left_out
 
     def __enter__(self) -> Self:
-        if self._finished is None:
+        if self.due:
             self._since = datetime.now(UTC)
             self._entry = self._log.begin(self.title)
             return self
-        done = self._finished
-        text = f"{self.title}: done by {done.identity} at {done.started_at:%Y-%m-%d %H:%M} UTC."
         if not self.guarded:
             raise RunbookError(
-                f"{text} Say rerun=True to repeat it. In a notebook it is left out by itself, "
-                "where the Runbook is made in an earlier cell and the step stands in the with."
+                f"{self.left_out} In a notebook it is left out by itself, where the Runbook is "
+                "made in an earlier cell and the step stands in the with."
             )
-        print(f"✓ {text} Left out; rerun=True repeats it.")
+        print(self.left_out)
         return self
 
     def __exit__(
@@ -131,11 +196,12 @@ class Step:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        if self._finished is not None:
+        if not self.due:
             return None
         status: EntryStatus = "done"
         if error is not None:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
+            waits = not isinstance(error, Exception) or isinstance(error, UndecidedError)
+            status = "interrupted" if waits else "failed"
             error.add_note(
                 f"The step {self.title!r} of runbook {self._log.book} did not finish. Mend the "
                 "cause and run this cell again; in a new kernel run the notebook from its "

@@ -34,7 +34,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Raises
     ------
     InputError
-        The parts do not go together.
+        There is no such generator.
     """
 
     generator: str = "characters"
@@ -44,6 +44,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_choice("generator", self.generator, tuple(GENERATORS))
+
+    def check(self) -> None:
+        """Refuse parts that do not go together.
+
+        Asked of what an operator gives, and not of what is read: a journal's plans can be resumed
+        and undone, whatever was allowed when they were made.
+
+        Raises
+        ------
+        InputError
+            Says which part, and what it may be.
+        """
         check_text("charset", self.charset, "Name one, such as hex.", empty=True)
         if self.charset and not set(self._charsets()) <= CHARSETS.keys():
             raise InputError(
@@ -77,8 +89,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self._generator.bits(self)
 
     def alphabet(self) -> str:
-        """Return the characters a value is drawn from, each once."""
-        joined = "".join(CHARSETS[name][0] for name in self._charsets())
+        """Return the characters a value is drawn from, each once; unknown names mean default."""
+        default = CHARSETS["default"]
+        joined = "".join(CHARSETS.get(name, default)[0] for name in self._charsets() if name)
         return "".join(dict.fromkeys(joined or ALPHANUMERIC))
 
     def describe(self) -> str:
@@ -114,9 +127,11 @@ def policy_for(*, length: int | None, charset: str, wish: Policy | None = None) 
     Raises
     ------
     InputError
-        The generator that is wished for cannot make what the marks ask for.
+        The parts of the wish do not go together, or its generator cannot make what the marks ask
+        for.
     """
     wish = wish or Policy()
+    wish.check()
     generator = GENERATORS[wish.generator]
     if generator.takes_command:
         return wish

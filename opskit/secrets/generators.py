@@ -98,11 +98,12 @@ def _draw(what: str | tuple[str, ...], count: int) -> list[str]:
 
 
 def _words(policy: Policy) -> Secret:
-    return Secret("-".join(_draw(_word_list(), policy.length or _WORDS)))
+    return Secret("-".join(_draw(word_list(), policy.length or _WORDS)))
 
 
 @lru_cache(maxsize=1)
-def _word_list() -> tuple[str, ...]:
+def word_list() -> tuple[str, ...]:
+    """Return EFF's long list."""
     # Loaded here: the list of words takes a while and few ask for it.
     from xkcdpass import xkcd_password
 

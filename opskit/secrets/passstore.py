@@ -4,9 +4,6 @@ An entry is the value and one newline, as ``pass insert`` itself writes it; read
 newline away, so that entries made by hand read as they were typed. `pass` keeps any bytes.
 gopass would take several lines for a form with fields, so its own ``cat`` stores those, in
 base64. An entry that is written over stays in the store's git history, when it has one.
-
-Who can open an entry are the keys that the nearest ``.gpg-id`` above it names. The store's git
-history is left out: somebody removed from a ``.gpg-id`` may keep copies of what was there before.
 """
 
 from __future__ import annotations
@@ -15,16 +12,17 @@ import copy
 import os
 import re
 import shutil
-import subprocess
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 
 from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError
 from opskit.secrets.program import Ended, run
-from opskit.secrets.redact import redact
+from opskit.secrets.recipients import ENVIRONMENT, naming, store_folder
+from opskit.secrets.refusals import Entry, line_that_matters, why
 from opskit.secrets.value import Secret
 
 NEXT, PREVIOUS = ".next", ".previous"
@@ -32,21 +30,9 @@ NEXT, PREVIOUS = ".next", ".previous"
 
 _TIMEOUT_S = 60.0
 _TURN_S = 1.0
-_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
-"""Messages are recognised by their English texts."""
-
-_CAUSES = (
-    ("You must run", "the store was never initialised", "pass init YOUR-KEY"),
-    ("not initialized", "the store was never initialised", "gopass setup"),
-    ("No public key", "a key it is encrypted to is missing or expired here", "gpg --list-keys"),
-    ("No secret key", "the key that opens it is missing or stayed locked", "pass show ANY-ENTRY"),
-    ("index.lock", "another program writes to the store's git checkout", "pass git status"),
-    ("tell me who you are", "git does not know your name", "git config --global user.email YOU"),
-)
-"""What stands in a program's complaint, what it means, and the command to go on with."""
-
 _GOPASS_VERSION = re.compile(r"gopass v?\d\S* .*\bgo\d")
 """As gopasspw's ``gopass --version`` begins; https://github.com/gopasspw/gopass."""
+_GIT_FAULT = re.compile(r"(fatal|error): | ! \[")
 
 
 def entry_path(template: str, *, server: str, app: str, secret: str) -> str:
@@ -78,12 +64,6 @@ def listed() -> frozenset[str]:
     folder = store_folder()
     is_pass = (folder / ".gpg-id").is_file()
     return frozenset(_files(folder)) if is_pass else PassStore().entries()
-
-
-def store_folder() -> Path:
-    """Return the folder of pass's store: ``PASSWORD_STORE_DIR``, else ``~/.password-store``."""
-    configured = os.environ.get("PASSWORD_STORE_DIR")
-    return Path(configured) if configured else Path.home() / ".password-store"
 
 
 class PassStore:
@@ -136,11 +116,9 @@ class PassStore:
         # gopass mounts stores wherever its own configuration says.
         if self._is_gopass:
             return
-        root = store_folder()
-        folders = [root / part for part in Path(_checked(path)).parents]
-        if not any((folder / ".gpg-id").is_file() for folder in folders):
+        if naming(_checked(path)) is None:
             raise InputError(
-                f"the password store {root} was never initialised.",
+                f"the password store {store_folder()} was never initialised.",
                 remedy="Go on with: pass init YOUR-KEY",
             )
 
@@ -161,8 +139,8 @@ class PassStore:
         mine._meanwhile, mine._fence = meanwhile, fence
         return mine
 
-    def store(self, path: str, value: Secret) -> None:
-        """Write an entry, over an old one if there is one."""
+    def store(self, path: str, value: Secret) -> str:
+        """Write an entry, over an old one if there is one; return what else there is to know."""
 
         def content() -> bytes:
             return value.reveal() + b"\n"
@@ -173,7 +151,7 @@ class PassStore:
             arguments = ("insert", "--force")
         else:
             arguments = ("cat",)
-        self._write(*arguments, path, stdin=content)
+        return self._write(*arguments, path, stdin=content)
 
     def read(self, path: str) -> Secret:
         """Read an entry.
@@ -190,9 +168,12 @@ class PassStore:
         except InputError as error:
             raise OpskitError(f"{self.program} has no usable value at {path}: {error}") from None
 
-    def remove(self, path: str) -> None:
-        """Remove an entry; the store's git history keeps it, when there is one."""
-        self._write("rm", "--force", path)
+    def remove(self, path: str) -> str:
+        """Remove an entry, which stays in the store's git history, when it has one.
+
+        Return what else there is to know.
+        """
+        return self._write("rm", "--force", path)
 
     def exists(self, path: str) -> bool:
         """Return whether there is an entry."""
@@ -209,11 +190,14 @@ class PassStore:
         below = prefix.rstrip("/") + "/" if prefix else ""
         return frozenset(path for path in found if path.startswith(below))
 
-    def _write(self, *arguments: str, stdin: Callable[[], bytes] | None = None) -> None:
+    def _write(self, *arguments: str, stdin: Callable[[], bytes] | None = None) -> str:
         path = _checked(arguments[-1])
         with self._turn():
             self._fence()
-            self._run(*arguments, stdin=stdin)
+            ended = self._run(*arguments, stdin=stdin)
+            # pass ends with 0 though the file is still there.
+            if arguments[0] == "rm" and not self._is_gopass and self.exists(path):
+                raise self._failed(arguments, ended)
             try:
                 self._fence()
             except LockLostError as error:
@@ -222,6 +206,7 @@ class PassStore:
                     "be what is in use. If the store is a git checkout, its history has what it "
                     "was: pass git log"
                 ) from error
+            return self._remark(arguments, ended)
 
     @contextmanager
     def _turn(self) -> Generator[None]:
@@ -239,30 +224,59 @@ class PassStore:
                 (self.program, *arguments),
                 seconds=self._seconds,
                 stdin=stdin,
-                environment=_ENVIRONMENT,
+                environment=ENVIRONMENT,
             )
         except TimeoutError:
             raise OpskitError(
                 f"{self.program} {arguments[0]} did not finish in {self._seconds:g} s. Is it "
                 "waiting for a passphrase? Give it once by hand, gpg remembers it: "
-                f"{self.program} show {arguments[-1]}"
+                f"{self.program} show {quote(arguments[-1])}"
             ) from None
         except (OSError, OverflowError) as error:
             raise OpskitError(f"{self.program} cannot be run ({error}).") from None
-        # pass ends with 0 though git refused to keep the old value.
-        if ended.status != 0 or any(line.startswith("fatal:") for line in ended.said):
-            raise OpskitError(self._complaint(arguments, ended))
+        if ended.status != 0:
+            raise self._failed(arguments, ended)
         return ended
 
-    def _complaint(self, arguments: tuple[str, ...], ended: Ended) -> str:
-        text = "\n".join(ended.said)
-        failed = f"{self.program} {arguments[0]} {arguments[-1]} failed"
-        for sign, meaning, command in _CAUSES:
-            if sign in text:
-                return f"{failed}: {meaning}. Go on with: {command}"
-        lines = [line.strip() for line in ended.said if line.strip()]
-        said = redact(lines[-1]).rstrip(".") if lines else f"status {ended.status}"
-        return f"{failed}: {said}. Check the store by hand: {self.program} ls"
+    def _failed(self, arguments: tuple[str, ...], ended: Ended, but: str = "") -> OpskitError:
+        entry = Entry(program=self.program, path=arguments[-1])
+        reason = why(entry, ended.said, ended.status)
+        return OpskitError(f"{self.program} {arguments[0]} {arguments[-1]} failed: {but}{reason}")
+
+    def _remark(self, arguments: tuple[str, ...], ended: Ended) -> str:
+        """Return what git wrote though all went well, such as that a hook could not push.
+
+        Raises
+        ------
+        OpskitError
+            git did not keep the change in the store's history; pass ends with 0 all the same.
+        """
+        # gopass has stores wherever its own configuration says.
+        is_here = not self._is_gopass
+        if is_here and (said := _unkept(store_folder() / f"{arguments[-1]}.gpg")):
+            told = Ended(status=ended.status, output=b"", said=ended.said or tuple(said))
+            raise self._failed(arguments, told, "git did not take it into the store's history: ")
+        faults = [line for line in ended.said if _GIT_FAULT.match(line)]
+        return f"the password store: {line_that_matters(ended.said)}" if faults else ""
+
+
+def _unkept(file: Path) -> list[str]:
+    """Return what git says of a file that it should have committed and has not, as pass asks."""
+    folder = next(one for one in file.parents if one.is_dir())
+
+    def ask(*arguments: str) -> Ended:
+        command = ("git", "-C", str(folder), *arguments)
+        return run(command, seconds=_TIMEOUT_S, environment=ENVIRONMENT)
+
+    try:
+        is_inside = ask("rev-parse", "--is-inside-work-tree")
+        if is_inside.output.strip() != b"true":
+            return [line for line in is_inside.said if "dubious ownership" in line]
+        listed = ask("status", "--porcelain", "--", str(file))
+    except (OSError, TimeoutError, OverflowError):
+        return []
+    changed = listed.output.decode(errors="replace").splitlines()
+    return [*listed.said, "it is not committed"] if changed or listed.status else []
 
 
 def _installed() -> str:
@@ -281,7 +295,7 @@ def _is_gopasspw(program: str) -> bool:
 @lru_cache
 def _version_text(path: str) -> str:
     try:
-        ended = run((path, "--version"), seconds=_TIMEOUT_S, environment=_ENVIRONMENT)
+        ended = run((path, "--version"), seconds=_TIMEOUT_S, environment=ENVIRONMENT)
     except (OSError, TimeoutError, OverflowError):
         return ""
     return ended.output.decode(errors="replace") if ended.status == 0 else ""
@@ -306,65 +320,3 @@ def _checked(path: str) -> str:
             remedy="Its parts may not be empty, nor begin with '.' or '-'.",
         )
     return path
-
-
-_HEX = frozenset("0123456789ABCDEF")
-_RECIPIENTS_TIMEOUT_S = 20.0
-
-
-def openable(entries: Iterable[str], store: Path, person: str) -> frozenset[str]:
-    """Return the entries that are encrypted to a person.
-
-    Parameters
-    ----------
-    entries
-        Paths of entries.
-    store
-        The store's folder.
-    person
-        An address or a key's id or fingerprint. An address stands for the keys that gpg knows
-        of it, too.
-    """
-    names = {person.casefold()}
-    keys = _keys(person)
-    recipients: dict[Path, bool] = {}
-
-    def is_recipient(folder: Path) -> bool:
-        if folder not in recipients:
-            listed = folder / ".gpg-id"
-            if listed.is_file():
-                recipients[folder] = any(
-                    _is(line, names, keys) for line in listed.read_text().splitlines()
-                )
-            else:
-                recipients[folder] = folder != store and is_recipient(folder.parent)
-        return recipients[folder]
-
-    return frozenset(path for path in entries if is_recipient((store / path).parent))
-
-
-def _is(line: str, names: set[str], keys: frozenset[str]) -> bool:
-    ident = line.partition("#")[0].strip().casefold()
-    if not ident:
-        return False
-    address = ident.rpartition("<")[2].removesuffix(">")
-    key = ident.removeprefix("0x").removesuffix("!").upper()
-    by_key = set(key) <= _HEX and any(one.endswith(key) for one in keys)
-    return bool({ident, address} & names) or by_key
-
-
-def _keys(person: str) -> frozenset[str]:
-    """Return the fingerprints gpg knows of a person, and what the person was called by."""
-    called = person.upper().removeprefix("0X")
-    try:
-        listed = subprocess.run(
-            ["gpg", "--batch", "--with-colons", "--list-keys", "--", person],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_RECIPIENTS_TIMEOUT_S,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        listed = ""  # without gpg, what the files say is all there is
-    lines = (line.split(":") for line in listed.splitlines())
-    return frozenset(parts[9] for parts in lines if parts[0] == "fpr") | {called}

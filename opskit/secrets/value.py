@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import getpass
 import hmac
 import io
+import resource
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Never, final
 
@@ -16,6 +20,22 @@ from opskit.secrets.redact import remember
 
 MAX_BYTES = 511_999
 """Swarm takes 1 to 511,999 bytes."""
+
+
+_PR_SET_DUMPABLE = 4
+
+
+@cache
+def _keep_in_memory() -> None:
+    """Let neither a crash's dump nor another process of this user read this one's memory.
+
+    Where the system allows it: see ``prctl(2)`` and ``core(5)``. Programs that it starts write no
+    dump either, unless they raise that limit again; their memory may be read as ever.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 @final
@@ -49,6 +69,7 @@ class Secret:
         del value
         if fault is not None:
             raise fault
+        _keep_in_memory()
         self._reveal = held
         remember(held, owner=self)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +27,11 @@ TRANSIENT = (UnreachableError, NotManagerError)
 
 Detail = Mapping[str, str | int | float | bool | None]
 """What a step reports to the journal: plain facts, never a value."""
+
+
+def joined(notes: Iterable[str]) -> str:
+    """Return one note of several, which says nothing twice."""
+    return "; ".join(dict.fromkeys(filter(None, notes)))
 
 
 class InterruptedStepError(OpskitError):
@@ -61,6 +66,11 @@ class StepContext:
         The services that the unit takes from one version to another, and back when undone.
     outcome
         What doing the step that is being undone had reported.
+    reported
+        Gives what doing the unit's last step of an action had reported, by that action; nothing
+        unless it is done.
+    needed_later
+        Gives the later runs whose way back needs a secret of this name, or a service of this id.
     lock
         The run's hold on the stack's lock, when the plan takes it.
     keep_lock, ask_lock
@@ -83,6 +93,8 @@ class StepContext:
     retry: bool = False
     switched: frozenset[str] = frozenset()
     outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
+    reported: Callable[[str], Detail] = lambda _: {}
+    needed_later: Callable[[str], list[str]] = lambda _: []
 
     def check_stop(self) -> None:
         """Raise when the run was told to stop."""
@@ -148,9 +160,17 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
         """Return what else it touches that no change of the plan can name beforehand."""
         return ""
 
+    def reading(self) -> tuple[str, ...]:
+        """Return what somebody else wrote about it, to be read before; each may have lines."""
+        return ()
+
     def is_irreversible(self) -> bool:
         """Return whether `undo` cannot bring back what `do` took away."""
         return False
+
+    def needs_to_undo(self) -> tuple[str, ...]:
+        """Return names of secrets and ids of services without which `undo` is impossible."""
+        return ()
 
     def removes_services(self) -> tuple[str, ...]:
         """Name the services that `do` takes away."""

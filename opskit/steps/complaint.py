@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from opskit.errors import OpskitError
+from opskit.places import has_failed, is_alive
 from opskit.secrets.redact import redact, unfinished
-from opskit.steps.tasks import has_failed, is_alive
+from opskit.secrets.unknown import mask_unknown
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 from opskit.swarm.logs import last_words, lines_of
@@ -30,7 +31,7 @@ def complaint(engine: Engine, tasks: Sequence[model.Task], *, quotes: bool = Tru
     tasks
         Those that may know.
     quotes
-        Whether to repeat what programs wrote, known values masked.
+        Whether to repeat what programs wrote, masked where it is or may be a value.
     """
     failed = [task for task in tasks if task.status.err or has_failed(task)]
     coming = [task for task in tasks if is_alive(task) and task.status.state != "running"]
@@ -71,7 +72,7 @@ def _about_health(health: model.Health | None) -> list[str]:
 
 def _fit(lines: Sequence[str]) -> str:
     # Masked before anything is cut, as half a value would not be known as one.
-    masked = redact("\n".join(lines)).splitlines()
+    masked = mask_unknown(redact("\n".join(lines))).splitlines()
     short = [
         line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
         for line in map(str.strip, masked)

@@ -14,10 +14,18 @@ from datetime import UTC, datetime, timedelta
 
 from opskit.errors import NotFoundError, VerifyError
 from opskit.pace import Pace, longest
+from opskit.places import (
+    filled,
+    has_ended_well,
+    has_failed,
+    is_alive,
+    is_there_to_end,
+    is_wanted,
+)
 from opskit.steps.base import TRANSIENT, StepContext
 from opskit.steps.complaint import complaint
-from opskit.steps.pacing import asked_for, may_end, pace_of
-from opskit.steps.tasks import about_lost, has_ended_well, has_failed, is_alive, lost
+from opskit.steps.pacing import asked_for, pace_of
+from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
 from opskit.swarm.engine import RawSpec
 
@@ -27,8 +35,6 @@ _NOTED = timedelta(seconds=2)
 """Swarm makes the first tasks of an update a moment before it notes that the update began."""
 _BAD_UPDATES = frozenset({"paused", "rollback_started", "rollback_paused", "rollback_completed"})
 _UNDER_WAY = frozenset({"updating", "rollback_started"})
-_WANTED = frozenset({"running", "complete"})
-"""What Swarm wants of a task that is not to be replaced; of a job's, that it ends well."""
 _ENOUGH_FAILURES = 3
 _COMPARED = ("ContainerSpec", "ForceUpdate")
 
@@ -184,7 +190,7 @@ class Wait:
         since = _changed_at(service)
         recent = [task for task in tasks if is_alive(task) or task.created_at >= since]
         pace, asked = pace_of(service.spec, undoing=not self.forward), asked_for(service)
-        ends = _ends(service, tasks, current)
+        ends = is_there_to_end(service, tasks, current)
         over = _is_over(service, tasks, current)
         if self.forward:
             failures = [task for task in current if has_failed(task) and task.created_at >= since]
@@ -203,20 +209,20 @@ class Wait:
         )
         if left:
             return lacking("tasks of its other spec are still there", note)
-        filled = _filled(service, current, ends=ends)
+        right = frozenset(task.id for task in filled(service, current, ends=ends).values())
         needed = self._needed(service, current)
-        if len(filled) < needed and not self.forward and (over or not goal.ran):
+        if len(right) < needed and not self.forward and (over or not goal.ran):
             needed, said = 0, "it did not run before either, and was not waited for"
             said = "it failed and is not tried again" if over else said
             note = "; ".join(text for text in (said, note) if text)
-        if len(filled) < needed:
-            return lacking(f"{len(filled)} of {needed} tasks run", note)
+        if len(right) < needed:
+            return lacking(f"{len(right)} of {needed} tasks run", note)
         state = service.update_status.state if service.update_status else ""
         settled = state not in _UNDER_WAY
         return _Standing(
             pace=pace,
             asked_for=asked,
-            right=filled,
+            right=right,
             settled=settled,
             why="" if settled else f"its update is still {state.replace('_', ' ')}",
             note=note,
@@ -264,7 +270,7 @@ class Wait:
             return min(job.total_completions, done + job.max_concurrent)
         # One on every fitting node wants as many tasks as Swarm gave it. It gets them at once;
         # when it still has none a while later, no node fits.
-        wanted = [task for task in current if task.desired_state in _WANTED]
+        wanted = [task for task in current if is_wanted(task)]
         if not wanted and self._has_rested(service):
             return 0
         return max(1, len(wanted))
@@ -317,34 +323,6 @@ def secrets_of(service: model.Service) -> dict[str, str]:
     """Return the names of the secrets that a service's spec names, by their ids."""
     container = service.spec.task_template.container_spec
     return {ref.secret_id: ref.secret_name for ref in (container and container.secrets) or ()}
-
-
-def _ends(
-    service: model.Service, tasks: Sequence[model.Task], current: Sequence[model.Task]
-) -> bool:
-    """Return whether its tasks of now are there to end.
-
-    Many apps that are to run for good are restarted on failure only: what ran until it was
-    replaced was not there to end, so neither is its successor.
-    """
-    policy = service.spec.task_template.restart_policy
-    before = {task.status.state for task in tasks if task not in current}
-    ran_for_good = "shutdown" in before and "complete" not in before
-    on_failure = policy is not None and policy.condition == "on-failure"
-    is_job = service.spec.mode.is_job
-    return may_end(service) and (is_job or not (on_failure and ran_for_good))
-
-
-def _filled(service: model.Service, current: Sequence[model.Task], *, ends: bool) -> frozenset[str]:
-    """Return the right tasks, one for each place that is filled."""
-    mode = service.spec.mode
-    by_node = mode.global_ is not None or mode.global_job is not None
-    places: dict[tuple[int, str], str] = {}
-    for task in current:
-        runs = task.status.state == "running" and task.desired_state in _WANTED
-        if runs or (ends and has_ended_well(task)):
-            places[task.slot, task.node_id if by_node else ""] = task.id
-    return frozenset(places.values())
 
 
 def _is_over(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,31 +13,47 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
 import msgspec
 
 from opskit.abra.deployment import LOCATORS, TAKEN, Deployment, deployment
 from opskit.abra.names import APP_SERVICE, label
-from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError, StepError
+from opskit.errors import InputError, MissingToolError, OpskitError, StepError
 from opskit.join import stack_of
 from opskit.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
+from opskit.steps.byabra import check_deployed, is_same_version, warnings_of
 from opskit.steps.convergence import secrets_of
-from opskit.steps.images import decide
+from opskit.steps.holding import put_right_if_lost
+from opskit.steps.images import decide, running_images
+from opskit.steps.services import replace_spec, services_of
 from opskit.swarm import model
 from opskit.swarm.context import docker_arguments, docker_config_dir
+from opskit.swarm.engine import RawSpec
 
 _PAUSE_S = 0.5
 _GRACE_S = 5.0
+_SERVICES = "services"
 _LEAVES_S = 60.0
 _HALF_GONE = re.compile(r"network \S+ not found")
 """Swarm lists a network that was just removed until the last task lets go of it: docker takes it
 for there, and its services are refused."""
-_LOGGED = re.compile(r'time="[^"]*" level=\w+ msg="(?P<text>(?:[^"\\]|\\.)*)".*')
-_NO_NEWS = re.compile(
-    r"Since --detach=false was not specified, .*|In a future release, --detach=false .*"
+_LOGGED = (
+    re.compile(r'time="[^"]*" level=\w+ msg="(?P<text>(?:[^"\\]|\\.)*)".*'),
+    re.compile(r"(?:FATA|ERRO|WARN|INFO|DEBU)(?:\[\d+\])? +(?:<[^>]*> )?(?P<text>.*)"),
 )
+_NO_NEWS = re.compile(
+    r"Since --detach=false was not specified, .*|In a future release, --detach=false .*|"
+    r"(Creating|Updating|Removing) (service|network|config|secret) .*|"
+    r"overall progress: .*|verify: .*|Waiting \d+ seconds .*|Service \S+ converged|"
+    r"(\d+/\d+|\w{12}): (new|pending|assigned|accepted|ready|preparing|starting|running|"
+    r"complete|shutdown)\s*(\[[=> ]*\])?\s*"
+)
+"""What docker says of what it does, and of its own options, whether or not it can."""
+_IGNORED = re.compile(r"Ignoring (unsupported|deprecated) options: ")
 _NO_DIGEST = re.compile(r"image (?P<image>\S+) could not be accessed on a registry to record\b")
 
 
@@ -46,6 +64,13 @@ class Scaled(msgspec.Struct, frozen=True, kw_only=True):
     before: int
     after: int
 
+    def back(self, spec: RawSpec) -> RawSpec:
+        """Return a spec with the number before, where it has the one after."""
+        mode: dict[str, Any] = spec.get("Mode") or {}
+        if (mode.get("Replicated") or {}).get("Replicas") != self.after:
+            return spec
+        return {**spec, "Mode": {"Replicated": {"Replicas": self.before}}}
+
 
 class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     """Deploy an app from its recipe and ``.env``, as they are at that moment.
@@ -55,10 +80,12 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     With `back` it is the half that works only when the run is undone: it stands before the
     change of the ``.env``, so that it runs once the old versions are named again. `timeout` is
-    in seconds. `scaled` are services whose number of tasks the files set back.
+    in seconds. `scaled` are services whose number of tasks the files set back; the way back sets
+    it as it was.
 
     With `keep_images` a tag that moved at its registry moves no service. `registries` are those
-    that the operator is logged in to, and whose credentials go with the services.
+    that the operator is logged in to, and whose credentials go with the services. `news` is what
+    there is to read before: release notes, and lines that the ``.env`` lacks.
     """
 
     mode: StackMode
@@ -71,6 +98,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     scaled: tuple[Scaled, ...] = ()
     keep_images: bool = False
     registries: tuple[str, ...] = ()
+    news: tuple[str, ...] = ()
 
     def subject(self) -> str:
         """Name the app."""
@@ -81,11 +109,11 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         if self.back:
             return []
         if self.mode == "abra":
-            return [f"abra app deploy --no-input --force --offline {self.app}"]
+            return [f"abra app deploy --no-input --force --offline {quote(self.app)}"]
         options = "--with-registry-auth " if self.registries else ""
         return [
-            f"docker --context {self.server} stack deploy {options}--compose-file … {self.stack} "
-            f"(compose files and environment of {self.app})"
+            f"docker --context {quote(self.server)} stack deploy {options}--compose-file … "
+            f"{quote(self.stack)} (compose files and environment of {self.app})"
         ]
 
     def impact(self) -> str:
@@ -99,44 +127,70 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         ]
         return " ".join(said)
 
+    def reading(self) -> tuple[str, ...]:
+        """Return release notes, and lines for the ``.env``."""
+        return self.news
+
     def longest_wait(self) -> float:
         """Return the time it has."""
         return 0.0 if self.back else self.timeout
 
     def do(self, ctx: StepContext) -> Detail:
         """Run it; deploying the same state again changes nothing."""
-        return {} if self.back else self._run(ctx)
+        return {} if self.back else {**self._run(ctx), **self._noted(ctx)}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Deploy once more if this is the half that stands before the ``.env`` was changed."""
-        return self._run(ctx) if self.back else {}
+        if not self.back:
+            return {}
+        detail = self._run(ctx)
+        self._rescale(ctx)
+        return detail
+
+    def _noted(self, ctx: StepContext) -> Detail:
+        """Return the services that there are now, with digests of what they are."""
+        idents = [one.id for one in ctx.patiently(lambda: services_of(ctx, self.stack))]
+        specs = {
+            ident: ctx.patiently(lambda ident=ident: ctx.engine.raw_service(ident)).spec
+            for ident in idents
+        }
+        return {_SERVICES: " ".join(f"{ident}:{kind_of(one)}" for ident, one in specs.items())}
+
+    def _rescale(self, ctx: StepContext) -> None:
+        """Set the numbers of tasks that somebody had set by hand, where the files set theirs."""
+        scaled = {one.service: one for one in self.scaled}
+        for service in ctx.patiently(lambda: services_of(ctx, self.stack)):
+            if one := scaled.get(service.spec.name):
+                replace_spec(ctx, service.id, one.back)
 
     def _run(self, ctx: StepContext) -> Detail:
         ctx.ask_lock()
-        try:
-            try:
-                return self._deploy(ctx)
-            except StepError:
-                # It may have done a part.
-                ctx.ask_lock()
-                raise
-        except LockLostError as error:
-            raise LockLostError(f"{error} {self._put_right(ctx)}") from error
+        with put_right_if_lost(ctx, self._put_right):
+            return self._deploy(ctx)
 
     def _put_right(self, ctx: StepContext) -> str:
-        """Deploy what is declared now, where something else was deployed without the lock."""
+        """Deploy what is declared now, where something else was deployed without the lock.
+
+        That is done whatever is seen to differ: a service's environment or image may have gone
+        back, too, and no label tells.
+        """
         try:
-            with ctx.hold().anew(ctx.wait):
-                amiss = self._astray(ctx)
-                if not amiss:
-                    return f"{self.stack} runs the versions that its .env declares now."
+            with ctx.hold().anew(ctx):
+                if not ctx.patiently(lambda: services_of(ctx, self.stack)):
+                    return f"Nothing of {self.stack} is deployed now."
+                amiss = list[str]()
+                with suppress(InputError, MissingToolError):
+                    amiss = self._astray(ctx)
                 self._deploy(ctx)
-                return f"Meanwhile {'; '.join(amiss)}: it was deployed again, as declared now."
         except OpskitError as error:
             return (
                 f"{self.stack} may run other versions than its .env declares now, and was not put "
-                f"right: {error} When nobody works on it, go on with: opskit app deploy {self.app}"
+                f"right: {error} When nobody works on it, go on with: opskit app deploy "
+                f"{quote(self.app)}"
             )
+        if not amiss:
+            return f"{self.stack} was deployed again, as declared now."
+        return f"Meanwhile {'; '.join(amiss)}: it was deployed again, as declared now."
 
     def _check_versions(self, ctx: StepContext) -> str:
         """Refuse to call it deployed when services use other versions than are declared now.
@@ -151,7 +205,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         if amiss:
             raise StepError(
                 f"{self.app} on {ctx.engine.server} was deployed, but {'; '.join(amiss)}. "
-                f"Deploy it again: opskit app deploy {self.app}"
+                f"Deploy it again: opskit app deploy {quote(self.app)}"
             )
         return ""
 
@@ -163,10 +217,7 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def _deploy(self, ctx: StepContext) -> Detail:
         if self.mode == "abra":
-            command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
-            environment = {**os.environ, "ABRA_DIR": self.root}
-            detail = self._insist(ctx, command, environment, Path(self.root))
-            return {**detail, "note": self._check_versions(ctx)}
+            return self._by_abra(ctx)
         with deployment(Path(self.root), self.server, self.app) as found:
             check_environment(found, self.server)
             # Found before, as the app's own environment may name another PATH.
@@ -182,12 +233,33 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             options = ["--with-registry-auth"] if images.hand_on else []
             target = docker_arguments(ctx.engine.context.server)
             command = [docker, *target, "stack", "deploy", *options, *files, self.stack]
-            environment = _environment(found, self.server)
+            environment = docker_environment(found, self.server)
             detail = self._insist(ctx, command, environment, Path(found.folder), found)
             amiss = self._check_versions(ctx)
             said = _warnings(str(detail.get("note") or ""), found, images.kept.values())
             note = "; ".join(filter(None, [images.note, said, amiss]))
             return {**detail, "version": found.version, "chaos": found.chaos, "note": note}
+
+    def _by_abra(self, ctx: StepContext) -> Detail:
+        """Let abra do it, and compare what it made with what the files said."""
+        command = ["abra", "app", "deploy", "--no-input", "--force", "--offline", self.app]
+        environment = {**os.environ, "ABRA_DIR": self.root}
+        found = self._pinned()
+        before = running_images(_services(ctx), self.stack) if found else {}
+        detail = self._insist(ctx, command, environment, Path(self.root))
+        moved = check_deployed(found, _services(ctx), before) if found else ""
+        said = [moved, warnings_of(str(detail.get("note") or "")), self._check_versions(ctx)]
+        note = "; ".join(filter(None, said))
+        return {**detail, "version": found.version if found else "", "note": note}
+
+    def _pinned(self) -> Deployment | None:
+        """Return what the files say; nothing where abra chooses, or where they cannot be read."""
+        try:
+            with deployment(Path(self.root), self.server, self.app) as found:
+                return found if found.pinned else None
+        except (InputError, MissingToolError):
+            # abra may know better; undoing must not end here.
+            return None
 
     def _insist(
         self,
@@ -240,9 +312,10 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 raise
         if process.returncode:
             # Masked before it is cut, as a part of a value would not be known as one.
-            said = _said(redact(errors), found) or _said(redact(output), found)
+            said = _fault(redact(errors), found) or _fault(redact(output), found)
             raise StepError(f"{program} could not deploy {self.app}: {' '.join(said[-3:])}")
-        return {"status": process.returncode, "note": errors}
+        # abra tells everything on its standard output.
+        return {"status": process.returncode, "note": errors if found else output + errors}
 
     def _wait(self, ctx: StepContext, process: subprocess.Popen[str]) -> tuple[str, str]:
         """Return what it printed once it has ended, and keep the lock until then."""
@@ -260,6 +333,23 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             ctx.keep_lock()
 
 
+def noted_services(ctx: StepContext) -> Mapping[str, str] | None:
+    """Return by id what each service was that a run's deploy left; None if not known."""
+    noted = ctx.reported("deploy").get(_SERVICES)
+    return None if noted is None else dict(one.split(":", 1) for one in str(noted).split())
+
+
+def kind_of(spec: RawSpec) -> str:
+    """Return a digest of what a service is, however often it was restarted."""
+    template: dict[str, Any] = {**(spec.get("TaskTemplate") or {}), "ForceUpdate": 0}
+    text = json.dumps({**spec, "TaskTemplate": template}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _services(ctx: StepContext) -> tuple[model.Service, ...]:
+    return ctx.patiently(ctx.engine.services)
+
+
 def astray(found: Deployment, services: Iterable[model.Service]) -> list[str]:
     """Name services on another version of a secret, or of the recipe, than files declare."""
     told: list[str] = []
@@ -268,9 +358,10 @@ def astray(found: Deployment, services: Iterable[model.Service]) -> list[str]:
         runs = (service.spec.labels or {}).get(version, "")
         if (
             runs
+            and found.pinned
             and not found.chaos
-            and runs != found.version
-            and service.spec.name == (f"{found.stack}_{APP_SERVICE}")
+            and service.spec.name == f"{found.stack}_{APP_SERVICE}"
+            and not is_same_version(found.version, runs)
         ):
             told.append(
                 f"{service.spec.name} runs {runs} of {found.recipe} and its .env declares "
@@ -312,7 +403,7 @@ def _taken(server: str) -> frozenset[str]:
     return TAKEN - LOCATORS if docker_arguments(server) else TAKEN
 
 
-def _environment(found: Deployment, server: str) -> dict[str, str]:
+def docker_environment(found: Deployment, server: str) -> dict[str, str]:
     """Return what docker runs with: the app's variables, and of the operator's those not asked for.
 
     Compose files are interpolated from the same environment, and abra takes nothing but the
@@ -332,11 +423,38 @@ def _environment(found: Deployment, server: str) -> dict[str, str]:
 def _said(text: str, found: Deployment | None) -> list[str]:
     """Return the lines that say something, with the recipe's folder for one that is gone soon."""
     if found is not None:
-        text = text.replace(found.folder, found.shown)
-        text = text.replace(str(found.made), "opskit's overlay")
+        text = _lasting(text, found)
     lines = (line.strip() for line in text.splitlines())
-    plain = ((match["text"] if (match := _LOGGED.fullmatch(line)) else line) for line in lines)
-    return [line.replace('\\"', '"') for line in plain if line and not _NO_NEWS.fullmatch(line)]
+    plain = (_logged(line).replace('\\"', '"') for line in lines)
+    return [line for line in plain if line and not _NO_NEWS.fullmatch(line)]
+
+
+def _logged(line: str) -> str:
+    """Return what a line of a log says, without its time and level."""
+    found = next((match for form in _LOGGED if (match := form.fullmatch(line))), None)
+    return found["text"] if found else line
+
+
+def _lasting(text: str, found: Deployment) -> str:
+    """Put the recipe's folder and version for one that is gone soon."""
+    if found.folder != found.shown:
+        of_version = re.compile(rf"{re.escape(found.folder)}(?P<path>(/[^\s:;,\"'()]+)?)")
+        text = of_version.sub(
+            lambda match: f"{found.shown}{match['path']} of {found.version}", text
+        )
+    for made in {str(found.made), str(found.made.resolve())}:
+        text = re.sub(rf"{re.escape(made)}(/[\w.]+)?", "opskit's overlay", text)
+    return text
+
+
+def _fault(text: str, found: Deployment | None) -> list[str]:
+    """Return the lines that say why it failed, and not what docker had warned of before."""
+    told: list[str] = []
+    for part in text.split("\n\n"):
+        lines = _said(part, found)
+        if not (lines and _NO_DIGEST.match(" ".join(lines))):
+            told += [line for line in lines if not _IGNORED.match(line)]
+    return told
 
 
 def _warnings(text: str, found: Deployment, kept: Collection[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -99,7 +100,7 @@ class CommitEnv(Step, frozen=True, kw_only=True, tag="commit-env"):
 
     def calls(self) -> list[str]:
         """Show the commit."""
-        return [f"git commit --only {self.path} -m {self.message!r}"]
+        return [f"git commit --only {quote(self.path)} -m {quote(self.message)}"]
 
     def do(self, ctx: StepContext) -> Detail:
         """Commit it, or find nothing to commit."""

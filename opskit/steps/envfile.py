@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from filelock import FileLock, Timeout
 
@@ -143,7 +144,7 @@ def create_env(path: Path, content: bytes) -> None:
         raise InputError(
             "this app exists already, and nothing is overwritten.",
             path=path,
-            remedy=f"Edit it: opskit app config {path.name.removesuffix('.env')}",
+            remedy=f"Edit it: opskit app config {quote(path.name.removesuffix('.env'))}",
         ) from None
     except OSError as error:
         raise InputError(f"it cannot be written ({error.strerror}).", path=path) from error

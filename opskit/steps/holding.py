@@ -10,9 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from threading import Event
 
-from opskit.errors import LockHeldError, LockLostError
+from opskit.errors import (
+    InputError,
+    LockHeldError,
+    LockLostError,
+    MissingToolError,
+    OpskitError,
+)
 from opskit.statuses import KnownStatus
 from opskit.steps import lock
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
@@ -100,21 +107,23 @@ class Hold:
 
     def release(self) -> bool:
         """Release the lock if it is the run's."""
+        released = lock.release(self.engine, self.stack, run=self.run)
+        # Not before: one that could not be released is still the run's.
         self._id = ""
-        return lock.release(self.engine, self.stack, run=self.run)
+        return released
 
     def lost(self) -> LockLostError:
         """Return the error that says whose the lock is now."""
         return lock.lost(self.engine, self.stack)
 
     @contextmanager
-    def anew(self, wait: Callable[[float], None]) -> Generator[None]:
+    def anew(self, ctx: StepContext) -> Generator[None]:
         """Hold a lock that was lost once more, to put right what was written meanwhile.
 
         Parameters
         ----------
-        wait
-            Pauses for so many seconds while whoever holds it is at work.
+        ctx
+            Waits while whoever holds it is at work, and for a server that does not answer.
 
         Raises
         ------
@@ -124,17 +133,46 @@ class Hold:
         until = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                self.take()
+                ctx.patiently(self.take)
             except LockHeldError:
                 if time.monotonic() >= until:
                     raise
             else:
                 break
-            wait(_PAUSE_S)
+            ctx.wait(_PAUSE_S)
         try:
             yield
         finally:
-            self.release()
+            ctx.patiently(self.release)
+
+
+@contextmanager
+def put_right_if_lost(ctx: StepContext, put_right: Callable[[StepContext], str]) -> Generator[None]:
+    """Ask for the lock once more where a program failed or was stopped, as it may have done a part.
+
+    Parameters
+    ----------
+    ctx
+        Where.
+    put_right
+        Puts right what was done without the lock, even in a run that is told to stop, and says so.
+
+    Raises
+    ------
+    LockLostError
+        The lock was lost meanwhile; ends with what `put_right` says.
+    """
+    try:
+        try:
+            yield
+        except (InputError, MissingToolError):
+            # Found before the program was begun.
+            raise
+        except OpskitError:
+            ctx.ask_lock()
+            raise
+    except LockLostError as error:
+        raise LockLostError(f"{error} {put_right(replace(ctx, stop=Event()))}") from error
 
 
 def _is_past(moment: float, seconds: float) -> bool:

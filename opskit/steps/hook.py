@@ -22,11 +22,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from opskit.errors import LockLostError, NotFoundError, OpskitError, StepError
+from opskit.errors import NotFoundError, OpskitError, StepError
 from opskit.hooks import HookSpec
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
+from opskit.steps.holding import put_right_if_lost
 from opskit.steps.passwords import staged_value
 from opskit.steps.secrets import CreateSecret, Kept, made_by, replaced_by, stored
 from opskit.swarm import model
@@ -120,6 +121,10 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
         return ctx.values[self.swarm_name]
 
     def _run(self, ctx: StepContext, action: Action, stdin: bytes, patience: float) -> None:
+        with put_right_if_lost(ctx, self._put_right):
+            self._execute(ctx, action, stdin, patience)
+
+    def _execute(self, ctx: StepContext, action: Action, stdin: bytes, patience: float) -> None:
         # Setting the same password twice is harmless, so whatever may pass is tried again.
         arguments = container_command(self.hook, action, self.file)
         why = "the server did not answer"
@@ -131,8 +136,6 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
                     continue
                 ended = ctx.engine.execute(container, arguments, stdin)
                 ctx.ask_lock()
-            except LockLostError as error:
-                raise LockLostError(f"{error} {self._put_right(ctx)}") from error
             except (*TRANSIENT, NotFoundError) as error:
                 why = str(error)
                 continue
@@ -151,7 +154,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
         """Give the database what its service mounts now, as the hook may have come too late."""
         now = f"the password that {self.service} mounts now"
         try:
-            with ctx.hold().anew(ctx.wait):
+            with ctx.hold().anew(ctx):
                 there = {one.spec.name: one for one in ctx.engine.services()}[self.service]
                 container = self._container(ctx, there.id, "")
                 if container is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from shlex import quote
 
 from opskit.abra.deployment import Deployment
 from opskit.errors import InputError, OpskitError
@@ -105,4 +106,4 @@ def _has(logins: Logins, image: str) -> bool:
 
 def _how_to_log_in(images: Iterable[str], logins: Logins) -> str:
     absent = sorted({registry_of(image) for image in images if not _has(logins, image)})
-    return f" ({'; '.join(f'docker login {one}' for one in absent)})" if absent else ""
+    return f" ({'; '.join(f'docker login {quote(one)}' for one in absent)})" if absent else ""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from shlex import quote
 from typing import Annotated
 
 from opskit.errors import (
@@ -261,7 +262,7 @@ def _held(lock: Lock, status: KnownStatus) -> str:
 
 
 def _breaking(lock: Lock) -> str:
-    return f"opskit break-lock {lock.server} {lock.stack}"
+    return f"opskit break-lock {quote(lock.server)} {quote(lock.stack)}"
 
 
 def _labels(stack: str, *, run: str, owner: str, host: str, identity: str) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from opskit.abra.app import read_app
 from opskit.abra.newapp import new_app
 from opskit.abra.recipe import Recipes
-from opskit.errors import InputError, StalePlanError, StepError, UnreachableError
+from opskit.errors import InputError, LockLostError, StalePlanError, StepError, UnreachableError
 from opskit.join import stack_of
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.env import digest, read_env
@@ -49,6 +50,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             )
         ctx.ask_lock()
         create_env(path, made.content)
+        _ask_after(ctx, path)
         return {"written": True}
 
     def undo(self, ctx: StepContext) -> Detail:
@@ -64,6 +66,7 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             raise CannotUndoError(f"{path} was edited since. Remove it if it is not wanted.")
         ctx.ask_lock()
         path.unlink()
+        _ask_after(ctx, path)
         return {"removed": True}
 
     def undo_conflict(self, ctx: StepContext) -> str:
@@ -80,8 +83,8 @@ class CreateEnv(Step, frozen=True, kw_only=True, tag="create-env"):
             return ""
         return (
             f"{self.server} holds {', '.join(left[:5])}{' and more' if len(left) > 5 else ''} of "
-            f"{self.domain}. Take it down first: opskit app undeploy {self.domain}, then opskit "
-            f"secret remove {self.domain} --all"
+            f"{self.domain}. Take it down first: opskit app undeploy {quote(self.domain)}, then "
+            f"opskit secret remove {quote(self.domain)} --all"
         )
 
 
@@ -141,6 +144,13 @@ class ReplaceEnv(Step, frozen=True, kw_only=True, tag="replace-env"):
         replace_env(
             Path(self.path), expected_sha256=found, content=text.reveal(), fence=ctx.ask_lock
         )
+
+
+def _ask_after(ctx: StepContext, path: Path) -> None:
+    try:
+        ctx.ask_lock()
+    except LockLostError as error:
+        raise LockLostError(f"{error} {path} was changed at that moment.") from error
 
 
 def old_text(path: str) -> str:

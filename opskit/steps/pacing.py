@@ -1,4 +1,4 @@
-"""What a service's spec says of its tasks: whether they are there to end, how long they take."""
+"""What a service's spec says of its tasks: whether they run again, how long they take."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from collections.abc import Sequence
 from opskit.abra.names import label
 from opskit.join import stack_of
 from opskit.pace import HEALTH_INTERVAL_S, HEALTH_RETRIES, Pace, seconds_of
-from opskit.steps.tasks import has_ended_well, is_alive
+from opskit.places import has_ended_well, is_alive, may_end
 from opskit.swarm import model
 
 _GRACE_S = 10.0
 """What Swarm gives a task to stop when its spec does not say."""
-
-
-def may_end(service: model.Service) -> bool:
-    """Return whether a task of it that ended well has done what it was for."""
-    policy = service.spec.task_template.restart_policy
-    condition = policy.condition if policy else ""
-    return service.spec.mode.is_job or condition in ("none", "on-failure")
 
 
 def runs_once_more(service: model.Service, tasks: Sequence[model.Task]) -> bool:

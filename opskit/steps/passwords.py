@@ -7,10 +7,12 @@ is kept as ``<path>.previous`` so that the run can be undone.
 
 from __future__ import annotations
 
+from shlex import quote
+
 from opskit.secrets.generate import Policy, generate
 from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.secrets.value import Secret
-from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
+from opskit.steps.base import CannotUndoError, Detail, Step, StepContext, joined
 
 
 def staged_value(ctx: StepContext, path: str) -> Secret | None:
@@ -33,7 +35,7 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
 
     def calls(self) -> list[str]:
         """Show the entry that is written."""
-        return [f"pass insert {self.path}{NEXT} (value on stdin)"]
+        return [f"pass insert {quote(self.path + NEXT)} (value on stdin)"]
 
     def touches_pass(self) -> bool:
         """Say that an entry of the store changes."""
@@ -48,17 +50,17 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
             return {"found": True}
         if self.swarm_name not in ctx.values and self.policy is not None:
             ctx.values[self.swarm_name] = generate(self.policy)
+        note = ""
         if self.swarm_name in ctx.values:
-            store.store(self.path + NEXT, ctx.values[self.swarm_name])
-        return {"found": False}
+            note = store.store(self.path + NEXT, ctx.values[self.swarm_name])
+        return {"found": False, "note": note}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Remove the entry."""
         store = ctx.password_store()
         found = store.exists(self.path + NEXT)
-        if found:
-            store.remove(self.path + NEXT)
-        return {"removed": found}
+        note = store.remove(self.path + NEXT) if found else ""
+        return {"removed": found, "note": note}
 
 
 class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
@@ -73,8 +75,8 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
     def calls(self) -> list[str]:
         """Show what moves where."""
         return [
-            f"pass cp {self.path} {self.path}{PREVIOUS}",
-            f"pass mv {self.path}{NEXT} {self.path}",
+            f"pass cp {quote(self.path)} {quote(self.path + PREVIOUS)}",
+            f"pass mv {quote(self.path + NEXT)} {quote(self.path)}",
         ]
 
     def touches_pass(self) -> bool:
@@ -87,28 +89,30 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
         if not store.exists(self.path + NEXT):
             return {"found": True}
         new, replaced = store.read(self.path + NEXT), store.exists(self.path)
+        notes = list[str]()
         if not replaced:
             # What an earlier run kept must not be mistaken for what this one replaces.
-            self._forget(store)
+            notes.append(self._forget(store))
         # After a crash half-way the entry may hold the new value already; the old one is then
         # safe in .previous and must not be overwritten.
         elif (old := store.read(self.path)) != new or not ctx.retry:
-            store.store(self.path + PREVIOUS, old)
-        store.store(self.path, new)
-        store.remove(self.path + NEXT)
-        return {"found": False, "replaced": replaced}
+            notes.append(store.store(self.path + PREVIOUS, old))
+        notes += [store.store(self.path, new), store.remove(self.path + NEXT)]
+        return {"found": False, "replaced": replaced, "note": joined(notes)}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Put the previous value back."""
         store = ctx.password_store()
         there = store.read(self.path) if store.exists(self.path) else None
         if store.exists(self.path + NEXT) and there != store.read(self.path + NEXT):
+            note = ""
             if store.exists(self.path + PREVIOUS) and store.read(self.path + PREVIOUS) == there:
-                self._forget(store)
-            return {"restored": False}
+                note = self._forget(store)
+            return {"restored": False, "note": note}
+        notes = list[str]()
         if store.exists(self.path + PREVIOUS):
-            store.store(self.path, store.read(self.path + PREVIOUS))
-            self._forget(store)
+            notes.append(store.store(self.path, store.read(self.path + PREVIOUS)))
+            notes.append(self._forget(store))
         elif ctx.outcome.get("replaced"):
             raise CannotUndoError(
                 f"{self.path} in the password store is still the newer value: the one before was "
@@ -116,12 +120,13 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
                 "it: pass git log."
             )
         elif there is not None:
-            store.remove(self.path)
-        return {"restored": True}
+            notes.append(store.remove(self.path))
+        return {"restored": True, "note": joined(notes)}
 
-    def _forget(self, store: PassStore) -> None:
-        if store.exists(self.path + PREVIOUS):
-            store.remove(self.path + PREVIOUS)
+    def _forget(self, store: PassStore) -> str:
+        if not store.exists(self.path + PREVIOUS):
+            return ""
+        return store.remove(self.path + PREVIOUS)
 
 
 class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
@@ -135,7 +140,7 @@ class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
 
     def calls(self) -> list[str]:
         """Show the removal."""
-        return [f"pass rm {self.path}"]
+        return [f"pass rm {quote(self.path)}"]
 
     def touches_pass(self) -> bool:
         """Say that an entry of the store changes."""
@@ -153,9 +158,8 @@ class RemovePassword(Step, frozen=True, kw_only=True, tag="remove-password"):
         """Remove it, or find it gone."""
         store = ctx.password_store()
         found = store.exists(self.path)
-        if found:
-            store.remove(self.path)
-        return {"removed": found}
+        note = store.remove(self.path) if found else ""
+        return {"removed": found, "note": note}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Say that there is no way back, if it is gone."""

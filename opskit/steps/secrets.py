@@ -181,6 +181,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
             for one in ctx.patiently(ctx.engine.secrets)
             if there.spec.name in replaced_by(one)
         ]
+        later += [f"the way back of run {run}" for run in ctx.needed_later(self.swarm_name)]
         return [*users, *dict.fromkeys(later)]
 
     def _label_failed(self, ctx: StepContext, there: model.StoredObject) -> None:

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from opskit.errors import NotFoundError, StaleIndexError, StalePlanError, StepError
+from opskit.join import stack_of
 from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.secrets import stored
+from opskit.swarm import model
 from opskit.swarm.engine import RawSpec
 
 _TRIES = 8
@@ -165,6 +167,11 @@ class RestartService(Step, frozen=True, kw_only=True, tag="restart-service"):
     def undo(self, ctx: StepContext) -> Detail:
         """Do nothing: the new tasks are as the old ones were."""
         return {}
+
+
+def services_of(ctx: StepContext, stack: str) -> list[model.Service]:
+    """Read the services of a stack."""
+    return [s for s in ctx.engine.services() if stack_of(s.spec.labels) == stack]
 
 
 def replace_spec(

@@ -11,11 +11,11 @@ import msgspec
 from opskit.abra.env import parse_env
 from opskit.abra.names import label, pinned_version
 from opskit.errors import NotFoundError, VerifyError
-from opskit.join import stack_of
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import Goal, Wait, secrets_of
+from opskit.steps.deploy import Deploy, kind_of, noted_services
 from opskit.steps.env import read_env
-from opskit.steps.services import replace_spec
+from opskit.steps.services import replace_spec, services_of
 from opskit.steps.tasks import Probe, ask
 from opskit.swarm import model
 from opskit.swarm.engine import RawService, RawSpec
@@ -125,6 +125,9 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     Services that the deploy made are removed; networks, configs and volumes stay. `timeout` and
     `planned` are as `VerifyStack` has them. `declared` is what the specs before went with, in the
     ``.env`` at `path`.
+
+    `otherwise` deploys the files again where Swarm has not all the specs before any more. What
+    runs afterwards is then waited for by another step, as more may have to go back before.
     """
 
     stack: str
@@ -133,6 +136,7 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
     planned: float = 0.0
     path: str = ""
     declared: tuple[Declared, ...] = ()
+    otherwise: Deploy | None = None
 
     def subject(self) -> str:
         """Name the services."""
@@ -147,17 +151,20 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         return {}
 
     def undo(self, ctx: StepContext) -> Detail:
-        """Give every service its previous spec, and remove those that were not there."""
-        known = {one.service_id: one for one in self.before}
-        there = {raw.service.id: raw for raw in self._present(ctx)}
+        """Give every service its previous spec, and remove those that the deploy made."""
+        there = self._present(ctx)
+        if self.otherwise is not None and self._moved_on(ctx, there):
+            return self.otherwise.undo(ctx)
         if why := self._passed(there.values()):
             raise CannotUndoError(f"{why} They were left as they are.")
-        made = [raw.service for ident, raw in there.items() if ident not in known]
+        known = {one.service_id: one for one in self.before}
+        noted = noted_services(ctx)
+        made = [ident for ident in there if ident not in known and _is_own(ident, noted)]
         changed = [ident for ident, one in known.items() if _is_changed(there.get(ident), one)]
         lost = [known[ident].service for ident in changed if _spec_before(
             there.get(ident), known[ident]) is None]  # fmt: skip
-        for service in made:
-            _remove(ctx, service.id)
+        for ident in made:
+            _remove(ctx, ident)
         for ident in changed:
             spec = _spec_before(there.get(ident), known[ident])
             if spec is not None:
@@ -168,18 +175,49 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                 f"{', '.join(lost)} on {ctx.engine.server} changed more than once since, so the "
                 "spec before is gone."
             )
+        detail = {"put_back": len(changed), "removed": len(made)}
+        if self.otherwise is not None:
+            return detail
         goals = [
             Goal(service=one.service, service_id=one.service_id, ran=one.ran) for one in self.before
         ]
         wait = Wait(ctx=ctx, patience=self.timeout, planned=self.planned, forward=False)
-        note = wait.until_converged(lambda: goals, stable=0.0).note
-        return {"put_back": len(changed), "removed": len(made), "note": note}
+        return {**detail, "note": wait.until_converged(lambda: goals, stable=0.0).note}
+
+    def needs_to_undo(self) -> tuple[str, ...]:
+        """Return the services that are given their specs before."""
+        return () if self.otherwise is not None else tuple(one.service_id for one in self.before)
 
     def undo_conflict(self, ctx: StepContext) -> str:
-        """Say so when a service changed again later, or another run deployed what it declared."""
-        there = {raw.service.id: raw for raw in self._present(ctx)}
+        """Say so when a service changed again later, or came later."""
+        return "" if self.otherwise is not None else self._moved_on(ctx, self._present(ctx))
+
+    def _moved_on(self, ctx: StepContext, there: Mapping[str, RawService]) -> str:
+        """Return what happened to the stack since the deploy; nothing when all can go back."""
         if why := self._passed(there.values()):
             return f"{why} Roll back the later run first, or deploy the version you want."
+        known = {one.service_id for one in self.before}
+        noted = noted_services(ctx)
+        for ident, found in there.items():
+            if ident in known:
+                continue
+            name = f"{found.service.spec.name} on {ctx.engine.server}"
+            if not _is_own(ident, noted):
+                return (
+                    f"{name} was made later, by another deploy. Roll back the later run first. To "
+                    "take all of it down, undeploy the app."
+                )
+            if later := ctx.needed_later(ident):
+                return (
+                    f"{name} would be removed, and is needed by the way back of run "
+                    f"{', '.join(later)}. Roll back the later run first. To take all of it down, "
+                    "undeploy the app."
+                )
+            if _was_updated(found, noted):
+                return (
+                    f"{name} was updated since it was made, and would be removed. Roll back the "
+                    "later run first. To take it down all the same, undeploy the app."
+                )
         for one in self.before:
             found = there.get(one.service_id)
             if _is_changed(found, one) and _spec_before(found, one) is None:
@@ -208,23 +246,32 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
             return one.prefix + now in secrets_of(service).values()
         return (service.spec.labels or {}).get(label(self.stack, "version")) == now
 
-    def _present(self, ctx: StepContext) -> list[RawService]:
-        found: list[RawService] = []
+    def _present(self, ctx: StepContext) -> dict[str, RawService]:
+        found: dict[str, RawService] = {}
         for service in ctx.patiently(lambda: services_of(ctx, self.stack)):
             try:
-                found.append(ctx.patiently(lambda ident=service.id: ctx.engine.raw_service(ident)))
+                raw = ctx.patiently(lambda ident=service.id: ctx.engine.raw_service(ident))
             except NotFoundError:
                 continue
+            found[raw.service.id] = raw
         return found
-
-
-def services_of(ctx: StepContext, stack: str) -> list[model.Service]:
-    """Read the services of a stack."""
-    return [s for s in ctx.engine.services() if stack_of(s.spec.labels) == stack]
 
 
 def _is_changed(found: RawService | None, before: Was) -> bool:
     return found is None or found.service.spec_digest != before.spec_digest
+
+
+def _is_own(service_id: str, noted: Mapping[str, str] | None) -> bool:
+    """Return whether the run's deploy made a service; where it never ended, all new ones count."""
+    return noted is None or service_id in noted
+
+
+def _was_updated(found: RawService, noted: Mapping[str, str] | None) -> bool:
+    """Return whether it is another than it was made; a restart, or the same again, is none."""
+    now = kind_of(found.spec)
+    if noted is not None:
+        return now != noted[found.service.id]
+    return found.previous is not None and kind_of(found.previous) != now
 
 
 def _spec_before(found: RawService | None, before: Was) -> RawSpec | None:

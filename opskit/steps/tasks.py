@@ -16,27 +16,11 @@ import msgspec
 
 from opskit.arguments import check_choice, check_count, names_in
 from opskit.errors import InputError, VerifyError
+from opskit.places import is_alive
 from opskit.steps.base import StepContext
 from opskit.swarm import model
 
-_FAILED_STATES = frozenset({"failed", "rejected"})
-_ENDED_STATES = _FAILED_STATES | {"complete", "shutdown", "remove", "orphaned"}
 _TO_END = frozenset({"shutdown", "remove"})
-
-
-def is_alive(task: model.Task) -> bool:
-    """Return whether a task has not ended, as far as Swarm knows."""
-    return task.status.state not in _ENDED_STATES
-
-
-def has_failed(task: model.Task) -> bool:
-    """Return whether a task has failed."""
-    return task.status.state in _FAILED_STATES
-
-
-def has_ended_well(task: model.Task) -> bool:
-    """Return whether a task has done what it was for."""
-    return task.status.state == "complete"
 
 
 def lost(tasks: Iterable[model.Task], nodes: Iterable[model.Node]) -> dict[str, str]:
@@ -76,20 +60,22 @@ _TARGETS = {
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A question from outside: an HTTP status, an open TCP port, or a command's exit status.
-
-    Raises
-    ------
-    InputError
-        It could never be asked.
-    """
+    """A question from outside: an HTTP status, an open TCP port, or a command's exit status."""
 
     kind: Literal["http", "tcp", "command"]
     target: tuple[str, ...]
     status: int = 200
 
-    def __post_init__(self) -> None:
-        """Refuse a target before anything is changed."""
+    def check(self) -> None:
+        """Refuse what could never be asked, before anything is changed.
+
+        As `Policy.check`: what a journal holds is not asked.
+
+        Raises
+        ------
+        InputError
+            Says what its target may be.
+        """
         check_choice("the probe's kind", self.kind, _TARGETS)
         names_in("the probe's target", self.target, empty=True)
         check_count("the probe's status", self.status, least=100)

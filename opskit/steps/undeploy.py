@@ -7,10 +7,10 @@ from collections.abc import Callable, Set
 
 from opskit.errors import EngineError, NotFoundError, StepError
 from opskit.join import stack_of
+from opskit.places import is_alive
 from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import still_there
-from opskit.steps.stack import services_of
-from opskit.steps.tasks import is_alive
+from opskit.steps.services import services_of
 from opskit.swarm import model
 
 _PAUSE_S = 0.5
@@ -19,14 +19,15 @@ _PAUSE_S = 0.5
 class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
     """Remove a stack's services, networks and configs; volumes and secrets stay.
 
-    `returns` says that another step deploys the app again when the run is undone; `why` says
-    why none can.
+    `returns` says that another step deploys the app again when the run is undone, and `secrets`
+    which ones that needs; `why` says why none can.
     """
 
     stack: str
     services: tuple[str, ...]
     timeout: float
     returns: bool
+    secrets: tuple[str, ...] = ()
     why: str = ""
 
     def subject(self) -> str:
@@ -47,6 +48,10 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
     def is_irreversible(self) -> bool:
         """Return whether no other step can deploy it again."""
         return not self.returns
+
+    def needs_to_undo(self) -> tuple[str, ...]:
+        """Name those that the services used, if it is deployed again."""
+        return self.secrets if self.returns else ()
 
     def removes_services(self) -> tuple[str, ...]:
         """Name the stack's services."""

@@ -36,6 +36,8 @@ class EngineClient(docker.APIClient):
         Connected to the engine; its deadline bounds whatever the client does.
     api
         The version of the API to speak, as negotiated.
+    reply_limit
+        Bytes that a reply may have which is kept whole.
 
     Raises
     ------
@@ -43,7 +45,7 @@ class EngineClient(docker.APIClient):
         The docker client's own configuration cannot be used.
     """
 
-    def __init__(self, stream: Stream, api: str) -> None:
+    def __init__(self, stream: Stream, api: str, reply_limit: int) -> None:
         try:
             super().__init__(base_url=_BASE_URL, version=api, timeout=None)  # type: ignore[arg-type]
         except (DockerException, AttributeError, TypeError, ValueError):
@@ -56,7 +58,7 @@ class EngineClient(docker.APIClient):
         # Neither proxies nor a netrc of the environment concern an engine that is connected.
         self.trust_env = False
         self.adapters.clear()
-        self.mount(_BASE_URL, _StreamAdapter(stream))
+        self.mount(_BASE_URL, _StreamAdapter(stream, reply_limit))
         self._stream = stream
 
     def bare(self, method: str, path: str, body: bytes | None = None) -> Response:
@@ -115,12 +117,14 @@ def _root(error: BaseException) -> Exception:
 class _StreamAdapter(HTTPAdapter):
     """The seam: whatever a session sends goes down one stream."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, reply_limit: int) -> None:
         super().__init__()
-        self._stream, self._pool = stream, _Pool(stream)
+        self._stream, self._pool, self._reply_limit = stream, _Pool(stream), reply_limit
 
-    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
-        reply = super().send(request, *arguments, **options)
+    def send(self, request: PreparedRequest, stream: bool = False, **options: Any) -> Response:  # type: ignore[override]
+        # What is streamed, such as logs, is not kept whole.
+        self._stream.allowance = None if stream else self._reply_limit
+        reply = super().send(request, stream=stream, **options)
         if reply.is_redirect:
             self._stream.close()
             raise RefusedError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from opskit.errors import RefusedError, UnreachableError
+from opskit.settings import read_settings
 from opskit.swarm.stream import Deadline, Stream
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Connection:
         self.used_at = time.monotonic()
         self._pipelines = False
         self._client: EngineClient | None = None
+        self._reply_limit = read_settings().reply_limit * 1024**2
 
     def greet(self, deadline: Deadline, flight: Sequence[str] = ()) -> None:
         """Ping, and settle the API version of this connection.
@@ -135,7 +137,7 @@ class Connection:
         self.stream.deadline = deadline
         with translated(self.stream):
             if self._client is None:
-                self._client = EngineClient(self.stream, self.api)
+                self._client = EngineClient(self.stream, self.api, self._reply_limit)
             result = do(self._client)
         self.used_at = time.monotonic()
         return result
@@ -152,7 +154,7 @@ class Connection:
         # Requests are small: all of them fit into any socket's buffer, so that the other side
         # can never wait for its replies to be read before it has read the last request.
         stream, found = self.stream, Flight([])
-        stream.deadline = deadline
+        stream.deadline, stream.allowance = deadline, self._reply_limit
         try:
             stream.sendall(b"".join(map(_get, paths)))
             while len(found.replies) < len(paths) and not stream.is_over:
@@ -161,6 +163,8 @@ class Connection:
                     break
                 reply = http.client.HTTPResponse(stream, method="GET")  # type: ignore[arg-type]
                 reply.begin()
+                if (reply.length or 0) > self._reply_limit:
+                    raise stream.flooded()
                 if reply.will_close:
                     stream.close()
                     # Its body is not read: requests left unread may reset the connection in it.
@@ -172,6 +176,9 @@ class Connection:
                 found.replies.append(Reply(status=reply.status, headers=_lower(reply), body=body))
         except (http.client.HTTPException, UnreachableError) as error:
             found.error = stream.lost(error)
+        except (MemoryError, OverflowError):
+            # A chunk is read at once, however large it is said to be.
+            raise stream.flooded() from None
         self.used_at = time.monotonic()
         return found
 

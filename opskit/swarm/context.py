@@ -17,12 +17,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from urllib.parse import unquote
 
 import msgspec
 
-from opskit.decoding import ready
-from opskit.errors import ContextError
+from opskit.bounded import read_regular
+from opskit.decoding import decode_json
+from opskit.errors import ContextError, InputError
 
 _CHAR = r"(?:[^\s:@/?#%]|%[0-9A-Fa-f]{2})"
 _HOST = r"(?P<host>\[[^\]\s]+\]|[^\s:@/?#%\[\]]+)(?::(?P<port>\d*))?"
@@ -189,24 +191,27 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
     store = docker_config_dir(environ) / "contexts"
     path = store / "meta" / digest / "meta.json"
     try:
-        meta = msgspec.json.decode(path.read_bytes(), type=ready(_Meta))
+        meta = decode_json(read_regular(path, 1024**2), _Meta)
     except FileNotFoundError:
         raise ContextError(
             f"no Docker context named {name!r} in {store.parent}.",
-            remedy=f"Create it: docker context create {name} --docker host=ssh://{name}",
+            remedy=f"Create it: docker context create {quote(name)} --docker "
+            f"{quote(f'host=ssh://{name}')}",
         ) from None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, InputError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ContextError(
             f"the Docker context {name!r} cannot be read ({error}).",
             path=path,
-            remedy=f"Make it again: docker context rm -f {name}, then docker context create.",
+            remedy=f"Make it again: docker context rm -f {quote(name)}, "
+            "then docker context create.",
         ) from error
     endpoint = meta.endpoints.get("docker")
     if endpoint is None or not endpoint.host:
         raise ContextError(
             f"the Docker context {name!r} names no docker host.",
             path=path,
-            remedy=f"Mend it: docker context update {name} --docker host=ssh://{name}",
+            remedy=f"Mend it: docker context update {quote(name)} --docker "
+            f"{quote(f'host=ssh://{name}')}",
         )
     tls = _tls_from_folder(store / "tls" / digest / "docker", verify=not endpoint.skip_tls_verify)
     return Context(server=server, host=endpoint.host, tls=tls)

@@ -38,6 +38,8 @@ RawSpec = dict[str, Any]
 _EXEC_PAUSE_S = 0.05
 _KEPT_BYTES = 65_536
 """How much of what a program says is kept."""
+_SHOWN_BYTES = 500
+"""How much is shown of what an engine says when it starts none."""
 
 
 class _Made(msgspec.Struct):
@@ -189,7 +191,7 @@ class Engine:
         stored = decoded(body, SpecBytes, self.server)
         before = bytes(stored.previous_spec).removeprefix(b"null")
         return RawService(
-            service=with_digest(typed, stored),
+            service=with_digest(typed, stored, self.server),
             spec=decoded(bytes(stored.spec), RawSpec, self.server),
             previous=decoded(before, RawSpec, self.server) if before else None,
             previous_digest=hashlib.sha256(before).hexdigest() if before else "",
@@ -383,9 +385,9 @@ def _converse(stream: Stream, stdin: bytes, *, server: str) -> tuple[bytes, byte
             raise
     if not is_framed(stream.reader):
         # The engine puts its complaint on the bare connection, without a frame.
-        text = b"".join(piece for _, piece in read_frames(stream.reader)).decode(errors="replace")
+        text = " ".join(_beginning(stream.reader).decode(errors="replace").split())
         raise RefusedError(
-            f"the program in the container could not be started ({' '.join(text.split())}).",
+            f"the program in the container could not be started ({text}).",
             server=server,
         )
     said = {False: bytearray(), True: bytearray()}
@@ -393,3 +395,13 @@ def _converse(stream: Stream, stdin: bytes, *, server: str) -> tuple[bytes, byte
         kept = said[number == 1]
         kept += piece[: _KEPT_BYTES - len(kept)]
     return bytes(said[True]), bytes(said[False])
+
+
+def _beginning(reader: io.BufferedReader) -> bytes:
+    """Read a complaint that came without a frame, as far as it is worth showing."""
+    said = bytearray()
+    for _, piece in read_frames(reader):
+        said += piece
+        if len(said) > _SHOWN_BYTES:
+            return bytes(said[:_SHOWN_BYTES]) + "…".encode()
+    return bytes(said)

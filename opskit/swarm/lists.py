@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
-from opskit.decoding import ready
+from opskit.decoding import decode_json
 from opskit.errors import RefusedError
 from opskit.swarm import model
 
@@ -48,7 +48,7 @@ def decoded(body: bytes, kind: type[_T], server: str) -> _T:
         It is not what an engine sends.
     """
     try:
-        return msgspec.json.decode(body, type=ready(kind))
+        return decode_json(body, kind)
     except msgspec.MsgspecError as error:
         raise RefusedError(
             f"its reply is not what a Docker Engine sends ({error}). "
@@ -57,10 +57,50 @@ def decoded(body: bytes, kind: type[_T], server: str) -> _T:
         ) from error
 
 
-def with_digest(service: model.Service, stored: SpecBytes) -> model.Service:
-    """Return a service that knows the digest of its stored spec."""
+class _Container(msgspec.Struct, rename="pascal"):
+    env: list[str] | None = None
+    command: list[str] | None = None
+    args: list[str] | None = None
+
+
+class _Task(msgspec.Struct, rename="pascal"):
+    container_spec: _Container | None = None
+
+
+class _Spec(msgspec.Struct, rename="pascal"):
+    task_template: _Task = msgspec.field(default_factory=_Task)
+
+
+def with_digest(service: model.Service, stored: SpecBytes, server: str) -> model.Service:
+    """Return a service that knows the digests of its stored spec, and of what is not kept of it."""
     digest = hashlib.sha256(stored.spec).hexdigest()
-    return msgspec.structs.replace(service, spec_digest=digest)
+    held = decoded(bytes(stored.spec), _Spec, server).task_template.container_spec or _Container()
+    found = pieces(env=held.env or (), entrypoint=held.command or (), command=held.args or ())
+    return msgspec.structs.replace(service, spec_digest=digest, pieces=found)
+
+
+def pieces(
+    *, env: Iterable[str], entrypoint: Iterable[str], command: Iterable[str]
+) -> dict[str, str]:
+    """Return digests by which the unkept parts of two specs are compared, by what they are.
+
+    They may hold values, so they are digests; and as values can be guessed by them, they are in
+    memory only.
+
+    Parameters
+    ----------
+    env
+        ``NAME=value`` each.
+    entrypoint, command
+        The program and its arguments, called as compose files do.
+    """
+    found = {f"variable {line.partition('=')[0]}": _digest(line) for line in env}
+    listed = {"entrypoint": tuple(entrypoint), "command": tuple(command)}
+    return found | {name: _digest("\0".join(words)) for name, words in listed.items() if words}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _of(kind: type[_T]) -> Callable[[bytes, str], _T]:
@@ -70,7 +110,7 @@ def _of(kind: type[_T]) -> Callable[[bytes, str], _T]:
 def _services(body: bytes, server: str) -> tuple[model.Service, ...]:
     services = decoded(body, tuple[model.Service, ...], server)
     specs = decoded(body, tuple[SpecBytes, ...], server)
-    return tuple(with_digest(*pair) for pair in zip(services, specs, strict=True))
+    return tuple(with_digest(*pair, server) for pair in zip(services, specs, strict=True))
 
 
 def _volumes(body: bytes, server: str) -> tuple[model.Volume, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from opskit.errors import InputError
+from opskit.inert import visible
 from opskit.swarm.engine import Engine
 from opskit.swarm.frames import STREAMS
 
@@ -57,7 +58,7 @@ def last_words(engine: Engine, task_id: str, *, tail: int) -> list[str]:
 
 def lines_of(text: str) -> list[str]:
     """Return the lines of what a program wrote, so that none steers the reader's terminal."""
-    return [line.translate(_CONTROL) for line in text.splitlines()]
+    return [visible(line.translate(_CONTROL)) for line in text.splitlines()]
 
 
 def _lines(name: str, stream: str, text: bytes) -> Iterator[LogLine]:

@@ -8,12 +8,16 @@ are left out on purpose: they may hold values nobody wants in a saved snapshot.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 from msgspec import field
 
 NAME_LIMIT = 64
 """Characters that the name of a secret or a config may have."""
+
+Text = Annotated[str, msgspec.Meta(max_length=65_536)]
+"""Any text: one that is longer is no engine's, and would cost whoever shows it dearly."""
 
 
 def _no_labels() -> dict[str, str]:
@@ -31,8 +35,8 @@ class Driver(
 ):
     """A driver by its name, with the options it is given."""
 
-    name: str = ""
-    options: dict[str, str] | None = None
+    name: Text = ""
+    options: dict[str, Text] | None = None
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -42,8 +46,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal")
     each task.
     """
 
-    name: str = ""
-    labels: dict[str, str] | None = field(default_factory=_no_labels)
+    name: Text = ""
+    labels: dict[str, Text] | None = field(default_factory=_no_labels)
     driver: Driver | None = None
     templating: Driver | None = None
 
@@ -51,7 +55,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal")
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A secret or a config, without its data."""
 
-    id: str = field(name="ID")
+    id: Text = field(name="ID")
     version: ObjectVersion = ObjectVersion()
     created_at: datetime
     updated_at: datetime | None = None
@@ -61,32 +65,32 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="
 class FileTarget(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """Where a secret or config appears in a container."""
 
-    name: str = ""
-    uid: str = field(default="0", name="UID")
-    gid: str = field(default="0", name="GID")
+    name: Text = ""
+    uid: Text = field(default="0", name="UID")
+    gid: Text = field(default="0", name="GID")
     mode: int = 0o444
 
 
 class SecretReference(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A service's use of a secret."""
 
-    secret_id: str = field(default="", name="SecretID")
-    secret_name: str = ""
+    secret_id: Text = field(default="", name="SecretID")
+    secret_name: Text = ""
     file: FileTarget | None = None
 
 
 class ConfigReference(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A service's use of a config."""
 
-    config_id: str = field(default="", name="ConfigID")
-    config_name: str = ""
+    config_id: Text = field(default="", name="ConfigID")
+    config_name: Text = ""
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """What a container sees of its node: a volume by its name, a bind by its path there."""
 
-    type: str = ""
-    source: str = ""
+    type: Text = ""
+    source: Text = ""
 
 
 class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -103,7 +107,7 @@ class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="p
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The container part of a task template."""
 
-    image: str = ""
+    image: Text = ""
     secrets: tuple[SecretReference, ...] | None = ()
     configs: tuple[ConfigReference, ...] | None = ()
     mounts: tuple[Mount, ...] | None = ()
@@ -114,7 +118,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
 class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """When a task that ended is replaced."""
 
-    condition: str = ""
+    condition: Text = ""
     max_attempts: int = 0
 
 
@@ -163,16 +167,16 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="
     parallelism: int = 0
     delay: int = 0
     monitor: int = 0
-    order: str = ""
-    failure_action: str = ""
+    order: Text = ""
+    failure_action: Text = ""
 
 
 class PortConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A port that a service asks for; 0 where the engine chooses one."""
 
-    protocol: str = ""
+    protocol: Text = ""
     published_port: int = 0
-    publish_mode: str = ""
+    publish_mode: Text = ""
 
 
 class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -184,8 +188,8 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The parts of a service's spec that opskit reads."""
 
-    name: str = ""
-    labels: dict[str, str] | None = field(default_factory=_no_labels)
+    name: Text = ""
+    labels: dict[str, Text] | None = field(default_factory=_no_labels)
     task_template: TaskTemplate = TaskTemplate()
     mode: ServiceMode = ServiceMode()
     update_config: UpdateConfig | None = None
@@ -198,20 +202,21 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
 
     running_tasks: int = 0
     desired_tasks: int = 0
+    completed_tasks: int = 0
 
 
 class UpdateStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """How the last rollout stands, and since when it goes on."""
 
-    state: str = ""
-    message: str = ""
+    state: Text = ""
+    message: Text = ""
     started_at: datetime | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A service, its previous spec and how its rollout stands."""
 
-    id: str = field(name="ID")
+    id: Text = field(name="ID")
     version: ObjectVersion = ObjectVersion()
     created_at: datetime
     updated_at: datetime | None = None
@@ -219,23 +224,25 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pasca
     previous_spec: ServiceSpec | None = None
     update_status: UpdateStatus | None = None
     service_status: ServiceStatus | None = None
-    spec_digest: str = ""
+    spec_digest: Text = ""
     """SHA-256 of the whole stored spec: unlike the version index, it moves only with the spec."""
+    pieces: dict[str, str] = field(default_factory=dict[str, str])
+    """SHA-256 of what is not kept of the spec, by piece: see `opskit.swarm.lists.pieces`."""
 
 
 class ContainerStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The container of a task, on the task's node."""
 
-    container_id: str = field(default="", name="ContainerID")
+    container_id: Text = field(default="", name="ContainerID")
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """Where a task stands."""
 
-    state: str = ""
+    state: Text = ""
     timestamp: datetime | None = None
-    message: str = ""
-    err: str = ""
+    message: Text = ""
+    err: Text = ""
     container_status: ContainerStatus | None = None
 
 
@@ -248,12 +255,12 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pasc
 class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """One container of a service, past or present."""
 
-    id: str = field(name="ID")
-    service_id: str = field(default="", name="ServiceID")
-    node_id: str = field(default="", name="NodeID")
+    id: Text = field(name="ID")
+    service_id: Text = field(default="", name="ServiceID")
+    node_id: Text = field(default="", name="NodeID")
     slot: int = 0
     created_at: datetime
-    desired_state: str = ""
+    desired_state: Text = ""
     status: TaskStatus = TaskStatus()
     spec: TaskSpec = TaskSpec()
 
@@ -265,8 +272,8 @@ SERVICE_LABEL, TASK_LABEL = "com.docker.swarm.service.id", "com.docker.swarm.tas
 class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A running container on the node that was asked."""
 
-    id: str
-    labels: dict[str, str] | None = field(default_factory=_no_labels)
+    id: Text
+    labels: dict[str, Text] | None = field(default_factory=_no_labels)
 
     @property
     def task_id(self) -> str:
@@ -278,13 +285,13 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal
     """What a healthcheck came to once; its output is whatever the program wrote."""
 
     exit_code: int = 0
-    output: str = ""
+    output: Text = ""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """How a container's healthcheck stands, with the last few times it was asked."""
 
-    status: str = ""
+    status: Text = ""
     log: tuple[Probed, ...] | None = ()
 
 
@@ -303,16 +310,16 @@ class ContainerDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False, renam
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """What an operator set on a node."""
 
-    role: str = ""
-    availability: str = ""
-    labels: dict[str, str] | None = field(default_factory=_no_labels)
+    role: Text = ""
+    availability: Text = ""
+    labels: dict[str, Text] | None = field(default_factory=_no_labels)
 
 
 class NodePlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """Hardware and system names."""
 
-    architecture: str = ""
-    os: str = field(default="", name="OS")
+    architecture: Text = ""
+    os: Text = field(default="", name="OS")
 
 
 class NodeResources(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -325,13 +332,13 @@ class NodeResources(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=
 class NodeEngine(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The engine on a node."""
 
-    engine_version: str = ""
+    engine_version: Text = ""
 
 
 class NodeDescription(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """What a node says of itself."""
 
-    hostname: str = ""
+    hostname: Text = ""
     platform: NodePlatform = NodePlatform()
     resources: NodeResources = NodeResources()
     engine: NodeEngine = NodeEngine()
@@ -340,22 +347,22 @@ class NodeDescription(msgspec.Struct, frozen=True, kw_only=True, gc=False, renam
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """Whether a node is up."""
 
-    state: str = ""
-    addr: str = ""
+    state: Text = ""
+    addr: Text = ""
 
 
 class ManagerStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A manager's place in the quorum."""
 
     leader: bool = False
-    reachability: str = ""
-    addr: str = ""
+    reachability: Text = ""
+    addr: Text = ""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A machine of the swarm."""
 
-    id: str = field(name="ID")
+    id: Text = field(name="ID")
     created_at: datetime
     spec: NodeSpec = NodeSpec()
     description: NodeDescription = NodeDescription()
@@ -366,26 +373,26 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal")
 class Network(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A network."""
 
-    id: str
-    name: str
+    id: Text
+    name: Text
     created: datetime | None = None
-    scope: str = ""
-    driver: str = ""
+    scope: Text = ""
+    driver: Text = ""
     attachable: bool = False
     ingress: bool = False
     internal: bool = False
-    options: dict[str, str] | None = field(default_factory=_no_labels)
-    labels: dict[str, str] | None = field(default_factory=_no_labels)
+    options: dict[str, Text] | None = field(default_factory=_no_labels)
+    labels: dict[str, Text] | None = field(default_factory=_no_labels)
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """A volume on the node that was asked."""
 
-    name: str
-    driver: str = ""
-    mountpoint: str = ""
-    created_at: str = ""
-    labels: dict[str, str] | None = field(default_factory=_no_labels)
+    name: Text
+    driver: Text = ""
+    mountpoint: Text = ""
+    created_at: Text = ""
+    labels: dict[str, Text] | None = field(default_factory=_no_labels)
 
 
 class Volumes(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -416,7 +423,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="p
 class Cluster(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """The swarm itself."""
 
-    id: str = field(default="", name="ID")
+    id: Text = field(default="", name="ID")
     created_at: datetime | None = None
     spec: ClusterSpec = ClusterSpec()
 
@@ -424,11 +431,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pasca
 class SwarmInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """An engine's part in a swarm."""
 
-    node_id: str = field(default="", name="NodeID")
-    node_addr: str = ""
-    local_node_state: str = ""
+    node_id: Text = field(default="", name="NodeID")
+    node_addr: Text = ""
+    local_node_state: Text = ""
     control_available: bool = False
-    error: str = ""
+    error: Text = ""
     managers: int = 0
     nodes: int = 0
     cluster: Cluster | None = None
@@ -437,10 +444,10 @@ class SwarmInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pas
 class Info(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """An engine's account of itself."""
 
-    name: str = ""
-    server_version: str = ""
-    operating_system: str = ""
-    architecture: str = ""
+    name: Text = ""
+    server_version: Text = ""
+    operating_system: Text = ""
+    architecture: Text = ""
     ncpu: int = field(default=0, name="NCPU")
     mem_total: int = 0
     containers_running: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from opskit.decoding import ready
+from opskit.decoding import decode_json
 from opskit.errors import (
     AlreadyExistsError,
     EngineError,
@@ -75,7 +75,7 @@ def refusal(status: int, body: bytes, *, server: str) -> EngineError:
 def refusal_text(body: bytes) -> str:
     """Return the engine's own words, without the gRPC wrapping."""
     try:
-        text = msgspec.json.decode(body, type=ready(_Message)).message
+        text = decode_json(body, _Message).message
     except msgspec.MsgspecError:
         text = body[:500].decode(errors="replace")
     return text.rsplit(" desc = ", 1)[-1].strip()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from shlex import quote
 from typing import Any, cast
 
 from opskit.errors import InputError
@@ -122,7 +123,8 @@ class Logins:
             raise InputError(
                 f"docker's credential helper {helper} gives no credentials for {registry}.",
                 path=docker_config_dir() / "config.json",
-                remedy=f"Try it by hand: echo {registry} | docker-credential-{helper} get "
-                f">/dev/null; or take it out of the file, and: docker login {registry}",
+                remedy=f"Try it by hand: echo {quote(registry)} | "
+                f"{quote(f'docker-credential-{helper}')} get "
+                f">/dev/null; or take it out of the file, and: docker login {quote(registry)}",
             ) from None
         return cast("Mapping[str, Any]", found or {})

@@ -10,21 +10,21 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import re
 import shlex
-import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import IO
 
 from opskit.errors import MissingToolError, UnreachableError
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline, Stream
+from opskit.temporary import Folder
 
 _PERSIST_SECONDS = 60
 """How long a master outlives its last channel, so that a killed process leaves none behind."""
@@ -49,9 +49,19 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
         "ssh refused the login ({last}). Check the key and agent: ssh-add -l, then {ssh} true",
     ),
     ("Cannot connect to the Docker daemon", "Docker is not running there, or not for this user."),
+    (
+        "stdio forwarding failed",
+        "its jump host does not get through to it ({last}). Check: {ssh} true",
+    ),
     ("command not found", "the docker command is not installed there ({last})."),
     ("not found", "the docker command is not installed there ({last})."),
 )
+
+_AFTERMATH = re.compile(
+    r"stdio forwarding failed|Connection closed by UNKNOWN port|Killed by signal|"
+    r"Shared connection to \S+ closed"
+)
+"""What ssh says last, after it has said why."""
 
 _DROPPED = (
     "kex_exchange_identification",
@@ -82,7 +92,7 @@ class SshMasters:
     """The control sockets of this process's ssh connections, in a private short-named folder."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
+        self._folder: Folder | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -91,14 +101,14 @@ class SshMasters:
         with self._lock:
             if self._folder is None or self._pid != os.getpid():
                 # Not below TMPDIR: a control path may not exceed about 100 bytes.
-                self._folder = Path(tempfile.mkdtemp(prefix="opskit-", dir="/tmp"))
+                self._folder = Folder("ssh", "/tmp")  # noqa: S108
                 self._pid = os.getpid()
                 atexit.register(self.close)
         settings = {
             "BatchMode": "yes",
             "StrictHostKeyChecking": "yes",
             "ControlMaster": "auto",
-            "ControlPath": f"{self._folder}/%C",
+            "ControlPath": f"{self._folder.path}/%C",
             "ControlPersist": _PERSIST_SECONDS,
             "ServerAliveInterval": 10,
             "ServerAliveCountMax": 3,
@@ -116,9 +126,9 @@ class SshMasters:
         """End every connection this process opened."""
         if self._folder is None or self._pid != os.getpid():
             return
-        for control in self._folder.iterdir():
+        for control in self._folder.path.iterdir():
             self._run(["ssh", "-o", f"ControlPath={control}", "-O", "exit", "--", "any"])
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
         self._folder = None
 
     @staticmethod
@@ -210,6 +220,7 @@ def explain(said: str, context: Context) -> str:
     address = context.address
     target = [word for word in ssh_target(context) if word != "--"]
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not _AFTERMATH.match(line)] or lines
     words = {
         "ssh": shlex.join(["ssh", *target]),
         "last": lines[-1].rstrip(".") if lines else "",

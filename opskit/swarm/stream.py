@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Protocol
 
-from opskit.errors import UnreachableError
+from opskit.errors import RefusedError, UnreachableError
 
 
 class Deadline:
@@ -89,6 +89,8 @@ class Stream:
     ----------
     is_over
         Whether no further exchange may be made: the other side said so, or something broke.
+    allowance
+        Bytes that the other side may still send; ``None`` when what it sends is not kept.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Stream:
         explain: Callable[[str], str] = str,
     ) -> None:
         self.sock, self.deadline, self.is_over = sock, deadline, False
+        self.allowance: int | None = None
         self.reader: io.BufferedReader = _Reader(_Raw(self), _BUFFER_BYTES)
         self._process, self._stderr, self._explain = process, stderr, explain
 
@@ -166,6 +169,15 @@ class Stream:
         what = self._explain(said) if said else f"the connection was lost ({error or 'closed'})."
         return UnreachableError(what, server=self.deadline.server)
 
+    def flooded(self) -> RefusedError:
+        """Return the error for a reply that is larger than any engine's, and hear no more of it."""
+        self.is_over = True
+        return RefusedError(
+            "its reply is larger than opskit takes. Is a Docker Engine at the host of its Docker "
+            "context? If so, raise reply_limit in opskit's settings.",
+            server=self.deadline.server,
+        )
+
     def _last_words(self) -> str:
         if self._process is None or self._stderr is None:
             return ""
@@ -205,9 +217,14 @@ class _Raw(io.RawIOBase):
         stream = self._stream
         try:
             stream.sock.settimeout(stream.deadline.remaining("reading"))
-            return stream.sock.recv_into(buffer)
+            count = stream.sock.recv_into(buffer)
         except OSError as error:
             raise stream.lost(error) from error
+        if stream.allowance is not None:
+            stream.allowance -= count
+            if stream.allowance < 0:
+                raise stream.flooded()
+        return count
 
 
 class _Reader(io.BufferedReader):

@@ -9,12 +9,14 @@ from typing import Annotated
 
 from opskit.abra.model import DeclaredApp
 from opskit.abra.names import label
-from opskit.abra.recipe import newer
+from opskit.abra.releases import newer
 from opskit.facts import Facts
 from opskit.join import stack_of
+from opskit.places import Tally, tally
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
+from opskit.views.services import tasks_by_service
 
 
 class ServersRow(Row, frozen=True, kw_only=True):
@@ -60,7 +62,10 @@ class AppsRow(Row, frozen=True, kw_only=True):
     ]
     services: Annotated[int | None, Column("How many services it has.")]
     running: Annotated[int | None, Column("How many of its tasks run.")]
-    desired: Annotated[int | None, Column("How many of its tasks are to run.")]
+    desired: Annotated[int | None, Column("How many of its tasks are to run, without those done.")]
+    completed: Annotated[
+        int | None, Column("How many have done their work, where they are there to end.")
+    ]
     secrets: Annotated[int, Column("How many secrets its files declare.")]
     guessed: Annotated[bool, Column("Whether compose files are missing, so that .env decides.")]
     note: Annotated[str | None, Column("Why it is guessed.")]
@@ -114,20 +119,18 @@ def _error(seen: Observation | None) -> str | None:
 @dataclass(slots=True)
 class _Deployment:
     services: int = 0
-    running: int = 0
-    desired: int = 0
+    counts: Tally = field(default_factory=Tally)
     labels: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def _deployments(seen: Observation) -> dict[str, _Deployment]:
     found: defaultdict[str, _Deployment] = defaultdict(_Deployment)
+    tasks = tasks_by_service(seen)
     for service in seen.services:
         labels = service.spec.labels or {}
         deployment = found[stack_of(labels)]
         deployment.services += 1
-        if service.service_status:
-            deployment.running += service.service_status.running_tasks
-            deployment.desired += service.service_status.desired_tasks
+        deployment.counts += tally(service, tasks[service.id]) or Tally()
         # abra reads an app's version from the service called "app".
         if service.spec.name == f"{stack_of(labels)}_app" or not deployment.labels:
             deployment.labels = labels
@@ -172,8 +175,9 @@ def _app_row(
         chaos_version=said["chaos-version"] or None,
         upgrades=newer(releases, version) if releases and not chaos else None,
         services=deployment.services if deployment else None,
-        running=deployment.running if deployment else None,
-        desired=deployment.desired if deployment else None,
+        running=deployment.counts.running if deployment else None,
+        desired=deployment.counts.desired if deployment else None,
+        completed=deployment.counts.completed if deployment else None,
         secrets=len(app.secrets),
         guessed=app.guessed,
         note=app.note or None,

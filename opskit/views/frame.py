@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -19,8 +20,10 @@ from opskit.arguments import check_kind, names_in, path_in
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.inert import no_formula, visible
 from opskit.views.columns import Row, columns_of
 from opskit.views.render import cell_text, html_table, text_table
+from opskit.views.select import matching
 
 _PANDAS = {
     "string": "string",
@@ -109,15 +112,29 @@ class View(pd.DataFrame):
         return named and counted and pd.api.types.is_integer_dtype(index)
 
     def flat(self) -> pd.DataFrame:
-        """Return a plain DataFrame whose lists and mappings are text, for CSV and spreadsheets."""
+        """Return a plain DataFrame whose lists, mappings and texts are each a line of text."""
         flat = pd.DataFrame(self)
         for name in flat.columns:
-            if flat[name].dtype == object:
-                flat[name] = flat[name].map(cell_text)
+            if _is_text(flat[name].dtype):
+                flat[name] = flat[name].astype(object).map(cell_text)
         return flat
 
+    def to_text_csv(self) -> str:
+        """Return the rows as CSV for spreadsheets: lists as text, and no text a formula.
+
+        What begins with ``=``, ``+``, ``-`` or ``@`` gets a ``'`` before it. Numbers, truths and
+        times stay what they are.
+        """
+        flat = self.flat()
+        for name in flat.columns:
+            if _is_text(flat[name].dtype):
+                flat[name] = flat[name].map(no_formula)
+        flat.columns = [no_formula(cell_text(name)) for name in flat.columns]
+        # In quotes, since some spreadsheets part cells at a semicolon too.
+        return flat.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+
     def save(self, path: str | Path) -> None:
-        """Write the rows to a ``.csv`` file for its owner to read; see `flat`.
+        """Write the rows to a ``.csv`` file for its owner to read; see `to_text_csv`.
 
         Raises
         ------
@@ -128,7 +145,7 @@ class View(pd.DataFrame):
         if path.suffix != ".csv":
             raise InputError("a table is saved as .csv.", path=path, remedy="Name it so.")
         private_folder(path.parent)
-        write_private(path, self.flat().to_csv(index=False))
+        write_private(path, self.to_text_csv())
 
     def records(self, mask: Any = None) -> Iterator[Any]:
         """Return the rows, or those where `mask` holds, as named tuples."""
@@ -138,6 +155,29 @@ class View(pd.DataFrame):
     def keep(self, mask: Any) -> View:
         """Return the rows where `mask` holds."""
         return cast("View", self[mask])
+
+    # pandas' own of this name picks columns, as `pick` does.
+    def select(self, condition: str) -> View:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the rows that match a condition, which may come from anywhere.
+
+        Parameters
+        ----------
+        condition
+            Such as ``"age_days > 90 and state == 'current'"``; see `opskit.views.select` for all
+            that it may say. What is not there matches only where the condition asks for it.
+
+        Raises
+        ------
+        InputError
+            It is no condition over these columns; says why, and names the columns.
+
+        Examples
+        --------
+        >>> secrets = fleet.snapshot().secrets
+        >>> len(secrets.select("state in ['missing', 'stale'] and app is not None")) > 1
+        True
+        """
+        return self.keep(matching(self, condition))
 
     def pick(self, names: Sequence[str]) -> View:
         """Return these columns, in the order they have."""
@@ -169,12 +209,12 @@ class View(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         if not self._is_plain():
-            return str(pd.DataFrame(self).to_html(notebook=True))
+            return visible(str(pd.DataFrame(self).to_html(notebook=True)))
         return html_table(self, self.shown_columns(), self.caption)
 
     def __repr__(self) -> str:
         if not self._is_plain():
-            return repr(pd.DataFrame(self))
+            return visible(repr(pd.DataFrame(self)))
         return text_table(self, self.shown_columns(), self.caption)
 
 
@@ -228,6 +268,12 @@ def about(facts: Facts, noun: str, *shown: str) -> About:
         shown=shown,
         servers=len(facts.apps_by_server),
         missing=facts.missing(),
+    )
+
+
+def _is_text(dtype: Any) -> bool:
+    return pd.api.types.is_object_dtype(dtype) or isinstance(
+        dtype, pd.StringDtype | pd.CategoricalDtype
     )
 
 

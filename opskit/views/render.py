@@ -20,17 +20,13 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from opskit.inert import visible
 from opskit.statuses import STATUSES
 
 HTML_ROWS = 60
 TEXT_ROWS = 60
 _WIDE = 34
 """Longer cells may wrap; shorter ones stay on one line."""
-
-_UNSAFE = re.compile(
-    # Control characters move a terminal's cursor; bidirectional marks reorder what is read.
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]"
-)
 
 _SPACES = re.compile("[\\n\\t]+")
 
@@ -96,7 +92,7 @@ def cell_text(value: Any) -> str:
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M")
         case _:
-            return _UNSAFE.sub("�", _SPACES.sub(" ", str(value)))
+            return visible(_SPACES.sub(" ", str(value)))
 
 
 def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:
@@ -133,7 +129,7 @@ def rich_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(
-            _title(name),
+            Text(_title(name)),
             justify="right" if name in numeric else "left",
             overflow="fold",
         )
@@ -167,7 +163,7 @@ def _rows(
 def _more(rows: int, limit: int | None) -> str:
     if limit is None or rows <= limit:
         return ""
-    return f"… {rows - limit:,} more rows; narrow with .query(…) or search with .opskit.browse()"
+    return f"… {rows - limit:,} more rows; narrow with .select(…) or search with .opskit.browse()"
 
 
 def _numeric(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
@@ -180,7 +176,7 @@ def _numeric(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
 
 
 def _title(column: str) -> str:
-    return column.replace("_", " ")
+    return cell_text(column.replace("_", " "))
 
 
 def _class(numeric: bool) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
 from opskit.facts import Facts
 from opskit.join import stack_of
+from opskit.places import tally
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
@@ -24,7 +26,10 @@ class ServicesRow(Row, frozen=True, kw_only=True):
     image: Annotated[str, Column("The image of its spec, as the engine resolved it.")]
     mode: Annotated[str, Column("replicated, global, replicated-job or global-job.")]
     running: Annotated[int | None, Column("How many of its tasks run.")]
-    desired: Annotated[int | None, Column("How many of its tasks are to run.")]
+    desired: Annotated[int | None, Column("How many of its tasks are to run, without those done.")]
+    completed: Annotated[
+        int | None, Column("How many have done their work, where they are there to end.")
+    ]
     update_state: Annotated[str | None, Column("How its last rollout stands.")]
     update_message: Annotated[str | None, Column("What the engine says of that rollout.")]
     secrets: Annotated[list[str], Column("Secrets of its spec, by their whole names.")]
@@ -53,6 +58,14 @@ class TasksRow(Row, frozen=True, kw_only=True):
     task_id: Annotated[str, Column("The swarm's id of it.")]
 
 
+def tasks_by_service(seen: Observation) -> Mapping[str, Sequence[model.Task]]:
+    """Return the tasks of a swarm by the id of their service."""
+    found: defaultdict[str, list[model.Task]] = defaultdict(list)
+    for task in seen.tasks:
+        found[task.service_id].append(task)
+    return found
+
+
 def readable(facts: Facts) -> Iterator[Observation]:
     """Return what was observed of the servers whose swarm could be read."""
     return (
@@ -66,10 +79,11 @@ def services_view(facts: Facts) -> View:
     for seen in readable(facts):
         declared = reversed(facts.apps_by_server.get(seen.server, ()))
         apps = {app.stack: app.name for app in declared}
+        tasks = tasks_by_service(seen)
         for service in seen.services:
             stack = stack_of(service.spec.labels)
             container = service.spec.task_template.container_spec or model.ContainerSpec()
-            status, update = service.service_status, service.update_status
+            counts, update = tally(service, tasks[service.id]), service.update_status
             rows.append(
                 ServicesRow(
                     server=seen.server,
@@ -78,8 +92,9 @@ def services_view(facts: Facts) -> View:
                     service=service.spec.name,
                     image=container.image,
                     mode=_mode(service.spec.mode),
-                    running=status.running_tasks if status else None,
-                    desired=status.desired_tasks if status else None,
+                    running=counts.running if counts else None,
+                    desired=counts.desired if counts else None,
+                    completed=counts.completed if counts else None,
                     update_state=(update.state if update else None) or None,
                     update_message=(update.message if update else None) or None,
                     secrets=[reference.secret_name for reference in container.secrets or ()],
@@ -90,8 +105,10 @@ def services_view(facts: Facts) -> View:
                     labels=service.spec.labels or {},
                 )
             )
+    # Few fleets have any.
+    done = ("completed",) if any(row.completed for row in rows) else ()
     shown = about(
-        facts, "services", "server", "stack", "service", "image", "running", "desired",
+        facts, "services", "server", "stack", "service", "image", "running", "desired", *done,
         "update_state", "secrets",
     )  # fmt: skip
     return View.from_rows(ServicesRow, rows, shown)

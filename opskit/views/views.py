@@ -22,11 +22,18 @@ class Views:
         What was declared and observed.
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
+    before_in_pass
+        Those of which the store keeps the value before, too.
     """
 
-    def __init__(self, facts: Facts, in_pass: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        in_pass: frozenset[str] | None = None,
+        before_in_pass: frozenset[str] = frozenset(),
+    ) -> None:
         check_kind("facts", facts, Facts, "Give what fleet.snapshot() or Snapshot.load() reads.")
-        self.facts, self._in_pass = facts, in_pass
+        self.facts, self._in_pass, self.before_in_pass = facts, in_pass, before_in_pass
 
     @cached_property
     def servers(self) -> View:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from opskit.databases import declared_moves
+from opskit.databases import declared_moves, kept_data
 from opskit.modes import DeployMode
 from opskit.plan.options import Options
 from opskit.secrets.generate import Policy
@@ -31,7 +31,7 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
         old[row.server, row.app, row.secret] += row.state == "superseded"
         if len(row.used_by):
             used.add((row.server, row.app, row.secret))
-    guarded = _side_doors(snapshot)
+    guarded, tied = _side_doors(snapshot), _ties(snapshot)
     for row in rows:
         one = found.setdefault(
             (row.server, row.app),
@@ -39,6 +39,7 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
         )
         key = (row.server, row.app, row.secret)
         superseded = old[key]
+        apart, shared = tied.get(key, ("", ""))
         obstacle = kind.obstacle(
             SecretState(
                 state=_plain(row.state),
@@ -49,6 +50,8 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
                 driver=_plain(row.driver),
                 templating=_plain(row.templating),
                 side_door=guarded.get(key, ""),
+                apart=apart,
+                shared=shared,
             )
         )
         one["secrets"].append(
@@ -76,6 +79,28 @@ def _side_doors(snapshot: Snapshot) -> dict[tuple[str, str, str], str]:
             for move in declared_moves(app, seen, hooks):
                 said = f"Services use {move.old}, and a database keeps that: rotate it with a hook."
                 found[seen.server, app.name, move.secret] = said
+            for secret in (one.name for one in app.secrets):
+                if volume := kept_data(app, secret, seen, hooks):
+                    said = f"The volume {volume} holds data: insert the password it knows."
+                    found[seen.server, app.name, secret] = said
+    return found
+
+
+def _ties(snapshot: Snapshot) -> dict[tuple[str, str, str], tuple[str, str]]:
+    """Return why secrets can have no other version, and why not alone; of those it is true of."""
+    found: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for server, apps in snapshot.facts.apps_by_server.items():
+        for app in apps:
+            for one in app.secrets:
+                apart = ", ".join(app.named_with.get(one.env_key, ()))
+                also = ", ".join(
+                    other.name for other in app.renewed_with(one) if other.name != one.name
+                )
+                if apart or also:
+                    found[server, app.name, one.name] = (
+                        f"{one.env_key} names {apart} too." if apart else "",
+                        f"{one.env_key} gives the version of {also} too." if also else "",
+                    )
     return found
 
 
@@ -121,6 +146,9 @@ def _about(row: Any) -> list[list[str]]:
         version = _plain(row.deployed_version) or "yes"
         runs = f"{version}{' (chaos)' if row.chaos is True else ''}"
     tasks = f"{row.running} of {row.desired} tasks" if row.deployed else ""
+    if row.deployed and row.completed:
+        done = f"{row.completed} completed"
+        tasks = f"{tasks}, {done}" if row.desired or row.running else done
     newest = "".join(later_releases(row)[-1:])
     pairs = [
         ("Recipe", _plain(row.recipe)), ("Version", declared), ("Deployed", runs),
@@ -136,6 +164,7 @@ def table(snapshot: Snapshot, kind: FormKind) -> dict[str, Any]:
     """
     view = snapshot.secrets
     columns: dict[str, Any] = {}
+    tied = _ties(snapshot)
     declared = view.records(view["declared"])
     obstacles = {
         (row.server, row.app, row.secret): kind.obstacle(
@@ -147,6 +176,7 @@ def table(snapshot: Snapshot, kind: FormKind) -> dict[str, Any]:
                 superseded=0,
                 driver=_plain(row.driver),
                 templating=_plain(row.templating),
+                apart=tied.get((row.server, row.app, row.secret), ("", ""))[0],
             )
         )
         for row in declared

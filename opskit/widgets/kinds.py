@@ -54,7 +54,8 @@ _SWITCHES = ("hook", "deploy")
 class SecretState:
     """What a form knows of a declared secret when it tells whether it can do something with it.
 
-    `side_door` says why a new value would lock the app out of its database, if it would.
+    `side_door` says why a new value would lock the app out of its database, if it would, `apart`
+    why it can have no other version, and `shared` why not alone.
     """
 
     state: str | None
@@ -65,6 +66,8 @@ class SecretState:
     driver: str | None
     templating: str | None
     side_door: str = ""
+    apart: str = ""
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +170,13 @@ def _not_absent(secret: SecretState) -> str:
 
 
 def _not_renewable(secret: SecretState) -> str:
-    if obstacle := _not_made_up(secret):
+    if obstacle := _not_renewed(secret):
         return obstacle
     return "It is not in the swarm: generate it instead." if secret.state == "missing" else ""
+
+
+def _not_renewed(secret: SecretState) -> str:
+    return _not_made_up(secret) or secret.apart
 
 
 def _not_made_up(secret: SecretState) -> str:
@@ -181,7 +188,10 @@ def _not_made_up(secret: SecretState) -> str:
 
 def _not_insertable(secret: SecretState) -> str:
     why = not_generated(secret.driver, None)
-    return f"{why[0].upper()}{why[1:]}." if why else ""
+    if why:
+        return f"{why[0].upper()}{why[1:]}."
+    # At a declared version that is absent nothing else changes.
+    return (secret.apart or secret.shared) if secret.exists else ""
 
 
 def _not_removable(secret: SecretState) -> str:
@@ -239,7 +249,7 @@ FORMS: Mapping[str, FormKind] = {
         command="opskit secrets",
         call="fleet.snapshot().secrets",
         plan=_rotate,
-        obstacle=_not_made_up,
+        obstacle=_not_renewed,
     ),
     "rotate": FormKind(
         title="Rotate secrets",

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
+from opskit.inert import visible
+
 _LONGEST = 80
 _COLOR = re.compile(r"#[0-9a-fA-F]{3,8}|var\(--jp-[a-z0-9-]+\)|rgba?\([0-9., %]+\)|[a-z]{3,20}")
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,4 +78,4 @@ def person_named(identity: str) -> Person:
 
 
 def _text(value: Any) -> str:
-    return _UNSAFE.sub("", value)[:_LONGEST].strip() if isinstance(value, str) else ""
+    return " ".join(visible(value, "").split())[:_LONGEST] if isinstance(value, str) else ""

@@ -17,6 +17,7 @@ from typing import Any, Literal, assert_never, cast
 import msgspec
 
 from opskit.errors import InputError, OpskitError
+from opskit.inert import visible_in
 from opskit.journal.runs import open_journal
 from opskit.plan.data import Unit
 from opskit.plan.obstacles import ObstaclesError
@@ -176,7 +177,7 @@ class Session:
         read: dict[str, Any] = {}
         match self.form.chooses:
             case "table":
-                self.rows = table(snapshot, self.form)
+                self.rows = visible_in(table(snapshot, self.form))
             case "app":
                 read["apps"] = whole_apps(snapshot, self.form)
             case "secrets" | "secret":
@@ -296,7 +297,13 @@ class Session:
             for name, value in values.items():
                 self._made[f"{unit.server}/{name}"] = Unrevealed.now(value, tab)
 
-        run = plan.apply(identity=str(who), on_progress=self._progressed, on_made=made)
+        run = plan.apply(
+            # `_may_apply` asked for it.
+            confirm=plan.data.consequences.confirm,
+            identity=str(who),
+            on_progress=self._progressed,
+            on_made=made,
+        )
         self.plan, self.subject = None, changes_in_words(plan.data)
         self._ended(run, who, "" if self._takes_value else tab)
 
@@ -391,16 +398,18 @@ class Session:
     # -- what is shown --------------------------------------------------------------------
 
     def _progressed(self, step: Progressed) -> None:
-        line = {
-            "app": step.app,
-            "action": step.action,
-            "subject": redact(step.subject),
-            "phase": step.phase,
-            "status": step.status,
-            "seconds": round(step.seconds, 1),
-            "began": round(time.time() - step.seconds, 1),
-            "error": redact(step.error),
-        }
+        line: dict[str, Any] = visible_in(
+            {
+                "app": step.app,
+                "action": step.action,
+                "subject": redact(step.subject),
+                "phase": step.phase,
+                "status": step.status,
+                "seconds": round(step.seconds, 1),
+                "began": round(time.time() - step.seconds, 1),
+                "error": redact(step.error),
+            }
+        )
         with self._lock:
             key = (step.unit, step.step, step.phase)
             if key in self._index:
@@ -420,7 +429,7 @@ class Session:
         with self._lock:
             moved = changes.get("phase", self.state["phase"]) != self.state["phase"]
             view = self.state["view"] + (1 if moved or "plan" in changes else 0)
-            self.state = {**self.state, **changes, "view": view}
+            self.state = {**self.state, **visible_in(changes), "view": view}
         self.publish()
 
 

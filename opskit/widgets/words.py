@@ -10,11 +10,13 @@ from __future__ import annotations
 import html
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from shlex import quote
 from typing import Any
 
 import anywidget
 from IPython.display import DisplayHandle, display
 
+from opskit.inert import visible
 from opskit.plan.data import Change, PlanData
 from opskit.run.run import Run
 from opskit.statuses import STATUSES, WAYS, RunStatus, Way
@@ -36,7 +38,7 @@ class TextualWidget(anywidget.AnyWidget):
 
         JupyterLab then makes every view anew, so only what is new is told.
         """
-        if self._handle is not None and self.as_text() != self._text:
+        if self._handle is not None and visible(self.as_text()) != self._text:
             self._handle.update(self._bundle(), raw=True)
 
     def _ipython_display_(self) -> None:
@@ -48,12 +50,12 @@ class TextualWidget(anywidget.AnyWidget):
     def _bundle(self) -> dict[str, Any]:
         made: Any = super()._repr_mimebundle_()
         data: dict[str, Any] = dict((made[0] if isinstance(made, tuple) else made) or {})
-        self._text = self.as_text()
+        self._text = visible(self.as_text())
         data["text/plain"], data["text/html"] = self._text, f"<p>{html.escape(self._text)}</p>"
         return data
 
     def __repr__(self) -> str:
-        return self.as_text()
+        return visible(self.as_text())
 
 
 _NAMED = 5
@@ -96,7 +98,7 @@ def elsewhere(form: FormKind, chosen: Mapping[str, str]) -> str:
     if not form.command:
         return f"{_BROWSER}."
     command = form.command.format(
-        app=chosen["app"] or "APP", secret=chosen["secret"] or "SECRET"
+        app=quote(chosen["app"] or "APP"), secret=quote(chosen["secret"] or "SECRET")
     )  # fmt: skip
     return f"{_BROWSER}; elsewhere use `{command}`, or {form.call} in Python."
 

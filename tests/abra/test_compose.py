@@ -62,6 +62,36 @@ def test_of_one_source_the_files_of_a_later_file_count_as_docker_has_it(tmp_path
     assert {one["source"]: (one.get("target", one["source"]),) for one in found} == merged.files
 
 
+@pytest.mark.parametrize("kind", ["secrets", "configs"])
+@pytest.mark.parametrize(
+    ("first", "later", "files"),
+    [
+        ("{image: x, %s: [{source: a, target: b}, a]}", "{labels: {b: c}}", {"a": ("a",)}),
+        ("{image: x, %s: [a, b]}", "{%s: [a, {source: a, target: c}]}", {"a": ("c",), "b": ("b",)}),
+        ("{image: x}", "{%s: [{source: a, target: b}, a]}", {"a": ("b", "a")}),
+    ],
+)
+def test_of_several_files_docker_keeps_the_last_where_it_merges_them_into_others(
+    tmp_path: Path, kind: str, first: str, later: str, files: dict[str, tuple[str, ...]]
+) -> None:
+    texts = [
+        f'version: "3.8"\nservices: {{app: {service.replace("%s", kind)}}}\n'
+        for service in (first, later)
+    ]
+    texts[0] += f"{kind}: {{a: {{external: true}}, b: {{external: true}}}}\n"
+    paths = [tmp_path / f"{number}.yml" for number in range(2)]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    merged = merge([parse(text) for text in texts]).services["app"]
+    config = YAML(typ="safe", pure=True).load(docker_stack_config(paths, {}).stdout)
+    theirs: dict[str, tuple[str, ...]] = {}
+    for one in config["services"]["app"][kind]:
+        theirs[one["source"]] = (*theirs.get(one["source"], ()), one.get("target", one["source"]))
+
+    assert theirs == files
+    assert (merged.files if kind == "secrets" else merged.config_files) == files
+
+
 @pytest.mark.parametrize(
     ("written", "docker_takes_it"),
     [

@@ -9,6 +9,7 @@ import pytest
 
 from opskit.abra.deployment import deployment
 from opskit.errors import InputError
+from tests.abra.docker import docker_stack_config
 
 
 @pytest.fixture
@@ -91,6 +92,30 @@ def test_a_faulty_compose_file_is_not_deployed(root: Path) -> None:
         deployment(root, "coop.example", "shop.example"),
     ):
         pass
+
+
+def test_a_variable_without_which_docker_reads_nothing_is_named_before_anything_else(
+    root: Path,
+) -> None:
+    file = root / "recipes" / "shop" / "compose.yml"
+    file.write_text(
+        'version: "3.8"\nservices: {app: {image: "x:${TAG:?}", labels: {a: "${A:?why}"}}}\n'
+        "secrets: {token: {file: gone}}\n"
+    )
+    declare(root, "TYPE=shop\n")
+    said = docker_stack_config([file], {})
+    assert said.returncode != 0
+    with (
+        pytest.raises(InputError, match=r"the compose files: .*TAG must") as refused,
+        deployment(root, "coop.example", "shop.example"),
+    ):
+        pass
+    assert "the variable A must be set" in refused.value.what
+    assert refused.value.remedy == "Set it there: opskit app config coop.example/shop.example"
+    (root / "recipes" / "shop" / "gone").touch()
+    declare(root, "TYPE=shop\nTAG=1\nA=2\n")
+    with deployment(root, "coop.example", "shop.example") as found:
+        assert found.services["app"].image == "x:1"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opskit.abra.env import SampleLine, parse_env, read_env, sample_lines
+from opskit.abra.env import parse_env, read_env, sample_lines
 from opskit.abra.statements import NO_VALUE, TRAILING, UNCLOSED
 
 PATH = Path("app.env")
@@ -201,10 +201,26 @@ def test_no_problem_quotes_the_file(data: bytes) -> None:
 def test_a_sample_gives_the_modifiers_of_commented_out_lines(mark: str) -> None:
     sample = f"{mark}A=v1 # length=9\nB=v1 # length=8\n{mark}B=v1 # length=7\n".encode()
 
-    assert sample_lines(sample) == {
-        "A": SampleLine(line=1, modifiers={"length": "9"}),
-        "B": SampleLine(line=2, modifiers={"length": "8"}),
+    found = sample_lines(sample)
+    assert {key: (one.line, one.modifiers) for key, one in found.items()} == {
+        "A": (1, {"length": "9"}),
+        "B": (2, {"length": "8"}),
     }
+    assert found["A"].text() == "A=v1  # length=9"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("KEY='a b' # why", "KEY='a b'  # why"),
+        ("# KEY=", "KEY=v1"),
+        ("#KEY= # length=40", "KEY=v1  # length=40"),
+        ("export KEY=x", "KEY=x"),
+    ],
+)
+def test_a_line_of_a_sample_is_told_as_it_would_stand_in_an_env(line: str, text: str) -> None:
+    (found,) = sample_lines(line.encode()).values()
+    assert found.text("v1") == text
 
 
 def test_unknown_modifiers_are_kept() -> None:

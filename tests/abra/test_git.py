@@ -306,6 +306,14 @@ def test_a_tag_on_this_commit_is_named(
     assert read(folder).checkout == as_git_says(git)
 
 
+def test_of_several_tags_on_this_commit_the_highest_release_is_named(
+    git: Git, folder: Path
+) -> None:
+    for tag in ("9.0.0+1", "10.0.0+1", "zz-stable"):
+        git("tag", tag)
+    assert revision(folder) == f"10.0.0+1 ({short(git)})"
+
+
 def test_a_tag_of_a_tag_stands_for_its_commit(git: Git, folder: Path) -> None:
     git("tag", "-a", "-m", "x", "inner")
     git("tag", "-a", "-m", "x", "outer", "inner")
@@ -428,7 +436,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(git: Git, folder:
     git("add", ".")
     git("commit", "-q", "-m", "Large")
 
-    with pytest.raises(InputError, match=r"large\.yml: the file is larger than 4 MiB"):
+    with pytest.raises(InputError, match=r"large\.yml: the file is larger than 1 MiB"):
         read(folder).files(git("rev-parse", "HEAD"), ["compose.yml", "large.yml"])
 
 
@@ -468,3 +476,23 @@ def test_a_git_that_does_not_answer_is_ended(
 
     with pytest.raises(InputError, match=r"git did not answer in 0\.2 s"):
         open_repository(folder)
+
+
+@pytest.mark.parametrize(
+    ("complaint", "reason"),
+    [
+        (
+            "Cloning into 'x'...\nERROR: Repository not found.\nfatal: Could not read from remote "
+            "repository.\n\nPlease make sure you have the correct access rights",
+            "ERROR: Repository not found.",
+        ),
+        ("hint: look\nfatal: not a git repository\nhint: elsewhere", "fatal: not a git repository"),
+        ("fatal: Could not read from remote repository.", "fatal: Could not read from remote "
+         "repository."),
+        ("", "it ended with status 128"),
+    ],
+)  # fmt: skip
+def test_the_line_in_which_git_says_what_is_wrong_is_the_reason(
+    complaint: str, reason: str
+) -> None:
+    assert runner.Ended(status=128, output=b"", complaint=complaint).reason == reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from opskit.abra.env import modifiers
 from opskit.abra.marks import CHARSETS, LONGEST, Marks, read_marks
 from opskit.secrets import generators
 from opskit.secrets.value import MAX_BYTES
@@ -24,6 +25,25 @@ from opskit.secrets.value import MAX_BYTES
 )
 def test_marks_are_read_as_they_are_written(words: dict[str, str], marks: Marks) -> None:
     assert read_marks(words) == marks
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        " generate = false",
+        " Generate=false",
+        " GENERATE =false",
+        "generate=false",
+        " see the docs, generate= false",
+    ],
+)
+def test_a_mark_counts_however_it_is_spaced_and_capitalised(comment: str) -> None:
+    assert not read_marks(modifiers(comment)).generate
+
+
+@pytest.mark.parametrize("comment", [" we generate it", " length of 20", " pregenerate=false"])
+def test_prose_about_marks_is_none(comment: str) -> None:
+    assert read_marks(modifiers(comment)) == Marks()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opskit.abra.layout import read_tree
-from opskit.abra.recipe import in_order, newer, order
+from opskit.abra.releases import in_order, newer, order
 from tests.abra.releases import Releases
 
 NUMBER = st.integers(0, 30)

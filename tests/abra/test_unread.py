@@ -100,8 +100,12 @@ def test_what_git_itself_leaves_is_found(tmp_path: Path) -> None:
             "sops",
             "sops decrypt",
         ),
-        (b"-----BEGIN PGP MESSAGE-----\n\nabc\n-----END PGP MESSAGE-----\n", "GnuPG", "gpg"),
-        (b"age-encryption.org/v1\n-> X25519 abc\n", "age", "age --decrypt"),
+        (
+            b"-----BEGIN PGP MESSAGE-----\n\nabc\n-----END PGP MESSAGE-----\n",
+            "GnuPG",
+            "gpg --out",
+        ),
+        (b"age-encryption.org/v1\n-> X25519 abc\n", "age", "age --output"),
     ],
 )
 def test_an_encrypted_file_is_one_problem_that_names_the_key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,3 +79,10 @@ def test_every_check_has_a_title_and_a_purpose() -> None:
 def test_an_unknown_check_is_named_with_the_choices(snap: opskit.Snapshot) -> None:
     with pytest.raises(InputError, match="secret-stale"):
         audit_view(snap, ["nonsense"])
+
+
+def test_what_explains_a_check_is_a_section_of_the_page() -> None:
+    page, found = Path(__file__).parents[2] / "docs" / "secrets.md", checks_view()["background"]
+    anchors = re.findall(r'<a id="([^"]+)">', page.read_text())
+    assert set(found.dropna()) <= {f"docs/secrets.md#{one}" for one in anchors}
+    assert found.notna().sum() >= 4

@@ -12,7 +12,7 @@ import opskit
 from opskit.audit.registry import FindingsError
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import OpskitError
-from opskit.secrets.passstore import openable
+from opskit.secrets.recipients import openable
 
 
 @pytest.fixture

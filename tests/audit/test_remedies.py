@@ -13,13 +13,17 @@ import pytest
 import opskit
 from opskit.audit import secrets as secret_checks
 from opskit.audit.remedies import Remedies
+from opskit.audit.stored import compare_store
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.real import load_sample
+from opskit.errors import InputError
 from opskit.secrets.value import Secret
 from opskit.swarm.model import Driver
 from opskit.views.frame import View
+from opskit.widgets.choices import app_choices
+from opskit.widgets.kinds import FORMS
 from tests.conftest import _real
 from tests.stage import APP, SERVER, Stage
 
@@ -43,7 +47,7 @@ def fleet(request: pytest.FixtureRequest, use: Use) -> opskit.Fleet:
 
 def planned(fleet: opskit.Fleet, snap: opskit.Snapshot, remedy: dict[str, str]) -> opskit.Plan:
     """Make the plan that a finding's data says."""
-    options = opskit.Options(hook=remedy.get("hook", ""))
+    options = opskit.Options(hook=remedy.get("hook", ""), use_pass="pass" in remedy)
     app, secret = remedy.get("app", ""), remedy.get("secret", "")
     match remedy["plan"]:
         case "rotate":
@@ -56,7 +60,7 @@ def planned(fleet: opskit.Fleet, snap: opskit.Snapshot, remedy: dict[str, str]) 
         case "deploy":
             return fleet.plan_deploy(app, options, snapshot=snap)
         case "prune":
-            return fleet.plan_prune(app, snapshot=snap)
+            return fleet.plan_prune(app, options=options, snapshot=snap)
         case "remove":
             orphans = snap.secrets.query(f"state == 'orphan' and {remedy['where']}")
             mine = orphans[orphans["server"] == remedy["server"]]
@@ -192,3 +196,102 @@ def test_a_template_is_inserted_and_not_made_up(stage: Stage) -> None:
     remedies = Remedies(opskit.Fleet.from_abra().snapshot())
     assert str(remedies.renew(SERVER, APP, "key")) == f"opskit secret insert {APP} key"
     assert str(remedies.renew(SERVER, APP, "token")) == f"opskit secret rotate {APP} token"
+
+
+# -- a database that keeps its data -----------------------------------------------------------
+
+
+@pytest.fixture
+def left(embedded_stage: Stage) -> Stage:
+    """An app of which a volume is left, and no service and no secret."""
+    embedded_stage.write_files()
+    recipe = embedded_stage.root / "abra" / "recipes" / "shop" / "compose.yml"
+    recipe.write_text(
+        recipe.read_text().replace("_key_", "_db_password_").replace(" key:", " db_password:")
+        .replace(", key]", ", db_password]")
+    )  # fmt: skip
+    embedded_stage.post(
+        "/volumes/create",
+        {"Name": "kept", "Labels": {"com.docker.stack.namespace": embedded_stage.stack}},
+    )
+    return embedded_stage
+
+
+def test_a_password_that_data_on_disk_knows_is_inserted_and_not_made_up(left: Stage) -> None:
+    fleet = opskit.Fleet.from_abra()
+    snap = fleet.snapshot()
+    remedies = Remedies(snap)
+    known, other = (remedies.make(SERVER, APP, name) for name in ("db_password", "token"))
+    assert str(known) == f"opskit secret insert {APP} db_password"
+    assert str(other) == f"opskit secret generate {APP} token"
+    for remedy in (known, other):
+        assert not isinstance(remedy, str)
+        assert planned(fleet, snap, remedy.to_dict())
+    # A form offers what can be planned, too.
+    (app,) = app_choices(snap, FORMS["generate"])
+    assert {one["name"]: one["obstacle"] for one in app["secrets"]} == {
+        "db_password": "The volume kept holds data: insert the password it knows.",
+        "token": "",
+    }
+    assert [one["name"] for one in app["secrets"] if one["preselected"]] == ["token"]
+
+
+@pytest.mark.parametrize(("mode", "way"), [
+    ("none", "Rotate it with --hook mariadb:db --deploy services: your settings say deploy = "
+             '"none", and its database would be told before the app.'),
+    ("stack", "Rotate it with --deploy services: deploying the stack would move db_password "
+              "along."),
+])  # fmt: skip
+def test_what_the_settings_make_of_a_rotation_is_said_where_it_is_refused(
+    use: Use, demo_fleet: DemoFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    mode: str, way: str,
+) -> None:  # fmt: skip
+    use(demo_fleet)
+    (tmp_path / "opskit").mkdir()
+    (tmp_path / "opskit" / "config.toml").write_text(f'deploy = "{mode}"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    fleet = opskit.Fleet.from_abra()
+    snap, shop = fleet.snapshot(), "shop-dev.workshop.example"
+    secret = "db_password" if mode == "none" else "db_root_password"
+    assert Remedies(snap).renew("workshop.example", shop, secret) == way
+    hooked = opskit.Options(hook="mariadb:db")
+    with pytest.raises(InputError):
+        fleet.plan_rotate(shop, secret, hooked, snapshot=snap)
+    assert fleet.plan_rotate(
+        shop, secret, opskit.Options(hook="mariadb:db", deploy="services"), snapshot=snap
+    )
+
+
+def test_what_waits_for_a_deploy_is_deployed_though_the_settings_deploy_nothing(
+    use: Use, demo_fleet: DemoFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    use(demo_fleet)
+    (tmp_path / "opskit").mkdir()
+    (tmp_path / "opskit" / "config.toml").write_text('deploy = "none"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    git = "git.coop.example"
+    found = by_finding(opskit.Fleet.from_abra().snapshot().audit())
+    remedy = found["secret-pending", git, "jwt_secret"]
+    assert remedy == f"opskit app deploy {git} --with stack"
+    assert run(["app", "deploy", git, "--dry-run"]) == 2
+    assert "--with stack or --with abra" in capsys.readouterr().err
+    assert run([*shlex.split(remedy)[1:], "--dry-run"]) == 0
+
+
+def test_what_is_left_in_the_store_is_pruned_of_the_app_that_is_meant(
+    embedded_stage: Stage,
+) -> None:
+    embedded_stage.write_files()
+    embedded_stage.create("token_v1")
+    two = embedded_stage.env_file.parents[1] / "two.example"
+    two.mkdir()
+    (two / f"{APP}.env").write_text("TYPE=shop\nSECRET_TOKEN_VERSION=v1\nSECRET_KEY_VERSION=v1\n")
+    entry = f"hosts/{SERVER}/{APP}/token.previous"
+    found = compare_store(
+        opskit.Fleet.from_abra().snapshot(),
+        frozenset({entry}),
+        lambda server, app, secret: f"hosts/{server}/{app}/{secret}",
+    )
+    (row,) = [row for row in found.records() if row.path == entry]
+    assert row.remedy == f"opskit secret prune {SERVER}/{APP} --pass"

@@ -86,7 +86,8 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     assert versions(APP, "admin_password") == before
     newest = opskit.Fleet.from_abra().journal().iloc[-1]
     assert newest["status"] == "rolled-back"
-    assert bob.name in newest["identity"]
+    assert alice.name in newest["identity"]
+    assert bob.name in newest["undone_by"]
 
     # What a reader without a kernel sees is what came of it.
     alice.command("docmanager:save")

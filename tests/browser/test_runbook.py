@@ -23,6 +23,7 @@ app = "id.coop.example"
 name = "admin_password"
 contained = "revoked at the provider"
 apply = True
+approved = []
 who = "Kim"
 stable = 0.5
 """
@@ -43,6 +44,10 @@ def test_two_people_carry_out_an_incident_and_the_report_names_both(
     (lab.folder / "incident.ipynb").write_text(json.dumps(notebook))
     alice.open(lab, "incident.ipynb")
     alice.run_all()
+    alice.page.get_by_role("button", name="Apply this plan").click()
+    alice.is_told(f"{alice.name}: Apply this plan")
+    # From the question on, as the notebook says.
+    alice.command("notebook:run-all-below")
     alice.page.get_by_role("button", name="Sign").wait_for()
     bob.open(lab, "incident.ipynb")
     bob.page.get_by_role("button", name="Sign").wait_for()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,41 @@ def test_elsewhere_each_step_that_ended_is_one_line(capsys: pytest.CaptureFixtur
     with shown_steps(1) as told:
         told(STEP)
     assert capsys.readouterr().err == "wiki.example: switch-service wiki_app  1.2 s\n"
+
+
+class Screen(io.StringIO):
+    """A terminal, and what was written to it."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def frame(self) -> str:
+        """Return what the bar and its lines showed last."""
+        return self.getvalue().rpartition("stacks")[2]
+
+
+def test_a_stack_that_fails_counts_as_over_until_it_is_undone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that lost its lock is not undone: nothing more comes of it."""
+    screen = Screen()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    other = replace(STEP, unit=1, app="blog.example", status="running")
+    undo = replace(STEP, phase="undo", status="running")
+    with shown_steps(2) as told:
+        told(replace(STEP, status="running"))
+        told(replace(STEP, status="failed", error="the lock was lost."))
+        told(other)
+        told(other)
+        assert "1/2" in screen.frame()
+        assert "blog.example" in screen.frame()
+        assert "wiki.example" not in screen.frame()
+        told(undo)
+        told(undo)
+        assert "0/2" in screen.frame()
+        assert "wiki.example" in screen.frame()
+        told(replace(undo, step=0, status="done"))
+        told(other)
+        assert "1/2" in screen.frame()
+        assert "wiki.example" not in screen.frame()

@@ -12,9 +12,11 @@ import pytest
 import opskit
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
-from opskit.errors import InputError, StepError
+from opskit.errors import InputError, LockLostError, StepError
 from opskit.plan.data import PlanData
 from opskit.secrets.passstore import PassStore
+from opskit.steps import StepContext
+from opskit.steps.newenv import CreateEnv
 from tests.abra.releases import Releases
 from tests.stage import APP, SERVER, Stage, staged
 
@@ -29,7 +31,7 @@ DOMAIN=shop.example.com
 #EXTRA_DOMAINS=', `www.shop.example.com`'
 LETS_ENCRYPT_ENV=production
 
-SECRET_TOKEN_VERSION=v1 # length=12 charset=hex
+SECRET_TOKEN_VERSION=v1 # length=20 charset=hex
 SECRET_KEY_VERSION=v1   # generate=false
 """
 COMPOSE = """\
@@ -113,7 +115,7 @@ def test_secrets_are_generated_and_stored(
         f"{stack}_token_v1"
     ]
     value = password_store.read(f"hosts/{SERVER}/{DOMAIN}/token").reveal()
-    assert len(value) == 12
+    assert len(value) == 20
     assert value.decode() not in out + err
     assert "still to come: key" in out
 
@@ -177,6 +179,23 @@ def test_rolling_back_removes_it_unless_it_was_edited(stage: Stage, recipe: Rele
         file.write("MORE=1\n")
     assert "was edited since" in fleet.rollback(made.id).errors[0]
     assert place(stage).exists()
+
+
+def test_a_file_that_was_written_or_removed_as_the_lock_went_is_named(
+    stage: Stage, recipe: Releases
+) -> None:
+    (unit,) = opskit.Fleet.from_abra().plan_new("shop", server=SERVER, domain=DOMAIN).data.units
+    (step,) = (one for one in unit.steps if isinstance(one, CreateEnv))
+    for act in (step.do, step.undo):
+        there = place(stage).exists()
+
+        def ask(was: bool = there) -> None:
+            if place(stage).exists() != was:
+                raise LockLostError("the lock is no longer this run's.")
+
+        ctx = StepContext(engine=stage.engine, run="r", actor="kim", host="laptop", ask_lock=ask)
+        with pytest.raises(LockLostError, match=f"{DOMAIN}.env was changed at that moment"):
+            act(ctx)
 
 
 def test_the_env_of_an_app_with_secrets_is_not_taken_away(stage: Stage, recipe: Releases) -> None:

@@ -58,15 +58,6 @@ def test_where_and_server_narrow(capsys: Capture) -> None:
     assert all(row["age_days"] > 180 for row in rows)
 
 
-@pytest.mark.parametrize("where", ["nonsense ==", "nowhere > 1", "1 + 1", "server.foo()"])
-def test_a_bad_query_is_one_sentence_and_status_2(where: str, capsys: Capture) -> None:
-    assert run(["secrets", "--where", where]) == 2
-    err = capsys.readouterr().err.strip()
-
-    assert err.startswith("opskit: --where")
-    assert len(err.splitlines()) == 1
-
-
 def test_audit_has_status_1_when_it_finds_something(capsys: Capture) -> None:
     assert run(["audit"]) == 1
     assert run(["audit", "--where", "server == 'nowhere'"]) == 0
@@ -116,19 +107,6 @@ def test_without_an_abra_folder_the_way_in_is_shown(
     monkeypatch.setenv("ABRA_DIR", str(tmp_path))
     assert run(["apps"]) == 2
     assert "ABRA_DIR" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "where",
-    ["secret.to_csv('{path}')", "secret.str.contains('x') and app.to_json('{path}')"],
-)
-def test_a_condition_may_not_do_anything_but_ask(
-    where: str, tmp_path: Path, capsys: Capture
-) -> None:
-    path = tmp_path / "written"
-    assert run(["secrets", "--where", where.format(path=path)]) == 2
-    assert "no question about a row" in capsys.readouterr().err
-    assert not path.exists()
 
 
 def test_a_condition_may_ask_texts_and_lists(capsys: Capture) -> None:

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,18 @@ networks: {{internal: {{}}}}
 volumes: {{data: {{}}}}
 secrets: {{pw: {{external: true, name: {prefix}_pw_v1}}}}
 configs: {{cfg: {{file: ./cfg}}}}
+"""
+
+ENDING = """
+version: "3.8"
+services:
+  job: {image: %s, command: "true", environment: [%s], deploy: {mode: replicated-job}}
+  once:
+    image: %s
+    command: "true"
+    environment: [%s]
+    deploy: {restart_policy: {condition: none}}
+networks: {default: {external: true, name: host}}
 """
 
 
@@ -211,3 +224,25 @@ def test_a_stack_is_deployed_twice_and_removed(docker: Docker, tmp_path: Path) -
         lambda: docker.run("stack", "rm", stack).returncode == 0, "the engine to come so far"
     )
     assert stack not in docker("stack", "ls", "--format", "{{.Name}}").split()
+
+
+def test_of_what_has_ended_a_job_runs_again_at_every_deploy_and_others_for_another_spec(
+    docker: Docker, tmp_path: Path
+) -> None:
+    stack, file = docker.name("stack"), tmp_path / "compose.yml"
+    deploy = ("stack", "deploy", "--detach", "--resolve-image", "never", "-c", str(file), stack)
+
+    def tasks() -> dict[str, int]:
+        shown = docker("stack", "ps", "--format", "{{.Name}} {{.CurrentState}}", stack)
+        names = [line.split() for line in shown.splitlines() if "Complete" in line]
+        return Counter(name.removeprefix(f"{stack}_").partition(".")[0] for name, *_ in names)
+
+    def deployed(variable: str, expected: dict[str, int]) -> None:
+        file.write_text(ENDING % (IMAGE, variable, IMAGE, variable))
+        docker(*deploy)
+        eventually(tasks, f"{expected} to have ended", lambda seen: seen == expected)
+
+    deployed("A=1", {"job": 1, "once": 1})
+    deployed("A=1", {"job": 2, "once": 1})
+    deployed("A=2", {"job": 3, "once": 2})
+    deployed("A=2", {"job": 4, "once": 2})

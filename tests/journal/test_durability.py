@@ -57,7 +57,7 @@ def kill_during(path: Path, body: str, lines: int = 1) -> list[str]:
 
 
 def reopen(journal: Journal, run: str = RUN) -> None:
-    journal.reopen(run, actor="bob", host="desk", pid=2, identity="")
+    journal.reopen(run, host="desk", pid=2)
 
 
 def test_a_live_run_is_not_taken_up_by_another(journal: Journal, path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_killed_run_has_crashed_and_can_be_taken_up(path: Path) -> None:
         assert found is not None
         reopen(journal, found.run)
         run = journal.run(RUN)
-        assert (run.status, run.actor, run.pid) == ("running", "bob", 2)
+        assert (run.status, run.actor, run.pid) == ("running", "alice", 2)
 
 
 def test_a_run_that_was_let_go_can_be_taken_up_in_the_same_process(journal: Journal) -> None:

@@ -146,6 +146,13 @@ def test_values_are_masked_and_typed_input_is_not_kept(tmp_path: Path) -> None:
         tmp_path / "careless.ipynb",
         cell("code", "from opskit import Secret\nvalue = Secret('c4nary-' + 'value-of-a-cell')"),
         cell("code", "print(value.reveal().decode())\nvalue.reveal()"),
+        cell(
+            "code",
+            "import os, subprocess, sys\n"
+            "_ = subprocess.run(['echo', value.reveal().decode()])\n"
+            "_ = subprocess.run(['echo', value.reveal().decode()], stdout=sys.stderr)\n"
+            "_ = os.write(1, value.reveal()[:9]); _ = os.write(1, value.reveal()[9:])",
+        ),
         cell("code", "import ipywidgets\nipywidgets.Password(value='typed' + '-in-a-field')"),
         cell("code", "raise ValueError(value.reveal().decode())"),
     )
@@ -155,8 +162,8 @@ def test_values_are_masked_and_typed_input_is_not_kept(tmp_path: Path) -> None:
     text = only_copy(tmp_path).read_text()
     assert ran.returncode == 1
     assert "failed: ValueError: [redacted]" in ran.stderr
-    assert text.count("[redacted]") >= 3
-    assert CANARY not in text + ran.stderr
+    assert text.count("[redacted]") >= 6
+    assert CANARY not in text + ran.stdout + ran.stderr
     assert "typed-in-a-field" not in text
 
 

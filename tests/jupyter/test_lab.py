@@ -146,7 +146,7 @@ def test_it_serves_the_notebooks_to_whoever_has_the_token(server: Server) -> Non
 @pytest.mark.slow
 @pytest.mark.kernel
 def test_it_says_how_to_share_it_and_keeps_the_token_from_the_process_list(server: Server) -> None:
-    assert server.said[0] == "12 notebooks in work (12 new)"
+    assert server.said[0] == "13 notebooks in work (13 new)"
     assert server.said[2].startswith("From another machine: ssh -N -L ")
     assert "JupyterHub" in server.said[3]
     assert len(server.token) >= 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,14 +38,17 @@ def test_it_has_the_structure_of_the_house_and_its_title(
         'The "SMTP" key has leaked', "1 · Look", "2 · Plan", "3 · Apply",
         "Verify", "Undo", "Record",
     ]  # fmt: skip
-    assert list(declared_parameters(notebook)) == ["demo", "app", "name", "apply", "who", "stable"]
+    assert list(declared_parameters(notebook)) == [
+        "demo", "app", "name", "apply", "approved", "who", "stable"
+    ]  # fmt: skip
     code = "\n".join(source(cell) for cell in cells(notebook) if cell["cell_type"] == "code")
-    assert 'opskit.Runbook("The \\"SMTP\\" key has leaked", who=who)' in code
+    assert 'opskit.Runbook("The \\"SMTP\\" key has leaked", who=who, dry_run=not apply' in code
     for call in (
         "rb.step(",
         "rb.check(",
         "rb.sign_off()",
-        'report = "runs/leaked-smtp-key.html"\nrb.finish(report=report) if apply else',
+        "rb.apply(",
+        'rb.finish(report="runs/leaked-smtp-key.html")',
     ):
         assert call in code
     compile(code, "runbook", "exec")
@@ -67,20 +71,28 @@ def test_it_runs_as_it_is_and_writes_its_report(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert run(["new-runbook", "try-me"]) == 0
+
+    def carry_out(*parameters: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "opskit", "run", "try-me.ipynb",
+             *(word for given in parameters for word in ("-p", given))],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
     parameters = (f"apply={apply}", "stable=0.2", "who=kim")
-    ran = subprocess.run(
-        [sys.executable, "-m", "opskit", "run", "try-me.ipynb",
-         *(word for given in parameters for word in ("-p", given))],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ran = carry_out(*parameters)
+    if apply:
+        assert ran.returncode == 1
+        (plan,) = re.findall(r"give the plan that was read: approved=(\w{12})", ran.stderr)
+        ran = carry_out(*parameters, f"approved={plan}")
     assert ran.returncode == 0, ran.stderr
     capsys.readouterr()
     assert run(["journal", "--format", "json"]) == 0
 
     assert [one["status"] for one in json.loads(capsys.readouterr().out)] == ["done"] * apply
     report = (tmp_path / "runs" / "try-me.html").read_text()
-    assert ("Apply the plan" in report) is apply
-    assert "Every service of the app runs" in report
+    assert ("Dry run: nothing was changed" in report) is not apply
+    assert ("Every service of the app runs" in report) is apply
     assert "kim" in report
 
 

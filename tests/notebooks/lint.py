@@ -19,6 +19,8 @@ SECTIONS = {
     "what will happen": r"(?m)^\*\*What will happen\.\*\* \S",
     "prerequisites": r"(?m)^\*\*Prerequisites\.\*\* \S",
 }
+CHANGING = {"apply", "resume", "rollback", "roll_back", "give_up"}
+"""What changes something at once; of a runbook `apply` asks before."""
 HEADINGS = {"numbered steps": r"\d+ · ", "a verification": "Verify$", "a way to undo": "Undo$"}
 
 
@@ -46,6 +48,50 @@ def _faults(all_cells: list[Cell]) -> Iterator[str]:
     for number, cell in enumerate(all_cells, 1):
         check = _code if cell["cell_type"] == "code" else _prose
         yield from (f"cell {number} {fault}" for fault in check(cell))
+    yield from _unasked(all_cells)
+
+
+def _unasked(all_cells: list[Cell]) -> Iterator[str]:
+    """List what would let a plan be carried out that nobody was asked about."""
+    code = [cell for cell in all_cells if cell["cell_type"] == "code"]
+    calls = [node for cell in code for node in ast.walk(_tree(cell)) if isinstance(node, ast.Call)]
+    applied = [one for one in calls if ast.unparse(one.func) == "rb.apply"]
+    if not applied:
+        return
+    begun = [one for one in calls if ast.unparse(one.func) == "opskit.Runbook"]
+    if [_given(one, "dry_run") for one in begun] != ["not apply"]:
+        yield "its runbook is not a dry run unless apply is True"
+    for place, what in ((0, "plan"), (1, "title")):
+        named = [ast.unparse(one.args[place]) for one in applied if len(one.args) > place]
+        if len(set(named)) < len(applied):
+            yield f"it does not ask about each plan by itself: a {what} is missing or stands twice"
+    for one in calls:
+        if ast.unparse(one.func).endswith("Plan.join"):
+            yield "it asks about several plans at once"
+    given = {name: value for cell in code for name, value in _parameters(cell)}
+    answers = {word for one in calls if (word := _given(one, "answer"))}
+    safe: dict[str, object] = {"apply": False, "approved": []} | dict.fromkeys(answers, "")
+    for name, default in safe.items():
+        if name not in given or given[name] != default:
+            yield f"it says yes by itself: {name} is not {default!r}"
+    for one in calls:
+        verifies = ast.unparse(one.func) == "rb.step" and one.args[:1]
+        if verifies and ast.unparse(one.args[0]) == "'Verify'" and not _given(one, "after"):
+            yield "it verifies what was not done: its step 'Verify' follows none"
+
+
+def _given(call: ast.Call, name: str) -> str:
+    return next((ast.unparse(one.value) for one in call.keywords if one.arg == name), "")
+
+
+def _parameters(cell: Cell) -> Iterator[tuple[str, Any]]:
+    for node in _tree(cell).body if "parameters" in tags(cell) else []:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, ast.literal_eval(node.value)
+
+
+def _tree(cell: Cell) -> ast.Module:
+    return ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", source(cell)))
 
 
 def _prose(cell: Cell) -> Iterator[str]:
@@ -61,8 +107,9 @@ def _code(cell: Cell) -> Iterator[str]:
         yield "has outputs"
     if cell.get("execution_count"):
         yield "has a count of an execution"
-    for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", written))):
+    for node in ast.walk(_tree(cell)):
         yield from _imports(node)
+        yield from _changes(node)
         yield from _literals(node)
 
 
@@ -75,6 +122,15 @@ def _imports(node: ast.AST) -> Iterator[str]:
     for module in modules:
         if module.partition(".")[0] not in ALLOWED:
             yield f"imports {module}"
+
+
+def _changes(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name) as called) if name in CHANGING:
+            if ast.unparse(called) != "rb.apply":
+                yield f"changes something without asking: {ast.unparse(called)}"
+        case _:
+            return
 
 
 def _literals(node: ast.AST) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from tests.waiting import LIMIT
 
@@ -32,14 +33,32 @@ get_ipython().reset(new_session=True)
 """
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+Answer = Callable[[str], str]
+
+
+def nobody(_question: str) -> str:
+    """Click nothing, as nobody is there."""
+    return ""
+
+
+def everybody(question: str) -> str:
+    """Agree to whatever is asked."""
+    return "yes" if "nobody has decided yet" in question else "Apply this plan"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """A kernel that each notebook finds without names, in its folder and the test's environment."""
 
     manager: Any
 
-    def run(self, path: Path, folder: Path, *parameters: str) -> str:
-        """Run a notebook with other parameters; give it with its outputs, as JSON."""
+    def run(self, path: Path, folder: Path, *parameters: str, answer: Answer = nobody) -> str:
+        """Run a notebook with other parameters; give it with its outputs, as JSON.
+
+        Where it stops at a question, `answer` is given what it says there, and gives what somebody
+        clicks in their browser; then it goes on from that cell. Without a click it stays stopped.
+        """
         notebook = nbformat.read(path, as_version=4)
         tagged = [
             n for n, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])
@@ -53,7 +72,9 @@ class Kernel:
             coalesce_streams=True,
         )  # fmt: skip
         try:
-            client.execute(cleanup_kc=False)
+            with client.setup_kernel(cleanup_kc=False):
+                for number, cell in enumerate(notebook.cells):
+                    _carry_out(client, cell, number, answer)
         finally:
             # The next client has the same name, and replies go to one of that name.
             if client.kc is not None:
@@ -63,6 +84,33 @@ class Kernel:
         assert "Traceback" not in text
         assert MADE_UP not in text
         return text
+
+
+def _carry_out(client: NotebookClient, cell: Any, number: int, answer: Answer) -> None:
+    while True:
+        try:
+            client.execute_cell(cell, number)
+        except CellExecutionError as stopped:
+            choice = answer(stopped.evalue) if stopped.ename == "UndecidedError" else ""
+            if not choice:
+                raise
+            _click(client, choice)
+        else:
+            return
+
+
+def _click(client: NotebookClient, choice: str) -> None:
+    """Say to the kernel what a browser says when somebody clicks on the last question."""
+    asked = [
+        output["data"][WIDGET]["model_id"]
+        for cell in client.nb.cells
+        for output in cell.get("outputs", [])
+        if WIDGET in output.get("data", {})
+    ][-1]
+    content = {"type": "answer", "choice": choice, "who": {"username": "ada", "name": "Ada"}}
+    message = {"comm_id": asked, "data": {"method": "custom", "content": content}}
+    assert client.kc is not None
+    client.kc.shell_channel.send(client.kc.session.msg("comm_msg", message))
 
 
 @contextmanager

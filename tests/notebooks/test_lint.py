@@ -74,6 +74,39 @@ KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----"
         (first_code(source="log_in(token='x')"), "cell 2 gives token a value"),
         (first_code(source=f"text = '{KEY}'"), "cell 2 holds what looks like a secret"),
         (rewrite("Who does it", KEY), "cell 1 holds what looks like a secret"),
+        (
+            rewrite("rb.apply(plan, ", "plan.apply("),
+            "cell 9 changes something without asking: plan.apply",
+        ),
+        (
+            rewrite("dry_run=not apply", "dry_run=False"),
+            "its runbook is not a dry run unless apply is True",
+        ),
+        (rewrite("apply = False", "apply = True"), "it says yes by itself: apply is not False"),
+        (
+            rewrite("approved = []", 'approved = ["05e838050b7a"]'),
+            "it says yes by itself: approved is not []",
+        ),
+        (
+            rewrite("rb.sign_off()", 'rb.decision("Well?", ["yes", "no"], answer="yes")'),
+            "it says yes by itself: 'yes' is not ''",
+        ),
+        (
+            rewrite("rb.sign_off()", 'rb.apply(plan, "Prune")'),
+            "it does not ask about each plan by itself: a plan is missing or stands twice",
+        ),
+        (
+            rewrite("rb.sign_off()", 'rb.apply(old, "Apply the plan")'),
+            "it does not ask about each plan by itself: a title is missing or stands twice",
+        ),
+        (
+            rewrite("rb.apply(plan,", "rb.apply(opskit.Plan.join([plan, old]),"),
+            "it asks about several plans at once",
+        ),
+        (
+            rewrite(', after="Apply the plan")', ")"),
+            "it verifies what was not done: its step 'Verify' follows none",
+        ),
     ],
 )
 def test_a_fault_is_found(good: Path, change: Callable[[Notebook], None], fault: str) -> None:

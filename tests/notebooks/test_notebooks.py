@@ -11,7 +11,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from opskit.demo.fleet import ANNOUNCED, DemoFleet
-from tests.notebooks.shipped import CHANGING, FOLDER, NOTEBOOKS, QUICK, Kernel
+from tests.notebooks.shipped import CHANGING, FOLDER, NOTEBOOKS, QUICK, Kernel, everybody
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_it_runs_from_top_to_bottom(
 def test_it_carries_its_plan_out_on_the_demo_fleet(
     changing: Path, kernel: Kernel, tmp_path: Path
 ) -> None:
-    given = ("apply = True", "go_on = 'yes'", QUICK, "who = 'kim@coop.example'")
-    text = kernel.run(changing, tmp_path, *given)
+    given = ("apply = True", QUICK, "who = 'kim@coop.example'")
+    text = kernel.run(changing, tmp_path, *given, answer=everybody)
 
     assert "done" in text
 
@@ -107,6 +107,9 @@ def test_a_scheduled_audit_that_is_content_ends_well(kernel: Kernel, tmp_path: P
 def test_a_new_app_stops_before_its_secrets_when_the_answer_is_no(
     kernel: Kernel, tmp_path: Path
 ) -> None:
+    def no(question: str) -> str:
+        return "no" if "filled in?" in question else "Apply this plan"
+
     refused = "'Its .env is filled in' failed. When it is, begin anew"
     with pytest.raises(CellExecutionError, match=refused):
-        kernel.run(FOLDER / "06-new-app.ipynb", tmp_path, "apply = True", "go_on = 'no'")
+        kernel.run(FOLDER / "06-new-app.ipynb", tmp_path, "apply = True", answer=no)

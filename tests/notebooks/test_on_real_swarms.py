@@ -10,7 +10,7 @@ import pytest
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.real import load_sample
 from tests.conftest import _real
-from tests.notebooks.shipped import CHANGING, QUICK, Kernel
+from tests.notebooks.shipped import CHANGING, QUICK, Kernel, everybody
 
 
 @pytest.fixture(params=CHANGING, ids=lambda path: path.stem)
@@ -39,6 +39,6 @@ def test_it_carries_its_plan_out_on_real_swarms(
     for name, value in (real.env | {"PASSWORD_STORE_DIR": str(tmp_path / "none")}).items():
         monkeypatch.setenv(name, value)
 
-    text = kernel.run(changing, tmp_path, "demo = False", "apply = True", "go_on = 'yes'", QUICK)
+    text = kernel.run(changing, tmp_path, "demo = False", "apply = True", QUICK, answer=everybody)
 
     assert "servers missing" not in text

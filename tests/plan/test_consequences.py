@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,9 +14,11 @@ import typer
 import opskit
 from opskit.cli.change import carry_out
 from opskit.errors import InputError
-from opskit.plan.data import Change, PlanData, Unit, load_plan
+from opskit.plan.data import Change, PlanData, Unit, calls_view, load_plan
+from opskit.secrets.generate import Policy
 from opskit.steps import (
     AnyStep,
+    CreateSecret,
     Deploy,
     RemovePassword,
     RemoveSecret,
@@ -134,6 +137,31 @@ def test_a_saved_plan_with_a_step_that_is_not_known_is_refused() -> None:
     content = msgspec.json.encode(plan_of("prune", GONE).data)
     with pytest.raises(InputError, match="another opskit"):
         load_plan(content.replace(b"remove-secret", b"shred-secret"))
+
+
+def saved_with(policy: dict[str, Any]) -> bytes:
+    """Return a plan to make a value, as a journal may hold it."""
+    made = plan_of("generate", CreateSecret(swarm_name="shop_token_v1", policy=Policy()))
+    raw = msgspec.to_builtins(made.data)
+    raw["units"][0]["steps"][-1]["policy"] = policy
+    return msgspec.json.encode(raw)
+
+
+@pytest.mark.parametrize(
+    "policy", [{"length": 20, "charset": "weird,thing"}, {"length": 10**9}, {"charset": "hex,"}]
+)
+def test_a_saved_plan_loads_whatever_was_allowed_when_it_was_made(policy: dict[str, Any]) -> None:
+    plan = load_plan(saved_with(policy))
+    step = plan.units[0].steps[-1]
+    assert isinstance(step, CreateSecret)
+    assert step.policy == Policy(**policy)
+    assert plan.consequences.impact
+    assert len(calls_view(plan)) == 2
+
+
+def test_a_saved_plan_with_a_generator_that_is_not_known_is_refused() -> None:
+    with pytest.raises(InputError, match="written by another opskit"):
+        load_plan(saved_with({"generator": "klingon"}))
 
 
 def test_equal_plans_have_one_digest_and_one_json() -> None:

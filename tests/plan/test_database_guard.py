@@ -94,11 +94,22 @@ def test_a_given_value_goes_by_the_hook_to_the_version_that_is_declared(
     plan = fleet.plan_insert(SHOP, "db_password", Secret("a value"), options=HOOKED)
     actions = [str(step.__struct_config__.tag) for unit in plan.data.units for step in unit.steps]
     assert {"create-secret", "run-hook", "switch-service", "verify"} <= set(actions)
-    assert plan.changes["to"].tolist() == ["v2"]
+    assert plan.changes[["from", "to"]].to_numpy().tolist() == [["v1", "v2"]]
+    assert plan.changes["undone_by"].tolist() == ["back to v1, v2 removed"]
     env = Path(fleet.app(SHOP).env_file)
     before = env.read_bytes()
     ended = fleet.plan_insert(SHOP, "db_password", Secret("a value"), options=KNOWN).apply()
     assert (ended.status, env.read_bytes()) == ("done", before)
+
+
+@pytest.mark.parametrize("named", ["wordpress", "wordpress/db_password"])
+def test_a_given_value_goes_by_the_hook_that_the_settings_name(
+    fleet: opskit.Fleet, named: str
+) -> None:
+    told = opskit.Options(stable=0, hooks={named: "mariadb:db"})
+    plan = fleet.plan_insert(SHOP, "db_password", Secret("a value"), options=told)
+    (hook,) = [step for unit in plan.data.units for step in unit.steps if isinstance(step, RunHook)]
+    assert (hook.service, hook.swarm_name) == ("shop_dev_db", "shop_dev_db_password_v2")
 
 
 def test_who_says_that_the_database_knows_is_believed(fleet: opskit.Fleet) -> None:

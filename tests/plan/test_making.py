@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -205,6 +206,33 @@ def test_what_can_be_guessed_takes_a_typed_word_in_every_skin(
     assert stage.state()["secrets"] == []
 
 
+def test_a_yes_that_was_given_beforehand_does_not_cover_what_can_be_guessed(
+    stage: Stage, mark: Mark, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    mark("length=4 charset=hex")
+    generate = ["secret", "generate", APP, "token", "--yes"]
+    assert run(generate) == 2
+    assert "--yes does not cover" in capsys.readouterr().err
+    with pytest.raises(InputError, match="only 16 bits") as refused:
+        fleet().plan_generate(APP, "token").apply()
+    assert f"confirm='{APP}'" in refused.value.remedy
+    assert stage.state()["secrets"] == []
+
+    # In a terminal the word is asked for all the same.
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    asked: list[str] = []
+    monkeypatch.setattr(typer, "prompt", lambda text: asked.append(text) or "y")
+    assert run(generate) == 1
+    assert asked == [f"Type {APP} to confirm"]
+    assert stage.state()["secrets"] == []
+
+    assert run([*generate, "--anyway"]) == 0
+    assert len(asked) == 1
+    assert len(stage.state()["secrets"]) == 1
+    rotated = fleet().plan_rotate(APP, "token", Options(deploy="none"))
+    assert rotated.apply(confirm=APP).status == "done"
+
+
 def test_what_is_below_the_floor_is_said_and_what_is_above_is_not(stage: Stage, mark: Mark) -> None:
     mark("charset=hex")
     found = weak_plan(16).data.consequences
@@ -215,3 +243,15 @@ def test_what_is_below_the_floor_is_said_and_what_is_above_is_not(stage: Stage, 
 
     found = weak_plan(32).data.consequences
     assert (found.warnings, found.impact) == ((), ("Restarts nothing.",))
+
+
+def test_what_exists_and_comes_from_elsewhere_is_inserted_and_not_rotated(
+    stage: Stage, mark: Mark
+) -> None:
+    mark("length=40")
+    stage.create("token_v1", "key_v1")
+
+    for secret, verb in (("token", "rotate"), ("key", "insert")):
+        with pytest.raises(InputError) as refused:
+            fleet().plan_generate(APP, secret)
+        assert f"opskit secret {verb} {APP} {secret} (→ v2)" in str(refused.value)

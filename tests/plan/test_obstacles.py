@@ -131,6 +131,81 @@ def test_on_real_engines_a_secret_that_is_in_the_way_leaves_the_other_to_be_rota
     assert uses == {f"{stage.stack}_token_v2", f"{stage.stack}_key_v1"}
 
 
+LONG = "n" * 60
+OTHER, SHARED = "other.example", "common_shared"
+
+
+@pytest.fixture
+def absent(embedded_stage: Stage) -> Stage:
+    """Two apps whose secrets are all absent: one of a long name, one that both declare."""
+    embedded_stage.write_files()
+    recipe = embedded_stage.root / "abra" / "recipes" / "shop" / "compose.yml"
+    more = (
+        f'  {LONG}: {{external: true, name: "${{STACK_NAME}}_{LONG}_${{SECRET_LONG}}"}}\n'
+        '  shared: {external: true, name: "common_shared_${SECRET_SHARED}"}\n'
+    )
+    text = recipe.read_text().replace("[token, key]", f"[token, key, {LONG}, shared]")
+    recipe.write_text(text + more)
+    versions = "".join(f"SECRET_{name}=v1\n" for name in ("TOKEN_VERSION", "KEY_VERSION",
+                                                          "LONG", "SHARED"))  # fmt: skip
+    for app, stack in ((APP, embedded_stage.stack), (OTHER, f"{embedded_stage.stack}-two")):
+        path = embedded_stage.env_file.with_name(f"{app}.env")
+        path.write_text(f"TYPE=shop\nSTACK_NAME={stack}\n{versions}")
+    return embedded_stage
+
+
+def restored(rows: list[tuple[str, str, str]], *, skip: bool) -> opskit.Plan:
+    return opskit.Fleet.from_abra().plan_restore(rows, from_pass=False, skip=skip)
+
+
+def test_what_cannot_be_made_again_for_its_name_or_its_owners_leaves_the_rest(
+    absent: Stage,
+) -> None:
+    names = ("token", "key", LONG, SHARED)
+    rows = [(SERVER, app, name) for app in (APP, OTHER) for name in names]
+    with pytest.raises(ObstaclesError) as refused:
+        restored(rows, skip=False)
+    in_the_way = {f"{app} {name}" for app in (APP, OTHER) for name in (LONG, SHARED)}
+    assert {one.name for one in refused.value.obstacles} == in_the_way
+    assert str(refused.value).startswith("4 of 8 secrets cannot be restored:")
+    assert "more than the 64 characters that Swarm allows" in str(refused.value)
+    assert f"{APP} and {OTHER} would each make {SHARED}_v1" in str(refused.value)
+
+    plan = restored(rows, skip=True)
+    assert sorted(zip(plan.changes["app"], plan.changes["secret"], strict=True)) == sorted(
+        (app, name) for app in (APP, OTHER) for name in ("token", "key")
+    )
+    assert {" ".join(one.split()[:2]) for one in plan.data.left_alone} == in_the_way
+    # Of one app alone, what both declare is made for both.
+    made = restored([(SERVER, APP, SHARED), (SERVER, APP, "token")], skip=False).changes
+    assert sorted(made["secret"]) == [SHARED, "token"]
+
+
+def test_a_row_that_nobody_declares_does_not_refuse_what_can_be_made_again(absent: Stage) -> None:
+    rows = [(SERVER, APP, "token"), (SERVER, APP, "no-such"), (SERVER, "", "orphan")]
+    with pytest.raises(ObstaclesError, match="2 of 3 secrets cannot be restored"):
+        restored(rows, skip=False)
+    assert restored(rows, skip=True).changes["secret"].tolist() == ["token"]
+    # What exists is no obstacle, and does not count.
+    absent.create("token_v1")
+    rows = [(SERVER, APP, "token"), (SERVER, APP, "key"), (SERVER, APP, LONG)]
+    with pytest.raises(ObstaclesError, match="Swarm allows 64"):
+        restored(rows, skip=False)
+    assert restored(rows, skip=True).changes["secret"].tolist() == ["key"]
+
+
+def test_generating_all_of_an_app_names_what_has_too_long_a_name(absent: Stage) -> None:
+    fleet = opskit.Fleet.from_abra()
+    plan = fleet.plan_generate(APP)
+    assert sorted(plan.changes["secret"]) == [SHARED, "key", "token"]
+    (left_alone,) = plan.data.left_alone
+    assert left_alone.startswith(f"{APP} {LONG} on {SERVER}: its name would have more than the 64")
+    chosen = ["token", LONG]
+    with pytest.raises(ObstaclesError, match="and Swarm allows 64"):
+        fleet.plan_generate(APP, chosen)
+    assert fleet.plan_generate(APP, chosen, skip=True).changes["secret"].tolist() == ["token"]
+
+
 def test_secrets_of_one_variable_stay_together_when_one_of_them_is_in_the_way(
     stage: Stage,
 ) -> None:

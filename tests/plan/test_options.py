@@ -112,7 +112,7 @@ def test_a_probe_that_can_never_be_asked_is_refused_before_anything_is_planned(
     kind: Literal["http", "tcp", "command"], target: tuple[str, ...]
 ) -> None:
     with pytest.raises(InputError, match=f"the probe {kind} cannot be asked of .* Its target is"):
-        Probe(kind=kind, target=target)
+        replace(QUICK, probe=Probe(kind=kind, target=target))
 
 
 def test_a_probe_is_asked_again_when_the_answer_is_no_http(stage: Stage) -> None:

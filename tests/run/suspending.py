@@ -16,6 +16,7 @@ from typing import Any
 
 import opskit
 from opskit import atomic
+from opskit.errors import OpskitError
 from opskit.journal.runs import Journal
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.engine import Engine
@@ -115,6 +116,12 @@ def _apply(environ: Mapping[str, str], folder: Path, kind: str, moment: int | st
             # The signal stops one thread after the other: this one must not go on meanwhile.
             eventually((folder / "woken").exists, "somebody to wake this process")
 
+    def untick() -> None:
+        nonlocal left
+        # Once it has been suspended, it never is again.
+        if left > 0:
+            left += isinstance(moment, int)
+
     def ticking(
         owner: Any, name: str, is_write: Callable[..., object] = lambda *_, **__: True
     ) -> None:
@@ -126,9 +133,13 @@ def _apply(environ: Mapping[str, str], folder: Path, kind: str, moment: int | st
             what = " ".join(filter(None, [name, named.get("action", "")]))
             tick(f"before {what}")
             try:
-                return make(*arguments, **named)
-            finally:
-                tick(f"after {what}")
+                made = make(*arguments, **named)
+            except OpskitError:
+                # How often Swarm refuses, while a task ends, is not the run's own doing.
+                untick()
+                raise
+            tick(f"after {what}")
+            return made
 
         setattr(owner, name, call)
 

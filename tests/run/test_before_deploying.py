@@ -128,6 +128,20 @@ def test_a_file_that_git_ignores_and_nobody_put_there(shop: Shop) -> None:
     shop.deploy()
 
 
+def test_what_only_docker_finds_is_said_with_the_recipes_path_and_version(shop: Shop) -> None:
+    shop.write(f"{HEAD}    build: .\n    env_file: own.env\n")
+    (shop.recipe / "own.env").write_bytes(b"NAME=\xff\n")
+    Releases(shop.recipe).release("1.0.0+1", {})
+    shop.pin("1.0.0+1")
+    run = opskit.Fleet.from_abra().plan_deploy(APP, QUICK).apply()
+    assert run.status == "rolled-back"
+    assert (
+        f"docker could not deploy {APP}: invalid env file ({shop.recipe}/own.env of 1.0.0+1)"
+        in (run.errors[0])
+    )
+    assert "opskit-recipe" not in repr((run.errors, run.steps.to_dict()))
+
+
 @pytest.mark.parametrize(
     ("compose", "what"),
     [
@@ -194,7 +208,7 @@ def test_an_upgrade_names_the_line_that_its_new_secret_needs_and_what_else_it_ch
     with pytest.raises(InputError) as refused:
         fleet.plan_upgrade(APP, QUICK)
     said = str(refused.value)
-    line = "SECRET_SMTP_PASSWORD_VERSION=v1"
+    line = "SECRET_SMTP_PASSWORD_VERSION=v1  # length=40"
     assert str(shop.stage.env_file) in said
     assert f"the secret smtp_password does not exist, and the .env names no version: {line}" in said
     assert f"opskit app config {APP} (pin 2.0.0+2 and add {line})" in said
@@ -209,6 +223,6 @@ def test_an_upgrade_names_the_line_that_its_new_secret_needs_and_what_else_it_ch
     assert "app: local/busybox:1 → local/busybox:2" in note
     assert f"configs: +{shop.stage.stack}_motd_v1" in note
     assert "new: worker" in note
-    assert "new in the sample, not in the .env: DOMAIN, SMTP_HOST" not in note
-    assert "new in the sample, not in the .env: SMTP_HOST" in note
+    (lacking,) = [one for one in plan.data.consequences.reading if "New in the sample" in one]
+    assert lacking.endswith(f"(opskit app config {APP}):\n    SMTP_HOST=")
     assert plan.apply().status == "done"

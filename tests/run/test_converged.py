@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 
 import opskit
+from opskit import pictures
 from opskit.abra.deployment import deployment
 from opskit.steps.pacing import pace_of
+from opskit.widgets.choices import whole_apps
+from opskit.widgets.kinds import FORMS
 from tests.stage import APP, BAD, QUICK, SERVER, Stage
 from tests.waiting import eventually
 
 TOKEN = (SERVER, APP, "token")
 JOB = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
 ONCE = {"Condition": "none"}
+COUNTS = ("running", "desired", "completed")
 
 
 def fleet() -> opskit.Fleet:
@@ -47,6 +51,21 @@ def ended(stage: Stage, name: str) -> list[str]:
     ]
 
 
+def shown(stage: Stage, name: str) -> dict[str, int]:
+    """Give how many tasks of a service the views count, and look at what is made of them."""
+    snap = fleet().snapshot()
+    rows = {row.service: row for row in snap.services.records()}
+    (app,) = (row for row in snap.apps.records() if row.app == APP)
+    counts = {key: sum(getattr(row, key) for row in rows.values()) for key in COUNTS}
+    assert counts == {key: getattr(app, key) for key in COUNTS}
+    assert "completed" in snap.services._repr_mimebundle_()["text/plain"]
+    (choice,) = whole_apps(snap, FORMS["deploy"])
+    assert ["Running", "2 of 2 tasks, 1 completed"] in choice["about"]
+    health = pictures.fleet_map(snap).numbers.set_index("service")["health"]
+    assert health[name] == "completed"
+    return {key: getattr(rows[f"{stage.stack}_{name}"], key) for key in COUNTS}
+
+
 KINDS = pytest.mark.parametrize(
     ("mode", "policy"),
     [
@@ -65,6 +84,7 @@ def test_a_job_that_completed_on_the_new_version_is_as_good_as_one_that_runs(
 ) -> None:
     stage.set_up()
     add(stage, "migrate", mode=mode, policy=policy)
+    assert shown(stage, "migrate") == {"running": 0, "desired": 0, "completed": 1}
     plan = fleet().plan_rotate([TOKEN], QUICK)
     assert "migrate runs once more" in plan.changes["note"][0]
     run = plan.apply()

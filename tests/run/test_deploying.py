@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from opskit.errors import LockHeldError, OpskitError, StepError
+from opskit.abra.deployment import deployment
+from opskit.errors import InputError, LockHeldError, OpskitError, StepError
 from opskit.steps import Deploy, InterruptedStepError, StepContext
 from opskit.steps import deploy as deploying
 from opskit.swarm.context import Context
@@ -97,7 +98,70 @@ def test_a_deploy_that_takes_too_long_is_stopped_and_said(
     assert has_ended(slow)
 
 
+def test_docker_finds_the_engine_as_opskit_does_and_not_as_the_app_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docker takes an engine without a verified certificate by DOCKER_TLS alone."""
+    mine = {"DOCKER_HOST": "tcp://engine:2376", "DOCKER_TLS": "1", "DOCKER_CERT_PATH": "/certs"}
+    for name, value in mine.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "servers" / "default").mkdir(parents=True)
+    own = "".join(f"{name}=of-the-app\n" for name in mine)
+    (tmp_path / "servers" / "default" / f"{APP}.env").write_text(f"TYPE=shop\n{own}")
+    recipe = tmp_path / "recipes" / "shop"
+    recipe.mkdir(parents=True)
+    (recipe / "compose.yml").write_text("services: {app: {image: x}}\n")
+    with deployment(tmp_path, "default", APP) as found:
+        environment = deploying.docker_environment(found, "default")
+        assert {name: environment[name] for name in mine} == mine
+        # Behind a context nothing of it is docker's own, and compose files have the app's.
+        behind = deploying.docker_environment(found, SERVER)
+        assert {behind[name] for name in mine} == {"of-the-app"}
+    (recipe / "compose.yml").write_text("services: {app: {image: 'x:$DOCKER_TLS'}}\n")
+    with (
+        deployment(tmp_path, "default", APP) as found,
+        pytest.raises(InputError, match=r"use DOCKER_TLS of its \.env, and docker needs one"),
+    ):
+        deploying.check_environment(found, "default")
+
+
 def test_what_it_says_last_is_said(slow: Path) -> None:
     (slow / "bin" / "abra").write_text("#!/bin/sh\necho no such recipe >&2\nexit 3\n")
     with pytest.raises(OpskitError, match=r"abra could not deploy .*no such recipe"):
         deploy(slow, ctx(lambda: None))
+
+
+NOTICE = (
+    "Since --detach=false was not specified, tasks will be created in the background.\\n"
+    "In a future release, --detach=false will become the default.\\n"
+)
+WARNINGS = (
+    "Ignoring unsupported options: build\\n\\n"
+    "image coop/app:1 could not be accessed on a registry to record\\n"
+    "its digest. Each node will access coop/app:1 independently,\\n"
+    "possibly leading to different nodes running different\\nversions of the image.\\n\\n"
+)
+PROGRESS = (
+    "Creating service shop_app\\noverall progress: 0 out of 1 tasks\\n"
+    "1/1: preparing [=======>                           ]\\n"
+    "verify: Waiting 5 seconds to verify that tasks are stable...\\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (NOTICE + "failed to create service shop_app: name conflicts", "failed to create service"),
+        (WARNINGS + "failed to update service shop_app: rpc error", "failed to update service"),
+        (PROGRESS + "1/1: No such image: coop/app:1", "1/1: No such image: coop/app:1"),
+        ("INFO reading\\nFATA <app/deploy.go:9> no such recipe", "reading no such recipe"),
+        ('time="2026-01-01T00:00:00Z" level=fatal msg="no \\"app\\""', 'no "app"'),
+    ],
+)
+def test_a_fault_is_told_without_what_was_said_before_it(
+    slow: Path, written: str, told: str
+) -> None:
+    (slow / "bin" / "abra").write_text(f"#!/bin/sh\nprintf '{written}\\n' >&2\nexit 3\n")
+    with pytest.raises(OpskitError) as failed:
+        deploy(slow, ctx(lambda: None))
+    assert str(failed.value).startswith(f"abra could not deploy {APP}: {told}")

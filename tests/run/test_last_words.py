@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
@@ -87,6 +88,19 @@ def test_what_cannot_be_read_back_is_not_made_up(stage: Stage) -> None:
     assert "task: non-zero exit (3)" in said
     assert "wrote" not in said
     assert "hidden" not in said
+
+
+def test_a_task_that_writes_a_value_only_the_swarm_knows_is_quoted_without_it(
+    stage: Stage,
+) -> None:
+    canary = token_urlsafe(24)
+    stage.engine.create_secret(f"{stage.stack}_token_v9", canary.encode(), {})
+    stage.env_file.write_text(stage.env_file.read_text().replace("=v1", "=v9"))
+    recipe(stage, "echo the server refused `cat /run/secrets/token` as shop; exit 4")
+    said = deploy(stage)
+    assert "it wrote: the server refused [redacted] as shop" in said
+    files = [path.read_bytes() for path in stage.root.rglob("*") if path.is_file()]
+    assert not any(canary[:8].encode() in content for content in files)
 
 
 def test_a_task_that_writes_its_new_value_is_quoted_without_it(stage: Stage) -> None:

@@ -12,9 +12,12 @@ import pytest
 
 import opskit
 from opskit.demo.fleet import DemoFleet
+from opskit.errors import StepError
 from opskit.journal.runs import open_journal
 from opskit.run.work import Progressed
-from opskit.steps import Probe
+from opskit.steps import Probe, lock
+from opskit.swarm.context import find_context
+from opskit.swarm.engine import Engine
 from opskit.swarm.transport import TRANSPORT
 from tests.stage import hurry_probes
 from tests.waiting import LIMIT
@@ -101,3 +104,15 @@ def test_a_stack_that_was_never_begun_is_not_begun_by_resuming_a_run_that_went_b
     assert (again.status, again.stacks) == (run.status, run.stacks)
     with open_journal() as journal:
         assert journal.begun(run.id, 1) == frozenset()
+
+
+@pytest.mark.slow
+def test_a_rollback_that_is_kept_out_names_nothing_of_stacks_that_it_did_not_come_to(
+    fleet: opskit.Fleet,
+) -> None:
+    run = fleet.plan_rotate(CHOSEN, opskit.Options(stable=0)).apply().raise_for_status()
+    server, stack = "mutual.example", "matrix_mutual_example"
+    lock.take(Engine(find_context(server)), stack, run="another", owner="kim", host="laptop")
+    with pytest.raises(StepError, match=r"nothing was changed: .* break-lock .*matrix") as refused:
+        fleet.rollback(run.id, max_parallel=1)
+    assert not str(refused.value).endswith("; ")

@@ -133,6 +133,15 @@ def test_a_file_that_is_gone_is_named(stage: Stage) -> None:
     assert fleet.rollback(run.id).status == "rolled-back"
 
 
+def test_a_run_that_cannot_be_taken_up_as_its_file_is_gone_keeps_no_lock(stage: Stage) -> None:
+    assert apply_in_a_process(stage.env, "rotate", 26)
+    stage.env_file.rename(stage.root / "moved")
+    ended = opskit.Fleet.from_abra().resume()
+    assert ended.status == "failed"
+    assert ".env cannot be read" in ended.errors[0]
+    assert lock.locks_among(SERVER, stage.engine.configs()) == []
+
+
 def is_refused_whole(stage: Stage, run: str, why: str) -> None:
     before = stage.state()
     fleet = opskit.Fleet.from_abra()

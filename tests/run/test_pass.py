@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -178,6 +179,23 @@ def test_a_store_that_fails_after_the_switch_undoes_it(
     assert password_store.entries() == {ENTRY}
 
 
+def test_a_push_that_fails_is_noted_once_whatever_a_run_writes_and_when_it_is_undone(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    subprocess.run(["pass", "git", "init"], check=True, capture_output=True)
+    hook = Path(os.environ["PASSWORD_STORE_DIR"]) / ".git" / "hooks" / "post-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ngit push origin HEAD\n")
+    hook.chmod(0o700)
+    run = plan().apply()
+    undone = opskit.Fleet.from_abra().rollback(run.id)
+
+    assert (run.status, undone.status) == ("done", "rolled-back")
+    for one in (run, undone):
+        assert " ".join(one.notes).count("'origin' does not appear to be a git repository") == 1
+
+
 # -- what was left beside an entry ------------------------------------------------------------
 
 PREVIOUS = f"{ENTRY}.previous"
@@ -239,7 +257,7 @@ def test_a_value_that_an_earlier_prune_left_behind_goes_with_the_next_and_is_lis
     assert PREVIOUS in listed_by_pass()
 
     where, remedy = compared()[PREVIOUS]
-    assert (where, remedy) == ("only in the store", f"opskit secret prune --pass {APP}")
+    assert (where, remedy) == ("only in the store", f"opskit secret prune {APP} --pass")
     assert run_cli([*remedy.split()[1:], "--yes"]) == 0
     assert listed_by_pass() == {ENTRY}
 
@@ -274,3 +292,33 @@ def test_removing_a_secret_takes_all_its_values_out_of_the_store(
     assert run.status == "done", run.errors
     assert listed_by_pass() == {other}
     assert stage.state()["secrets"] == [f"{stage.stack}_key_v1"]
+
+
+def test_a_value_before_that_nothing_needs_is_a_finding_until_its_remedy_took_it(
+    stage: Stage, password_store: PassStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.set_up()
+    fleet = opskit.Fleet.from_abra()
+    assert plan().apply().status == "done"
+
+    def found(*, with_pass: bool = True) -> list[tuple[str, str, dict[str, str]]]:
+        findings = fleet.snapshot(with_pass=with_pass).audit().query("id == 'pass-previous'")
+        return [(row.secret, row.remedy, row.plan) for row in findings.itertuples()]
+
+    # A version in the swarm has it still.
+    assert found() == []
+    stage.touch("app")
+    stage.touch("worker")
+    assert fleet.plan_prune(APP, keep=0).apply().status == "done"
+    assert found(with_pass=False) == []
+    command = f"opskit secret prune {APP} --pass"
+    data = {"plan": "prune", "app": f"{SERVER}/{APP}", "pass": "yes"}
+    assert found() == [("token", command, data)]
+    assert run_cli(["audit", "--pass"]) == 1
+    assert "pass-previous" in capsys.readouterr().out
+
+    assert run_cli([*command.split()[1:], "--yes"]) == 0
+    assert password_store.entries() == {ENTRY}
+    assert found() == []
+    assert run_cli(["snapshot", str(stage.root / "now.opskit")]) == 0
+    assert run_cli(["audit", "--pass", "--snapshot", str(stage.root / "now.opskit")]) == 2

@@ -10,7 +10,7 @@ import pytest
 import opskit
 from opskit.errors import InputError, StepError
 from opskit.views.frame import View
-from tests.stage import APP, QUICK, SERVER, Stage
+from tests.stage import APP, COMPOSE, QUICK, SERVER, Stage
 
 CONFLICT = (
     "TYPE=shop\nSTACK_NAME={stack}\n<<<<<<< HEAD\nSECRET_TOKEN_VERSION=v1\n=======\n"
@@ -44,6 +44,7 @@ PLANS: dict[str, Callable[[opskit.Fleet], object]] = {
     "prune": lambda fleet: fleet.plan_prune([(SERVER, APP, "token")]),
     "deploy": lambda fleet: fleet.plan_deploy(APP, QUICK),
     "deploy at a version": lambda fleet: fleet.plan_deploy(APP, QUICK, version="1.0.0+1"),
+    "upgrade": lambda fleet: fleet.plan_upgrade(APP),
     "undeploy": lambda fleet: fleet.plan_undeploy(APP),
     "restart": lambda fleet: fleet.plan_restart(APP),
     "config": lambda fleet: fleet.plan_config(
@@ -79,6 +80,24 @@ def test_no_plan_goes_by_it_or_writes_to_it(in_part: tuple[Stage, str], plan: st
     assert refused.value.path == stage.env_file
     assert refused.value.remedy
     assert stage.state() == before
+
+
+@pytest.mark.parametrize(
+    "look",
+    [lambda fleet: fleet.ps(APP), lambda fleet: fleet.logs(APP, ["app"])],
+    ids=["ps", "logs"],
+)
+def test_what_runs_is_read_by_the_name_that_is_known_and_never_said_not_to_run(
+    in_part: tuple[Stage, str], look: Callable[[opskit.Fleet], View]
+) -> None:
+    stage, kind = in_part
+    if f"STACK_NAME={stage.stack}" in stage.env_file.read_text(errors="replace"):
+        look(fleet())
+        stage.env_file.write_text(stage.env_file.read_text().replace(stage.stack, "another"))
+    with pytest.raises(InputError) as refused:
+        look(fleet())
+    assert IN_PART[kind][3] in str(refused.value)
+    assert refused.value.path == stage.env_file
 
 
 def test_one_finding_tells_and_no_advice_rests_on_it(in_part: tuple[Stage, str]) -> None:
@@ -141,3 +160,43 @@ def test_what_became_a_conflict_after_a_run_is_not_written_by_its_undoing(
     with pytest.raises(StepError, match=r"nothing was changed: .*:3: a merge conflict was left"):
         fleet().rollback(run.id)
     assert stage.env_file.read_bytes() == content
+
+
+MARKS = "SECRET_TOKEN_VERSION=v1 # generate=false\n"
+HALVES = "<<<<<<< HEAD\n{}=======\n{}>>>>>>> 1a2b3c4\n"
+OF_THE_RECIPE = {
+    "a merge conflict in a compose file": (
+        "compose.yml", COMPOSE.replace("services:\n", HALVES.format("services:\n", "services:\n")),
+        "lines 2 to 6", "file-conflict",
+    ),
+    "a compose file that is locked": ("compose.yml", "\0GITCRYPT\0", "git-crypt", "file-locked"),
+    "a compose file that is no YAML": ("compose.yml", COMPOSE + "[", "YAML", "file-unreadable"),
+    "a merge conflict in the sample, whose marks are not known": (
+        ".env.sample", "TYPE=shop\n" + HALVES.format(MARKS, "SECRET_TOKEN_VERSION=v1\n"),
+        "lines 2 to 6", "file-conflict",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_THE_RECIPE)
+def test_no_value_is_given_by_a_recipe_that_was_read_in_part(
+    embedded_stage: Stage, name: str
+) -> None:
+    file, text, what, check = OF_THE_RECIPE[name]
+    embedded_stage.set_up()
+    (embedded_stage.root / "abra" / "recipes" / "shop" / file).write_text(text)
+    before = embedded_stage.state()
+
+    for plan in ("rotate", "insert", "insert at a version"):
+        with pytest.raises(InputError, match="nothing is planned by it, as") as refused:
+            PLANS[plan](fleet())
+        assert what in str(refused.value)
+    embedded_stage.env_file.write_bytes(
+        embedded_stage.env_file.read_bytes().replace(b"TOKEN_VERSION='v1'", b"TOKEN_VERSION='v2'")
+    )
+    with pytest.raises(InputError, match="nothing is planned by it, as"):
+        PLANS["generate"](fleet())
+
+    found = fleet().snapshot().audit()
+    assert found["id"].tolist().count(check) == 1
+    assert embedded_stage.state()["secrets"] == before["secrets"]

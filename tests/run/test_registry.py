@@ -182,7 +182,8 @@ def test_a_rotation_by_deploying_keeps_every_image_even_when_its_tag_has_moved(
     images.push("coop/side:1.0", label="moved")
     options = opskit.Options(deploy="stack", stable=QUICK.stable, timeout=QUICK.timeout)
     plan = fleet().plan_rotate(APP, "token", options=options)
-    assert plan.changes["restarts"].tolist() == [["app"]]
+    # What was deployed by hand was not told its versions, as abra and opskit tell the service app.
+    assert [names for names in plan.changes["restarts"] if names] == [["app"]]
     run = plan.apply()
 
     assert run.status == "done", run.errors

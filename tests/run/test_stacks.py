@@ -498,3 +498,66 @@ def test_a_rollback_refused_by_a_lock_leaves_a_finished_run_finished(
     assert "locked by" in str(one)
     journal = fleet().journal()
     assert journal[journal["run"] == run.id]["status"].tolist() == ["done"]
+
+
+def scale(stage: Stage, service: str, tasks: int) -> None:
+    """Set a service's number of tasks as an operator might, by hand."""
+    spec = stage.engine.raw_service(f"{stage.stack}_{service}").spec
+    stage.put(service, {**spec, "Mode": {"Replicated": {"Replicas": tasks}}})
+    stage.wait_until_converged()
+
+
+def tasks_of(stage: Stage, service: str) -> int:
+    return specs(stage)[f"{stage.stack}_{service}"]["Mode"]["Replicated"]["Replicas"]
+
+
+def rotate() -> opskit.Run:
+    plan = fleet().plan_rotate([(SERVER, APP, "token")], replace(QUICK, deploy="stack"))
+    return plan.apply().raise_for_status()
+
+
+def test_what_was_set_by_hand_comes_back_when_the_deploy_of_a_rotation_is_undone(
+    stage: Stage, recipe: Releases
+) -> None:
+    assert deploy().status == "done"
+    scale(stage, "worker", 3)
+    before = specs(stage)
+    run = rotate()
+    assert tasks_of(stage, "worker") == 1, "as the files say"
+    back = fleet().rollback(run.id)
+    assert back.status == "rolled-back", back.errors
+    assert specs(stage) == before
+
+    runs = [rotate(), rotate()]
+    for run in reversed(runs):
+        back = fleet().rollback(run.id)
+        assert back.status == "rolled-back", back.errors
+    assert tasks_of(stage, "worker") == 3, "though Swarm had not the spec before any more"
+    assert specs(stage)[f"{stage.stack}_app"] == before[f"{stage.stack}_app"]
+
+
+def test_undoing_an_undeploy_gives_a_service_the_number_of_tasks_it_had(
+    stage: Stage, recipe: Releases
+) -> None:
+    assert deploy().status == "done"
+    scale(stage, "worker", 2)
+    run = fleet().plan_undeploy(APP, QUICK).apply().raise_for_status()
+    back = fleet().rollback(run.id)
+    assert back.status == "rolled-back", back.errors
+    assert tasks_of(stage, "worker") == 2
+
+
+def test_a_first_deploy_is_undone_only_after_all_that_came_later(
+    stage: Stage, recipe: Releases
+) -> None:
+    first = deploy().raise_for_status()
+    later = [rotate(), fleet().plan_deploy(APP, QUICK, version=NEW).apply().raise_for_status()]
+    before = specs(stage)
+    with pytest.raises(StepError, match=r"nothing was changed: .*Roll back the later run first"):
+        fleet().rollback(first.id)
+    assert specs(stage) == before
+
+    for run in [*reversed(later), first]:
+        back = fleet().rollback(run.id)
+        assert back.status == "rolled-back", back.errors
+    assert specs(stage) == {}

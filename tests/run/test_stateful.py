@@ -36,6 +36,7 @@ from opskit.journal.runs import open_journal
 from opskit.run.again import give_up
 from opskit.secrets.value import Secret
 from opskit.steps.lock import break_lock
+from tests import oracle
 from tests.run.killing import apply_in_a_process
 from tests.stage import APP, BAD, SERVER, Stage, staged
 from tests.waiting import LIMIT
@@ -43,6 +44,7 @@ from tests.waiting import LIMIT
 pytestmark = pytest.mark.slow
 
 SECRETS = ("token", "key")
+LENGTHS = {"token": 40}
 SERVICES = ("app", "worker")
 QUICK = opskit.Options(stable=0, timeout=LIMIT)
 VERSION = re.compile(rb"(SECRET_\w+_VERSION='?)v\d+")
@@ -61,6 +63,7 @@ class Story(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="opskit-story-")
         self.stages: Iterator[Stage] = staged(Path(self.folder.name), self.host, self.patch)
         self.stage = next(self.stages)
+        self.docker = oracle.Docker(self.host)
         self.declared = dict.fromkeys(SECRETS, "v1")
         self.there = {name: {"v1"} for name in SECRETS}
         self.done: list[tuple[str, dict[str, tuple[str, str]]]] = []
@@ -87,6 +90,22 @@ class Story(RuleBasedStateMachine):
             self.declared[name] = to
             self.there[name].add(to)
 
+    def look(self) -> oracle.Seen:
+        return oracle.settled(self.docker, self.stage.stack, self.stage.env_file)
+
+    def judge(self, before: oracle.Seen, plan: opskit.Plan, given: str = "") -> None:
+        """Let the oracle say whether what is done is what the plan said, and no more."""
+        stack, rows = self.stage.stack, plan.changes.to_dict("records")
+        names = {
+            name: oracle.Named(f"{stack}_{name}_", f"SECRET_{name.upper()}_VERSION")
+            for name in SECRETS
+        }
+        prefixes = [(names[row["secret"]].prefix, row["to"]) for row in rows]
+        moves = {prefix: prefix + version for prefix, version in prefixes}
+        swaps = oracle.swaps_by_name(before, moves)
+        said = oracle.said(rows, stack, names, swaps, given=given, lengths=LENGTHS)
+        assert oracle.differences(before, self.look(), said) == []
+
     @initialize()
     def set_up(self) -> None:
         self.stage.set_up()
@@ -94,9 +113,10 @@ class Story(RuleBasedStateMachine):
 
     @rule(names=some_secrets)
     def rotate(self, names: list[str]) -> None:
-        plan = self.fleet.plan_rotate(self.selection(names), QUICK)
+        plan, before = self.fleet.plan_rotate(self.selection(names), QUICK), self.look()
         run = plan.apply()
         assert run.status == "done", run.errors
+        self.judge(before, plan)
         shown = plan.calls.drop_duplicates("step")["action"].tolist()
         done = run.steps.query("phase == 'do' and action != 'converge-back'")["action"].tolist()
         assert done == shown
@@ -104,9 +124,12 @@ class Story(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(SECRETS), number=st.integers(0, 9))
     def insert(self, name: str, number: int) -> None:
-        plan = self.fleet.plan_insert(APP, name, Secret(f"good value {number}"), options=QUICK)
+        value = f"good value {number}"
+        plan = self.fleet.plan_insert(APP, name, Secret(value), options=QUICK)
+        before = self.look()
         run = plan.apply()
         assert run.status == "done", run.errors
+        self.judge(before, plan, given=value)
         self.took(run.id, plan)
 
     @rule(names=some_secrets.filter(lambda names: "token" in names))
@@ -124,7 +147,7 @@ class Story(RuleBasedStateMachine):
     @rule(names=some_secrets, moment=st.integers(1, 46), how=ends)
     def be_killed(self, names: list[str], moment: int, how: str) -> None:
         runs = len(self.fleet.journal())
-        plan = self.fleet.plan_rotate(self.selection(names), QUICK)
+        plan, before = self.fleet.plan_rotate(self.selection(names), QUICK), self.look()
         kind = {("token",): "rotate", ("key",): "rotate key"}.get(tuple(names), "rotate both")
         apply_in_a_process(self.stage.env, kind, moment)
         journal = self.fleet.journal()
@@ -137,6 +160,7 @@ class Story(RuleBasedStateMachine):
             assert ended.status == {"resume": "done", "rollback": "rolled-back"}[how], ended.errors
             if how == "rollback":
                 return
+        self.judge(before, plan)
         self.took(newest["run"], plan)
 
     @rule(names=some_secrets, moment=st.integers(1, 46), how=ends)
@@ -154,9 +178,10 @@ class Story(RuleBasedStateMachine):
             self.took(newest["run"], plan)
             return
         break_lock(self.stage.engine, self.stage.stack)
-        later = self.fleet.plan_rotate(self.selection(names), QUICK)
+        later, before = self.fleet.plan_rotate(self.selection(names), QUICK), self.look()
         run = later.apply()
         assert run.status == "done", run.errors
+        self.judge(before, later)
         for row in later.changes.records():
             self.declared[row.secret] = row.to
             self.there[row.secret].add(row.to)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -163,9 +164,9 @@ def test_past_runbooks_are_listed_and_reported_from_a_terminal(
 ) -> None:
     fill(rb, "one")
     assert run_cli(["runbooks", "--format", "csv"]) == 0
-    head, row = capsys.readouterr().out.splitlines()
-    assert head.startswith("book,title,status,steps,failed")
-    assert row.startswith(f"{rb.id},Leaked SMTP key,open,1,0,Ben")
+    head, row = csv.reader(capsys.readouterr().out.splitlines())
+    assert head[:5] == ["book", "title", "status", "steps", "failed"]
+    assert row[:6] == [rb.id, "Leaked SMTP key", "open", "1", "0", "Ben"]
     assert run_cli(["report", rb.id[:17], str(tmp_path / "x.md")]) == 0
     assert "Note one" in (tmp_path / "x.md").read_text()
     assert run_cli(["report", "none", str(tmp_path / "y.md")]) == 2

@@ -88,7 +88,7 @@ def test_values_differ() -> None:
 @pytest.mark.parametrize("charset", ["klingon", "hex,klingon", "hex,", ",", "HEX"])
 def test_an_unknown_charset_is_refused_and_the_known_are_named(charset: str) -> None:
     with pytest.raises(InputError, match="default, hex, safespecial, special"):
-        Policy(charset=charset)
+        policy_for(length=None, charset="", wish=Policy(charset=charset))
 
 
 def test_less_than_the_floor_is_made_when_asked_for_and_is_known() -> None:
@@ -152,7 +152,7 @@ def test_no_default_is_below_the_floor(generator: str) -> None:
 
 
 def test_words_come_from_the_whole_long_list() -> None:
-    words = generators._word_list()
+    words = generators.word_list()
     assert len(words) == 7776
     # A dash between words and a dash within one cannot be confused: the parts are no words.
     assert not any({*word.split("-")} <= {*words} for word in words if "-" in word)
@@ -257,11 +257,20 @@ def test_a_failing_command_tells_nothing_of_what_it_printed(
         {"command": ["date"]},
     ],
 )
-def test_parts_that_do_not_go_together_are_refused_when_made_and_when_read(parts: dict) -> None:
+def test_parts_that_do_not_go_together_are_refused_when_they_are_wished_for(parts: dict) -> None:
     with pytest.raises(InputError):
-        msgspec.convert(parts, Policy)
-    with pytest.raises(InputError):
-        Policy(**parts)
+        policy_for(length=None, charset="", wish=Policy(**parts))
+
+
+@pytest.mark.parametrize(
+    ("charset", "letters"), [("weird,thing", ALPHANUMERIC), ("hex,", "0123456789abcdef")]
+)
+def test_a_charset_of_a_journal_makes_what_it_made_when_the_plan_was_approved(
+    charset: str, letters: str
+) -> None:
+    read = msgspec.json.decode(b'{"length": 3000, "charset": "%s"}' % charset.encode(), type=Policy)
+    assert set(text(read)) == set(letters)
+    assert read.entropy_bits() == pytest.approx(3000 * math.log2(len(letters)))
 
 
 def test_a_policy_reads_back_from_json() -> None:

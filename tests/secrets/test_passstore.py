@@ -229,7 +229,7 @@ def test_a_store_that_was_never_initialised_says_what_to_do(home: Path, folder: 
 
 def test_a_store_for_a_key_that_is_not_here_says_so(folder: Path) -> None:
     (folder / ".gpg-id").write_text("stranger@test.example\n")
-    with pytest.raises(OpskitError, match="encrypted to is missing or expired"):
+    with pytest.raises(OpskitError, match=r"no key of stranger@test\.example"):
         PassStore("pass").store(ENTRY, Secret("some value"))
 
 
@@ -240,7 +240,9 @@ def test_a_store_whose_secret_key_is_not_here_says_so(
     stranger = Path(tempfile.mkdtemp(prefix="gpg", dir="/tmp"))
     monkeypatch.setenv("GNUPGHOME", str(stranger))
     try:
-        with pytest.raises(OpskitError, match="opens it is missing"):
+        with pytest.raises(
+            OpskitError, match=f"encrypted to {OPEN}, and no such secret key is here"
+        ):
             PassStore("pass").read(ENTRY)
     finally:
         subprocess.run(["gpgconf", "--homedir", str(stranger), "--kill", "all"], check=False)
@@ -329,6 +331,21 @@ def test_another_program_of_gopass_s_name_is_told_apart(
 
     with pytest.raises(InputError, match=r"another program of that name.*apt-get install pass"):
         PassStore()
+
+
+def test_what_git_said_is_passed_on_though_gopass_ended_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = f"""#!/bin/sh
+case $1 in
+    --version) {GOPASSPW.splitlines()[-1]} ;;
+    *) cat >/dev/null; echo "fatal: unable to access the remote" >&2 ;;
+esac
+"""
+    programs(tmp_path, gopass=answers)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    remark = PassStore("gopass").store(ENTRY, Secret("a value for tests"))
+    assert remark == "the password store: fatal: unable to access the remote"
 
 
 def test_a_store_that_was_never_initialised_is_named_before_anything_is_written(

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import pickle
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -231,3 +232,19 @@ def test_without_a_terminal_nothing_is_read_that_would_be_shown(
     monkeypatch.setattr(sys, "stdin", io.StringIO("shown-while-typed\n"))
     with pytest.raises(InputError, match="no terminal"):
         Secret.prompt("Value")
+
+
+def test_a_process_that_holds_a_value_leaves_no_dump_and_lets_no_other_read_its_memory() -> None:
+    code = """
+import ctypes, resource
+import opskit
+def state():
+    # PR_GET_DUMPABLE
+    print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE)[0])
+resource.setrlimit(resource.RLIMIT_CORE, (4096, 4096))
+state()
+value = opskit.Secret("c4nary-in-memory")
+state()
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout.split("\n") == ["1 4096", "0 0", ""]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from opskit.errors import LockHeldError, LockLostError
-from opskit.steps import holding, lock
+from opskit.errors import LockHeldError, LockLostError, UnreachableError
+from opskit.steps import StepContext, holding, lock
 from opskit.steps.holding import Hold
 from opskit.swarm.engine import Engine
 from tests.stage import SERVER, Stage
@@ -188,3 +188,38 @@ def test_a_holder_that_lost_its_lock_is_told_who_has_it(stage: Stage) -> None:
         hold.ask()
     assert not hold.release()
     assert held(stage).run == "second"
+
+
+def test_a_lock_that_could_not_be_released_is_still_the_holders(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = holder(stage, "first")
+    hold.take()
+
+    def unanswered(engine: Engine, ident: str) -> None:
+        raise UnreachableError("no answer", server=engine.server)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "remove_config", unanswered)
+        with pytest.raises(UnreachableError):
+            hold.release()
+    hold.ask()
+    assert hold.release()
+    with pytest.raises(LockLostError, match="nobody holds it now"):
+        hold.ask()
+
+
+def test_a_lock_that_was_held_once_more_is_released_as_soon_as_the_server_answers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = Engine.remove_config
+
+    def unanswered(engine: Engine, ident: str) -> None:
+        monkeypatch.setattr(Engine, "remove_config", remove)
+        raise UnreachableError("no answer", server=engine.server)
+
+    monkeypatch.setattr(Engine, "remove_config", unanswered)
+    ctx = StepContext(engine=stage.engine, run="first", actor="kim", host="laptop")
+    with holder(stage, "first").anew(ctx):
+        assert held(stage).run == "first"
+    assert lock.locks_among(SERVER, stage.engine.configs()) == []

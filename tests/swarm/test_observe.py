@@ -165,6 +165,16 @@ def test_a_refused_tcp_connection_is_said() -> None:
         ),
         ("Cannot connect to the Docker daemon at unix:///x.", "not running"),
         ("ssh: connect to host x port 22: Connection timed out", "Connection timed out"),
+        (
+            "Authorised use only.\nssh: connect to host x port 22: Connection refused\n"
+            "Connection closed by UNKNOWN port 65535",
+            "Connection refused",
+        ),
+        (
+            "channel 0: open failed: connect failed: No route to host\nstdio forwarding failed\n"
+            "Connection closed by UNKNOWN port 65535",
+            "does not get through to it (channel 0: open failed: connect failed: No route",
+        ),
     ],
 )
 def test_what_ssh_says_becomes_one_sentence(said: str, sentence: str) -> None:

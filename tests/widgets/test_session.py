@@ -108,7 +108,8 @@ def test_a_colleague_rolls_it_back_and_the_journal_names_them(stage: Stage) -> N
     assert desk.until("ended")["result"]["status"] == "rolled-back"
     assert desk.session.state["result"]["ways"] == []
     assert stage.state() == before
-    assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ben (ben)"]
+    (row,) = opskit.Fleet.from_abra().journal().records()
+    assert (row.identity, row.undone_by) == ("Ada (ada)", "Ben (ben)")
 
 
 def test_a_value_typed_in_a_browser_arrives_sealed_and_is_in_no_state(stage: Stage) -> None:
@@ -344,7 +345,7 @@ def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, touche
     assert {name: change[name] for name in ("restarts", "removes")} == {
         "restarts": "", "removes": "", touches: "app, worker",
     }  # fmt: skip
-    assert plan[touches] == (f"{APP} app", f"{APP} worker")
+    assert plan[touches] == [f"{APP} app", f"{APP} worker"]
     desk.click("apply", digest=plan["digest"], confirm=APP)
     assert desk.until("ended")["result"]["status"] == "done"
     again = Desk(kind)
@@ -365,10 +366,10 @@ def test_an_app_is_upgraded_where_a_later_release_is_known(stage: Stage) -> None
     plan = desk.until("planned")["plan"]
     assert (plan["changes"][0]["from"], plan["changes"][0]["to"]) == (OLD, NEW)
     assert plan["confirm"] == ""
-    assert plan["impact"][:2] == (
+    assert plan["impact"][:2] == [
         "Restarts shop.example app.",
         "Restarts the services whose specs the files change.",
-    )
+    ]
     desk.click("apply", digest=plan["digest"])
     assert desk.until("ended")["result"]["status"] == "done"
 

@@ -174,7 +174,12 @@ class _Supervisor:
         return life
 
     def _is_current(self, key: Key) -> bool:
-        return len(self._lives[key]) == 1 and self.current(key) is not None
+        if self._lives[key]:
+            return len(self._lives[key]) == 1 and self.current(key) is not None
+        # What ended and is not to be restarted runs again for another spec only.
+        ended = (task for task in self._services.tasks_of(self.service.id) if task.key == key)
+        newest = next(ended, None)
+        return newest is not None and bytes(newest.spec) == bytes(task_spec(self.service.spec))
 
     def _ended(self, life: Life) -> None:
         key = life.task.key

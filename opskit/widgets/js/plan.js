@@ -36,6 +36,7 @@ export function planView(now, confirms, { apply, approve, back }) {
     list(plan.left_alone),
     plan.warnings.length > 0 && h("p", { class: "opskit-warning" }, plan.warnings.join(" ")),
     h("p", { class: "opskit-impact", title: plan.restarts.join(", ") || false }, plan.impact.join(" ")),
+    list(plan.reading),
     needed > 0 && h("p", { class: "opskit-approvals", "aria-live": "polite" },
       `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),
       approvals.length ? "" : "nobody yet"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import msgspec
 import pytest
 
 import opskit
+from opskit.errors import LockLostError
 from opskit.secrets.value import Secret
-from opskit.steps import CreateSecret, Probe, RunHook, StepContext
+from opskit.steps import CreateSecret, Probe, RunHook, StepContext, lock
+from opskit.steps.holding import Hold
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 from tests.run.killing import WAYS, apply_in_a_process, sampled
@@ -184,6 +187,48 @@ def test_neither_journal_nor_output_holds_the_value(
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert database.password not in kept + done.stdout + done.stderr
     assert database.password != OLD
+
+
+# -- without the lock -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["waiting", "stopped", "refused"])
+def test_a_database_gets_what_is_mounted_however_it_turns_out_that_the_lock_was_lost(
+    stage: Stage, database: Database, when: str
+) -> None:
+    (unit,) = fleet().plan_rotate([TOKEN], HOOKED).data.units
+    create, hook = (
+        next(step for step in unit.steps if isinstance(step, kind))
+        for kind in (CreateSecret, RunHook)
+    )
+    hold = Hold(engine=stage.engine, stack=stage.stack, run="r", owner="a", host="h")
+    hold.take()
+    stop = threading.Event()
+    ctx = StepContext(
+        engine=stage.engine, run="r", actor="a", host="h", stop=stop,
+        lock=hold, ask_lock=hold.ask,
+    )  # fmt: skip
+    create.do(ctx)
+    database.refuses = [(1 if when == "refused" else 75, "no")]
+
+    def break_lock() -> None:
+        lock.break_lock(stage.engine, stage.stack)
+        if when == "stopped":
+            stop.set()
+        else:
+            hold.ask()
+
+    ctx.keep_lock = break_lock
+    if when == "refused":
+        # Its own answer is the last.
+        asked = iter([hold.ask, break_lock])
+        ctx.ask_lock = lambda: next(asked)()
+    database.password = b"what the late hook had set"
+    with pytest.raises(LockLostError, match="Its database was given the password that"):
+        hook.do(ctx)
+    assert [arguments[0] for arguments in database.ran] == ["set", "restore"]
+    assert database.password == OLD
+    assert lock.locks_among(SERVER, stage.engine.configs()) == []
 
 
 # -- killed at every moment -----------------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""Which services get the new versions of secrets, at which files, and what is watched of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from opskit.abra.model import DeclaredApp
+from opskit.databases import references
+from opskit.errors import InputError
+from opskit.join import stack_of
+from opskit.plan.references import file_of, moving
+from opskit.plan.selection import Lookup
+from opskit.plan.versions import Renewal
+from opskit.steps import Swap, SwitchService, Watched
+from opskit.steps.pacing import ran
+from opskit.swarm import model
+
+
+def switches_of(renewals: list[Renewal], lookup: Lookup, *, acts: bool) -> list[SwitchService]:
+    """Return the steps that give services of one app's stack the new versions.
+
+    Parameters
+    ----------
+    renewals
+        The new versions.
+    lookup
+        Looks things up in the snapshot.
+    acts
+        Whether services get them now: those of another stack then stand in the way.
+
+    Raises
+    ------
+    InputError
+        Services of another stack use one of the secrets, too.
+    """
+    app = renewals[0].target.app
+    seen = lookup.server(app.server)
+    files: defaultdict[str, defaultdict[tuple[str, str, str], list[str]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    others: dict[str, str] = {}
+    theirs: dict[str, None] = {}
+    for one in renewals:
+        for mounted in moving(one.target, seen):
+            service, reference = mounted.service, mounted.reference
+            stack = stack_of(service.spec.labels)
+            if stack not in ("", app.stack):
+                others[service.spec.name] = stack
+                theirs[reference.secret_name] = None
+                continue
+            swap = (reference.secret_id, reference.secret_name, one.new_name)
+            files[service.id][swap].append(mounted.file)
+    switches = [
+        SwitchService(
+            service=service.spec.name,
+            service_id=service.id,
+            spec_digest=service.spec_digest,
+            swaps=tuple(
+                Swap(from_id=ident, from_name=old, to_name=new, files=tuple(sorted(names)))
+                for (ident, old, new), names in sorted(files[service.id].items())
+            ),
+        )
+        for service in seen.services
+        if service.id in files
+    ]
+    if others and acts:
+        raise _refusal(app, lookup, others, list(theirs))
+    return switches
+
+
+def _refusal(
+    app: DeclaredApp, lookup: Lookup, others: Mapping[str, str], names: Sequence[str]
+) -> InputError:
+    """Refuse what would leave the files of another stack behind, and say how it is done."""
+    stacks = sorted(set(others.values()))
+    apps = [lookup.shown(one) for one in lookup.apps(app.server) if one.stack in stacks]
+    theirs = f"{' and '.join(apps)} (opskit app config)" if apps else "the files of these"
+    deploys = "; ".join(f"opskit app deploy {name}" for name in (lookup.shown(app), *apps))
+    return InputError(
+        f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
+        f"{' and '.join(stacks)}: their own files would bring the old version back.",
+        remedy="Say --deploy none, which makes the new version and lets the services be. "
+        f"Name it in {theirs} too, then: {deploys}",
+    )
+
+
+def version_before(one: Renewal, switches: Sequence[SwitchService]) -> str:
+    """Return the version that is declared, or where that is the one to be made, those in use."""
+    declared = one.target.declared
+    if declared.version != one.version:
+        return declared.version
+    used = {
+        swap.from_name.removeprefix(declared.prefix)
+        for switch in switches
+        for swap in switch.swaps
+        if swap.to_name == one.new_name
+    }
+    return ", ".join(sorted(used))
+
+
+def watched_by(switch: SwitchService, service: model.Service) -> Watched:
+    """Return what must be mounted afterwards and what no more; other files may keep theirs."""
+    moved = {(swap.from_id, file) for swap in switch.swaps for file in swap.files}
+    staying = {
+        reference.secret_id
+        for reference in references(service)
+        if (reference.secret_id, file_of(reference)) not in moved
+    }
+    return Watched(
+        service=switch.service,
+        service_id=switch.service_id,
+        new=tuple(sorted({swap.to_name for swap in switch.swaps})),
+        old_ids=tuple(dict.fromkeys(s.from_id for s in switch.swaps if s.from_id not in staying)),
+        ran=ran(service),
+    )

@@ -1,0 +1,135 @@
+"""The yes to a plan that a runbook carries out: given for exactly it, after what it follows.
+
+A yes that was clicked for another plan, before the step it follows, in a dry run or in an earlier
+runbook does not count. Who runs all cells once more is asked once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from opskit.errors import InputError, UndecidedError
+from opskit.journal.runbooks import BookLog
+from opskit.run.run import Plan
+from opskit.runbook.questions import Decision
+
+APPLY, LEAVE = "Apply this plan", "Leave it"
+SHOWN = 12
+"""So much of a digest is shown, and tells one plan from another."""
+
+
+def digests_in(given: Collection[str]) -> tuple[str, ...]:
+    """Return beginnings of digests as somebody gives them.
+
+    Raises
+    ------
+    InputError
+        One is too short to tell one plan from another.
+    """
+    for one in given:
+        if len(one) < SHOWN:
+            raise InputError(
+                f"{one!r} is no plan that somebody has read.",
+                remedy=f"Give the first {SHOWN} characters of its digest, as below its table.",
+            )
+    return tuple(given)
+
+
+class Approval:
+    """The question whether a plan is to be applied.
+
+    Parameters
+    ----------
+    log
+        The book it is asked in.
+    step
+        The step that applies the plan.
+    plan
+        What it is about.
+    question
+        What is asked.
+    since
+        The entry that an answer must follow.
+    needed
+        So many different people must agree.
+    """
+
+    def __init__(
+        self, log: BookLog, step: str, plan: Plan, *, question: str, since: int, needed: int
+    ) -> None:
+        self._step, self._plan = step, plan
+        self._digest = plan.digest[:SHOWN]
+        self._remarks: list[str] = []
+        self.before = log.applied(step, plan.digest)
+        """The run that carried out this plan or step before."""
+        self.decision = Decision(
+            log,
+            step,
+            question or f"{step}: apply plan {self._digest}?",
+            (APPLY, LEAVE),
+            text=" ".join((f"Plan {self._digest}.", *plan.data.consequences.sentences)),
+            plan_digest=plan.digest,
+            since=since,
+            agree=APPLY,
+            needed=needed,
+        )
+
+    def take(self, given: Collection[str], *, in_time: bool) -> None:
+        """Count a digest that was given as a parameter as a yes, once.
+
+        Parameters
+        ----------
+        given
+            Beginnings of digests.
+        in_time
+            Whether they were given after what the plan follows.
+        """
+        if self.decision.made or not any(self._plan.digest.startswith(one) for one in given):
+            return
+        if not in_time:
+            self._remarks.append(
+                f"plan {self._digest} was approved before the step that it follows was done: look "
+                "at that first, then run everything again, as it is."
+            )
+        elif self.before is None or self.before.plan_digest != self._plan.digest:
+            self.decision.decide(APPLY, source="a parameter")
+
+    def ask(self) -> None:
+        """Show the question with what is to be known, and stop where it is not answered.
+
+        Raises
+        ------
+        UndecidedError
+            Nobody has answered.
+        """
+        if not self.decision.made:
+            for remark in (*self._remarks, *self._outdated()):
+                print(f"{self._step}: {remark}")
+        self.decision._ipython_display_()  # pyright: ignore[reportPrivateUsage]
+        if not self.decision.made:
+            raise UndecidedError(
+                f"{self._step}: nothing is changed until somebody says so. Answer above, then run "
+                "this cell and those below it. Where nobody can click, give the plan that was "
+                f"read: approved={self._digest}"
+            )
+
+    def _outdated(self) -> Iterator[str]:
+        if (run := self.before) is not None:
+            by = f" by {run.identity}" if run.identity else ""
+            undone = "" if run.status == "done" else ", rolled back since"
+            again = (
+                "This is the same plan: it is"
+                if run.plan_digest == self._plan.digest
+                else f"This is another plan, {self._digest}: it is shown, and"
+            )
+            yield (
+                f"plan {run.plan_digest[:SHOWN]} was applied{by} at "
+                f"{run.started_at:%Y-%m-%d %H:%M} UTC (run {run.run}{undone}). {again} applied "
+                "only when somebody says so here."
+            )
+        for one in self.decision.outdated()[-1:]:
+            yield (
+                f"{one.identity} answered {one.data['choice']!r} for plan "
+                f"{one.data['digest'][:SHOWN]}. This is another plan, {self._digest}: that answer "
+                "does not count."
+            )
