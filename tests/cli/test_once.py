@@ -77,7 +77,10 @@ class Terminal:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            env=os.environ | {"TERM": "xterm-256color"} | self.environment,
+            # Its size is its own, not that of the terminal that the tests run in.
+            env={k: v for k, v in os.environ.items() if k not in ("LINES", "COLUMNS")}
+            | {"TERM": "xterm-256color"}
+            | self.environment,
         )
         os.close(inside)
 
