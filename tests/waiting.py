@@ -53,5 +53,10 @@ def linger(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def pause() -> None:
+    """Wait a moment before looking again, where a campaign and not a test says for how long."""
+    time.sleep(_PAUSE)
+
+
 def _failure(what: str, seen: object) -> str:
     return f"waited {LIMIT} s in vain for {what}; last seen: {str(seen)[-3000:]}"

@@ -13,6 +13,7 @@ from tests.chaos.oracle import Declared, look
 from tests.chaos.play import Campaign, Ended
 from tests.chaos.recipes import NEW
 from tests.chaos.world import APPS, OPERATORS, App, Operator
+from tests.waiting import linger
 
 _TRIES = 3
 _AT_ONCE = 6
@@ -44,7 +45,7 @@ class Healer:
             waiting = [self._end_runs(operator) for operator in self._world.operators.values()]
             if not any(waiting):
                 break
-            time.sleep(LOCK_SECONDS)
+            linger(LOCK_SECONDS)
         for operator in self._world.operators.values():
             self._give_up(operator)
             self._take_note(operator, began)

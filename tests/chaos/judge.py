@@ -9,6 +9,7 @@ from tests.chaos.done import State
 from tests.chaos.oracle import Declared, Look, look
 from tests.chaos.play import Campaign
 from tests.chaos.world import APPS, CANARY, CLONED, App
+from tests.waiting import pause
 
 _SETTLED_S = 180.0
 
@@ -109,4 +110,4 @@ class Judge:
                      for one in self._campaign.values.wrong(app, seen)]  # fmt: skip
             if not wrong or time.monotonic() > until:
                 return wrong
-            time.sleep(0.3)
+            pause()

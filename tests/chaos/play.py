@@ -21,6 +21,7 @@ from tests.chaos.oracle import Canaries, Look, UnreadableError, Values, look
 from tests.chaos.story import Blow, Operation, Round
 from tests.chaos.typed import typed
 from tests.chaos.world import APPS, CANARY, App, Operator, World
+from tests.waiting import linger, pause
 
 _PAUSE_S = 0.03
 _LONGEST_S = 400.0
@@ -106,7 +107,7 @@ class Campaign:
             terminal.start()
         for fault in round_.faults:
             while self._tried - before <= fault.after and any(map(Thread.is_alive, terminals)):
-                time.sleep(_PAUSE_S)
+                pause()
             if fault.trouble == "edited .env":
                 # In a clone, only whoever has the app in hands.
                 who = self.world.operators[fault.operator]
@@ -193,7 +194,7 @@ class Campaign:
                 process.signal(signal.SIGKILL, group=group)
             else:
                 process.signal(signal.SIGSTOP, group=group)
-                time.sleep(blow.seconds)
+                linger(blow.seconds)
                 process.signal(signal.SIGCONT, group=group)
         if status is None:
             status = process.wait(_LONGEST_S)
@@ -323,7 +324,7 @@ class Campaign:
                 # Containers come and go with their engine; what is declared and mounted does not.
                 if any(not one.endswith("does not run") for one in wrong):
                     break
-            time.sleep(0.3)
+            pause()
         if wrong and is_alone():
             self.tally.violation(f"{operation} said done: {'; '.join(wrong)}")
 
