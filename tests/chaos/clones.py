@@ -12,6 +12,10 @@ from tests.chaos.recipes import git
 from tests.chaos.world import CLONED, App, Operator, World
 
 
+class ClonesError(Exception):
+    """Both operators changed one line, which holding an app in hands is to prevent."""
+
+
 class Clones:
     """Who has which app in hands, and how their clones come together."""
 
@@ -29,7 +33,10 @@ class Clones:
             if self._hands.setdefault(app.name, operator.name) != operator.name:
                 return False
         with self._git[operator.name]:
-            git(operator.servers(app.server), "pull", "-q", "--ff-only", check=False)
+            if git(operator.servers(app.server), "fetch", "-q", check=False).returncode:
+                # As when the disk is full: what the other pushed is not known then.
+                return False
+            git(operator.servers(app.server), "merge", "-q", "--ff-only", check=False)
             here, there = (
                 git(operator.servers(app.server), "rev-parse", f"{commit}:{app.name}.env").stdout
                 for commit in ("HEAD", "@{upstream}")
@@ -60,6 +67,7 @@ class Clones:
                 (folder.resolve() / ".git" / "index.lock").unlink(missing_ok=True)
                 git(folder, "add", "--all", "*.env")
                 git(folder, "commit", "-q", "-m", "By hand", check=False)
-                git(folder, "pull", "-q", "--rebase")
+                if git(folder, "pull", "-q", "--rebase", check=False).returncode:
+                    raise ClonesError(git(folder, "diff").stdout)
                 git(folder, "push", "-q")
         self._hands.clear()

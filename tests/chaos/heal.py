@@ -53,6 +53,8 @@ class Healer:
         drawn = [(app, self._random.random(), self._random.choice(OPERATORS)) for app in APPS]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(self._deploy, *zip(*drawn, strict=True)))
+        # A deploy may declare a version too.
+        self._campaign.clones.bring_together()
 
     def _unfinished(self, operator: Operator) -> list[str]:
         runs = oracle.runs(operator.state.path)
