@@ -36,6 +36,7 @@ from opskit.steps import (
     VerifyStack,
 )
 from opskit.steps.convergence import secrets_of
+from opskit.steps.deploy import on_other_versions
 from opskit.steps.env import pin
 from opskit.steps.envfile import check_replaceable
 from opskit.steps.pacing import ran
@@ -125,7 +126,7 @@ class StackPlanner:
             to_version=shown,
             services=redeploy.restarts if redeploy else (),
             note=note,
-            undone_by="the specs before" if services else "removing what was made",
+            undone_by=_undone_by(found, services),
         )
         return unit(app, [change], steps)
 
@@ -343,6 +344,14 @@ def _left_to_abra(found: Deployment) -> str:
     """Name the commands of the ``.env`` that abra would run when all is deployed."""
     left = [name for name in _COMMANDS if found.environment.get(name)]
     return f"; not run: {', '.join(left)} (use abra app cmd)" if left else ""
+
+
+def _undone_by(found: Deployment | None, services: list[model.Service]) -> str:
+    """Return what the way back brings back, and where that is not what the ``.env`` declares."""
+    if not services:
+        return "removing what was made"
+    other = found and [one for service in services for one in on_other_versions(found, service)]
+    return f"the specs before, where {'; '.join(other)}" if other else "the specs before"
 
 
 def _shown(found: Deployment) -> str:

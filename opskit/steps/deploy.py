@@ -367,17 +367,23 @@ def astray(found: Deployment, services: Iterable[model.Service]) -> list[str]:
                 f"{service.spec.name} runs {runs} of {found.recipe} and its .env declares "
                 f"{found.version}"
             )
-        wanted = found.services.get(service.spec.name.removeprefix(f"{found.stack}_"))
-        used = set(secrets_of(service).values())
-        for one in found.needed:
-            if wanted is None or one.swarm_name not in wanted.secrets - used:
-                continue
-            others = [name for name in used - wanted.secrets if name.startswith(one.prefix)]
-            told += [
-                f"{service.spec.name} uses {name} and its .env declares {one.swarm_name}"
-                for name in sorted(others)
-            ]
+        told += on_other_versions(found, service)
     return told
+
+
+def on_other_versions(found: Deployment, service: model.Service) -> list[str]:
+    """Say which versions of secrets a service uses for which files declare others."""
+    wanted = found.services.get(service.spec.name.removeprefix(f"{found.stack}_"))
+    used = set(secrets_of(service).values())
+    if wanted is None:
+        return []
+    return [
+        f"{service.spec.name} uses {name} and its .env declares {one.swarm_name}"
+        for one in found.needed
+        if one.swarm_name in wanted.secrets - used
+        for name in sorted(used - wanted.secrets)
+        if name.startswith(one.prefix)
+    ]
 
 
 def check_environment(found: Deployment, server: str) -> None:

@@ -156,3 +156,24 @@ def test_a_saved_snapshot_has_no_digest_of_a_value(recipe: Releases, embedded_st
     snap.save(embedded_stage.root / "now.opskit")
     read = opskit.Snapshot.load(embedded_stage.root / "now.opskit")
     assert not any(one.pieces for seen in read.facts.observed for one in seen.services)
+
+
+def test_a_way_back_to_versions_that_are_not_declared_says_so(
+    recipe: Releases, embedded_stage: Stage
+) -> None:
+    """As after a rotation that stopped before its services were switched."""
+    embedded_stage.create("token_v2")
+    declared = embedded_stage.env_file.read_text()
+    embedded_stage.env_file.write_text(declared.replace("TOKEN_VERSION=v1", "TOKEN_VERSION=v2"))
+    stack = embedded_stage.stack
+    back = (
+        f"the specs before, where {stack}_app uses {stack}_token_v1 and its .env declares "
+        f"{stack}_token_v2"
+    )
+    made = plan()
+    assert made.changes["undone_by"].tolist() == [back]
+    run = made.apply()
+    assert plan().changes["undone_by"].tolist() == ["the specs before"]
+    undone = opskit.Fleet.from_abra().plan_rollback(run.id)
+    assert undone.changes["note"].tolist() == [back]
+    assert undone.apply().status == "rolled-back"
