@@ -35,17 +35,19 @@ class State:
 
 
 def done_wrongly(
-    operation: Operation, run: str, before: State, now: State, values: Values
+    operation: Operation, run: str, earlier: tuple[State, State], now: State, values: Values
 ) -> list[str]:
     """Return in what the world is not as an operation left it that says it is done.
 
-    Nobody else touched the app meanwhile.
+    Nobody else touched the app meanwhile. `earlier` is how it was before the operation, and
+    before what it undid, which a rollback is to bring back as it was.
     """
     app, verb = operation.app, operation.verb
+    before, undone = earlier
     wrong = list(now.wrong)
     if not verb.startswith(("deploy", "upgrade")):
         # A run that was killed before may have left these, and this one is not about them.
-        wrong = [one for one in wrong if one not in before.wrong]
+        wrong = [one for one in wrong if one not in (*before.wrong, *undone.wrong)]
     names, had = set(now.seen.secrets_of(app)), set(before.seen.secrets_of(app))
     deployed = bool(now.seen.services_of(app))
     match verb:

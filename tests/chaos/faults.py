@@ -84,21 +84,25 @@ class Faults:
         return True
 
     def _kill_dockerd(self, fault: Fault) -> bool:
-        daemon = self._world.fleet.daemons[fault.server]
-        with self._broken[fault.server]:
+        self.kill_dockerd(fault.server, fault.seconds / 4)
+        return True
+
+    def kill_dockerd(self, server: str, seconds: float = 0.0) -> None:
+        """Kill an engine, and start it again after so long."""
+        daemon = self._world.fleet.daemons[server]
+        with self._broken[server]:
             daemon.kill()
-            linger(fault.seconds / 4)
+            linger(seconds)
             for last in (False, False, True):
                 daemon.launch()
                 try:
                     daemon.wait()
-                    return True
+                    return
                 except OpskitError:
                     # It gives containerd fifteen seconds, which a busy machine may not.
                     daemon.stop()
                     if last:
                         raise
-        return True
 
     def _freeze_dockerd(self, fault: Fault) -> bool:
         daemon = self._world.fleet.daemons[fault.server]

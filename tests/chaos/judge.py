@@ -103,11 +103,16 @@ class Judge:
     def _values(self, server: str) -> list[str]:
         """Return which services do not come to run on the right values."""
         apps = [app for app in APPS if app.server == server]
-        until = time.monotonic() + _SETTLED_S
+        until, is_revived = time.monotonic() + _SETTLED_S, False
         while True:
             seen = look(self._world, server)
             wrong = [f"{app.name}: {one}" for app in apps
                      for one in self._campaign.values.wrong(app, seen)]  # fmt: skip
-            if not wrong or time.monotonic() > until:
+            if not wrong or (time.monotonic() > until and (is_revived or seen.are_all_there())):
                 return wrong
+            if time.monotonic() > until:
+                # Only its engine can learn that they are gone, by being started anew.
+                self._campaign.tally.note(f"the engine of {server} calls running what is gone")
+                self._campaign.faults.kill_dockerd(server)
+                until, is_revived = time.monotonic() + _SETTLED_S, True
             pause()

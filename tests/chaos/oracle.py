@@ -67,6 +67,11 @@ class Look:
         """Return the versions of an app's secrets, by swarm name."""
         return {n: one for n, one in self.secrets.items() if n.startswith(f"{app.stack}_")}
 
+    def are_all_there(self) -> bool:
+        """Tell whether what the engine calls running is running: it can miss that one ended."""
+        running = [pid for one in self.services.values() for pid in one.processes]
+        return all(Path(f"/proc/{pid}").exists() for pid in running)
+
     def needed(self, app: App) -> set[str]:
         """Return the secrets that an app's services mount, or would when docker takes them back."""
         services = self.services_of(app).values()

@@ -88,6 +88,8 @@ class Campaign:
         self.given_up: set[str] = set()
         self.by_run: dict[str, Operation] = {}
         """What each run that was done was for."""
+        self.before: dict[str, State] = {}
+        """How the app of a run was before it, as far as that was seen."""
         self.done: dict[str, list[str]] = {name: [] for name in world.operators}
         self.attempts: dict[str, list[Operation]] = {}
         """What was tried on each app since the last check."""
@@ -165,6 +167,8 @@ class Campaign:
             self._took(operation, operator, ended)
             if len(names) == 1:
                 self._check_done(operation, operator, before, ended, is_alone)
+            if before is not None and not undone:
+                self.before[ended.run] = before
         with self._guard:
             self._active.subtract(names)
         if ended.status in _STATUSES and not oracle.unfinished_on(operator.state.path, names):
@@ -313,11 +317,12 @@ class Campaign:
         """Compare the world with a process's word, as long as nobody else touches the app."""
         until = time.monotonic() + _SETTLED_S
         wrong: list[str] = []
-        while before is not None and is_alone() and time.monotonic() < until:
+        was = self.before.get(ended.run) if operation.verb == "rollback" else before
+        while before and was and is_alone() and time.monotonic() < until:
             now = self._state(operation, operator)
             if now is not None:
                 self._expect(operation, ended.run, now.seen)
-                wrong = done_wrongly(operation, ended.run, before, now, self.values)
+                wrong = done_wrongly(operation, ended.run, (before, was), now, self.values)
                 if not wrong:
                     self.tally.outcomes["checked alone"] += 1
                     return

@@ -40,7 +40,7 @@ def rotated(text: str = ENV.replace("VERSION=v2", "VERSION=v3"), **more: Any) ->
     )
     given = {"app": V3, "there": (V1, V2, V3), **more}
     before, now = State.of(TWIN, ENV, seen()), State.of(TWIN, text, seen(**given))
-    found = done_wrongly(operation, "made", before, now, Values())
+    found = done_wrongly(operation, "made", (before, before), now, Values())
     # There is no container here.
     return [one for one in found if not one.endswith("does not run")]
 
