@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 import opskit
 from opskit import pictures
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.facts import Facts
 from opskit.journal.runs import Journal, open_journal
 from opskit.pictures import Picture
 from opskit.pictures import picture as palette
+from tests.pictures.fleets import nothing, tenfold, without
 from tests.waiting import eventually
 
 LIGHT, DARK = "#ffffff", "#111111"
@@ -35,19 +33,7 @@ def snap(demo_fleet: DemoFleet, use: Callable[[DemoFleet], Path]) -> opskit.Snap
 
 @pytest.fixture
 def many(snap: opskit.Snapshot) -> opskit.Snapshot:
-    """Forty servers and over two hundred apps: the sample, ten times."""
-    facts = snap.facts
-    read = [one for one in facts.declared.servers if facts.seen[one.name].manager]
-    names = [(server, f"{copy}.{server.name}") for copy in range(10) for server in read]
-    observed = [replace(facts.seen[server.name], server=name) for server, name in names]
-    servers = [
-        replace(server, name=name, apps=tuple(replace(app, server=name) for app in server.apps))
-        for server, name in names
-    ]
-    declared = replace(facts.declared, servers=tuple(servers))
-    return opskit.Snapshot(
-        Facts(taken_at=facts.taken_at, declared=declared, observed=tuple(observed))
-    )
+    return tenfold(snap)
 
 
 @pytest.fixture(params=["age_map", "states", "fleet_map", "findings_trend"])
@@ -123,10 +109,7 @@ def test_forty_servers_still_fit_and_what_is_put_together_is_said(
 def test_an_empty_fleet_has_pictures_too(
     draw: Callable[[opskit.Snapshot], Picture], snap: opskit.Snapshot
 ) -> None:
-    declared = type(snap.facts.declared)(root="", servers=(), problems=())
-    empty = opskit.Snapshot(Facts(taken_at=snap.facts.taken_at, declared=declared, observed=()))
-
-    picture = draw(empty)
+    picture = draw(nothing(snap))
 
     assert "<svg" in picture.to_html()
     assert 0 < height(picture) < 1000
@@ -169,22 +152,10 @@ def test_the_oldest_secrets_come_first_and_are_the_darkest(snap: opskit.Snapshot
 
 
 def test_findings_that_came_and_went_are_marked(snap: opskit.Snapshot) -> None:
-    def without(server: str, week: int) -> opskit.Snapshot:
-        facts = snap.facts
-        kept = tuple(one for one in facts.declared.servers if one.name != server)
-        seen = tuple(one for one in facts.observed if one.server != server)
-        return opskit.Snapshot(
-            Facts(
-                taken_at=facts.taken_at + timedelta(weeks=week),
-                declared=replace(facts.declared, servers=kept),
-                observed=seen,
-            )
-        )
-
     def about(snap: opskit.Snapshot) -> set[str]:
         return set(snap.audit().query("severity != 'info'")["key"])
 
-    before, after = without("coop.example", 0), without("garden.example", 1)
+    before, after = without(snap, "coop.example"), without(snap, "garden.example", week=1)
     picture = pictures.findings_trend([after, before])
 
     new, gone = about(after) - about(before), about(before) - about(after)
