@@ -202,7 +202,10 @@ def test_a_run_that_was_undone_has_its_way_back_below(
     assert "steps back on 1 app" in picture.alt
 
 
-def test_what_a_run_waited_for_and_did_not_begin_is_said() -> None:
+def test_what_a_run_waited_for_and_did_not_begin_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPSKIT_STATE_DIR", str(tmp_path))
     with open_journal() as journal:
         units = [{"server": "coop.example", "app": f"{n}.coop.example"} for n in range(3)]
         journal.begin(
