@@ -16,8 +16,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from opskit import forms, pictures
 from opskit.demo.fleet import ANNOUNCED
 from opskit.widgets.kinds import FORMS
 from tests.browser.lab import FLAGS, Lab, Person, somebody
-from tests.waiting import LIMIT, eventually
+from tests.waiting import LIMIT
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,15 +97,16 @@ _SETTINGS = {
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
 
-_HEIGHT = """() => Math.max(...[...document.querySelectorAll(
+_HEIGHT = """() => Math.max(400, ...[...document.querySelectorAll(
   '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer')].map(one => one.scrollHeight))"""
 
 
 @dataclass(slots=True)
 class Album:
-    """The photographs, and what could not be taken."""
+    """The photographs, and what could not be taken; `only` names with these words are wanted."""
 
     folder: Path
+    only: str = ""
     taken: list[tuple[str, str, list[str]]] = field(
         default_factory=list[tuple[str, str, list[str]]]
     )
@@ -126,6 +127,10 @@ class Album:
                 files.append(file)
         self.taken.append((group, name, files))
         print(f"{group}: {name}", flush=True)
+
+    def wanted(self, names: Iterable[str]) -> list[str]:
+        """Return the names that are to be photographed."""
+        return [name for name in names if self.only in name]
 
     @contextmanager
     def trying(self, what: str) -> Iterator[None]:
@@ -188,6 +193,13 @@ def _run(person: Person, lab: Lab, notebook: str) -> None:
     _settle(person)
 
 
+def _shown(person: Person, lab: Lab, notebook: str) -> None:
+    """Run all cells, and wait until the form of the last is filled."""
+    _run(person, lab, notebook)
+    person.form.locator("h3").wait_for()
+    _settle(person)
+
+
 def _settle(person: Person) -> None:
     person.page.wait_for_function("() => !document.querySelector('.opskit-busy')")
 
@@ -205,16 +217,17 @@ def _visit(browser: Browser) -> Iterator[Person]:
 
 def photograph_notebooks(album: Album, lab: Lab, browser: Browser) -> None:
     """Take every shipped notebook, run as it is."""
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        with album.trying(path.name), _visit(browser) as person:
-            shutil.copy(path, lab.folder / path.name)
-            _run(person, lab, path.name)
-            album.photograph(person, "notebook", path.stem)
+    books = ROOT / "notebooks"
+    for name in album.wanted(sorted(path.name for path in books.glob("*.ipynb"))):
+        with album.trying(name), _visit(browser) as person:
+            shutil.copy(books / name, lab.folder / name)
+            _run(person, lab, name)
+            album.photograph(person, "notebook", name.removesuffix(".ipynb"))
 
 
 def photograph_forms(album: Album, lab: Lab, browser: Browser) -> None:
     """Take every form: what it offers, its plan, while it runs and at its end, and without any."""
-    for name in (one for one in forms.__all__ if one not in NO_FORMS):
+    for name in album.wanted(one for one in forms.__all__ if one not in NO_FORMS):
         call = FORM_CELLS.get(name, _call(name))
         for fleet, begin in FLEETS.items():
             if fleet == "empty" and name == "approve":
@@ -222,7 +235,7 @@ def photograph_forms(album: Album, lab: Lab, browser: Browser) -> None:
             with album.trying(f"form {name}, {fleet}"), _visit(browser) as person:
                 (lab.folder / GATE).unlink(missing_ok=True)
                 book = lab.write(f"{name} {fleet}.ipynb", begin, BEGIN, HOLD, call)
-                _run(person, lab, book)
+                _shown(person, lab, book)
                 album.photograph(person, f"form {name}", f"{fleet}, at first")
                 if fleet != "empty" and name in FORMS:
                     _go_through(album, person, name, lab.folder / GATE)
@@ -249,10 +262,7 @@ def _go_through(album: Album, person: Person, name: str, gate: Path) -> None:
     if verb := FORMS[name].verb:
         _choose(form)
         person.button(verb).click()
-        eventually(
-            lambda: person.button("Apply").count() or form.locator(".opskit-error").count(),
-            f"a plan of {name}",
-        )
+        form.locator(".opskit-digest, .opskit-error").first.wait_for()
     if person.button("Approve").count():
         person.button("Approve").click()
     album.photograph(person, f"form {name}", "its plan")
@@ -282,7 +292,7 @@ def _choose(form: Locator) -> None:
 
 def photograph_pictures(album: Album, lab: Lab, browser: Browser) -> None:
     """Take every picture, of a few, of many and of no servers."""
-    for name in (one for one in pictures.__all__ if one != "Picture"):
+    for name in album.wanted(one for one in pictures.__all__ if one != "Picture"):
         call = PICTURE_CELLS.get(name, f"pictures.{name}(snap)")
         for fleet, snapshot in SNAPSHOTS.items():
             if name == "timeline" and fleet != "six servers":
@@ -305,9 +315,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the photographs go")
     parser.add_argument("parts", nargs="*", help="which of them; else all")
+    parser.add_argument("--only", default="", help="those whose names have this in them")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    album = Album(given.folder)
+    album = Album(given.folder, only=given.only)
     program = shutil.which("chromium")
     assert program is not None, "chromium is not installed (Debian package chromium)"
     # Without a fleet that is announced, each kernel has one of its own.
