@@ -100,6 +100,10 @@ _SETTINGS = {
 _HEIGHT = """() => Math.max(400, ...[...document.querySelectorAll(
   '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer')].map(one => one.scrollHeight))"""
 
+_SHUT_DOWN = (
+    "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
+)
+
 
 @dataclass(slots=True)
 class Album:
@@ -209,10 +213,11 @@ def _visit(browser: Browser) -> Iterator[Person]:
     """Give somebody a browser, and end the kernel of what they opened."""
     with somebody(browser) as person:
         person.context.set_default_timeout(PATIENCE * 1000)
-        yield person
-        person.page.evaluate(
-            "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
-        )
+        try:
+            yield person
+        finally:
+            with suppress(PlaywrightError):
+                person.page.evaluate(_SHUT_DOWN)
 
 
 def photograph_notebooks(album: Album, lab: Lab, browser: Browser) -> None:
