@@ -43,7 +43,10 @@ APP = "id.coop.example"
 
 FLEETS = {
     "six servers": "from opskit.demo import start\nstart()",
-    "empty": "import os, tempfile\nos.environ['ABRA_DIR'] = tempfile.mkdtemp()",
+    "empty": (
+        "import os, tempfile\nroot = tempfile.mkdtemp()\n"
+        "os.mkdir(f'{root}/servers')\nos.environ['ABRA_DIR'] = root"
+    ),
 }
 """What makes the fleet that a form is shown with."""
 
@@ -334,7 +337,11 @@ def main() -> int:
         lab = Lab(
             folder=folder,
             state=Path(place) / "state",
-            environment={"PYTHONPATH": str(ROOT)},
+            environment={
+                "PYTHONPATH": str(ROOT),
+                # For the fleet that is none of the demo's.
+                "OPSKIT_STATE_DIR": str(Path(place) / "opskit"),
+            },
             settings=_SETTINGS,
         )
         lab.start()
