@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 FAST := not swarm and not browser and not kernel and not nightly
 
-.PHONY: demo test lab check lint fast unit full nightly kill-matrix chaos pythons bench js lock clean
+.PHONY: demo test lab check lint fast unit full nightly kill-matrix chaos pythons bench pictures js lock clean
 
 demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secrets and findings.
 	@$(BIN)/opskit demo
@@ -53,6 +53,9 @@ pythons:  ## The fast tests on each supported Python, and with the lowest versio
 
 bench: .venv/dev packages  ## Time opskit beside its peers; see benchmarks/README.md.
 	$(BIN)/python benchmarks/run.py
+
+pictures: .venv/dev packages  ## Photograph every notebook, form and picture; OUT is the folder.
+	$(BIN)/python -m tests.browser.pictures $(or $(OUT),build/pictures) $(PARTS)
 
 .PHONY: packages
 packages:  ## Real Docker Engine, sshd, pass, Chromium, databases: Debian packages, when root.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from opskit.pictures.picture import OUTCOMES, WIDTH, Picture, altair, counted, drawn, safe
+from opskit.pictures.picture import OUTCOMES, Picture, altair, beside, counted, drawn, safe
 from opskit.views.frame import View
 
 _POINTS = {
@@ -22,7 +22,7 @@ _POINTS = {
 _NO_STEP = "outside of steps"
 _UNITS = ((7200.0, "hours", 3600.0), (180.0, "minutes", 60.0), (0.0, "seconds", 1.0))
 """From so many seconds on the axis counts in units of so many seconds."""
-_LONGEST = 44
+_LONGEST = 40
 
 
 def book_picture(entries: View, title: str) -> Picture:
@@ -92,7 +92,7 @@ def _chart(rows: list[dict[str, Any]], names: list[str], unit: str) -> Any:
         x=alt.X("ends:Q", scale=scale), y=y, text="said:N"
     )
     kinds = [kind for kind in _POINTS if any(row["kind"] == kind for row in rows)]
-    size = {"width": WIDTH - 160, "height": alt.Step(26)}
+    size = {"width": beside(names), "height": alt.Step(26)}
     if not kinds:
         # A legend of nothing has no size, and neither has the drawing it is part of.
         return alt.layer(bars, said).properties(**size)

@@ -7,6 +7,7 @@ No picture tells anything by colour alone: numbers, shapes or positions say the 
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -34,13 +35,16 @@ STATES = {
 """States of a secret's version; ``unknown`` where the server could not be read."""
 
 AGES = {
-    "under 30 days": "#1a7f4b",
-    "30 to 90": "#2f6fb5",
-    "90 to 180": "#8250df",
-    "180 to 365": "#9a6700",
-    "over 365": "#cf222e",
+    "under 30": ("#f1e4d8", "#2b1a10"),
+    "30 to 90": ("#d9bb9e", "#2b1a10"),
+    "90 to 180": ("#b48a66", "#2b1a10"),
+    "180 to 365": ("#80573a", "#fff"),
+    "over 365": ("#4a2a18", "#fff"),
 }
-"""Ages of a secret, the youngest first."""
+"""Ages of a secret in days, the youngest first: the colour, and that of text on it.
+
+One ramp of a hue that means nothing elsewhere: the older, the darker.
+"""
 
 HEALTH = {
     "all tasks run": ("#1a7f4b", "circle"),
@@ -48,9 +52,10 @@ HEALTH = {
     "no task runs": ("#cf222e", "cross"),
     "completed": ("#0969da", "triangle-right"),
     "scaled to none": ("#6e7781", "square"),
+    "not deployed": ("#2f6fb5", "triangle-down"),
     "not read": ("#66707b", "diamond"),
 }
-"""How a service or stack is: colour and shape."""
+"""How an app or its server is: colour and shape."""
 
 SEVERITIES = {
     "critical": ("#cf222e", "cross"),
@@ -71,7 +76,10 @@ OUTCOMES = {
 """How a step of a run ended."""
 
 
-WIDTH = 640
+WIDTH = 680
+"""Pixels of a picture, its labels included: it stands beside a side bar, unscaled, at 1,000."""
+NAME_AT_MOST = 32
+"""Characters of a name; a longer one is shortened in its middle, and whole in the numbers."""
 
 _CHARACTER = 7.4
 """Pixels of a character in a label, at most."""
@@ -228,11 +236,46 @@ def drawn(
     `labels` are those of the vertical axis: the page's font may be wider than any known here, so
     that room is left for them.
     """
-    room = max(map(len, labels), default=0) * _CHARACTER
+    labels = list(labels)
+    room = WIDTH - beside(labels)
+    if chart is None or not len(numbers):
+        chart = _nothing()
     config = dict(_CONFIG) | {"axisY": {"minExtent": room}}
     spec: dict[str, Any] = chart.to_dict() | {"config": config}
     svg = import_module("vl_convert").vegalite_to_svg(spec)
     return Picture(title=title, alt=alt, note=note, svg=svg, numbers=numbers)
+
+
+def beside(labels: Iterable[str]) -> int:
+    """Return how wide the drawing beside labels of the vertical axis is to be."""
+    return WIDTH - round(max(map(len, labels), default=0) * _CHARACTER)
+
+
+def labelled(names: Iterable[str]) -> Any:
+    """Return a vertical axis that writes names beside rows that are counted from 0.
+
+    Rows are told apart by number, as two names may be shortened to the same one.
+    """
+    # JSON is an array of the expression language: nothing in a name is an expression there.
+    return altair().Axis(labelExpr=f"{json.dumps(list(names))}[datum.value]")
+
+
+def shortened(name: str, most: int = NAME_AT_MOST) -> str:
+    """Return a name with its middle left out where it is too long: both ends tell it apart."""
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f"{name[: most - 1 - end]}…{name[-end:]}"
+
+
+def _nothing() -> Any:
+    alt = altair()
+    words = alt.Chart(alt.Data(values=[{"said": "Nothing to draw."}]))
+    return (
+        words.mark_text(align="left", fontSize=13, color="currentColor")
+        .encode(text="said:N", x=alt.value(0))
+        .properties(width=WIDTH, height=24)
+    )
 
 
 def safe(text: object) -> str:

@@ -1,37 +1,73 @@
-"""The picture of a run: which step of which app took when how long, and how it ended."""
+"""The picture of a run: what happened when in each app, what waited for what, and the way back."""
 
 # pandas ships partial types, altair dynamic ones.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
+
 from opskit.arguments import check_text
+from opskit.decoding import decode_json
 from opskit.journal.runs import open_journal
-from opskit.pictures.picture import OUTCOMES, WIDTH, Picture, altair, counted, drawn, safe
+from opskit.pictures.lanes import Lane, Segment, lanes_chart
+from opskit.pictures.picture import Picture, counted, drawn, safe
 from opskit.run.run import Run
+from opskit.statuses import STATUSES, RunStatus
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
-ROWS_AT_MOST = 60
-"""With more steps, each app is one bar."""
+LANES_AT_MOST = 40
+"""With more apps, those that failed and those that took longest are shown."""
+
+_NOTICED_S = 0.25
+"""Shorter waits before an app's first step are no waits."""
+_FOR_APPS = "waits for other apps"
+_NOT_BEGUN = "not begun"
+_WAITS = {
+    "take-lock": "waits for the lock",
+    "verify": "waits for tasks",
+    "verify-stack": "waits for tasks",
+    "converge-back": "waits for tasks",
+}
+"""Steps that wait for something rather than change it."""
+
+
+class _PlannedUnit(msgspec.Struct):
+    server: str
+    app: str
+
+
+class _Planned(msgspec.Struct):
+    """What is read of a plan that any opskit may have written."""
+
+    units: tuple[_PlannedUnit, ...]
 
 
 class BarsRow(Row, frozen=True, kw_only=True):
-    """A row of a run's numbers: one bar, which is a step or all of an app's."""
+    """A row of a run's numbers: one step there or back, or an app that was not begun."""
 
     server: Annotated[str, Column("The server, as abra names it.")]
     app: Annotated[str, Column("The app.")]
-    step: Annotated[str, Column("Which step, and what it does.")]
-    outcome: Annotated[str, Column("How it ended; the worst of several.")]
-    begins_s: Annotated[float, Column("From the run's beginning to its own.", unit="seconds")]
-    ends_s: Annotated[float, Column("From the run's beginning to its end.", unit="seconds")]
+    step: Annotated[str, Column("Which step, and what it does; empty when none was begun.")]
+    way: Annotated[str, Column("there or back.")]
+    outcome: Annotated[str, Column("How it ended.")]
+    waits: Annotated[str, Column("What it waited for, if it did.")] = ""
+    begins_s: Annotated[
+        float | None, Column("From the run's beginning to its own.", unit="seconds")
+    ]
+    ends_s: Annotated[float | None, Column("From the run's beginning to its end.", unit="seconds")]
 
 
 def timeline(run: Run | str) -> Picture:
-    """Draw a run's steps over time, from the journal.
+    """Draw a run over time, from the journal.
+
+    It answers: what took long, what waited and why, what failed, and what was undone? Each app
+    has a lane with its steps as segments; the way back stands below.
 
     Parameters
     ----------
@@ -41,99 +77,137 @@ def timeline(run: Run | str) -> Picture:
     ident = run.id if isinstance(run, Run) else run
     check_text("run", ident, "Give a run, or the id of one: see fleet.journal().")
     with open_journal() as journal:
-        ident = journal.run(ident).run
-        begun = list(journal.steps_frame(ident).records())
-    start = min((row.started_at for row in begun), default=None)
-    steps = [row for row in begun if row.status != "skipped"]
-    steps.sort(key=lambda row: (row.unit, row.started_at))
-    whole = len(steps) <= ROWS_AT_MOST
-    rows: list[BarsRow] = []
-    for part in _parts(steps, whole=whole):
-        first, last = part[0], part[-1]
-        rows.append(
-            BarsRow(
-                server=safe(first.server),
-                app=safe(first.app),
-                step=_name(first) if whole else "all steps",
-                outcome=_outcome(last) if whole else _worst(part),
-                begins_s=_seconds(first.started_at, start),
-                ends_s=max(_seconds(_end(row), start) for row in part),
-            )
-        )
-    numbers = View.from_rows(BarsRow, rows, About(noun="bars", remark=f"run {ident}"))
-    failed = sum(row.status == "failed" for row in steps)
-    apps = len({(row.server, row.app) for row in steps})
-    seconds = max((_seconds(_end(row), start) for row in steps), default=0.0)
+        record = journal.run(ident)
+        steps = list(journal.steps_frame(record.run).records())
+    units = decode_json(record.plan, _Planned).units
+    rows = _rows(steps, units, min((row.started_at for row in steps), default=None))
+    numbers = View.from_rows(BarsRow, rows, About(noun="bars", remark=f"run {record.run}"))
+    there, back = (_lanes(rows, way) for way in ("there", "back"))
+    shown = _most(there)
+    cut = f"The {LANES_AT_MOST} of {len(there):,} apps that failed or took longest."
     return drawn(
-        _chart(numbers),
-        title=f"Run {ident}",
-        alt=f"{counted(len(steps), 'step')} on {counted(apps, 'app')} in {seconds:,.1f} s, "
-        f"{failed or 'none'} failed.",
-        note="" if whole else f"More than {ROWS_AT_MOST} steps: each bar is all of an app's.",
+        lanes_chart(shown, _most(back)) if rows else None,
+        title=f"Run {record.run}",
+        alt=_said(rows, record.status),
+        note=cut if len(shown) < len(there) else "",
         numbers=numbers,
-        labels=numbers["app"] + " · " + numbers["step"],
+        labels=(),
     )
 
 
-def _parts(steps: list[Any], *, whole: bool) -> list[list[Any]]:
-    if whole:
-        return [[row] for row in steps]
-    by_app: dict[tuple[str, str], list[Any]] = {}
-    for row in steps:
-        by_app.setdefault((row.server, row.app), []).append(row)
-    return list(by_app.values())[:ROWS_AT_MOST]
+def _rows(
+    steps: Sequence[Any], units: Sequence[_PlannedUnit], start: datetime | None
+) -> list[BarsRow]:
+    """Return the steps of each unit in the plan's order, there before back."""
+    rows: list[BarsRow] = []
+    for number, unit in enumerate(units):
+        place = {"server": safe(unit.server), "app": safe(unit.app)}
+        own = sorted(
+            (row for row in steps if row.unit == number),
+            key=lambda row: (row.phase, row.started_at),
+        )
+        if not own:
+            rows.append(
+                BarsRow(**place, step="", way="there", outcome=_NOT_BEGUN,
+                        begins_s=None, ends_s=None)
+            )  # fmt: skip
+            continue
+        begins = _seconds(own[0].started_at, start)
+        if begins >= _NOTICED_S and any(row.started_at < own[0].started_at for row in steps):
+            rows.append(
+                BarsRow(**place, step="", way="there", outcome="waited", waits=_FOR_APPS,
+                        begins_s=0.0, ends_s=begins)
+            )  # fmt: skip
+        rows += [
+            BarsRow(
+                **place,
+                step=f"{row.step + 1} {safe(row.action).replace('-', ' ')}",
+                way="back" if row.phase == "undo" else "there",
+                outcome="undone" if (row.status, row.phase) == ("done", "undo") else row.status,
+                waits=_why(row),
+                begins_s=_seconds(row.started_at, start),
+                ends_s=_seconds(_end(row), start),
+            )
+            for row in own
+            if row.status != "skipped"
+        ]
+    return rows
 
 
-def _name(row: Any) -> str:
-    undone = " (undone)" if row.phase == "undo" else ""
-    return f"{row.step + 1} {safe(row.action).replace('-', ' ')}{undone}"
+def _why(row: Any) -> str:
+    # On the way there it only stands for the way back, where nothing but it waits.
+    is_idle = (row.phase == "undo") != (row.action == "converge-back")
+    return "" if is_idle else _WAITS.get(row.action, "")
+
+
+def _lanes(rows: Sequence[BarsRow], way: str) -> list[Lane]:
+    by_app: dict[tuple[str, str], list[BarsRow]] = {}
+    for row in rows:
+        if row.way == way:
+            by_app.setdefault((row.server, row.app), []).append(row)
+    names = [app for _, app in by_app]
+    return [
+        Lane(
+            name=app if names.count(app) == 1 else f"{app} · {server}",
+            words=_ended(own),
+            is_bad=any(row.outcome == "failed" for row in own),
+            segments=[
+                Segment(
+                    begins=row.begins_s, ends=row.ends_s, outcome=row.outcome,
+                    label=row.step.partition(" ")[2] or "waits", waits=row.waits,
+                )
+                for row in own
+                if row.begins_s is not None and row.ends_s is not None
+            ],
+        )
+        for (server, app), own in by_app.items()
+    ]  # fmt: skip
+
+
+def _ended(own: Sequence[BarsRow]) -> str:
+    """Return how an app's way ended."""
+    worked = [row for row in own if row.begins_s is not None and row.outcome != "waited"]
+    if not worked:
+        return _NOT_BEGUN
+    failed = next((row for row in worked if row.outcome == "failed"), None)
+    if failed is not None:
+        return f"failed: {failed.step.partition(' ')[2]}"
+    seconds = sum((row.ends_s or 0) - (row.begins_s or 0) for row in worked)
+    return f"{worked[-1].outcome} in {seconds:,.1f} s"
+
+
+def _most(lanes: list[Lane]) -> list[Lane]:
+    if len(lanes) <= LANES_AT_MOST:
+        return lanes
+    order = sorted(lanes, key=lambda lane: (not lane.is_bad, -lane.seconds))
+    kept = {id(lane) for lane in order[:LANES_AT_MOST]}
+    return [lane for lane in lanes if id(lane) in kept]
+
+
+def _said(rows: Sequence[BarsRow], status: RunStatus) -> str:
+    there = [row for row in rows if row.step and row.way == "there"]
+    back = [row for row in rows if row.way == "back"]
+    apps, idle = ({(row.server, row.app) for row in rows if bool(row.step) is is_begun}
+                  for is_begun in (True, False))  # fmt: skip
+    seconds = max((row.ends_s or 0.0 for row in there), default=0.0)
+    failed = [row for row in rows if row.outcome == "failed"]
+    said = (
+        f"{counted(len(there), 'step')} on {counted(len(apps), 'app')} in {seconds:,.1f} s, "
+        f"{len(failed) or 'none'} failed."
+    )
+    if failed:
+        said += f" First: {failed[0].step.partition(' ')[2]} of {failed[0].app}."
+    if back:
+        undone = len({(row.server, row.app) for row in back})
+        said += f" {counted(len(back), 'step')} back on {counted(undone, 'app')}."
+    if idle - apps:
+        said += f" {counted(len(idle - apps), 'app')} not begun."
+    return f"{said} {STATUSES[status].sentence(fault=bool(failed))}"
 
 
 def _end(row: Any) -> datetime:
     return row.finished_at if isinstance(row.finished_at, datetime) else row.started_at
 
 
-def _outcome(row: Any) -> str:
-    if row.status == "done" and row.phase == "undo":
-        return "undone"
-    return row.status
-
-
-def _worst(part: list[Any]) -> str:
-    outcomes = {_outcome(row) for row in part}
-    return next(o for o in ("failed", "running", "undone", "done", "skipped") if o in outcomes)
-
-
 def _seconds(at: datetime, start: datetime | None) -> float:
     return (at - start).total_seconds() if start is not None else 0.0
-
-
-def _chart(numbers: Any) -> Any:
-    alt = altair()
-    rows = numbers.to_dict("records")
-    for row in rows:
-        row["row"] = f"{row['app']} · {row['step']}"
-        row["said"] = f"{row['outcome']}, {row['ends_s'] - row['begins_s']:.1f} s"
-    span = max((row["ends_s"] for row in rows), default=1.0)
-    scale = alt.Scale(domain=[0, span * 1.25 or 1.0])
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("row:N", sort=None, title=None),
-        x=alt.X(
-            "begins_s:Q",
-            title="seconds since the run began",
-            scale=scale,
-            axis=alt.Axis(tickCount=8, labelFlush=False),
-        ),
-    )
-    bars = base.mark_bar(height=12, cornerRadius=2, minBandSize=3).encode(
-        x2="ends_s:Q",
-        color=alt.Color(
-            "outcome:N",
-            legend=None,
-            scale=alt.Scale(domain=list(OUTCOMES), range=list(OUTCOMES.values())),
-        ),
-    )
-    words = base.mark_text(align="left", dx=5, fontSize=11, color="currentColor").encode(
-        x=alt.X("ends_s:Q", scale=scale), text="said:N"
-    )
-    return alt.layer(bars, words).properties(width=WIDTH - 220, height=alt.Step(18))

@@ -259,5 +259,7 @@ def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
         websocket.on("framereceived", heard)  # type: ignore[attr-defined]
 
     page.on("websocket", opened)
-    yield person
-    context.close()
+    try:
+        yield person
+    finally:
+        context.close()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
-from msgspec.structs import replace
 
 import opskit
 from opskit import pictures
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.facts import Facts
+from opskit.journal.runs import Journal, open_journal
 from opskit.pictures import Picture
 from opskit.pictures import picture as palette
+from tests.pictures.fleets import nothing, tenfold, without
+from tests.waiting import eventually
 
 LIGHT, DARK = "#ffffff", "#111111"
 BELONGS_TO_SVG = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
@@ -29,19 +33,7 @@ def snap(demo_fleet: DemoFleet, use: Callable[[DemoFleet], Path]) -> opskit.Snap
 
 @pytest.fixture
 def many(snap: opskit.Snapshot) -> opskit.Snapshot:
-    """Forty servers and over two hundred apps: the sample, ten times."""
-    facts = snap.facts
-    read = [one for one in facts.declared.servers if facts.seen[one.name].manager]
-    names = [(server, f"{copy}.{server.name}") for copy in range(10) for server in read]
-    observed = [replace(facts.seen[server.name], server=name) for server, name in names]
-    servers = [
-        replace(server, name=name, apps=tuple(replace(app, server=name) for app in server.apps))
-        for server, name in names
-    ]
-    declared = replace(facts.declared, servers=tuple(servers))
-    return opskit.Snapshot(
-        Facts(taken_at=facts.taken_at, declared=declared, observed=tuple(observed))
-    )
+    return tenfold(snap)
 
 
 @pytest.fixture(params=["age_map", "states", "fleet_map", "findings_trend"])
@@ -85,7 +77,8 @@ def test_text_and_lines_follow_the_theme(
 
     texts = re.findall(r"<text[^>]*fill=\"([^\"]+)\"", drawing)
     assert texts
-    assert set(texts) <= {"currentColor", "#fff"}
+    on_cells = {ink for _, ink in palette.AGES.values()}
+    assert set(texts) <= {"currentColor", "#fff", *on_cells}
 
 
 def test_what_it_shows_is_said_in_words_and_numbers(
@@ -103,23 +96,20 @@ def test_forty_servers_still_fit_and_what_is_put_together_is_said(
 ) -> None:
     picture = draw(many)
 
-    size = re.search(r'width="(\d+)" height="(\d+)"', picture.svg)
+    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', picture.svg)
     assert size
-    assert int(size[1]) < 1100
-    assert int(size[2]) < 1600
+    assert float(size[1]) < 760
+    assert float(size[2]) < 1600
     if "server" in picture.numbers:
         assert picture.numbers["server"].nunique() == 40
-    if "app" in picture.numbers or "stack" in picture.numbers:
+    if "app" in picture.numbers:
         assert "each" in picture.note
 
 
 def test_an_empty_fleet_has_pictures_too(
     draw: Callable[[opskit.Snapshot], Picture], snap: opskit.Snapshot
 ) -> None:
-    declared = type(snap.facts.declared)(root="", servers=(), problems=())
-    empty = opskit.Snapshot(Facts(taken_at=snap.facts.taken_at, declared=declared, observed=()))
-
-    picture = draw(empty)
+    picture = draw(nothing(snap))
 
     assert "<svg" in picture.to_html()
     assert 0 < height(picture) < 1000
@@ -129,9 +119,53 @@ def test_a_server_that_cannot_be_read_is_in_the_map(snap: opskit.Snapshot) -> No
     picture = pictures.fleet_map(snap)
     numbers = picture.numbers
 
-    assert "not read" not in picture.alt
     assert picture.alt.endswith("2 servers could not be read.")
     assert set(numbers.query("health == 'not read'")["server"]) == set(snap.facts.missing())
+
+
+def test_the_map_begins_with_the_worst_and_names_what_is_wrong(snap: opskit.Snapshot) -> None:
+    picture = pictures.fleet_map(snap)
+    numbers = picture.numbers.set_index("app")
+
+    assert picture.numbers["critical"].idxmax() == 0
+    assert "secret missing" in numbers.loc["shop-dev.workshop.example", "wrong"]
+    assert numbers.loc["notes.garden.example", "wrong"] == ["not deployed"]
+    assert numbers.loc["cloud.mutual.example", "newer"] in picture.svg
+    assert not numbers.loc["id.coop.example", "wrong"]
+    severities = {str(one) for one in snap.audit()["severity"]}
+    assert all(numbers[one].sum() == (snap.audit()["severity"] == one).sum() for one in severities)
+
+
+def test_what_is_well_is_one_line(snap: opskit.Snapshot) -> None:
+    drawing = pictures.fleet_map(snap).svg
+
+    assert "2 apps well" in drawing
+    assert "id.coop.example, notes.coop.example" in drawing
+
+
+def test_the_oldest_secrets_come_first_and_are_the_darkest(snap: opskit.Snapshot) -> None:
+    picture = pictures.age_map(snap)
+
+    oldest = picture.numbers.groupby("app", sort=False)["oldest_days"].max()
+    assert list(oldest) == sorted(oldest, reverse=True)
+    assert f"the oldest {oldest.iloc[0]:,.0f} days" in picture.alt
+
+
+def test_findings_that_came_and_went_are_marked(snap: opskit.Snapshot) -> None:
+    def about(snap: opskit.Snapshot) -> set[str]:
+        return set(snap.audit().query("severity != 'info'")["key"])
+
+    before, after = without(snap, "coop.example"), without(snap, "garden.example", week=1)
+    picture = pictures.findings_trend([after, before])
+
+    new, gone = about(after) - about(before), about(before) - about(after)
+    assert new
+    assert gone
+    numbers = picture.numbers.query("severity != 'info'")
+    assert (numbers["new"].sum(), numbers["gone"].sum()) == (len(new), len(gone))
+    assert f"{len(new)} new, {len(gone)} gone" in picture.alt
+    assert f">+{len(new)}<" in picture.svg
+    assert f">-{len(gone)}<" in picture.svg
 
 
 def test_a_run_is_drawn_from_the_journal(
@@ -148,6 +182,58 @@ def test_a_run_is_drawn_from_the_journal(
     assert picture.numbers["step"].str.contains("verify").any()
     assert set(picture.numbers["outcome"]) == {"done"}
     assert run.id in picture.title
+    assert picture.alt.endswith("Done.")
+
+
+def test_a_run_that_was_undone_has_its_way_back_below(
+    fresh: tuple[DemoFleet, opskit.Fleet],
+) -> None:
+    _, fleet = fresh
+    run = fleet.plan_rotate(
+        [("coop.example", "notes.coop.example", "session")], opskit.Options(stable=0.1)
+    ).apply()
+    fleet.rollback(run.id)
+
+    picture = pictures.timeline(run.id)
+
+    assert "The way back" in picture.svg
+    assert set(picture.numbers.query("way == 'back'")["outcome"]) == {"undone"}
+    assert (picture.numbers["waits"] == "waits for tasks").any()
+    assert "steps back on 1 app" in picture.alt
+
+
+def test_what_a_run_waited_for_and_did_not_begin_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPSKIT_STATE_DIR", str(tmp_path))
+    with open_journal() as journal:
+        units = [{"server": "coop.example", "app": f"{n}.coop.example"} for n in range(3)]
+        journal.begin(
+            run="20260101-000000-abcdef", kind="rotate", plan_digest="", identity="", actor="me",
+            host="here", pid=1, tool_version="1", plan=msgspec.json.encode({"units": units}),
+        )  # fmt: skip
+        taken(journal, 0, "done")
+        # What waits is told by times, and these are the journal's own.
+        since = time.monotonic()
+        eventually(lambda: time.monotonic() - since > 0.3, "another app to have waited")
+        taken(journal, 1, "failed")
+        journal.finish("20260101-000000-abcdef", "failed")
+
+    picture = pictures.timeline("20260101")
+
+    rows = picture.numbers.set_index("app")
+    assert "waits for other apps" in set(rows.loc["1.coop.example", "waits"])
+    assert rows.loc["2.coop.example", "outcome"] == "not begun"
+    assert "failed: switch service" in picture.svg
+    assert "1 app not begun" in picture.alt
+
+
+def taken(journal: Journal, unit: int, status: str) -> None:
+    journal.intent(
+        "20260101-000000-abcdef", unit, 0, "do", action="switch-service", server="coop.example",
+        app=f"{unit}.coop.example", stack="s", subject="s", detail={},
+    )  # fmt: skip
+    journal.outcome("20260101-000000-abcdef", unit, 0, "do", status=status, detail={})
 
 
 @pytest.fixture
@@ -171,7 +257,7 @@ def test_it_is_saved_as_a_drawing_or_as_a_page(snap: opskit.Snapshot, tmp_path: 
 
 
 def test_every_colour_is_seen_on_both_themes_and_carries_white_text() -> None:
-    colours = {*palette.STATES.values(), *palette.AGES.values(), *palette.OUTCOMES.values()}
+    colours = {*palette.STATES.values(), *palette.OUTCOMES.values()}
     marks = {colour for colour, _ in (*palette.HEALTH.values(), *palette.SEVERITIES.values())}
 
     for colour in colours | marks:
@@ -181,7 +267,28 @@ def test_every_colour_is_seen_on_both_themes_and_carries_white_text() -> None:
         assert contrast(colour, LIGHT) >= 4.5, colour
 
 
+def test_ages_are_one_ramp_from_light_to_dark_that_can_be_written_on() -> None:
+    fills = [fill for fill, _ in palette.AGES.values()]
+
+    assert fills == sorted(fills, key=luminance, reverse=True)
+    for before, after in pairwise(fills):
+        assert contrast(before, after) >= 1.4
+    for fill, ink in palette.AGES.values():
+        assert contrast(fill, ink.replace("#fff", LIGHT)) >= 4.5
+    meaning = {*palette.STATES.values(), *palette.OUTCOMES.values()}
+    assert not meaning & set(fills)
+
+
 def test_shapes_tell_apart_what_colours_do() -> None:
     for pairs in (palette.HEALTH, palette.SEVERITIES):
         shapes = [shape for _, shape in pairs.values()]
         assert len(set(shapes)) == len(shapes)
+
+
+def test_a_long_name_keeps_both_its_ends() -> None:
+    name = "neighbourhood-archive-press.garden.example"
+    short = palette.shortened(name)
+
+    assert len(short) == palette.NAME_AT_MOST
+    assert short.startswith("neighbourhood")
+    assert short.endswith("garden.example")

@@ -61,8 +61,8 @@ def shown(stage: Stage, name: str) -> dict[str, int]:
     assert "completed" in snap.services._repr_mimebundle_()["text/plain"]
     (choice,) = whole_apps(snap, FORMS["deploy"])
     assert ["Running", "2 of 2 tasks, 1 completed"] in choice["about"]
-    health = pictures.fleet_map(snap).numbers.set_index("service")["health"]
-    assert health[name] == "completed"
+    places = pictures.fleet_map(snap).numbers.set_index("app")
+    assert (places.loc[APP, "health"], places.loc[APP, "completed"]) == ("all tasks run", 1)
     return {key: getattr(rows[f"{stage.stack}_{name}"], key) for key in COUNTS}
 
 
