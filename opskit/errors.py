@@ -93,11 +93,16 @@ class EngineError(OpskitError):
         The server that answered.
     status
         The HTTP status, 0 when there was none.
+    remedy
+        One sentence saying how to mend it.
     """
 
-    def __init__(self, message: str, *, server: str = "", status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, server: str = "", status: int = 0, remedy: str = ""
+    ) -> None:
+        self.what, self.remedy = message, remedy
         self.server, self.status = server, status
-        super().__init__(f"{server}: {message}" if server else message)
+        super().__init__(_about(server, message, remedy))
 
 
 class NotFoundError(EngineError):
@@ -125,11 +130,21 @@ class RefusedError(EngineError):
 
 
 class UnreachableError(OpskitError):
-    """No answer from a server; for a write, its outcome is unknown."""
+    """No answer from a server; for a write, its outcome is unknown.
 
-    def __init__(self, message: str, *, server: str = "") -> None:
-        self.server = server
-        super().__init__(f"{server}: {message}" if server else message)
+    Parameters
+    ----------
+    message
+        The sentence for the operator.
+    server
+        The server that did not answer.
+    remedy
+        One sentence saying how to mend it.
+    """
+
+    def __init__(self, message: str, *, server: str = "", remedy: str = "") -> None:
+        self.what, self.remedy, self.server = message, remedy, server
+        super().__init__(_about(server, message, remedy))
 
 
 class StalePlanError(OpskitError):
@@ -180,3 +195,8 @@ class UndecidedError(RunbookError):
 
 class VerifyError(OpskitError):
     """The change was made but did not prove itself."""
+
+
+def _about(server: str, what: str, remedy: str) -> str:
+    text = f"{what} {remedy}" if remedy else what
+    return f"{server}: {text}" if server else text
