@@ -12,6 +12,7 @@ OpskitError
 │   ├── NotManagerError       not in a swarm, worker, locked, expired or without quorum
 │   └── RefusedError          any other refusal (a bad request, a forbidden call)
 ├── UnreachableError      no answer: name lookup, connection, ssh or deadline
+│   └── LoginRefusedError     ssh took none of the keys
 ├── StalePlanError        the world moved since the plan was made
 ├── LockHeldError         someone else is working on this stack
 ├── LockLostError         a run's lock is no longer its own: it may not write
@@ -145,6 +146,10 @@ class UnreachableError(OpskitError):
     def __init__(self, message: str, *, server: str = "", remedy: str = "") -> None:
         self.what, self.remedy, self.server = message, remedy, server
         super().__init__(_about(server, message, remedy))
+
+
+class LoginRefusedError(UnreachableError):
+    """A server takes none of the keys that ssh has for it."""
 
 
 class StalePlanError(OpskitError):

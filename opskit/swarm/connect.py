@@ -6,11 +6,11 @@ import errno
 import socket
 import ssl
 import threading
+from shlex import quote
 
 from opskit.errors import InputError, UnreachableError
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline, Stream
-
 
 _USUAL_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
@@ -53,7 +53,10 @@ def _remedy(context: Context, error: OSError) -> str:
         )
     if context.address.path in _USUAL_SOCKETS:
         return "Is Docker running there? Start it: sudo systemctl start docker"
-    return "Is Docker running there?"
+    return (
+        "Is Docker running there? See whether the address is right: "
+        f"docker context inspect {quote(context.server)}"
+    )
 
 
 def out_of_files(error: OSError) -> str:

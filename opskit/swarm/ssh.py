@@ -18,9 +18,10 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO
 
-from opskit.errors import MissingToolError, UnreachableError
+from opskit.errors import LoginRefusedError, MissingToolError, UnreachableError
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline, Stream
@@ -28,6 +29,9 @@ from opskit.temporary import Folder
 
 _PERSIST_SECONDS = 60
 """How long a master outlives its last channel, so that a killed process leaves none behind."""
+
+_REFUSED = "Permission denied ("
+"""Before the ways that the server would have taken."""
 
 _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (
@@ -48,7 +52,7 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
         "Add it to the docker group: {terminal} 'sudo usermod -aG docker \"$USER\"'",
     ),
     (
-        "Permission denied",
+        _REFUSED,
         "ssh refused the login ({last}).",
         "Check the key and agent: ssh-add -l, then {ssh} true",
     ),
@@ -214,11 +218,12 @@ def log_in(context: Context, deadline: Deadline, masters: SshMasters) -> None:
     MissingToolError
         No ``ssh`` program here.
     UnreachableError
-        It cannot be logged in to, or not in time; says why.
+        It cannot be logged in to, or not in time; says why. A `LoginRefusedError` when it takes
+        none of the keys.
     """
     command = _command(context, masters, deadline, "true")
     try:
-        with open(os.devnull, "r+b") as nothing, tempfile.TemporaryFile() as stderr:
+        with Path(os.devnull).open("r+b") as nothing, tempfile.TemporaryFile() as stderr:
             process = _start(command, nothing.fileno(), stderr)
             try:
                 process.wait(deadline.remaining("logging in over ssh"))
@@ -234,7 +239,8 @@ def log_in(context: Context, deadline: Deadline, masters: SshMasters) -> None:
     # Any other status is that of a command over there, so the login went well.
     if process.returncode == _SSH_FAILED:
         what, remedy = explain(said, context)
-        raise UnreachableError(what, server=context.server, remedy=remedy)
+        kind = LoginRefusedError if _REFUSED in said else UnreachableError
+        raise kind(what, server=context.server, remedy=remedy)
 
 
 def _not_started(error: OSError, context: Context) -> UnreachableError:
