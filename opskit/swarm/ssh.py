@@ -33,6 +33,18 @@ _PERSIST_SECONDS = 60
 _REFUSED = "Permission denied ("
 """Before the ways that the server would have taken."""
 
+_NO_RIGHTS = (
+    "the ssh user may not use Docker there.",
+    "Add it to the docker group: {terminal} 'sudo usermod -aG docker \"$USER\"'",
+)
+_NO_DAEMON = (
+    "Docker is not running there, or not for this user.",
+    "Start it: {terminal} sudo systemctl start docker",
+)
+_NO_DOCKER = (
+    "the docker command is not installed there ({last}).",
+    "Install it: {terminal} sudo apt-get install docker.io",
+)
 _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -46,38 +58,25 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
         "Compare the fingerprint and accept it: {ssh} true",
     ),
     ("Could not resolve hostname", "its name cannot be resolved ({last}).", "Check: {ssh} true"),
-    (
-        "permission denied while trying to connect to the Docker daemon",
-        "the ssh user may not use Docker there.",
-        "Add it to the docker group: {terminal} 'sudo usermod -aG docker \"$USER\"'",
-    ),
+    ("permission denied while trying to connect to the Docker daemon", *_NO_RIGHTS),
+    ("connect: permission denied", *_NO_RIGHTS),
     (
         _REFUSED,
         "ssh refused the login ({last}).",
         "Check the key and agent: ssh-add -l, then {ssh} true",
     ),
-    (
-        "Cannot connect to the Docker daemon",
-        "Docker is not running there, or not for this user.",
-        "Start it: {terminal} sudo systemctl start docker",
-    ),
+    ("Cannot connect to the Docker daemon", *_NO_DAEMON),
+    ("connect: no such file or directory", *_NO_DAEMON),
+    ("connect: connection refused", *_NO_DAEMON),
     (
         "stdio forwarding failed",
         "its jump host does not get through to it ({last}).",
         "Check: {ssh} true",
     ),
-    (
-        "command not found",
-        "the docker command is not installed there ({last}).",
-        "Install it: {terminal} sudo apt-get install docker.io",
-    ),
-    (
-        "not found",
-        "the docker command is not installed there ({last}).",
-        "Install it: {terminal} sudo apt-get install docker.io",
-    ),
+    ("command not found", *_NO_DOCKER),
+    ("not found", *_NO_DOCKER),
 )
-"""What stands in what ssh wrote, what it means, and the next step."""
+"""What stands in what ssh, or docker over there, wrote; what it means, and the next step."""
 
 _SSH_FAILED = 255
 """ssh's own status; any other is that of what it ran."""

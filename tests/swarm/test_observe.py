@@ -163,7 +163,15 @@ def test_a_refused_tcp_connection_is_said() -> None:
             "permission denied while trying to connect to the Docker daemon socket",
             "may not use Docker",
         ),
+        (
+            "failed to open the raw stream connection: dial unix /x: connect: permission denied",
+            "may not use Docker",
+        ),
         ("Cannot connect to the Docker daemon at unix:///x.", "not running"),
+        (
+            "failed to open the raw stream connection: dial unix /x: connect: connection refused",
+            "not running",
+        ),
         ("ssh: connect to host x port 22: Connection timed out", "Connection timed out"),
         (
             "Authorised use only.\nssh: connect to host x port 22: Connection refused\n"
