@@ -91,7 +91,7 @@ GUIDES: Mapping[str, Guide] = {
         "",
         (
             "opskit app new hedgedoc -s coop.example --domain pad.coop.example --secrets",
-            "opskit app new hedgedoc:1.2.0 -s coop.example --domain pad.coop.example --fetch",
+            "opskit app new hedgedoc:1.2.0 -s coop.example --domain pad.example --fetch",
         ),
     ),
     "app config": Guide("", ("opskit app config wiki.coop.example",)),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from functools import partial
 
 from opskit.arguments import check_number, names_in
 from opskit.doctor import files, keys, programs, server
-from opskit.doctor.rows import CheckupRow, note
-from opskit.errors import InputError
+from opskit.doctor.rows import CheckupRow, note, told
+from opskit.errors import InputError, OpskitError
 from opskit.progress import default_progress
 from opskit.reading import READERS
 from opskit.views.frame import About, View
@@ -46,22 +47,21 @@ def examine(*, servers: Iterable[str] | None = None, deadline: float | None = No
     names = _chosen(tree, servers)
     seconds = settings.deadline if deadline is None else deadline
     quick = min(seconds, _QUICK_S)
-    looks: list[Callable[[], Iterable[CheckupRow]]] = [
-        programs.packages,
-        lambda: [of_settings],
-        lambda: [files.state(quick)],
-        lambda: tree.rows,
-        lambda: [programs.git(quick)],
-        lambda: [programs.docker(quick)],
-        lambda: [keys.ssh(quick)],
-        lambda: [programs.password_store(quick)],
+    looks = [
+        _Look("opskit", programs.packages),
+        _Look("settings", lambda: [of_settings]),
+        _Look("state folder", lambda: [files.state(quick)]),
+        _Look("abra's folder", lambda: tree.rows),
+        _Look("git", lambda: [programs.git(quick)]),
+        _Look("docker", lambda: [programs.docker(quick)]),
+        _Look("ssh", lambda: [keys.ssh(quick)]),
+        _Look("password store", lambda: [programs.password_store(quick)]),
     ]
     if of_settings.state == "well":
-        looks += [partial(server.look_at, name, seconds) for name in names]
+        looks += [_Look("server", partial(server.look_at, name, seconds), name) for name in names]
     elif names:
-        looks.append(
-            lambda: [note("servers", "not looked at: the settings come first.", "opskit doctor")]
-        )
+        unseen = note("servers", "not looked at: the settings come first.", "opskit doctor")
+        looks.append(_Look("servers", lambda: [unseen]))
     rows = [row for found in _all_at_once(looks) for row in found]
     lacking = sum(row.state == "mend" for row in rows)
     remark = f"{lacking} to mend" if lacking else "all is well"
@@ -82,17 +82,28 @@ def _chosen(tree: files.Tree, servers: Iterable[str] | None) -> list[str]:
     return known if wanted is None else list(wanted)
 
 
-def _all_at_once(
-    looks: list[Callable[[], Iterable[CheckupRow]]],
-) -> list[list[CheckupRow]]:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A part of the check-up: what is looked at, how, and at which server."""
+
+    check: str
+    rows: Callable[[], Iterable[CheckupRow]]
+    server: str | None = None
+
+    def __call__(self) -> list[CheckupRow]:
+        try:
+            return list(self.rows())
+        except (OpskitError, OSError) as error:
+            # What nobody thought of is in the way, too.
+            return [told(self.check, error, server=self.server)]
+
+
+def _all_at_once(looks: list[_Look]) -> list[list[CheckupRow]]:
     with (
         ThreadPoolExecutor(min(READERS, len(looks)), "opskit-doctor") as threads,
         default_progress("Looking", len(looks)) as shown,
     ):
-        futures: list[Future[list[CheckupRow]]] = [
-            threads.submit(lambda look=look: list(look())) for look in looks
-        ]
-        for future in as_completed(futures):
-            rows = future.result()
-            shown.advance(rows[-1].server or rows[-1].check if rows else "")
-    return [future.result() for future in futures]
+        waiting = {threads.submit(look): look for look in looks}
+        for future in as_completed(waiting):
+            shown.advance(waiting[future].server or waiting[future].check)
+    return [future.result() for future in waiting]

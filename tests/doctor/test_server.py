@@ -221,6 +221,17 @@ def test_a_host_that_refuses_is_said(ssh: Ssh) -> None:
 
 
 @pytest.mark.swarm
+def test_a_host_that_accepts_and_is_silent_costs_the_deadline(ssh: Ssh) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ssh.sshd.stop()
+        ssh.sshd.port = silent.getsockname()[1]
+        ssh.use(ssh.folder / "id")
+        row = last(seconds=1)
+    assert (row.check, row.state) == ("ssh", "mend")
+    assert row.remedy == "See where it stops: ssh -v srv1 true"
+
+
+@pytest.mark.swarm
 def test_an_ssh_user_without_rights_joins_the_docker_group_over_there(ssh: Ssh) -> None:
     as_nobody = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
     ssh.fleet.root.chmod(0o755)
