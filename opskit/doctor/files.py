@@ -135,8 +135,10 @@ def _first_server(root: Path) -> str:
     name = next((one for one in context_names() if one != DEFAULT_SERVER), "SERVER")
     if shutil.which("abra"):
         return f"Let abra make it: abra server add {shlex.quote(name)}"
-    folder = shlex.quote(str(root / "servers" / name))
-    return f"Make a folder for each server, named as its Docker context: mkdir -p {folder}"
+    return (
+        "Make a folder for each server, named as its Docker context: "
+        f"mkdir -p {shlex.quote(str(root / 'servers' / name))}"
+    )
 
 
 def _recipes(root: Path, declared: Declared, recipe_url: str) -> Iterator[CheckupRow]:
