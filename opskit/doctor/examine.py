@@ -55,9 +55,9 @@ def examine(*, servers: Iterable[str] | None = None, deadline: float | None = No
         _Look("git", lambda: [programs.git(quick)]),
         _Look("docker", lambda: [programs.docker(quick)]),
         _Look("ssh", lambda: [keys.ssh(quick)]),
-        _Look("password store", lambda: [programs.password_store(quick)]),
     ]
     if of_settings.state == "well":
+        looks.append(_Look("password store", lambda: [programs.password_store(quick)]))
         looks += [_Look("server", partial(server.look_at, name, seconds), name) for name in names]
     elif names:
         unseen = note("servers", "not looked at: the settings come first.", "opskit doctor")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from opskit.doctor.keys import after_refusal
 from opskit.doctor.rows import CheckupRow, mend, told, well
-from opskit.errors import LoginRefusedError, OpskitError
+from opskit.errors import LoginRefusedError, MissingToolError, OpskitError
 from opskit.swarm import lists
 from opskit.swarm.connection import Reply
 from opskit.swarm.context import Context, docker_arguments, find_context, without_password
@@ -54,6 +54,8 @@ def _log_in(context: Context, deadline: Deadline, seconds: float) -> CheckupRow:
         TRANSPORT.log_in(context, deadline)
     except LoginRefusedError as error:
         return mend("ssh", error.what, after_refusal(context, seconds), server=server)
+    except MissingToolError as error:
+        return told("ssh", error, server=server)
     except OpskitError as error:
         words = [word for word in ssh_target(context) if word != "--"]
         see = f"See where it stops: {shlex.join(['ssh', '-v', *words])} true"
