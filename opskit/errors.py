@@ -12,6 +12,7 @@ OpskitError
 │   ├── NotManagerError       not in a swarm, worker, locked, expired or without quorum
 │   └── RefusedError          any other refusal (a bad request, a forbidden call)
 ├── UnreachableError      no answer: name lookup, connection, ssh or deadline
+│   └── LoginRefusedError     ssh took none of the keys
 ├── StalePlanError        the world moved since the plan was made
 ├── LockHeldError         someone else is working on this stack
 ├── LockLostError         a run's lock is no longer its own: it may not write
@@ -93,11 +94,16 @@ class EngineError(OpskitError):
         The server that answered.
     status
         The HTTP status, 0 when there was none.
+    remedy
+        One sentence saying how to mend it.
     """
 
-    def __init__(self, message: str, *, server: str = "", status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, server: str = "", status: int = 0, remedy: str = ""
+    ) -> None:
+        self.what, self.remedy = message, remedy
         self.server, self.status = server, status
-        super().__init__(f"{server}: {message}" if server else message)
+        super().__init__(_about(server, message, remedy))
 
 
 class NotFoundError(EngineError):
@@ -125,11 +131,25 @@ class RefusedError(EngineError):
 
 
 class UnreachableError(OpskitError):
-    """No answer from a server; for a write, its outcome is unknown."""
+    """No answer from a server; for a write, its outcome is unknown.
 
-    def __init__(self, message: str, *, server: str = "") -> None:
-        self.server = server
-        super().__init__(f"{server}: {message}" if server else message)
+    Parameters
+    ----------
+    message
+        The sentence for the operator.
+    server
+        The server that did not answer.
+    remedy
+        One sentence saying how to mend it.
+    """
+
+    def __init__(self, message: str, *, server: str = "", remedy: str = "") -> None:
+        self.what, self.remedy, self.server = message, remedy, server
+        super().__init__(_about(server, message, remedy))
+
+
+class LoginRefusedError(UnreachableError):
+    """A server takes none of the keys that ssh has for it."""
 
 
 class StalePlanError(OpskitError):
@@ -180,3 +200,8 @@ class UndecidedError(RunbookError):
 
 class VerifyError(OpskitError):
     """The change was made but did not prove itself."""
+
+
+def _about(server: str, what: str, remedy: str) -> str:
+    text = f"{what} {remedy}" if remedy else what
+    return f"{server}: {text}" if server else text

@@ -52,6 +52,9 @@ class TerminalProgress(NoProgress):
             TextColumn("{task.fields[what]}", markup=False),
             console=Console(stderr=True),
             transient=True,
+            # Else rich would draw the bar through what makes steering letters harmless.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._bar.add_task(title, total=total, what="")
 

@@ -68,6 +68,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hooks: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
+def settings_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the file of the operator's settings."""
+    return _base(environ, "XDG_CONFIG_HOME", ".config") / "opskit" / "config.toml"
+
+
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the operator's settings; without a file, the defaults.
 
@@ -76,7 +81,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     InputError
         The file cannot be read, is not TOML, or has a key or value opskit does not know.
     """
-    path = _base(environ, "XDG_CONFIG_HOME", ".config") / "opskit" / "config.toml"
+    path = settings_path(environ)
     try:
         if fault := _untrusted(path.stat()):
             raise InputError(

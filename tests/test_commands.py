@@ -63,6 +63,8 @@ def bare(source: str) -> Iterator[tuple[int, str]]:
 
 QUOTES = {
     # What `Lookup.shown` gives, and lists of words that each are quoted.
+    "doctor/files.py": {"name", "os.geteuid()"},
+    "swarm/refusal.py": {"{server}"},
     "plan/deploy.py": {"shown", "self.assembler.lookup.shown(app)", "' '.join(made)"},
     "plan/hooks.py": {"shown", "target.shown", "verb"},
     "plan/remove.py": {"apps"},

@@ -21,7 +21,7 @@ from rich.console import Console
 import opskit
 from opskit import pictures
 from opskit.audit.remedies import Remedies
-from opskit.cli.app import run
+from opskit.cli.app import _Inert, run
 from opskit.cli.live import shown_steps
 from opskit.demo.engine import Swarm
 from opskit.errors import EngineError
@@ -394,6 +394,18 @@ def test_bars_in_a_terminal_show_names_and_do_not_obey_them(
         show()
         assert "[red][link=x]" in terminal.said()
         assert not unseen(terminal.said())
+
+
+def test_a_bar_of_the_command_line_is_drawn_and_not_made_harmless_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", _Inert(terminal))
+    with TerminalProgress("Reading", 2) as bar:
+        bar.advance("coop.example")
+        bar._bar.refresh()
+    assert "coop.example" in terminal.said()
+    assert "\N{REPLACEMENT CHARACTER}" not in terminal.said()
 
 
 def reading() -> None:

@@ -12,6 +12,7 @@ from opskit.abra.files import as_problem, is_folder, printable, unreadable
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer, Problem
 from opskit.abra.names import (
     DEFAULT_SERVER,
+    app_name,
     compose_files,
     is_app_file,
     pinned_version,
@@ -74,6 +75,24 @@ def env_path(root: Path, server: str, app: str) -> Path:
         path=places[0],
         remedy="See what there is: opskit apps",
     )
+
+
+def app_names(root: Path) -> dict[str, list[str]]:
+    """Return the apps of each server, by the names of their files alone: none is opened.
+
+    Raises
+    ------
+    OSError
+        A folder cannot be read.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in sorted((root / "servers").iterdir()):
+        if is_app_file(entry.name):
+            found.setdefault(DEFAULT_SERVER, []).append(app_name(entry.name))
+        elif not entry.name.startswith(".") and is_folder(entry):
+            names = sorted(path.name for path in entry.iterdir())
+            found.setdefault(entry.name, []).extend(map(app_name, filter(is_app_file, names)))
+    return found
 
 
 def read_tree(root: Path) -> Declared:

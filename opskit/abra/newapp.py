@@ -104,16 +104,28 @@ def fetch_recipe(root: Path, name: str, address: str) -> bool:
         Where recipes with a mere name are; holds ``{recipe}``.
     """
     check_root(root)
+    url, folder = clone_of(root, name, address)
+    if Recipes(root).find(name) is not None:
+        return False
+    clone(url, folder)
+    return True
+
+
+def clone_of(root: Path, name: str, address: str) -> tuple[str, Path]:
+    """Return where a recipe is cloned from, and its folder; see `fetch_recipe`.
+
+    Raises
+    ------
+    InputError
+        No recipe can have that name.
+    """
     folders = recipe_folders(name)
     if not folders or name.startswith("-"):
         raise InputError(f"{name!r} cannot be a recipe.", remedy="Write it as wordpress.")
-    if Recipes(root).find(name) is not None:
-        return False
     url = address.replace("{recipe}", name)
     if "/" in name:
         url = name if "://" in name else f"https://{name}"
-    clone(url, root / "recipes" / folders[0])
-    return True
+    return url, root / "recipes" / folders[0]
 
 
 def _find(recipes: Recipes, root: Path, name: str, version: str = "") -> Recipe:

@@ -9,7 +9,8 @@ from typing import Any, TextIO, cast
 
 import typer
 
-from opskit.cli import apps, change, demo, lab, notebooks, read, runs
+from opskit.cli import apps, change, demo, doctor, lab, notebooks, read, runs
+from opskit.cli.guide import add_guides
 from opskit.errors import InputError, MissingToolError, OpskitError
 from opskit.inert import visible
 from opskit.secrets.redact import redact
@@ -20,11 +21,11 @@ app = typer.Typer(
     name="opskit",
     help="See and safely change many small Docker Swarm servers.",
     no_args_is_help=True,
-    add_completion=False,
     # A traceback with locals could show a secret.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+doctor.add_to(app)
 read.add_to(app)
 change.add_to(app)
 apps.add_to(app)
@@ -32,6 +33,7 @@ runs.add_to(app)
 notebooks.add_to(app)
 lab.add_to(app)
 demo.add_to(app)
+add_guides(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opskit.cli import complete
 from opskit.cli.change import (
     App,
     Commit,
@@ -76,7 +77,12 @@ def ls(
 
 def new(
     recipe: Annotated[str, typer.Argument(help="RECIPE, or RECIPE:VERSION; else the latest.")],
-    server: Annotated[str, typer.Option("--server", "-s", help="The server it is to run on.")],
+    server: Annotated[
+        str,
+        typer.Option(
+            "--server", "-s", help="The server it is to run on.", autocompletion=complete.servers
+        ),
+    ],
     domain: Annotated[str, typer.Option("--domain", help="Its domain, which names it too.")],
     secrets: Annotated[
         bool, typer.Option("--secrets", help="Generate its secrets, after another question.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
+from opskit.cli import complete
 from opskit.cli.once import Once, Show
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
@@ -48,9 +49,16 @@ def one_of(names: Collection[str], *flags: str, help: str) -> Any:  # noqa: A002
     )
 
 
-App = Annotated[str, typer.Argument(help="The app's name, or SERVER/APP.")]
-OneSecret = Annotated[str, typer.Argument(help="The secret's name.")]
-SomeSecrets = Annotated[list[str] | None, typer.Argument(help="Names; with --all, every one.")]
+App = Annotated[
+    str, typer.Argument(help="The app's name, or SERVER/APP.", autocompletion=complete.apps)
+]
+OneSecret = Annotated[
+    str, typer.Argument(help="The secret's name.", autocompletion=complete.secrets)
+]
+SomeSecrets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names; with --all, every one.", autocompletion=complete.secrets),
+]
 All = Annotated[bool, typer.Option("--all", help="Every secret of the app.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the calls and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -253,7 +261,7 @@ def rotate(
 
 
 def remove(
-    app: Annotated[str, typer.Argument(help="The app's name, or SERVER/APP.")] = "",
+    app: App = "",
     secrets: SomeSecrets = None,
     all_: All = False,
     orphans: Annotated[
@@ -291,7 +299,12 @@ def remove(
 
 
 def prune(
-    app: Annotated[str, typer.Argument(help="Only this app; every app when left out.")] = "",
+    app: Annotated[
+        str,
+        typer.Argument(
+            help="Only this app; every app when left out.", autocompletion=complete.apps
+        ),
+    ] = "",
     keep: Annotated[int | None, typer.Option(min=0, help="Superseded versions to leave.")] = None,
     use_pass: Pass = False,
     dry_run: DryRun = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
+from opskit.cli import complete
 from opskit.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ class Format(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print it.")]
 ServerOption = Annotated[
-    list[str] | None, typer.Option("--server", "-s", help="Only this server; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--server", "-s", help="Only this server; repeatable.", autocompletion=complete.servers
+    ),
 ]
 WhereOption = Annotated[
     str | None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from opskit.cli import complete
 from opskit.cli.change import DryRun, Yes, agreed, tell
 from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption, show
 from opskit.cli.read import narrow as narrowed
@@ -87,7 +88,9 @@ def locks(
 
 
 def break_lock(
-    server: Annotated[str, typer.Argument(help="The server's name.")],
+    server: Annotated[
+        str, typer.Argument(help="The server's name.", autocompletion=complete.servers)
+    ],
     stack: Annotated[str, typer.Argument(help="The stack's name.")],
 ) -> None:
     """Remove the lock of a stack, and say whose it was."""

@@ -160,6 +160,16 @@ class Database:
             return []
         return self._use(lambda connection: connection.execute(query, parameters).fetchall())
 
+    def check_writable(self) -> None:
+        """Begin to write, and change nothing.
+
+        Raises
+        ------
+        JournalError
+            It could not be written.
+        """
+        self._use(lambda connection: connection.executescript("BEGIN IMMEDIATE; ROLLBACK"))
+
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._one_at_a_time:

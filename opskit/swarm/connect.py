@@ -6,10 +6,13 @@ import errno
 import socket
 import ssl
 import threading
+from shlex import quote
 
 from opskit.errors import InputError, UnreachableError
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline, Stream
+
+_USUAL_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
 def connect(context: Context, deadline: Deadline) -> Stream:
@@ -28,16 +31,32 @@ def connect(context: Context, deadline: Deadline) -> Stream:
         raise deadline.passed("connecting") from error
     except ssl.SSLError as error:
         raise UnreachableError(
-            f"the TLS handshake with {context.host} failed ({error.reason or error}). "
-            "Check the certificates of the Docker context.",
+            f"the TLS handshake with {context.host} failed ({error.reason or error}).",
             server=context.server,
+            remedy="Check the certificates of the Docker context.",
         ) from error
     except OSError as error:
         raise UnreachableError(
-            f"cannot connect to {context.host} ({error.strerror or error})."
-            f"{out_of_files(error) or ' Is Docker running there?'}",
+            f"cannot connect to {context.host} ({error.strerror or error}).",
             server=context.server,
+            remedy=_remedy(context, error),
         ) from error
+
+
+def _remedy(context: Context, error: OSError) -> str:
+    if text := out_of_files(error):
+        return text.lstrip()
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            "You may not use Docker here. Join its group, then log in anew: "
+            'sudo usermod -aG docker "$USER"'
+        )
+    if context.address.path in _USUAL_SOCKETS:
+        return "Is Docker running there? Start it: sudo systemctl start docker"
+    return (
+        "Is Docker running there? See whether the address is right: "
+        f"docker context inspect {quote(context.server)}"
+    )
 
 
 def out_of_files(error: OSError) -> str:

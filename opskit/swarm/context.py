@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -106,6 +107,7 @@ def _port(found: re.Match[str]) -> int | None:
 DEFAULT_SERVER = "default"
 """abra's name for the engine of this machine."""
 
+_META_LIMIT = 1024**2
 _LOCAL_SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -191,7 +193,7 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
     store = docker_config_dir(environ) / "contexts"
     path = store / "meta" / digest / "meta.json"
     try:
-        meta = decode_json(read_regular(path, 1024**2), _Meta)
+        meta = decode_json(read_regular(path, _META_LIMIT), _Meta)
     except FileNotFoundError:
         raise ContextError(
             f"no Docker context named {name!r} in {store.parent}.",
@@ -215,6 +217,15 @@ def find_context(server: str, environ: Mapping[str, str] = os.environ) -> Contex
         )
     tls = _tls_from_folder(store / "tls" / digest / "docker", verify=not endpoint.skip_tls_verify)
     return Context(server=server, host=endpoint.host, tls=tls)
+
+
+def context_names(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the names of the Docker contexts that can be read, in order."""
+    found: list[str] = []
+    for path in (docker_config_dir(environ) / "contexts" / "meta").glob("*/meta.json"):
+        with suppress(OSError, InputError, msgspec.MsgspecError, UnicodeDecodeError):
+            found.append(decode_json(read_regular(path, _META_LIMIT), _Meta).name)
+    return sorted(found)
 
 
 def docker_arguments(server: str, environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -84,7 +84,8 @@ def observe(context: Context, seconds: float = 15.0) -> Observation:
         return msgspec.structs.replace(seen, error=_sentence(error, context))
     seen = msgspec.structs.replace(seen, reachable=True, info=info)
     if not info.swarm.control_available:
-        return msgspec.structs.replace(seen, error=_why_not_manager(info.swarm))
+        error = refusal.not_managing(info.swarm, context.server)
+        return msgspec.structs.replace(seen, error=_sentence(error, context))
     found: dict[str, tuple[Any, ...]] = {}
     unread: dict[str, str] = {}
     try:
@@ -106,20 +107,6 @@ def _read(listing: Listing[_T], reply: Reply, context: Context) -> _T:
     if reply.status >= 400:
         raise refusal.refusal(reply.status, reply.body, server=context.server)
     return listing.read(reply.body, context.server)
-
-
-def _why_not_manager(swarm: model.SwarmInfo) -> str:
-    match swarm.local_node_state:
-        case "locked":
-            return refusal.LOCKED
-        case "error" if "certificate" in swarm.error:
-            return refusal.EXPIRED
-        case "error" | "pending":
-            return f"its swarm is in state {swarm.local_node_state} ({swarm.error or 'starting'})."
-        case "active":
-            return refusal.WORKER
-        case _:
-            return refusal.NO_SWARM
 
 
 def _sentence(error: OpskitError, context: Context) -> str:

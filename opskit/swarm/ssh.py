@@ -18,9 +18,10 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO
 
-from opskit.errors import MissingToolError, UnreachableError
+from opskit.errors import LoginRefusedError, MissingToolError, UnreachableError
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline, Stream
@@ -29,33 +30,57 @@ from opskit.temporary import Folder
 _PERSIST_SECONDS = 60
 """How long a master outlives its last channel, so that a killed process leaves none behind."""
 
-_EXPLANATIONS: tuple[tuple[str, str], ...] = (
+_REFUSED = "Permission denied ("
+"""Before the ways that the server would have taken."""
+
+_NO_RIGHTS = (
+    "the ssh user may not use Docker there.",
+    "Add it to the docker group: {terminal} 'sudo usermod -aG docker \"$USER\"'",
+)
+_NO_DAEMON = (
+    "Docker is not running there, or not for this user.",
+    "Start it: {terminal} sudo systemctl start docker",
+)
+_NO_DOCKER = (
+    "the docker command is not installed there ({last}).",
+    "Install it: {terminal} sudo apt-get install docker.io",
+)
+_EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "its ssh host key has changed. Find out why; if the change is yours: "
-        "ssh-keygen -R {known_as}, then {ssh} true to compare and accept the new key.",
+        "its ssh host key has changed.",
+        "Find out why; if the change is yours: ssh-keygen -R {known_as}, then {ssh} true to "
+        "compare and accept the new key.",
     ),
     (
         "Host key verification failed",
-        "its ssh host key is not known. Compare the fingerprint and accept it: {ssh} true",
+        "its ssh host key is not known.",
+        "Compare the fingerprint and accept it: {ssh} true",
     ),
-    ("Could not resolve hostname", "its name cannot be resolved ({last}). Check: {ssh} true"),
+    ("Could not resolve hostname", "its name cannot be resolved ({last}).", "Check: {ssh} true"),
+    ("permission denied while trying to connect to the Docker daemon", *_NO_RIGHTS),
+    ("connect: permission denied", *_NO_RIGHTS),
     (
-        "permission denied while trying to connect to the Docker daemon",
-        "the ssh user may not use Docker there. Add it to the docker group on the server.",
+        _REFUSED,
+        "ssh refused the login ({last}).",
+        "Check the key and agent: ssh-add -l, then {ssh} true",
     ),
-    (
-        "Permission denied",
-        "ssh refused the login ({last}). Check the key and agent: ssh-add -l, then {ssh} true",
-    ),
-    ("Cannot connect to the Docker daemon", "Docker is not running there, or not for this user."),
+    ("Cannot connect to the Docker daemon", *_NO_DAEMON),
+    ("connect: no such file or directory", *_NO_DAEMON),
+    ("connect: connection refused", *_NO_DAEMON),
     (
         "stdio forwarding failed",
-        "its jump host does not get through to it ({last}). Check: {ssh} true",
+        "its jump host does not get through to it ({last}).",
+        "Check: {ssh} true",
     ),
-    ("command not found", "the docker command is not installed there ({last})."),
-    ("not found", "the docker command is not installed there ({last})."),
+    ("command not found", *_NO_DOCKER),
+    ("not found", *_NO_DOCKER),
 )
+"""What stands in what ssh, or docker over there, wrote; what it means, and the next step."""
+
+_SSH_FAILED = 255
+"""ssh's own status; any other is that of what it ran."""
+_MOST_SAID = 65_536
 
 _AFTERMATH = re.compile(
     r"stdio forwarding failed|Connection closed by UNKNOWN port|Killed by signal|"
@@ -161,7 +186,7 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
     UnreachableError
         It cannot be started, as when this process has too many files open.
     """
-    seconds = max(1, int(deadline.remaining("starting ssh")))
+    command = _command(context, masters, deadline, dial_stdio(context))
     try:
         with ExitStack() as opened:
             ours, theirs = socket.socketpair()
@@ -170,14 +195,11 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
                 # A file, not a pipe: the master that stays behind inherits it and would hold a
                 # pipe open.
                 stderr = opened.enter_context(tempfile.TemporaryFile())
-                process = _start(_command(context, masters, seconds), theirs.fileno(), stderr)
+                process = _start(command, theirs.fileno(), stderr)
             # From here on the stream closes them.
             opened.pop_all()
     except OSError as error:
-        raise UnreachableError(
-            f"ssh cannot be started here ({error.strerror or error}).{out_of_files(error)}",
-            server=context.server,
-        ) from error
+        raise _not_started(error, context) from error
     return Stream(
         ours,
         deadline,
@@ -187,7 +209,50 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
     )
 
 
-def _command(context: Context, masters: SshMasters, seconds: int) -> list[str]:
+def log_in(context: Context, deadline: Deadline, masters: SshMasters) -> None:
+    """Log in to the server behind an ``ssh://`` context, and ask nothing of its engine.
+
+    Raises
+    ------
+    MissingToolError
+        No ``ssh`` program here.
+    UnreachableError
+        It cannot be logged in to, or not in time; says why. A `LoginRefusedError` when it takes
+        none of the keys.
+    """
+    command = _command(context, masters, deadline, "true")
+    try:
+        with Path(os.devnull).open("r+b") as nothing, tempfile.TemporaryFile() as stderr:
+            process = _start(command, nothing.fileno(), stderr)
+            try:
+                process.wait(deadline.remaining("logging in over ssh"))
+            except subprocess.TimeoutExpired:
+                raise deadline.passed("logging in over ssh") from None
+            finally:
+                process.kill()
+                process.wait()
+            stderr.seek(0)
+            said = stderr.read(_MOST_SAID).decode(errors="replace")
+    except OSError as error:
+        raise _not_started(error, context) from error
+    # Any other status is that of a command over there, so the login went well.
+    if process.returncode == _SSH_FAILED:
+        what, remedy = explain(said, context)
+        kind = LoginRefusedError if _REFUSED in said else UnreachableError
+        raise kind(what, server=context.server, remedy=remedy)
+
+
+def _not_started(error: OSError, context: Context) -> UnreachableError:
+    return UnreachableError(
+        f"ssh cannot be started here ({error.strerror or error}).{out_of_files(error)}",
+        server=context.server,
+    )
+
+
+def _command(
+    context: Context, masters: SshMasters, deadline: Deadline, over_there: str
+) -> list[str]:
+    seconds = max(1, int(deadline.remaining("starting ssh")))
     return [
         "ssh",
         *masters.options(),
@@ -195,7 +260,7 @@ def _command(context: Context, masters: SshMasters, seconds: int) -> list[str]:
         f"ConnectTimeout={seconds}",
         "-T",
         *ssh_target(context),
-        dial_stdio(context),
+        over_there,
     ]
 
 
@@ -215,21 +280,23 @@ def _start(command: list[str], connected: int, stderr: IO[bytes]) -> subprocess.
         ) from None
 
 
-def explain(said: str, context: Context) -> str:
-    """Turn what ssh wrote to stderr into one sentence with the next step."""
+def explain(said: str, context: Context) -> tuple[str, str]:
+    """Turn what ssh wrote to stderr into one sentence, and the next step where it is known."""
     address = context.address
     target = [word for word in ssh_target(context) if word != "--"]
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     lines = [line for line in lines if not _AFTERMATH.match(line)] or lines
+    known_as = f"[{address.host}]:{address.port}" if address.port else address.host
     words = {
         "ssh": shlex.join(["ssh", *target]),
-        "last": lines[-1].rstrip(".") if lines else "",
-        "known_as": f"'[{address.host}]:{address.port}'" if address.port else address.host,
+        "terminal": shlex.join(["ssh", "-t", *target]),
+        "last": lines[-1].rstrip(".") if lines else "without a word",
+        "known_as": shlex.quote(known_as),
     }
-    for sign, sentence in _EXPLANATIONS:
+    for sign, what, remedy in _EXPLANATIONS:
         if sign in said:
-            return sentence.format(**words)
-    return f"ssh ended: {words['last']}."
+            return what.format(**words), remedy.format(**words)
+    return f"ssh ended: {words['last']}.", ""
 
 
 def was_dropped(error: UnreachableError) -> bool:

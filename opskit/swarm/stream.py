@@ -83,7 +83,7 @@ class Stream:
     process, stderr
         The ssh client behind the socket, when there is one, and its messages.
     explain
-        Turns those messages into a sentence for the operator.
+        Turns those messages into a sentence for the operator, and the next step.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Stream:
         *,
         process: subprocess.Popen[bytes] | None = None,
         stderr: IO[bytes] | None = None,
-        explain: Callable[[str], str] = str,
+        explain: Callable[[str], tuple[str, str]] = lambda said: (said, ""),
     ) -> None:
         self.sock, self.deadline, self.is_over = sock, deadline, False
         self.allowance: int | None = None
@@ -166,8 +166,10 @@ class Stream:
         if isinstance(error, TimeoutError):
             return self.deadline.passed("waiting for an answer")
         said = self._last_words()
-        what = self._explain(said) if said else f"the connection was lost ({error or 'closed'})."
-        return UnreachableError(what, server=self.deadline.server)
+        what, remedy = f"the connection was lost ({error or 'closed'}).", ""
+        if said:
+            what, remedy = self._explain(said)
+        return UnreachableError(what, server=self.deadline.server, remedy=remedy)
 
     def flooded(self) -> RefusedError:
         """Return the error for a reply that is larger than any engine's, and hear no more of it."""

@@ -14,7 +14,7 @@ from opskit.errors import EngineError, RefusedError, UnreachableError
 from opskit.swarm.connect import connect
 from opskit.swarm.connection import Connection, Reply
 from opskit.swarm.context import Context
-from opskit.swarm.ssh import SshMasters, open_ssh, pause_before_retry, was_dropped
+from opskit.swarm.ssh import SshMasters, log_in, open_ssh, pause_before_retry, was_dropped
 from opskit.swarm.stream import Deadline, Stream
 
 if TYPE_CHECKING:
@@ -150,6 +150,18 @@ class Transport:
         finally:
             pool.places.release()
 
+    def log_in(self, context: Context, deadline: Deadline) -> None:
+        """Log in to the server behind an ``ssh://`` context; later connections share that login.
+
+        Raises
+        ------
+        MissingToolError
+            No ``ssh`` program here.
+        UnreachableError
+            It cannot be logged in to, or not in time; says why.
+        """
+        _past_shedding(lambda: log_in(context, deadline, self._masters), deadline)
+
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
@@ -206,21 +218,31 @@ class Transport:
         if not pool.opening.acquire(timeout=deadline.remaining("waiting for ssh")):
             raise deadline.passed("waiting for ssh")
         try:
-            for tries_left in reversed(range(_DROPPED_TRIES)):
-                try:
-                    # Whatever fails here failed before any write of ours was sent.
-                    return _greeted(
-                        lambda: open_ssh(context, deadline, self._masters), deadline, flight
-                    )
-                except UnreachableError as error:
-                    if not tries_left or not was_dropped(error):
-                        if deadline.is_over():
-                            self._masters.stop(context)
-                        raise
-                    pause_before_retry(deadline)
-            raise AssertionError("the loop returns or raises")
+            # Whatever fails here failed before any write of ours was sent.
+            return _past_shedding(
+                lambda: _greeted(
+                    lambda: open_ssh(context, deadline, self._masters), deadline, flight
+                ),
+                deadline,
+            )
+        except UnreachableError:
+            if deadline.is_over():
+                self._masters.stop(context)
+            raise
         finally:
             pool.opening.release()
+
+
+def _past_shedding(do: Callable[[], _T], deadline: Deadline) -> _T:
+    """Do something over ssh, anew as long as sshd sheds connections."""
+    for _ in range(_DROPPED_TRIES - 1):
+        try:
+            return do()
+        except UnreachableError as error:
+            if not was_dropped(error):
+                raise
+            pause_before_retry(deadline)
+    return do()
 
 
 def _give_back(pool: _Pool, connection: Connection) -> None:

@@ -165,9 +165,10 @@ def test_remedies_name_an_alias_as_it_is_written() -> None:
     context = Context(server="s", host="ssh://first.last%40corp.example@WebOne")
 
     assert ssh_target(context) == ["-l", "first.last@corp.example", "--", "WebOne"]
-    assert "ssh -l first.last@corp.example WebOne true" in explain(
+    _, remedy = explain(
         "ssh: Could not resolve hostname WebOne: Name or service not known", context
     )
+    assert remedy == "Check: ssh -l first.last@corp.example WebOne true"
 
 
 def teardown_module() -> None:

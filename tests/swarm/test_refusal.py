@@ -30,7 +30,7 @@ RPC = "rpc error: code = X desc = "
         (404, "secret a not found", NotFoundError, "not found"),
         (503, REFUSALS["worker"], NotManagerError, "worker"),
         (503, REFUSALS["none"], NotManagerError, "not in a swarm"),
-        (503, REFUSALS["locked"], NotManagerError, "docker swarm unlock"),
+        (503, REFUSALS["locked"], NotManagerError, "docker --context one.example swarm unlock"),
         (503, REFUSALS["expired"], NotManagerError, "certificates have expired"),
         (503, REFUSALS["no-leader"], NotManagerError, "no leader"),
         (500, REFUSALS["no-leader"], NotManagerError, "no leader"),
