@@ -8,11 +8,10 @@ fit the state any more, such as the second half of a double click, does nothing.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, assert_never, cast
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -23,16 +22,17 @@ from opskit.plan.data import Unit
 from opskit.plan.obstacles import ObstaclesError
 from opskit.run.again import Rollback
 from opskit.run.run import Plan, Run
-from opskit.run.ways import ways_of
 from opskit.run.work import Progressed
 from opskit.secrets.redact import redact
-from opskit.secrets.sealed import SEALER, Unrevealed
+from opskit.secrets.sealed import SEALER
 from opskit.secrets.value import Secret
-from opskit.statuses import STATUSES, Way
+from opskit.statuses import Way
 from opskit.widgets.choices import alphabets, app_choices, options_from, table, whole_apps
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
-from opskit.widgets.person import Person, person_named, read_person
-from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words, ways_on
+from opskit.widgets.person import Person, read_person
+from opskit.widgets.running import Running
+from opskit.widgets.shown import approvals_shown, plan_shown, result_shown, unfinished_shown
+from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
 Send = Callable[[dict[str, Any]], None]
@@ -67,12 +67,10 @@ class Session:
     state: dict[str, Any] = field(init=False)
     subject: str = field(init=False)
     outcome: str = ""
-    steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows: dict[str, Any] = field(default_factory=dict[str, Any])
     _rollback: Rollback | None = None
     _wanted: Wanted | None = None
-    _made: dict[str, Unrevealed] = field(default_factory=dict[str, Unrevealed])
-    _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
+    _running: Running = field(default_factory=Running)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "opskit-form")
@@ -105,6 +103,11 @@ class Session:
     def form(self) -> FormKind:
         """What forms of this kind show."""
         return FORMS[self.kind]
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of the run so far."""
+        return self._running.steps
 
     def begin(self) -> None:
         """Read the fleet, and plan at once what was preselected whole."""
@@ -187,20 +190,8 @@ class Session:
                 pass
             case _ as unknown:
                 assert_never(unknown)
-        with open_journal() as journal:
-            open_run = journal.last_unfinished()
-            ways = ways_of(journal, open_run) if open_run else ()
-        unfinished = None
-        if open_run is not None:
-            unfinished = {
-                "run": open_run.run,
-                "kind": open_run.kind,
-                "status": STATUSES[open_run.status].label,
-                "ways": ways_on(open_run.status, ways),
-                "identity": open_run.identity or open_run.actor,
-            }
         self._set(
-            phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished,
+            phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished_shown(),
             missing=snapshot.secrets.missing_servers, loaded=True, **read,
         )  # fmt: skip
         if self.preselected.get("rows"):
@@ -254,26 +245,17 @@ class Session:
 
     def _show_plan(self, plan: Plan) -> None:
         self.plan, self._rollback = plan, None
-        self._show(plan, plan.data.left_alone, self._approvals(plan))
+        approvals: list[dict[str, str]] = []
+        if self.needed:
+            with open_journal() as journal:
+                approvals = approvals_shown(journal, plan.digest)
+        self._set(phase="planned", plan=plan_shown(plan), needed=self.needed, approvals=approvals)
 
     def _show_rollback(self, run: str) -> None:
         """Show what undoing a run would do; whoever sees it may do it, as time may press."""
         back: Rollback = self.fleet.plan_rollback(run)
         self.plan, self._rollback = None, back
-        self._show(back, back.data.left_alone, [])
-
-    def _show(
-        self, plan: Plan | Rollback, left_alone: Sequence[str], approvals: list[dict[str, str]]
-    ) -> None:
-        shown: dict[str, Any] = {
-            "digest": plan.digest,
-            "changes": _records(plan.changes),
-            "calls": _records(plan.calls),
-            "left_alone": list(left_alone),
-            **msgspec.to_builtins(plan.data.consequences),
-        }
-        needed = 0 if isinstance(plan, Rollback) else self.needed
-        self._set(phase="planned", plan=shown, needed=needed, approvals=approvals)
+        self._set(phase="planned", plan=plan_shown(back), needed=0, approvals=[])
 
     def _may_apply(self, message: Mapping[str, Any]) -> bool:
         shown = self.state["plan"]
@@ -290,12 +272,11 @@ class Session:
             return
         assert self.plan is not None, "only a shown plan is applied"
         plan = self.plan
-        self._clear_steps()
+        self._running.clear()
         self._set(result=None)
 
         def made(unit: Unit, values: Mapping[str, Secret]) -> None:
-            for name, value in values.items():
-                self._made[f"{unit.server}/{name}"] = Unrevealed.now(value, tab)
+            self._running.keep(unit, values, tab)
 
         run = plan.apply(
             # `_may_apply` asked for it.
@@ -327,7 +308,7 @@ class Session:
         self._load()
 
     def _finish(self, act: Callable[..., Run], run: str, who: Person) -> None:
-        self._clear_steps()
+        self._running.clear()
         before = self.state["result"]
         if before is None or before["run"] != run:
             self.subject = ""
@@ -338,15 +319,8 @@ class Session:
     def _ended(self, run: Run, who: Person, tab: str) -> None:
         self.outcome = outcome_in_words(run, str(who))
         result = {
-            "run": run.id,
-            "status": run.status,
-            "tone": STATUSES[run.status].tone,
-            "sentence": STATUSES[run.status].sentence(fault=bool(run.errors)),
-            "ways": ways_on(run.status, run.ways),
-            "stacks": dict(run.stacks),
-            "errors": [redact(error) for error in run.errors],
-            "notes": [redact(note) for note in run.notes],
-            "revealable": sorted(self._made) if tab else [],
+            **result_shown(run),
+            "revealable": self._running.revealable if tab else [],
             "tab": tab,
         }
         self._set(phase="ended", result=result, unfinished=None)
@@ -368,62 +342,24 @@ class Session:
                 return
             self._set(approvals=[*self.state["approvals"], who.to_json()])
 
-    def _approvals(self, plan: Plan) -> list[dict[str, str]]:
-        if not self.needed:
-            return []
-        with open_journal() as journal:
-            given = journal.approvals(plan.digest)
-        people = [person_named(one.identity) for one in given]
-        # By username: somebody may have changed how they are called in between.
-        return list({person.username: person.to_json() for person in people}.values())
-
     def _reveal(self, message: Mapping[str, Any], send: Send) -> None:
-        name, tab, key = message.get("name"), message.get("tab"), message.get("tab_key")
-        with self._lock:
-            made = self._made.get(str(name))
-            if made is None or made.tab != tab or not isinstance(key, dict):
-                return
-            del self._made[str(name)]
-            result = self.state["result"]
-            if result is not None:
-                left = [one for one in result["revealable"] if one in self._made]
-                self._set(result={**result, "revealable": left})
+        name, tab = str(message.get("name")), message.get("tab")
+        sealed = None
         try:
-            sealed = made.sealed_to(cast("dict[str, object]", key))
+            sealed = self._running.reveal(name, tab, message.get("tab_key"))
         except OpskitError as error:
             self._set(error=redact(str(error)))
-            return
-        send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
-
-    # -- what is shown --------------------------------------------------------------------
+        with self._lock:
+            result = self.state["result"]
+            left = self._running.revealable
+            if result and name in result["revealable"] and name not in left:
+                self._set(result={**result, "revealable": left})
+        if sealed is not None:
+            send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
 
     def _progressed(self, step: Progressed) -> None:
-        line: dict[str, Any] = visible_in(
-            {
-                "app": step.app,
-                "action": step.action,
-                "subject": redact(step.subject),
-                "phase": step.phase,
-                "status": step.status,
-                "seconds": round(step.seconds, 1),
-                "began": round(time.time() - step.seconds, 1),
-                "error": redact(step.error),
-            }
-        )
-        with self._lock:
-            key = (step.unit, step.step, step.phase)
-            if key in self._index:
-                self.steps[self._index[key]] = line
-            else:
-                self._index[key] = len(self.steps)
-                self.steps.append(line)
+        self._running.add(step)
         self.publish()
-
-    def _clear_steps(self) -> None:
-        with self._lock:
-            self.steps.clear()
-            self._index.clear()
-            self._made.clear()
 
     def _set(self, **changes: Any) -> None:
         with self._lock:
@@ -431,9 +367,3 @@ class Session:
             view = self.state["view"] + (1 if moved or "plan" in changes else 0)
             self.state = {**self.state, **visible_in(changes), "view": view}
         self.publish()
-
-
-def _records(view: Any) -> list[dict[str, Any]]:
-    flat: Any = view.flat().astype(object)
-    records: list[dict[str, Any]] = flat.where(flat.notna(), "").to_dict("records")
-    return records
