@@ -27,15 +27,26 @@ from opskit.secrets.redact import redact
 from opskit.secrets.sealed import SEALER
 from opskit.secrets.value import Secret
 from opskit.statuses import Way
-from opskit.widgets.choices import alphabets, app_choices, options_from, table, whole_apps
+from opskit.widgets.choices import offered, options_from
+from opskit.widgets.filters import delete_filter, filters_shown, save_filter
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, read_person
 from opskit.widgets.running import Running
-from opskit.widgets.shown import approvals_shown, plan_shown, result_shown, unfinished_shown
+from opskit.widgets.shown import (
+    approvals_shown,
+    first_state,
+    plan_of,
+    plan_shown,
+    refused_shown,
+    result_shown,
+    unfinished_shown,
+)
+from opskit.widgets.table import Table
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
 Send = Callable[[dict[str, Any]], None]
+_NO_FAULT: Mapping[str, Any] = {"error": "", "leave_out": 0, "refused": []}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +62,8 @@ class Session:
     publish
         Called after every change of `state` or `steps`, from any thread.
     preselected
-        What is chosen at the start: ``app``, ``secret``, or ``rows`` to plan at once.
+        What is chosen at the start: ``app``, ``secret``, or ``rows`` to plan at once; ``where``
+        is a condition that a table begins with.
     needed
         How many different people must approve before it may be applied.
     plan
@@ -67,9 +79,10 @@ class Session:
     state: dict[str, Any] = field(init=False)
     subject: str = field(init=False)
     outcome: str = ""
-    rows: dict[str, Any] = field(default_factory=dict[str, Any])
     _rollback: Rollback | None = None
     _wanted: Wanted | None = None
+    _doing: FormKind = field(init=False)
+    _table: Table = field(default_factory=Table)
     _running: Running = field(default_factory=Running)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _threads: ThreadPoolExecutor = field(
@@ -77,27 +90,9 @@ class Session:
     )
 
     def __post_init__(self) -> None:
-        plan = self.plan
+        plan, self._doing = self.plan, self.form
         self.subject = changes_in_words(plan.data) if plan else chosen_in_words(self.preselected)
-        self.state = {
-            "form": self.form.to_json(),
-            "phase": "loading",
-            "view": 0,
-            "loaded": False,
-            "apps": [],
-            "alphabets": {},
-            "chosen": {key: self.preselected.get(key, "") for key in ("app", "secret")},
-            "preset": [list(row) for row in self.preselected.get("rows", ())],
-            "missing": "",
-            "plan": None,
-            "needed": self.needed,
-            "approvals": [],
-            "by": None,
-            "result": None,
-            "unfinished": None,
-            "error": "",
-            "leave_out": 0,
-        }
+        self.state = first_state(self.form, self.preselected, self.needed)
 
     @property
     def form(self) -> FormKind:
@@ -108,6 +103,11 @@ class Session:
     def steps(self) -> list[dict[str, Any]]:
         """The steps of the run so far."""
         return self._running.steps
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """The table of all secrets."""
+        return self._table.rows
 
     def begin(self) -> None:
         """Read the fleet, and plan at once what was preselected whole."""
@@ -145,6 +145,17 @@ class Session:
                 self._take(way, str(message.get("run")), who)
             case "reveal":
                 self._reveal(message, send)
+            case "match":
+                condition = str(message.get("condition"))
+                told = {"type": "matched", "tab": str(message.get("tab")), "condition": condition}
+                send({**told, **self._table.match(condition)})
+            case "save-filter":
+                name, fields = str(message.get("name")), message.get("filter")
+                self._change_filters(lambda: save_filter(name, fields))
+            case "delete-filter":
+                self._change_filters(lambda: delete_filter(str(message.get("name"))))
+            case "dismiss":
+                self._set(**_NO_FAULT)
             case "ping":
                 send({"type": "pong", "tab": str(message.get("tab"))})
             case _:
@@ -159,7 +170,7 @@ class Session:
             was: Phase = self.state["phase"]
             if was not in before:
                 return
-            self._set(phase=after, by=who.to_json(), error="", leave_out=0)
+            self._set(phase=after, by=who.to_json(), **_NO_FAULT)
         back: Phase = was if was != "ended" else "choose"
         self._threads.submit(self._guarded, work, back)
 
@@ -168,7 +179,8 @@ class Session:
             work()
         except ObstaclesError as error:
             count = len(error.obstacles) if error.leaves_some else 0
-            self._set(phase=back, error=redact(str(error)), leave_out=count)
+            refused = refused_shown(error)
+            self._set(phase=back, error=redact(str(error)), leave_out=count, refused=refused)
         except OpskitError as error:
             self._set(phase=back, error=redact(str(error)))
         except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
@@ -177,15 +189,17 @@ class Session:
 
     def _load(self) -> None:
         snapshot = self.fleet.snapshot()
+        self._doing = self.form
         read: dict[str, Any] = {}
         match self.form.chooses:
             case "table":
-                self.rows = visible_in(table(snapshot, self.form))
-            case "app":
-                read["apps"] = whole_apps(snapshot, self.form)
-            case "secrets" | "secret":
-                read["apps"] = app_choices(snapshot, self.form)
-                read["alphabets"] = alphabets(read["apps"]) if self._takes_value else {}
+                read["alphabets"] = self._table.read(snapshot, self.form)
+                try:
+                    read["filters"] = filters_shown()
+                except OpskitError as error:
+                    read["error"] = redact(str(error))
+            case "app" | "secrets" | "secret":
+                read = offered(snapshot, self.form, self.state["chosen"]["app"])
             case "nothing":
                 pass
             case _ as unknown:
@@ -202,6 +216,8 @@ class Session:
             )
 
     def _plan(self, message: Mapping[str, Any]) -> None:
+        verb = message.get("verb")
+        self._doing = FORMS[str(verb)] if verb in self.form.verbs else self.form
         options = options_from(message.get("options"))
         value = None
         if self._takes_value:
@@ -220,7 +236,7 @@ class Session:
 
     def _make_plan(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._show_plan(self.form.plan(wanted))
+        self._show_plan(self._doing.plan(wanted))
         self._wanted = None
 
     def _leave_out(self) -> None:
@@ -232,7 +248,7 @@ class Session:
     @property
     def _takes_value(self) -> bool:
         """Whether somebody gives the value, which then need not be revealed."""
-        return "value" in self.form.fields
+        return "value" in self._doing.fields
 
     def _chosen(self, message: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         try:
@@ -240,7 +256,7 @@ class Session:
         except msgspec.ValidationError:
             rows = []
         if not rows:
-            raise InputError("nothing is selected.", remedy="Choose an app and secrets of it.")
+            raise InputError("nothing is selected.", remedy="Choose something first.")
         return list(dict.fromkeys(rows))
 
     def _show_plan(self, plan: Plan) -> None:
@@ -318,8 +334,11 @@ class Session:
 
     def _ended(self, run: Run, who: Person, tab: str) -> None:
         self.outcome = outcome_in_words(run, str(who))
+        plan = plan_of(run.id)
+        if plan and not self.subject:
+            self.subject = changes_in_words(plan)
         result = {
-            **result_shown(run),
+            **result_shown(run, plan),
             "revealable": self._running.revealable if tab else [],
             "tab": tab,
         }
@@ -356,6 +375,13 @@ class Session:
                 self._set(result={**result, "revealable": left})
         if sealed is not None:
             send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
+
+    def _change_filters(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+            self._set(filters=filters_shown())
+        except OpskitError as error:
+            self._set(error=redact(str(error)))
 
     def _progressed(self, step: Progressed) -> None:
         self._running.add(step)
