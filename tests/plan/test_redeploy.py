@@ -98,8 +98,8 @@ def test_what_a_deploy_changes_is_named_part_by_part_and_what_undoing_it_leaves(
     plan("2.0.0+1").apply().raise_for_status()
     assert plan().data.consequences.lasting == ()
 
-    after = with_data.replace('worker: {volumes: [kept:/kept], image: "local/busybox:1"',
-                              'worker: {volumes: [kept:/kept], image: "local/busybox:2"')  # fmt: skip
+    volumes = 'worker: {volumes: [kept:/kept], image: "local/busybox'
+    after = with_data.replace(f"{volumes}:1", f"{volumes}:2")
     after = after.replace("  migrate:", '  extra: {image: "local/busybox:1"}\n  migrate:')
     recipe.release("3.0.0+1", {"compose.yml": after})
     made = plan("3.0.0+1")
