@@ -61,12 +61,12 @@ def test_the_table_says_for_each_verb_and_row_why_not(stage: Stage) -> None:
         )
     ]
     orphan = f"{stage.stack}_other_v1"
-    assert names == [("", "app"), ("", ""), ("", "app, worker"), (orphan, "")]
+    assert names == [("", "app"), (orphan, ""), ("", ""), ("", "app, worker")]
     in_use = "Services use it: take the app down first, or rotate it and prune."
-    assert browsed("remove") == [in_use, in_use, in_use, ""]
-    assert browsed("rotate") == ["", "", "", "No app declares it."]
+    assert browsed("remove") == [in_use, "", in_use, in_use]
+    assert browsed("rotate") == ["", "No app declares it.", "", ""]
     never = "It has no superseded version."
-    assert browsed("prune") == [never, "", "", "No app declares it."]
+    assert browsed("prune") == [never, "No app declares it.", "", ""]
 
 
 def test_an_app_whose_server_does_not_answer_is_not_said_not_to_be_there(stage: Stage) -> None:
