@@ -43,9 +43,15 @@ __all__ = [
 ]
 
 
-def browse(fleet: Fleet) -> Form:
-    """Search, sort and filter all secrets; rotate those you select."""
-    return _form(fleet, "browse")
+def browse(fleet: Fleet, *, where: str = "") -> Form:
+    """Search, sort and filter all secrets; rotate, generate, insert, remove or prune some.
+
+    Parameters
+    ----------
+    where
+        A condition to begin with, as ``snap.secrets.select`` takes it; may be changed in the form.
+    """
+    return _form(fleet, "browse", where=where)
 
 
 def rotate(
@@ -136,11 +142,13 @@ def _form(
     app: str = "",
     secret: str = "",
     rows: Sequence[tuple[str, str, str]] = (),
+    where: str = "",
 ) -> Form:
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_text("app", app, "Name one, as it stands in fleet.apps().", empty=True)
     check_text("secret", secret, "Name one that the app declares.", empty=True)
-    preselected = {"app": app, "secret": secret, "rows": rows}
+    check_text("where", where, "Such as: age_days > 90", empty=True)
+    preselected = {"app": app, "secret": secret, "rows": rows, "where": where}
     return Form(fleet=fleet, kind=kind, preselected=preselected)
 
 

@@ -32,7 +32,7 @@ class WayOn:
 
 WAYS: Mapping[Way, WayOn] = {
     "resume": WayOn(label="Resume", text="finish it"),
-    "rollback": WayOn(label="Roll back", text="undo it"),
+    "rollback": WayOn(label="Roll back…", text="undo it"),
     "give-up": WayOn(label="Leave it", text="leave it as it stands"),
 }
 

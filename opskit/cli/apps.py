@@ -116,16 +116,16 @@ def new(
     if dry_run:
         return
     made = fleet.app(f"{server}/{domain}")
-    print(f"wrote {made.env_file}\nlook it over: opskit app config {quote(domain)}")
+    # With its server, as another may have an app of that name.
+    shown = quote(f"{server}/{domain}")
+    print(f"wrote {made.env_file}\nlook it over: opskit app config {shown}")
     if secrets and any(secret.generate for secret in made.secrets):
         options = make_options(use_pass=use_pass)
         making = fleet.plan_generate(f"{server}/{domain}", None, options)
         carry_out(making, dry_run=False, yes=yes, once=once)
     left = [secret.name for secret in made.secrets if not (secrets and secret.generate)]
     if left:
-        print(
-            f"still to come: {', '.join(left)}   (opskit secret generate|insert {quote(domain)} …)"
-        )
+        print(f"still to come: {', '.join(left)}   (opskit secret generate|insert {shown} …)")
 
 
 def ps(

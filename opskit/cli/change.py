@@ -234,6 +234,7 @@ def rotate(
     server: ServerOption = None,
     max_parallel: Parallel = None,
     keep_going: KeepGoing = False,
+    anyway: Anyway = False,
     deploy: DeployOption = None,
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
@@ -253,11 +254,14 @@ def rotate(
     snap = open_fleet(with_apps).snapshot()
     selected = narrow(snap.secrets, where, server)
     options = make_options(
-        deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
-        keep_failed=keep_failed, use_pass=use_pass,
+        generate_anyway=anyway, deploy=deploy, timeout=timeout, stable=stable, commit=commit,
+        hook=hook, no_hook=no_hook, keep_failed=keep_failed, use_pass=use_pass,
     )  # fmt: skip
     plan = fleet.plan_rotate(selected, None, options, skip=skip, snapshot=snap)
-    carry_out(plan, dry_run=dry_run, yes=yes, max_parallel=max_parallel, keep_going=keep_going)
+    carry_out(
+        plan, dry_run=dry_run, yes=yes, anyway=anyway, max_parallel=max_parallel,
+        keep_going=keep_going,
+    )  # fmt: skip
 
 
 def remove(
@@ -430,7 +434,7 @@ def carry_out(
         raise InputError(
             "--yes does not cover a value that can be guessed, so none was made.",
             remedy="Make it longer, by --length or the length= behind its version in the .env; or "
-            "name it, and say --anyway as well: opskit secret generate|rotate APP SECRET.",
+            "say --anyway as well.",
         )
     if not (yes and (anyway or not told.guessable)) and not agreed(told.confirm):
         raise typer.Exit(1)

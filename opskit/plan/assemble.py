@@ -167,7 +167,7 @@ class Assembler:
             )
             for r in renewals
         ]
-        if redeploy and (others or redeploy.note):
+        if redeploy and (others or redeploy.note or redeploy.parts):
             changes.append(
                 Change(secret="", services=others, note=redeploy.note, undone_by="the specs before")
             )
@@ -231,6 +231,8 @@ class Assembler:
             registries=redeploy.registries if redeploy else (),
             scaled=rescaled(self.services_of(app), found) if found else (),
             news=news,
+            differences=redeploy.parts if redeploy else (),
+            data=redeploy.data if redeploy else (),
         )
 
     def put_back(

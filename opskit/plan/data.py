@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, TypeGuard
+from typing import Annotated, TypeGuard, assert_never
 
 import msgspec
 
@@ -18,6 +18,8 @@ from opskit.decoding import decode_json
 from opskit.errors import InputError
 from opskit.secrets.generate import FLOOR_BITS
 from opskit.steps import AnyStep, CreateSecret, Step
+from opskit.steps.base import joined
+from opskit.steps.parts import Part, parts_in_words
 from opskit.views.columns import Column, Row, columns_of
 from opskit.views.frame import About, View
 
@@ -119,6 +121,7 @@ def changes_view(data: PlanData) -> View:
     rows: list[ChangesRow] = []
     for unit in data.units:
         gone, renewed = removed(unit), restarted(unit)
+        said = parts_in_words(part for step in unit.steps for part in step.parts())
         for change in unit.changes:
             touched = [name.removeprefix(f"{unit.stack}_") for name in change.services]
             rows.append(
@@ -132,7 +135,8 @@ def changes_view(data: PlanData) -> View:
                     removes=[name for name in touched if name in gone],
                     bits=change.bits,
                     undone_by=change.undone_by or None,
-                    note=change.note or None,
+                    # Of the stack there is one row, which stands for all that its files change.
+                    note=joined((change.note, "" if change.secret else said)) or None,
                 )
             )
     remark = f"{data.kind}, plan {data.digest[:12]}"
@@ -142,6 +146,54 @@ def changes_view(data: PlanData) -> View:
         remark += f"; and {more} more" if more > 0 else ""
     about = About(noun="changes", remark=remark, shown=_shown(data))
     return View.from_rows(ChangesRow, rows, about)
+
+
+class PartsRow(Row, frozen=True, kw_only=True):
+    """A row of what a plan's deploys change: a part of a service, or a line of an ``.env``."""
+
+    server: Annotated[str, Column("The server, as abra names it.")]
+    app: Annotated[str, Column("The app's name; that of a stack without one.")]
+    service: Annotated[str | None, Column("The service; NA for a line of the .env.")]
+    what: Annotated[str, Column("What it is: an image, variables by name, a whole service.")]
+    before: Annotated[list[str], Column("What is there, as far as it may be shown.")]
+    after: Annotated[list[str], Column("What will be.")]
+
+
+def parts_view(data: PlanData) -> View:
+    """List what becomes of each service of the stacks that are deployed, and of their ``.env``."""
+    rows = [
+        PartsRow(
+            server=unit.server,
+            app=unit.app,
+            service=part.service or None,
+            what=_what(part),
+            before=list(part.before),
+            after=list(part.after),
+        )
+        for unit in data.units
+        for step in unit.steps
+        for part in step.parts()
+    ]
+    return View.from_rows(PartsRow, rows, About(noun="parts", remark=f"plan {data.digest[:12]}"))
+
+
+def _what(part: Part) -> str:
+    names = ", ".join(part.names)
+    match part.kind:
+        case ".env":
+            return f"{names} of the .env"
+        case "environment":
+            return f"environment: {names}"
+        case "other":
+            return names
+        case "new":
+            return "comes anew"
+        case "stays":
+            return "stays, though the files have it no more"
+        case "image" | "secrets" | "configs":
+            return part.kind
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def calls_view(data: PlanData) -> View:
@@ -214,6 +266,8 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
         Sentences about what is gone or down afterwards.
     impact
         Sentences about everything else that is touched.
+    lasting
+        Sentences about what undoing it does not bring back.
     reading
         What others wrote about it, to be read before: release notes and the like, with their lines.
     restarts, removes
@@ -236,13 +290,14 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     stacks: tuple[str, ...]
     touches_pass: bool
     longest_wait: float
+    lasting: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
     guessable: bool = False
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All that is to be read before somebody agrees, the gravest first."""
-        return (*self.warnings, *self.impact, *self.reading)
+        return (*self.warnings, *self.impact, *self.lasting, *self.reading)
 
 
 def consequences_of(plan: PlanData) -> Consequences:
@@ -283,6 +338,7 @@ def consequences_of(plan: PlanData) -> Consequences:
         stacks=stacks,
         touches_pass=touches_pass,
         longest_wait=longest,
+        lasting=_distinct(step.lasting() for step in steps),
         reading=_distinct(text for step in steps for text in step.reading()),
         guessable=any(
             step.policy.is_guessable() for step in steps if is_creation(step) and step.policy

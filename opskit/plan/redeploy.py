@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from opskit.abra.deployed import Deployed, Published
+from opskit.abra.deployed import Published
 from opskit.abra.deployment import Deployment
 from opskit.abra.names import APP_SERVICE
 from opskit.errors import InputError
@@ -16,6 +16,7 @@ from opskit.modes import StackMode
 from opskit.plan.waits import about_jobs
 from opskit.steps.deploy import check_environment
 from opskit.steps.images import running_images
+from opskit.steps.parts import Part, PartKind
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.swarm.registry import PUBLIC, Logins, is_pinned, is_same, registry_of, without_digest
@@ -32,15 +33,22 @@ class Redeploy:
         command or environment, or as they are told of new versions there, and of jobs, which every
         deploy runs once more.
     note
-        Images that move, variables, commands and configs that change, services that come or stay
-        behind, and registries that nobody here is logged in to; empty when there is nothing to say.
+        What new versions change besides, jobs, and registries that nobody here is logged in to;
+        empty when there is nothing to say.
     registries
         Those that the operator is logged in to.
+    parts
+        Images that move, variables, commands, secrets and configs that change, services that come
+        or stay behind.
+    data
+        Volumes of the services that get another image.
     """
 
     restarts: tuple[str, ...]
     note: str
     registries: tuple[str, ...]
+    parts: tuple[Part, ...] = ()
+    data: tuple[str, ...] = ()
 
 
 def check_deployable(found: Deployment, seen: Observation, mode: StackMode) -> None:
@@ -76,16 +84,27 @@ def redeployed(
     moved = {name for name, one in there.items() if _moves(running[name], one.image)}
     configs = {name for name, one in there.items() if uses[name][1] != one.configs}
     swapped = {name for name, one in there.items() if uses[name][0] != one.secrets}
-    notes = [
-        f"{name}: {without_digest(running[name])} → {there[name].image}" for name in sorted(moved)
-    ]
+    parts = [
+        Part(kind="image", service=name, before=(without_digest(running[name]),),
+             after=(there[name].image,))
+        for name in sorted(moved)
+    ]  # fmt: skip
     others = {name: _differing(own[f"{found.stack}_{name}"], read.get(name)) for name in there}
-    notes += [f"{name}: other {', '.join(parts)}" for name, parts in others.items() if parts]
-    notes += _config_notes({name: (uses[name][1], there[name]) for name in sorted(configs)})
+    parts += [part for name, names in others.items() for part in _pieces(name, names)]
+    # In a rotation the secrets that it renews have rows of their own.
+    if along is None:
+        parts += [_swapped("secrets", name, uses[name][0], there[name].secrets)
+                  for name in sorted(swapped)]  # fmt: skip
+    parts += [
+        _swapped("configs", name, uses[name][1], there[name].configs) for name in sorted(configs)
+    ]
     if running:
-        notes += [f"new: {name}" for name in found.services if name not in running]
-        notes += [f"{name} stays though the files have it no more" for name in sorted(
-            running.keys() - found.services.keys())]  # fmt: skip
+        parts += [Part(kind="new", service=one, after=(found.services[one].image,))
+                  for one in found.services if one not in running]  # fmt: skip
+        parts += [
+            Part(kind="stays", service=one) for one in sorted(running.keys() - found.services)
+        ]
+    notes: list[str] = []
     has, faults = (
         _logins({registry_of(one.image) for one in found.services.values()})
         if mode == "stack"
@@ -94,12 +113,12 @@ def redeployed(
     notes += faults
     notes += _without_login(found, running, has, mode)
     jobs = {name for name in there if own[f"{found.stack}_{name}"].spec.mode.is_job}
-    changed = {name for name, parts in others.items() if parts}
-    told = {name: parts for name, parts in (along or {}).items() if name in there}
+    changed = {name for name, pieces in others.items() if pieces}
+    told = {name: pieces for name, pieces in (along or {}).items() if name in there}
     # The service app is always told, in its environment.
     notes += [
-        f"{name}: {', '.join(parts)} with the new version"
-        for name, parts in sorted(told.items())
+        f"{name}: {', '.join(pieces)} with the new version"
+        for name, pieces in sorted(told.items())
         if name != APP_SERVICE
     ]
     touched = moved | configs | swapped | changed | jobs | told.keys()
@@ -109,12 +128,14 @@ def redeployed(
         restarts=restarts,
         note="; ".join(notes),
         registries=has,
+        parts=tuple(parts),
+        data=tuple(
+            sorted({one for name in moved for one in _volumes(own[f"{found.stack}_{name}"])})
+        ),
     )
 
 
 _VARIABLE = "variable "
-_NAMED = 5
-"""So many variables are named."""
 
 CHOSEN_BY_ABRA = (
     "no version is pinned: abra takes the one that runs, or the latest, so what it changes besides "
@@ -152,12 +173,17 @@ def _differing(service: model.Service, read: Mapping[str, str] | None) -> list[s
     if read is None:
         return []
     names = read.keys() | service.pieces.keys()
-    found = sorted(name for name in names if read.get(name) != service.pieces.get(name))
-    variables = [name.removeprefix(_VARIABLE) for name in found if name.startswith(_VARIABLE)]
-    told = [name for name in found if not name.startswith(_VARIABLE)]
-    more = len(variables) - _NAMED
-    listed = ", ".join(variables[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return told + ([f"environment ({listed})"] if variables else [])
+    return sorted(name for name in names if read.get(name) != service.pieces.get(name))
+
+
+def _pieces(service: str, names: list[str]) -> Iterator[Part]:
+    """Return what other pieces a service gets, its variables apart from the others."""
+    variables = [name.removeprefix(_VARIABLE) for name in names if name.startswith(_VARIABLE)]
+    told = [name for name in names if not name.startswith(_VARIABLE)]
+    if told:
+        yield Part(kind="other", service=service, names=tuple(told))
+    if variables:
+        yield Part(kind="environment", service=service, names=tuple(variables))
 
 
 def _uses(service: model.Service) -> tuple[frozenset[str], frozenset[str]]:
@@ -168,12 +194,17 @@ def _uses(service: model.Service) -> tuple[frozenset[str], frozenset[str]]:
     )
 
 
-def _config_notes(changed: dict[str, tuple[frozenset[str], Deployed]]) -> list[str]:
-    before = {name for was, _ in changed.values() for name in was}
-    after = {name for _, wanted in changed.values() for name in wanted.configs}
-    told = [f"-{name}" for name in sorted(before - after)]
-    told += [f"+{name}" for name in sorted(after - before)]
-    return [f"configs: {', '.join(told)}"] if told else []
+def _swapped(kind: PartKind, service: str, before: frozenset[str], after: frozenset[str]) -> Part:
+    gone, come = tuple(sorted(before - after)), tuple(sorted(after - before))
+    return Part(kind=kind, service=service, before=gone, after=come)
+
+
+def _volumes(service: model.Service) -> Iterator[str]:
+    """Name the volumes that a service mounts."""
+    container = service.spec.task_template.container_spec or model.ContainerSpec()
+    for mount in container.mounts or ():
+        if mount.type == "volume" and mount.source:
+            yield mount.source
 
 
 def _without_login(

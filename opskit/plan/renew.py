@@ -380,7 +380,8 @@ def _refuse_made_up(target: Target) -> None:
         f"there is no value for {target.app.name} {target.declared.name}, and it comes from "
         "elsewhere.",
         why="there is no value for it, and it comes from elsewhere",
-        remedy="Insert it by hand: opskit secret insert APP SECRET. "
+        remedy="Insert it by hand: opskit secret insert "
+        f"{target.shown} {quote(target.declared.name)}. "
         "Leave it out of the selection meanwhile.",
     )
 

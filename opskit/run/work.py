@@ -42,7 +42,10 @@ OutcomeStatus = Literal["done", "rolled-back", "failed", "interrupted", "skipped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
-    """A step began or ended; `seconds` is how long it took, `error` why it failed."""
+    """A step began or ended; `seconds` is how long it took, `error` why it failed.
+
+    One that could not be begun, as the run was told to stop before it, has failed at once.
+    """
 
     unit: int
     step: int
@@ -139,7 +142,6 @@ class Work:
         notes: list[str] = []
         try:
             for step_number, step in enumerate(self.unit.steps):
-                ctx.check_stop()
                 notes.append(self._step(ctx, step_number, step, "do"))
                 if isinstance(step, TakeLock) and self._begun() == frozenset({step_number}):
                     self._check_precondition(ctx)
@@ -245,8 +247,6 @@ class Work:
         """Take or undo a step, unless that is done, and return what it noted."""
         if self._is_done(step_number, phase):
             return ""
-        if not isinstance(step, TakeLock | ReleaseLock):
-            ctx.keep_lock()
         shown = Progressed(
             unit=self.number,
             step=step_number,
@@ -257,18 +257,28 @@ class Work:
             phase=phase,
             status="running",
         )
-        self.journal.intent(
-            self.run,
-            self.number,
-            step_number,
-            phase,
-            action=shown.action,
-            server=self.unit.server,
-            app=self.unit.app,
-            stack=self.unit.stack,
-            subject=shown.subject,
-            detail={"by": ctx.identity or ctx.actor},
-        )
+        try:
+            if phase == "do":
+                ctx.check_stop()
+            if not isinstance(step, TakeLock | ReleaseLock):
+                ctx.keep_lock()
+            self.journal.intent(
+                self.run,
+                self.number,
+                step_number,
+                phase,
+                action=shown.action,
+                server=self.unit.server,
+                app=self.unit.app,
+                stack=self.unit.stack,
+                subject=shown.subject,
+                detail={"by": ctx.identity or ctx.actor},
+            )
+        except OpskitError as error:
+            # Else nobody would be told that the stack is not worked on any more.
+            told = f"not begun: {redact(str(error))}"
+            self.on_progress(replace(shown, status="failed", error=told))
+            raise
         # A step that waits for the way back does nothing on the way there; nobody need see it.
         tell = self.on_progress if phase == "undo" or step.calls() else say_nothing
         tell(shown)

@@ -13,6 +13,7 @@ import msgspec
 from opskit.errors import NotManagerError, OpskitError, StepError, UnreachableError
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
+from opskit.steps.parts import Part
 from opskit.swarm.engine import Engine
 
 if TYPE_CHECKING:
@@ -158,6 +159,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
 
     def impact(self) -> str:
         """Return what else it touches that no change of the plan can name beforehand."""
+        return ""
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return what it changes of each service, and which lines of the ``.env``."""
+        return ()
+
+    def lasting(self) -> str:
+        """Return what stays changed though this is undone, as what a new version migrated."""
         return ""
 
     def reading(self) -> tuple[str, ...]:

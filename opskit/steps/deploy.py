@@ -29,6 +29,7 @@ from opskit.steps.byabra import check_deployed, is_same_version, warnings_of
 from opskit.steps.convergence import secrets_of
 from opskit.steps.holding import put_right_if_lost
 from opskit.steps.images import decide, running_images
+from opskit.steps.parts import Part
 from opskit.steps.services import replace_spec, services_of
 from opskit.swarm import model
 from opskit.swarm.context import docker_arguments, docker_config_dir
@@ -85,7 +86,9 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     With `keep_images` a tag that moved at its registry moves no service. `registries` are those
     that the operator is logged in to, and whose credentials go with the services. `news` is what
-    there is to read before: release notes, and lines that the ``.env`` lacks.
+    there is to read before: release notes, and lines that the ``.env`` lacks. `differences` are
+    what the files change of services, as far as it is known; `data` are volumes of those that get
+    another image.
     """
 
     mode: StackMode
@@ -99,6 +102,8 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
     keep_images: bool = False
     registries: tuple[str, ...] = ()
     news: tuple[str, ...] = ()
+    differences: tuple[Part, ...] = ()
+    data: tuple[str, ...] = ()
 
     def subject(self) -> str:
         """Name the app."""
@@ -126,6 +131,17 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
             for one in self.scaled
         ]
         return " ".join(said)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return what the files change."""
+        return self.differences
+
+    def lasting(self) -> str:
+        """Say that data which another version migrated is not brought back."""
+        if not self.data:
+            return ""
+        volumes = ", ".join(self.data)
+        return f"Undoing it brings no data back that the other version migrates: volume {volumes}."
 
     def reading(self) -> tuple[str, ...]:
         """Return release notes, and lines for the ``.env``."""

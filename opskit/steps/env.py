@@ -15,6 +15,7 @@ from opskit.abra.names import recipe_key
 from opskit.errors import StalePlanError
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.envfile import commit_env, replace_env
+from opskit.steps.parts import Part
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,13 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
     def calls(self) -> list[str]:
         """Show each line's change."""
         return [f"write {self.path}: {d.key}={d.old or ''} → {d.new}" for d in self.declarations]
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return each line."""
+        return tuple(
+            Part(kind=".env", names=(d.key,), before=(d.old,) if d.old else (), after=(d.new,))
+            for d in self.declarations
+        )
 
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
@@ -233,6 +241,10 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
     def calls(self) -> list[str]:
         """Show the line's change."""
         return [f"write {self.path}: {self.key}={self.old} → {self.new}"]
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the line."""
+        return (Part(kind=".env", names=(self.key,), before=(self.old,), after=(self.new,)),)
 
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""

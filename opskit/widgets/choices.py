@@ -4,65 +4,90 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
 import pandas as pd
 
 from opskit.databases import declared_moves, kept_data
+from opskit.errors import InputError
 from opskit.modes import DeployMode
 from opskit.plan.options import Options
 from opskit.secrets.generate import Policy
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
-from opskit.widgets.kinds import FormKind, SecretState, later_releases
+from opskit.widgets.kinds import FormKind, later_releases
+from opskit.widgets.whynot import SecretState
 
-COLUMNS = ("server", "app", "recipe", "secret", "version", "state", "age_days")
+Key = tuple[str, str, str]
+"""Server, app and secret."""
 
 
-def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
-    """List each app with its declared secrets, and what a form of this kind can do with them."""
+def secret_states(snapshot: Snapshot) -> dict[Key, SecretState]:
+    """Return what forms know of each declared secret."""
     view = snapshot.secrets
-    rows = sorted(view.records(view["declared"]), key=lambda row: (row.server, row.app, row.secret))
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    old, used = Counter[tuple[str, str, str]](), set[tuple[str, str, str]]()
+    old, used = Counter[Key](), set[Key]()
     for row in view.records(view["observed"]):
         old[row.server, row.app, row.secret] += row.state == "superseded"
         if len(row.used_by):
             used.add((row.server, row.app, row.secret))
     guarded, tied = _side_doors(snapshot), _ties(snapshot)
+    found: dict[Key, SecretState] = {}
+    for row in view.records(view["declared"]):
+        key = (row.server, row.app, row.secret)
+        apart, shared = tied.get(key, ("", ""))
+        found[key] = SecretState(
+            state=plain(row.state),
+            exists=bool(row.observed),
+            used=key in used,
+            generate=bool(row.generate),
+            superseded=old[key],
+            driver=plain(row.driver),
+            templating=plain(row.templating),
+            side_door=guarded.get(key, ""),
+            apart=apart,
+            shared=shared,
+        )
+    return found
+
+
+def offered(snapshot: Snapshot, kind: FormKind, asked: str) -> dict[str, Any]:
+    """Return the apps that a form offers, and why the one that was `asked` for is not there."""
+    if kind.chooses == "app":
+        apps, charsets = whole_apps(snapshot, kind), list[str]()
+    else:
+        apps = app_choices(snapshot, kind)
+        charsets = [secret["charset"] for app in apps for secret in app["secrets"]]
+    return {
+        "apps": apps,
+        "alphabets": alphabets(charsets) if "value" in kind.fields else {},
+        "asked": about_asked(snapshot, kind, asked, apps) if asked else "",
+    }
+
+
+def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
+    """List each app with its declared secrets, and what a form of this kind can do with them."""
+    view, states = snapshot.secrets, secret_states(snapshot)
+    rows = sorted(view.records(view["declared"]), key=lambda row: (row.server, row.app, row.secret))
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         one = found.setdefault(
             (row.server, row.app),
-            {"server": row.server, "app": row.app, "recipe": _plain(row.recipe), "secrets": []},
+            {"server": row.server, "app": row.app, "recipe": plain(row.recipe), "secrets": []},
         )
-        key = (row.server, row.app, row.secret)
-        superseded = old[key]
-        apart, shared = tied.get(key, ("", ""))
-        obstacle = kind.obstacle(
-            SecretState(
-                state=_plain(row.state),
-                exists=_number(row.age_days) is not None,
-                used=key in used,
-                generate=bool(row.generate),
-                superseded=superseded,
-                driver=_plain(row.driver),
-                templating=_plain(row.templating),
-                side_door=guarded.get(key, ""),
-                apart=apart,
-                shared=shared,
-            )
-        )
+        state = states[row.server, row.app, row.secret]
+        obstacle = kind.why_not(state)
         one["secrets"].append(
             {
                 "name": row.secret,
-                "version": _plain(row.version),
-                "state": _plain(row.state),
-                "age": _number(row.age_days),
-                "length": _number(row.length),
-                "charset": _plain(row.charset),
-                "hint": _hint(row, kind, superseded),
+                "version": plain(row.version),
+                "state": state.state,
+                "age": number(row.age_days),
+                "length": number(row.length),
+                "charset": plain(row.charset),
+                "hint": _hint(row, kind, state.superseded),
                 "obstacle": obstacle,
                 "preselected": kind.preselects and bool(row.generate) and not obstacle,
             }
@@ -70,10 +95,29 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _side_doors(snapshot: Snapshot) -> dict[tuple[str, str, str], str]:
+def about_asked(
+    snapshot: Snapshot, kind: FormKind, name: str, offered: Iterable[Mapping[str, Any]]
+) -> str:
+    """Return why an app that was asked for by its name is not among what is offered.
+
+    That nobody could read its server must not pass for that there is none.
+    """
+    if any(name in (one["app"], f"{one['server']}/{one['app']}") for one in offered):
+        return ""
+    view = snapshot.apps
+    found = [row for row in view.records() if name in (row.app, f"{row.server}/{row.app}")]
+    unread = [row for row in found if plain(row.deployed) is None]
+    if unread and len(unread) == len(found):
+        server = unread[0].server
+        why = snapshot.facts.missing().get(server, "nobody asked").rstrip(".")
+        return f"{name} is not read, as {server} is not: {why}."
+    return f"There is no app {name} {kind.wanted}."
+
+
+def _side_doors(snapshot: Snapshot) -> dict[Key, str]:
     """Return why new values would lock apps out of their databases, by server, app and secret."""
     facts, hooks = snapshot.facts, read_settings().hooks
-    found: dict[tuple[str, str, str], str] = {}
+    found: dict[Key, str] = {}
     for seen in facts.observed:
         for app in facts.apps_by_server[seen.server]:
             for move in declared_moves(app, seen, hooks):
@@ -86,9 +130,9 @@ def _side_doors(snapshot: Snapshot) -> dict[tuple[str, str, str], str]:
     return found
 
 
-def _ties(snapshot: Snapshot) -> dict[tuple[str, str, str], tuple[str, str]]:
+def _ties(snapshot: Snapshot) -> dict[Key, tuple[str, str]]:
     """Return why secrets can have no other version, and why not alone; of those it is true of."""
-    found: dict[tuple[str, str, str], tuple[str, str]] = {}
+    found: dict[Key, tuple[str, str]] = {}
     for server, apps in snapshot.facts.apps_by_server.items():
         for app in apps:
             for one in app.secrets:
@@ -108,17 +152,22 @@ def _hint(row: Any, kind: FormKind, superseded: int) -> str:
     """Return what the recipe wants of a secret's value, or how much there is to prune."""
     if "keep" in kind.fields:
         return f"{superseded} old" if superseded else ""
-    if source := _plain(row.driver) or _plain(row.templating):
-        return f"{'driver' if _plain(row.driver) else 'template'} {source}"
+    if source := plain(row.driver) or plain(row.templating):
+        return f"{'driver' if plain(row.driver) else 'template'} {source}"
     if not row.generate:
         return "not generated"
     return "" if pd.isna(row.length) else f"{row.length} characters"
 
 
-def alphabets(apps: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the characters of each charset that secrets of these apps declare, "" for none."""
-    declared = {secret["charset"] or "" for app in apps for secret in app["secrets"]}
-    return {charset: Policy(charset=charset).alphabet() for charset in sorted(declared | {""})}
+def alphabets(charsets: Iterable[str | None]) -> dict[str, str]:
+    """Return the characters of each charset that secrets declare, "" for none."""
+    declared = {charset or "" for charset in charsets}
+    found: dict[str, str] = {}
+    for charset in sorted(declared | {""}):
+        # Of one that there is not a plan says so; it must not keep a form from being shown.
+        with suppress(InputError):
+            found[charset] = Policy(charset=charset).alphabet()
+    return found
 
 
 def whole_apps(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
@@ -129,7 +178,7 @@ def whole_apps(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
         {
             "server": row.server,
             "app": row.app,
-            "recipe": _plain(row.recipe),
+            "recipe": plain(row.recipe),
             "secrets": [],
             "about": _about(row),
         }
@@ -140,10 +189,10 @@ def whole_apps(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
 
 def _about(row: Any) -> list[list[str]]:
     """Return what is declared and what runs, as pairs of a word and a value."""
-    declared = _plain(row.recipe_version) or _plain(row.revision)
+    declared = plain(row.recipe_version) or plain(row.revision)
     runs = "no"
     if row.deployed:
-        version = _plain(row.deployed_version) or "yes"
+        version = plain(row.deployed_version) or "yes"
         runs = f"{version}{' (chaos)' if row.chaos is True else ''}"
     tasks = f"{row.running} of {row.desired} tasks" if row.deployed else ""
     if row.deployed and row.completed:
@@ -151,57 +200,19 @@ def _about(row: Any) -> list[list[str]]:
         tasks = f"{tasks}, {done}" if row.desired or row.running else done
     newest = "".join(later_releases(row)[-1:])
     pairs = [
-        ("Recipe", _plain(row.recipe)), ("Version", declared), ("Deployed", runs),
+        ("Recipe", plain(row.recipe)), ("Version", declared), ("Deployed", runs),
         ("Running", tasks), ("Newest version", newest),
     ]  # fmt: skip
     return [[word, str(value)] for word, value in pairs if value]
 
 
-def table(snapshot: Snapshot, kind: FormKind) -> dict[str, Any]:
-    """Return the secrets view column by column; texts as numbers into a list of distinct ones.
-
-    ``obstacle`` says why nothing can be done with a row's secret.
-    """
-    view = snapshot.secrets
-    columns: dict[str, Any] = {}
-    tied = _ties(snapshot)
-    declared = view.records(view["declared"])
-    obstacles = {
-        (row.server, row.app, row.secret): kind.obstacle(
-            SecretState(
-                state=_plain(row.state),
-                exists=bool(row.observed),
-                used=len(row.used_by) > 0,
-                generate=bool(row.generate),
-                superseded=0,
-                driver=_plain(row.driver),
-                templating=_plain(row.templating),
-                apart=tied.get((row.server, row.app, row.secret), ("", ""))[0],
-            )
-        )
-        for row in declared
-    }
-    every = (obstacles.get((row.server, row.app, row.secret), "") for row in view.records())
-    columns["obstacle"] = _encoded(every)
-    for name in COLUMNS:
-        if name == "age_days":
-            columns[name] = [_number(value) for value in view[name]]
-        else:
-            columns[name] = _encoded(view[name])
-    return {"rows": len(view), "columns": columns, "caption": view.caption}
-
-
-def _encoded(values: Iterable[Any]) -> dict[str, list[Any]]:
-    known: dict[str, int] = {}
-    codes = [known.setdefault(str(_plain(value) or ""), len(known)) for value in values]
-    return {"values": list(known), "codes": codes}
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a cell as text, or nothing of one without a value."""
     return None if pd.isna(value) else str(value)
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """Return a cell as a short number, or nothing of one without a value."""
     return None if pd.isna(value) else round(float(value), 1)
 
 

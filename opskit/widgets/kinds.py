@@ -17,7 +17,6 @@ from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.hooks import NO_HOOK
 from opskit.hooks import OFFERED as HOOKS
-from opskit.join import not_generated
 from opskit.modes import MODES, WHOLE
 from opskit.plan.options import Options
 from opskit.run.run import Plan
@@ -25,6 +24,14 @@ from opskit.secrets.generators import CHARSETS
 from opskit.secrets.generators import OFFERED as GENERATORS
 from opskit.secrets.value import Secret
 from opskit.snapshot import Snapshot
+from opskit.widgets.whynot import (
+    SecretState,
+    not_absent,
+    not_insertable,
+    not_removable,
+    not_renewable,
+    not_superseded,
+)
 
 Chooser = Literal["table", "secrets", "secret", "app", "nothing"]
 """What somebody chooses: rows of all secrets, secrets or one secret of an app, an app, nothing."""
@@ -51,26 +58,6 @@ _SWITCHES = ("hook", "deploy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecretState:
-    """What a form knows of a declared secret when it tells whether it can do something with it.
-
-    `side_door` says why a new value would lock the app out of its database, if it would, `apart`
-    why it can have no other version, and `shared` why not alone.
-    """
-
-    state: str | None
-    exists: bool
-    used: bool
-    generate: bool
-    superseded: int
-    driver: str | None
-    templating: str | None
-    side_door: str = ""
-    apart: str = ""
-    shared: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What somebody chose in a form.
 
@@ -79,7 +66,8 @@ class Wanted:
     fleet
         Where the plan comes from.
     rows
-        (server, app, secret) triples; the secret is empty where a whole app is meant.
+        (server, app, secret) triples; the secret is empty where a whole app is meant. Of what no
+        app declares the app is empty, and the secret its whole name.
     options
         How the change is to be made.
     value
@@ -125,8 +113,12 @@ class FormKind:
         What is said when there is nothing to choose from.
     wanted
         Where an app that was asked for is not, as the end of a sentence.
+    verbs
+        The kinds of forms of which a table of all secrets can do the same.
     obstacle
-        Says why nothing can be done with a secret, or nothing.
+        Says why nothing can be done with a secret, or nothing; see `why_not`.
+    orphans
+        Whether something can be done with what no app declares.
     suits
         Whether something can be done with an app, given its row of the apps view.
     preselects
@@ -142,66 +134,41 @@ class FormKind:
     call: str = ""
     nothing: str = "No app has secrets."
     wanted: str = "here"
+    verbs: tuple[str, ...] = ()
     obstacle: Callable[[SecretState], str] = lambda _secret: ""
+    orphans: bool = False
     suits: Callable[[Any], bool] = lambda _row: True
     preselects: bool = False
+
+    @property
+    def label(self) -> str:
+        """What stands on its button, which only plans."""
+        return f"{self.verb}…" if self.verb else ""
+
+    def why_not(self, secret: SecretState) -> str:
+        """Return why nothing can be done with a secret, or nothing."""
+        if not secret.state:
+            return "Its server is not read."
+        if not (secret.declared or self.orphans):
+            return "No app declares it."
+        return self.obstacle(secret)
 
     def to_json(self) -> dict[str, Any]:
         """Return what a browser needs to draw such a form."""
         return {
             "verb": self.verb,
+            "label": self.label,
             "chooses": self.chooses,
             "fields": {name: FIELDS[name] for name in self.fields},
             "nothing": self.nothing,
-            "wanted": self.wanted,
             "no_hook": NO_HOOK,
+            "verbs": {name: FORMS[name].to_json() for name in self.verbs},
         }
 
 
 def later_releases(row: Any) -> list[str]:
     """Return the known releases later than what runs; none where nobody can tell."""
     return list(row.upgrades) if isinstance(row.upgrades, list | tuple) else []
-
-
-def _not_absent(secret: SecretState) -> str:
-    if secret.state not in ("missing", "undeployed") or secret.exists:
-        return "It exists: rotate it instead."
-    return _not_made_up(secret) or secret.side_door
-
-
-def _not_renewable(secret: SecretState) -> str:
-    if obstacle := _not_renewed(secret):
-        return obstacle
-    return "It is not in the swarm: generate it instead." if secret.state == "missing" else ""
-
-
-def _not_renewed(secret: SecretState) -> str:
-    return _not_made_up(secret) or secret.apart
-
-
-def _not_made_up(secret: SecretState) -> str:
-    """Return why no value is made up: it is a driver's, a template's, or comes from elsewhere."""
-    if why := not_generated(secret.driver, secret.templating):
-        return f"{why[0].upper()}{why[1:]}."
-    return "" if secret.generate else "The recipe says that it is not generated: insert it."
-
-
-def _not_insertable(secret: SecretState) -> str:
-    why = not_generated(secret.driver, None)
-    if why:
-        return f"{why[0].upper()}{why[1:]}."
-    # At a declared version that is absent nothing else changes.
-    return (secret.apart or secret.shared) if secret.exists else ""
-
-
-def _not_removable(secret: SecretState) -> str:
-    if secret.used:
-        return "Services use it: take the app down first, or rotate it and prune."
-    return "" if secret.exists else "It is not in the swarm."
-
-
-def _not_superseded(secret: SecretState) -> str:
-    return "" if secret.superseded else "It has no superseded version."
 
 
 def _is_deployed(row: Any) -> bool:
@@ -215,6 +182,11 @@ def _rotate(wanted: Wanted) -> Plan:
 
 
 def _generate(wanted: Wanted) -> Plan:
+    if len({(server, app) for server, app, _ in wanted.rows}) > 1:
+        return wanted.fleet.plan_restore(
+            wanted.rows, from_pass=False, options=wanted.options, skip=wanted.skip,
+            snapshot=wanted.snapshot,
+        )  # fmt: skip
     names = [secret for *_, secret in wanted.rows]
     return wanted.fleet.plan_generate(
         wanted.app, names, wanted.options, skip=wanted.skip, snapshot=wanted.snapshot
@@ -224,6 +196,8 @@ def _generate(wanted: Wanted) -> Plan:
 def _insert(wanted: Wanted) -> Plan:
     if wanted.value is None:
         raise InputError("no value was given.", remedy="Type, paste or drop it in the form.")
+    if len(wanted.rows) > 1:
+        raise InputError("one value is for one secret.", remedy="Select a single one.")
     return wanted.fleet.plan_insert(
         wanted.app, wanted.rows[0][2], wanted.value, options=wanted.options,
         snapshot=wanted.snapshot,
@@ -236,6 +210,30 @@ def _prune(wanted: Wanted) -> Plan:
     )
 
 
+def _remove(wanted: Wanted) -> Plan:
+    orphans = {(server, name) for server, app, name in wanted.rows if not app}
+    if not orphans:
+        return wanted.fleet.plan_remove(
+            wanted.rows, wanted.options, skip=wanted.skip, snapshot=wanted.snapshot
+        )
+    # Another server of the same swarm may declare them: all are read.
+    snapshot = wanted.snapshot or wanted.fleet.snapshot()
+    secrets, rows = snapshot.secrets, set(wanted.rows)
+    chosen = [
+        (row.server, row.swarm_name) in orphans or (row.server, row.app, row.secret) in rows
+        for row in secrets.records()
+    ]
+    found = secrets.keep(chosen)
+    if gone := orphans - set(zip(found["server"], found["swarm_name"], strict=True)):
+        named = ", ".join(sorted(f"{name} on {server}" for server, name in gone))
+        raise InputError(f"not there any more: {named}.", remedy="Read again, and choose anew.")
+    return wanted.fleet.plan_remove(found, wanted.options, skip=wanted.skip, snapshot=snapshot)
+
+
+def _only_browses(_wanted: Wanted) -> Plan:
+    raise InputError("this form does what another one does.", remedy="Say which.")
+
+
 def _only_approves(_wanted: Wanted) -> Plan:
     raise InputError("this form only approves.", remedy="Plan in another.")
 
@@ -243,13 +241,12 @@ def _only_approves(_wanted: Wanted) -> Plan:
 FORMS: Mapping[str, FormKind] = {
     "browse": FormKind(
         title="Browse secrets",
-        verb="Rotate selected…",
         chooses="table",
-        fields=(*_MAKES, "use_pass", *_SWITCHES),
+        verbs=("rotate", "generate", "insert", "remove", "prune"),
         command="opskit secrets",
         call="fleet.snapshot().secrets",
-        plan=_rotate,
-        obstacle=_not_renewed,
+        plan=_only_browses,
+        nothing="No server has secrets, and no app declares any.",
     ),
     "rotate": FormKind(
         title="Rotate secrets",
@@ -260,7 +257,7 @@ FORMS: Mapping[str, FormKind] = {
         call="fleet.plan_rotate(…).apply()",
         plan=_rotate,
         nothing="No app has a secret that can be generated.",
-        obstacle=_not_renewable,
+        obstacle=not_renewable,
     ),
     "generate": FormKind(
         title="Generate secrets",
@@ -271,7 +268,7 @@ FORMS: Mapping[str, FormKind] = {
         call="fleet.plan_generate(…).apply()",
         plan=_generate,
         nothing="Nothing that can be generated is missing.",
-        obstacle=_not_absent,
+        obstacle=not_absent,
         preselects=True,
     ),
     "insert": FormKind(
@@ -282,7 +279,7 @@ FORMS: Mapping[str, FormKind] = {
         command="opskit secret insert {app} {secret}",
         call="fleet.plan_insert(…).apply()",
         plan=_insert,
-        obstacle=_not_insertable,
+        obstacle=not_insertable,
     ),
     "remove": FormKind(
         title="Remove secrets",
@@ -291,11 +288,10 @@ FORMS: Mapping[str, FormKind] = {
         fields=("use_pass",),
         command="opskit secret remove {app} {secret}",
         call="fleet.plan_remove(…).apply()",
-        plan=lambda wanted: wanted.fleet.plan_remove(
-            wanted.rows, wanted.options, skip=wanted.skip, snapshot=wanted.snapshot
-        ),
+        plan=_remove,
         nothing="Services use every secret: take an app down first.",
-        obstacle=_not_removable,
+        obstacle=not_removable,
+        orphans=True,
     ),
     "prune": FormKind(
         title="Prune old versions",
@@ -306,7 +302,7 @@ FORMS: Mapping[str, FormKind] = {
         call="fleet.plan_prune(…).apply()",
         plan=_prune,
         nothing="No secret has a superseded version.",
-        obstacle=_not_superseded,
+        obstacle=not_superseded,
     ),
     "approve": FormKind(title="Approve a plan", chooses="nothing", plan=_only_approves),
     "deploy": FormKind(

@@ -8,11 +8,10 @@ fit the state any more, such as the second half of a double click, does nothing.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, assert_never, cast
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -23,19 +22,31 @@ from opskit.plan.data import Unit
 from opskit.plan.obstacles import ObstaclesError
 from opskit.run.again import Rollback
 from opskit.run.run import Plan, Run
-from opskit.run.ways import ways_of
 from opskit.run.work import Progressed
 from opskit.secrets.redact import redact
-from opskit.secrets.sealed import SEALER, Unrevealed
+from opskit.secrets.sealed import SEALER
 from opskit.secrets.value import Secret
-from opskit.statuses import STATUSES, Way
-from opskit.widgets.choices import alphabets, app_choices, options_from, table, whole_apps
+from opskit.statuses import Way
+from opskit.widgets.choices import offered, options_from
+from opskit.widgets.filters import delete_filter, filters_shown, save_filter
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
-from opskit.widgets.person import Person, person_named, read_person
-from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words, ways_on
+from opskit.widgets.person import Person, read_person
+from opskit.widgets.running import Running
+from opskit.widgets.shown import (
+    approvals_shown,
+    first_state,
+    plan_of,
+    plan_shown,
+    refused_shown,
+    result_shown,
+    unfinished_shown,
+)
+from opskit.widgets.table import Table
+from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
 Send = Callable[[dict[str, Any]], None]
+_NO_FAULT: Mapping[str, Any] = {"error": "", "leave_out": 0, "refused": []}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +62,8 @@ class Session:
     publish
         Called after every change of `state` or `steps`, from any thread.
     preselected
-        What is chosen at the start: ``app``, ``secret``, or ``rows`` to plan at once.
+        What is chosen at the start: ``app``, ``secret``, or ``rows`` to plan at once; ``where``
+        is a condition that a table begins with.
     needed
         How many different people must approve before it may be applied.
     plan
@@ -67,44 +79,35 @@ class Session:
     state: dict[str, Any] = field(init=False)
     subject: str = field(init=False)
     outcome: str = ""
-    steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    rows: dict[str, Any] = field(default_factory=dict[str, Any])
     _rollback: Rollback | None = None
     _wanted: Wanted | None = None
-    _made: dict[str, Unrevealed] = field(default_factory=dict[str, Unrevealed])
-    _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
+    _doing: FormKind = field(init=False)
+    _table: Table = field(default_factory=Table)
+    _running: Running = field(default_factory=Running)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "opskit-form")
     )
 
     def __post_init__(self) -> None:
-        plan = self.plan
+        plan, self._doing = self.plan, self.form
         self.subject = changes_in_words(plan.data) if plan else chosen_in_words(self.preselected)
-        self.state = {
-            "form": self.form.to_json(),
-            "phase": "loading",
-            "view": 0,
-            "loaded": False,
-            "apps": [],
-            "alphabets": {},
-            "chosen": {key: self.preselected.get(key, "") for key in ("app", "secret")},
-            "preset": [list(row) for row in self.preselected.get("rows", ())],
-            "missing": "",
-            "plan": None,
-            "needed": self.needed,
-            "approvals": [],
-            "by": None,
-            "result": None,
-            "unfinished": None,
-            "error": "",
-            "leave_out": 0,
-        }
+        self.state = first_state(self.form, self.preselected, self.needed)
 
     @property
     def form(self) -> FormKind:
         """What forms of this kind show."""
         return FORMS[self.kind]
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of the run so far."""
+        return self._running.steps
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """The table of all secrets."""
+        return self._table.rows
 
     def begin(self) -> None:
         """Read the fleet, and plan at once what was preselected whole."""
@@ -142,6 +145,17 @@ class Session:
                 self._take(way, str(message.get("run")), who)
             case "reveal":
                 self._reveal(message, send)
+            case "match":
+                condition = str(message.get("condition"))
+                told = {"type": "matched", "tab": str(message.get("tab")), "condition": condition}
+                send({**told, **self._table.match(condition)})
+            case "save-filter":
+                name, fields = str(message.get("name")), message.get("filter")
+                self._change_filters(lambda: save_filter(name, fields))
+            case "delete-filter":
+                self._change_filters(lambda: delete_filter(str(message.get("name"))))
+            case "dismiss":
+                self._set(**_NO_FAULT)
             case "ping":
                 send({"type": "pong", "tab": str(message.get("tab"))})
             case _:
@@ -156,7 +170,7 @@ class Session:
             was: Phase = self.state["phase"]
             if was not in before:
                 return
-            self._set(phase=after, by=who.to_json(), error="", leave_out=0)
+            self._set(phase=after, by=who.to_json(), **_NO_FAULT)
         back: Phase = was if was != "ended" else "choose"
         self._threads.submit(self._guarded, work, back)
 
@@ -165,7 +179,8 @@ class Session:
             work()
         except ObstaclesError as error:
             count = len(error.obstacles) if error.leaves_some else 0
-            self._set(phase=back, error=redact(str(error)), leave_out=count)
+            refused = refused_shown(error)
+            self._set(phase=back, error=redact(str(error)), leave_out=count, refused=refused)
         except OpskitError as error:
             self._set(phase=back, error=redact(str(error)))
         except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
@@ -174,33 +189,23 @@ class Session:
 
     def _load(self) -> None:
         snapshot = self.fleet.snapshot()
+        self._doing = self.form
         read: dict[str, Any] = {}
         match self.form.chooses:
             case "table":
-                self.rows = visible_in(table(snapshot, self.form))
-            case "app":
-                read["apps"] = whole_apps(snapshot, self.form)
-            case "secrets" | "secret":
-                read["apps"] = app_choices(snapshot, self.form)
-                read["alphabets"] = alphabets(read["apps"]) if self._takes_value else {}
+                read["alphabets"] = self._table.read(snapshot, self.form)
+                try:
+                    read["filters"] = filters_shown()
+                except OpskitError as error:
+                    read["error"] = redact(str(error))
+            case "app" | "secrets" | "secret":
+                read = offered(snapshot, self.form, self.state["chosen"]["app"])
             case "nothing":
                 pass
             case _ as unknown:
                 assert_never(unknown)
-        with open_journal() as journal:
-            open_run = journal.last_unfinished()
-            ways = ways_of(journal, open_run) if open_run else ()
-        unfinished = None
-        if open_run is not None:
-            unfinished = {
-                "run": open_run.run,
-                "kind": open_run.kind,
-                "status": STATUSES[open_run.status].label,
-                "ways": ways_on(open_run.status, ways),
-                "identity": open_run.identity or open_run.actor,
-            }
         self._set(
-            phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished,
+            phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished_shown(),
             missing=snapshot.secrets.missing_servers, loaded=True, **read,
         )  # fmt: skip
         if self.preselected.get("rows"):
@@ -211,6 +216,8 @@ class Session:
             )
 
     def _plan(self, message: Mapping[str, Any]) -> None:
+        verb = message.get("verb")
+        self._doing = FORMS[str(verb)] if verb in self.form.verbs else self.form
         options = options_from(message.get("options"))
         value = None
         if self._takes_value:
@@ -229,7 +236,7 @@ class Session:
 
     def _make_plan(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._show_plan(self.form.plan(wanted))
+        self._show_plan(self._doing.plan(wanted))
         self._wanted = None
 
     def _leave_out(self) -> None:
@@ -241,7 +248,7 @@ class Session:
     @property
     def _takes_value(self) -> bool:
         """Whether somebody gives the value, which then need not be revealed."""
-        return "value" in self.form.fields
+        return "value" in self._doing.fields
 
     def _chosen(self, message: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         try:
@@ -249,31 +256,22 @@ class Session:
         except msgspec.ValidationError:
             rows = []
         if not rows:
-            raise InputError("nothing is selected.", remedy="Choose an app and secrets of it.")
+            raise InputError("nothing is selected.", remedy="Choose something first.")
         return list(dict.fromkeys(rows))
 
     def _show_plan(self, plan: Plan) -> None:
         self.plan, self._rollback = plan, None
-        self._show(plan, plan.data.left_alone, self._approvals(plan))
+        approvals: list[dict[str, str]] = []
+        if self.needed:
+            with open_journal() as journal:
+                approvals = approvals_shown(journal, plan.digest)
+        self._set(phase="planned", plan=plan_shown(plan), needed=self.needed, approvals=approvals)
 
     def _show_rollback(self, run: str) -> None:
         """Show what undoing a run would do; whoever sees it may do it, as time may press."""
         back: Rollback = self.fleet.plan_rollback(run)
         self.plan, self._rollback = None, back
-        self._show(back, back.data.left_alone, [])
-
-    def _show(
-        self, plan: Plan | Rollback, left_alone: Sequence[str], approvals: list[dict[str, str]]
-    ) -> None:
-        shown: dict[str, Any] = {
-            "digest": plan.digest,
-            "changes": _records(plan.changes),
-            "calls": _records(plan.calls),
-            "left_alone": list(left_alone),
-            **msgspec.to_builtins(plan.data.consequences),
-        }
-        needed = 0 if isinstance(plan, Rollback) else self.needed
-        self._set(phase="planned", plan=shown, needed=needed, approvals=approvals)
+        self._set(phase="planned", plan=plan_shown(back), needed=0, approvals=[])
 
     def _may_apply(self, message: Mapping[str, Any]) -> bool:
         shown = self.state["plan"]
@@ -290,12 +288,11 @@ class Session:
             return
         assert self.plan is not None, "only a shown plan is applied"
         plan = self.plan
-        self._clear_steps()
+        self._running.clear()
         self._set(result=None)
 
         def made(unit: Unit, values: Mapping[str, Secret]) -> None:
-            for name, value in values.items():
-                self._made[f"{unit.server}/{name}"] = Unrevealed.now(value, tab)
+            self._running.keep(unit, values, tab)
 
         run = plan.apply(
             # `_may_apply` asked for it.
@@ -327,7 +324,7 @@ class Session:
         self._load()
 
     def _finish(self, act: Callable[..., Run], run: str, who: Person) -> None:
-        self._clear_steps()
+        self._running.clear()
         before = self.state["result"]
         if before is None or before["run"] != run:
             self.subject = ""
@@ -337,16 +334,12 @@ class Session:
 
     def _ended(self, run: Run, who: Person, tab: str) -> None:
         self.outcome = outcome_in_words(run, str(who))
+        plan = plan_of(run.id)
+        if plan and not self.subject:
+            self.subject = changes_in_words(plan)
         result = {
-            "run": run.id,
-            "status": run.status,
-            "tone": STATUSES[run.status].tone,
-            "sentence": STATUSES[run.status].sentence(fault=bool(run.errors)),
-            "ways": ways_on(run.status, run.ways),
-            "stacks": dict(run.stacks),
-            "errors": [redact(error) for error in run.errors],
-            "notes": [redact(note) for note in run.notes],
-            "revealable": sorted(self._made) if tab else [],
+            **result_shown(run, plan),
+            "revealable": self._running.revealable if tab else [],
             "tab": tab,
         }
         self._set(phase="ended", result=result, unfinished=None)
@@ -368,62 +361,31 @@ class Session:
                 return
             self._set(approvals=[*self.state["approvals"], who.to_json()])
 
-    def _approvals(self, plan: Plan) -> list[dict[str, str]]:
-        if not self.needed:
-            return []
-        with open_journal() as journal:
-            given = journal.approvals(plan.digest)
-        people = [person_named(one.identity) for one in given]
-        # By username: somebody may have changed how they are called in between.
-        return list({person.username: person.to_json() for person in people}.values())
-
     def _reveal(self, message: Mapping[str, Any], send: Send) -> None:
-        name, tab, key = message.get("name"), message.get("tab"), message.get("tab_key")
-        with self._lock:
-            made = self._made.get(str(name))
-            if made is None or made.tab != tab or not isinstance(key, dict):
-                return
-            del self._made[str(name)]
-            result = self.state["result"]
-            if result is not None:
-                left = [one for one in result["revealable"] if one in self._made]
-                self._set(result={**result, "revealable": left})
+        name, tab = str(message.get("name")), message.get("tab")
+        sealed = None
         try:
-            sealed = made.sealed_to(cast("dict[str, object]", key))
+            sealed = self._running.reveal(name, tab, message.get("tab_key"))
         except OpskitError as error:
             self._set(error=redact(str(error)))
-            return
-        send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
+        with self._lock:
+            result = self.state["result"]
+            left = self._running.revealable
+            if result and name in result["revealable"] and name not in left:
+                self._set(result={**result, "revealable": left})
+        if sealed is not None:
+            send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
 
-    # -- what is shown --------------------------------------------------------------------
+    def _change_filters(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+            self._set(filters=filters_shown())
+        except OpskitError as error:
+            self._set(error=redact(str(error)))
 
     def _progressed(self, step: Progressed) -> None:
-        line: dict[str, Any] = visible_in(
-            {
-                "app": step.app,
-                "action": step.action,
-                "subject": redact(step.subject),
-                "phase": step.phase,
-                "status": step.status,
-                "seconds": round(step.seconds, 1),
-                "began": round(time.time() - step.seconds, 1),
-                "error": redact(step.error),
-            }
-        )
-        with self._lock:
-            key = (step.unit, step.step, step.phase)
-            if key in self._index:
-                self.steps[self._index[key]] = line
-            else:
-                self._index[key] = len(self.steps)
-                self.steps.append(line)
+        self._running.add(step)
         self.publish()
-
-    def _clear_steps(self) -> None:
-        with self._lock:
-            self.steps.clear()
-            self._index.clear()
-            self._made.clear()
 
     def _set(self, **changes: Any) -> None:
         with self._lock:
@@ -431,9 +393,3 @@ class Session:
             view = self.state["view"] + (1 if moved or "plan" in changes else 0)
             self.state = {**self.state, **visible_in(changes), "view": view}
         self.publish()
-
-
-def _records(view: Any) -> list[dict[str, Any]]:
-    flat: Any = view.flat().astype(object)
-    records: list[dict[str, Any]] = flat.where(flat.notna(), "").to_dict("records")
-    return records

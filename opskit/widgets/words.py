@@ -75,6 +75,19 @@ def changes_in_words(plan: PlanData) -> str:
     return f"{', '.join(named[:_NAMED])}{more}"
 
 
+_DONE = {
+    "rotate": "rotated", "generate": "generated", "insert": "inserted", "restore": "restored",
+    "remove": "removed", "prune": "pruned", "deploy": "deployed", "upgrade": "upgraded",
+    "undeploy": "took down", "restart": "restarted", "config": "wrote", "new": "made",
+}  # fmt: skip
+
+
+def done_in_words(plan: PlanData) -> str:
+    """Return what applying a plan did, such as ``rotated wiki.coop.example token v1 → v2``."""
+    verbs = " and ".join(_DONE.get(kind, kind) for kind in plan.kind.split(" and "))
+    return _joined(verbs, changes_in_words(plan))
+
+
 def outcome_in_words(run: Run, who: str) -> str:
     """Return how a run ended and whose click began it."""
     end = STATUSES[run.status].name(fault=bool(run.errors))
@@ -112,7 +125,8 @@ def chosen_in_words(preselected: Mapping[str, Any]) -> str:
 
 
 def _versions(change: Change) -> list[str]:
-    return [one for one in (change.from_version, change.to_version) if one]
+    # What is deployed again stays at its version.
+    return list(dict.fromkeys(filter(None, (change.from_version, change.to_version))))
 
 
 def _joined(*words: str) -> str:

@@ -124,14 +124,37 @@ def test_a_value_given_to_the_form_is_nowhere_else(
     notebook = lab.write(f"canary-{how}.ipynb", START, cell)
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Insert").wait_for()
+    alice.button("Insert…").wait_for()
     bob.open(lab, notebook)
-    bob.button("Insert").wait_for()
+    bob.button("Insert…").wait_for()
     canary = give(alice, canary, how)
     assert found(canary, {"page 0": iter([values(alice)])}) or how == "dropped"
-    alice.button("Insert").click()
+    alice.button("Insert…").click()
     alice.button("Apply").click()
-    bob.form.get_by_text("Done.").wait_for()
+    bob.form.get_by_text("Done: ").wait_for()
+    alice.command("docmanager:save")
+    lab.saved(notebook, ": done.")
+
+    assert found(canary, places(lab, sample, alice, bob)) == set()
+
+
+def test_a_value_given_below_the_table_is_nowhere_else(
+    lab: Lab, sample: DockerdFleet, alice: Person, bob: Person
+) -> None:
+    canary = f"Canary-table-{os.urandom(6).hex()}"
+    where = f"app == {APP!r} and secret == 'usersfile' and declared"
+    notebook = lab.write("canary-table.ipynb", START, f"forms.browse(fleet, where={where!r})")
+    alice.open(lab, notebook)
+    alice.run_all()
+    alice.form.get_by_text("1 of ").wait_for()
+    alice.form.get_by_label("Select all rows shown").check()
+    alice.form.get_by_role("radio", name="Insert").check()
+    bob.open(lab, notebook)
+    bob.form.get_by_text("1 of ").wait_for()
+    give(alice, canary, "typed")
+    alice.button("Insert 1…").click()
+    alice.button("Apply").click()
+    bob.form.get_by_text("Done: inserted ").wait_for()
     alice.command("docmanager:save")
     lab.saved(notebook, ": done.")
 
@@ -169,7 +192,7 @@ def test_a_revealed_value_is_in_one_tab_only(
     notebook = lab.write("canary-revealed.ipynb", START, cell)
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Rotate").click()
+    alice.button("Rotate…").click()
     alice.button("Apply").click()
     alice.is_told(": done.")
     alice.form.get_by_role("button", name="Reveal").click()
@@ -177,7 +200,7 @@ def test_a_revealed_value_is_in_one_tab_only(
     shown.wait_for()
     canary = shown.input_value()
     bob.open(lab, notebook)
-    bob.form.get_by_text("Done.").wait_for()
+    bob.form.get_by_text("Done: ").wait_for()
     alice.command("docmanager:save")
     lab.saved(notebook, ": done.")
 

@@ -34,7 +34,7 @@ def plan_a_rotation(lab: Lab, name: str, person: Person, cell: str) -> str:
     notebook = lab.write(f"{name}.ipynb", START, cell)
     person.open(lab, notebook)
     person.run_all()
-    person.button("Rotate").click()
+    person.button("Rotate…").click()
     person.button("Apply").wait_for()
     return notebook
 
@@ -68,14 +68,14 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     (lab.folder / "together").touch()
     for person in (alice, bob):
         person.is_told(": done.")
-        person.form.get_by_text("Done.").wait_for()
-        person.button("Roll back").wait_for()
+        person.form.get_by_text("Done: ").wait_for()
+        person.button("Roll back…").wait_for()
     assert alice.form.get_by_role("button", name="Reveal").count() == 1
     assert bob.form.get_by_role("button", name="Reveal").count() == 0
     assert alice.name in bob.form.inner_text()
     assert versions(APP, "admin_password") != before
 
-    bob.button("Roll back").click()
+    bob.button("Roll back…").click()
     # What it does is shown to both before anybody does it.
     alice.form.get_by_text("back to v1").wait_for()
     bob.button("Apply").click()
@@ -112,7 +112,7 @@ def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
     )
     alice.context.set_offline(False)
     alice.open(lab, notebook)
-    alice.form.get_by_text("Done.").wait_for()
+    alice.form.get_by_text("Done: ").wait_for()
 
 
 def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it(
@@ -129,7 +129,7 @@ def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it
     (lab.folder / "restarted").touch()
     alice.run_all()
     alice.form.get_by_text("did not finish: crashed").wait_for()
-    alice.button("Roll back").first.click()
+    alice.button("Roll back…").first.click()
     alice.button("Apply").click()
     alice.form.get_by_text("everything is as it was").wait_for()
     assert versions(APP, "admin_password") == before
@@ -182,19 +182,72 @@ def test_two_people_approve_before_a_plan_can_be_applied(
     alice.is_told("Approved by 2 of 2")
     alice.form.get_by_text("Approved by 2 of 2").wait_for()
     alice.button("Apply").click()
-    bob.form.get_by_text("Done.").wait_for()
+    bob.form.get_by_text("Done: ").wait_for()
 
 
 def test_rows_are_searched_selected_and_rotated_in_the_table(lab: Lab, alice: Person) -> None:
     notebook = lab.write("browsed.ipynb", START, "forms.browse(fleet)")
     alice.open(lab, notebook)
     alice.run_all()
-    alice.form.get_by_label("Search").fill("id.coop.example admin")
+    alice.form.get_by_label("Search", exact=True).fill("id.coop.example admin")
     alice.form.get_by_label("State", exact=True).select_option("current")
     alice.form.get_by_label("Select all rows shown").check()
-    alice.button("Rotate selected…").click()
+    alice.button("Rotate 1…").click()
     alice.button("Apply").wait_for()
     assert "admin_password" in alice.form.inner_text()
+
+
+def test_what_is_chosen_in_the_table_outlives_filters_and_what_a_verb_refuses_is_left_out(
+    lab: Lab, alice: Person, bob: Person
+) -> None:
+    notebook = lab.write("kept-apart.ipynb", START, "forms.browse(fleet)")
+    alice.open(lab, notebook)
+    alice.run_all()
+    form, told = alice.form, alice.form.locator(".opskit-sum")
+    form.get_by_label("Condition").fill(f"app == {APP!r} and secret == 'admin_password'")
+    form.get_by_text("1 of ").wait_for()
+    form.get_by_label("Select all rows shown").check()
+    form.get_by_label("Condition").fill("state == 'orphan'")
+    told.filter(has_text="1 selected, all of them hidden").wait_for()
+    form.get_by_role("button", name="Save filter…").click()
+    form.get_by_label("Name of this filter").fill("nobody's")
+    form.get_by_role("button", name="Save", exact=True).click()
+    form.get_by_role("radio", name="Prune").check()
+    assert form.get_by_role("button", name="Prune 1…").is_disabled()
+    form.get_by_role("button", name="Show selected").click()
+    form.get_by_label("Condition").fill("")
+    form.get_by_text("It has no superseded version.").wait_for()
+    form.get_by_role("button", name="Leave out 1").click()
+    told.filter(has_text="Nothing selected").wait_for()
+
+    # Filters are everybody's; what somebody has chosen is their own.
+    bob.open(lab, notebook)
+    bob.form.get_by_label("Saved filters").select_option("nobody's")
+    assert bob.form.get_by_label("Condition").input_value() == "state == 'orphan'"
+    bob.form.get_by_label("Condition").fill("klingon > 3")
+    bob.form.get_by_role("alert").filter(has_text="klingon").wait_for()
+    assert alice.form.get_by_role("alert").count() == 0
+
+
+def test_an_error_goes_when_something_else_is_chosen(lab: Lab, alice: Person) -> None:
+    cell = "fleet.plan_rotate = None\nforms.rotate(fleet, app='id.coop.example')"
+    alice.open(lab, lab.write("stale.ipynb", START, cell))
+    alice.run_all()
+    boxes = alice.form.locator(".opskit-secrets input:not(:disabled)")
+    boxes.first.check()
+    alice.button("Rotate…").click()
+    fault = alice.form.get_by_role("alert").filter(has_text="TypeError")
+    fault.wait_for()
+    alice.form.locator(".opskit-secrets input:not(:disabled)").first.uncheck()
+    fault.wait_for(state="detached")
+
+
+def test_no_app_is_chosen_by_itself_to_be_taken_down(lab: Lab, alice: Person) -> None:
+    alice.open(lab, lab.write("none.ipynb", START, "forms.undeploy(fleet)"))
+    alice.run_all()
+    alice.form.get_by_text("Choose an app.").wait_for()
+    alice.button("Take down…").click()
+    assert alice.button("Apply").count() == 0
 
 
 def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> None:
@@ -206,10 +259,10 @@ def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> N
     alice.open(lab, notebook)
     alice.run_all()
     alice.form.locator(".opskit-secrets input:not(:disabled)").first.check()
-    alice.button("Rotate").click()
+    alice.button("Rotate…").click()
     # A busy kernel's silence may be told beside it.
     alice.form.get_by_role("alert").filter(has_text="TypeError").wait_for()
-    assert alice.button("Rotate").is_enabled()
+    assert alice.button("Rotate…").is_enabled()
 
 
 def test_a_page_that_is_not_secure_cannot_seal_and_says_what_to_do(lab: Lab, alice: Person) -> None:
@@ -228,19 +281,20 @@ def test_an_app_is_taken_down_and_deployed_again(lab: Lab, alice: Person, bob: P
     )
     alice.open(lab, notebook)
     alice.run_all()
-    alice.button("Take down").click()
+    alice.button("Take down…").click()
     alice.form.get_by_text("its volumes and secrets stay").wait_for()
     assert alice.button("Apply").is_disabled()
     alice.form.get_by_label(f"Type {app} to confirm").fill(app)
     alice.button("Apply").click()
-    alice.form.get_by_text("Done.").wait_for()
+    alice.form.get_by_text("Done: ").wait_for()
 
     bob.open(lab, notebook)
     second = bob.page.locator(".opskit-form").nth(1)
     second.get_by_label("Search apps").fill(app)
-    second.get_by_role("button", name="Deploy", exact=True).click()
+    second.get_by_label("App", exact=True).select_option(label=f"{app} · coop.example")
+    second.get_by_role("button", name="Deploy…", exact=True).click()
     second.get_by_role("button", name="Apply", exact=True).click()
-    second.get_by_text("Done.").wait_for()
+    second.get_by_text("Done: ").wait_for()
     apps = opskit.Fleet.from_abra().snapshot().apps.query("app == @app")
     assert apps["running"].tolist() == apps["desired"].tolist() == [2]
 
@@ -275,7 +329,7 @@ def test_lines_are_neither_shown_nor_joined(lab: Lab, alice: Person) -> None:
 def test_a_form_whose_kernel_was_restarted_says_so(lab: Lab, alice: Person) -> None:
     alice.open(lab, lab.write("gone.ipynb", START, "forms.rotate(fleet)"))
     alice.run_all()
-    alice.button("Rotate").wait_for()
+    alice.button("Rotate…").wait_for()
     alice.restart()
     alice.form.get_by_text("run this form's cell again").wait_for()
 
@@ -293,7 +347,7 @@ def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
     value = shown.input_value()
     bob.open(lab, notebook)
     bob.is_told(": done.")
-    bob.button("Roll back").click()
+    bob.button("Roll back…").click()
     bob.button("Apply").click()
     alice.is_told(": rolled back.")
     alice.form.get_by_text("everything is as it was").wait_for()
@@ -313,7 +367,7 @@ def test_what_is_being_typed_stays_when_a_colleague_clicks(
     field = alice.form.get_by_role("textbox", name="Secret value")
     field.fill("half a val")
     bob.open(lab, notebook)
-    alice.button("Insert").evaluate("button => { button.dataset.before = ''; }")
+    alice.button("Insert…").evaluate("button => { button.dataset.before = ''; }")
     bob.button("Read again").click()
     alice.form.locator(".opskit-primary:not([data-before])").wait_for()
     assert field.input_value() == "half a val"
@@ -339,6 +393,6 @@ def test_services_that_an_undeployed_app_loses_are_not_said_to_restart(
     cell = f"forms.undeploy(fleet, app={APP!r})"
     alice.open(lab, lab.write("down.ipynb", START, cell))
     alice.run_all()
-    alice.button("Take down").click()
+    alice.button("Take down…").click()
     alice.form.get_by_role("columnheader", name="Removes").wait_for()
     assert alice.form.get_by_role("columnheader", name="Restarts").count() == 0

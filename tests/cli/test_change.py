@@ -85,8 +85,11 @@ def test_a_database_password_is_refused_unless_meant(root: Path, capsys: Capture
 
 
 def test_what_is_not_to_be_generated_is_refused_in_bulk(root: Path, capsys: Capture) -> None:
-    assert run(["rotate", "--where", "app == 'traefik.coop.example'", "--yes"]) == 2
+    where = ["rotate", "--where", "app == 'traefik.coop.example'"]
+    assert run([*where, "--yes"]) == 2
     assert "generate=false" in capsys.readouterr().err
+    assert run([*where, "--anyway", *QUICK]) == 0
+    assert versions(capsys, "traefik.coop.example", "usersfile")["v2"] == "current"
 
 
 def test_a_value_from_standard_input(

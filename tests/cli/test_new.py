@@ -83,7 +83,8 @@ def test_it_is_the_sample_of_the_latest_release_with_domain_and_version_filled_i
     assert place(stage).read_bytes() == WRITTEN
     assert stat.S_IMODE(place(stage).stat().st_mode) == 0o660 & ~umask()
     assert f"wrote {place(stage)}" in out
-    assert "still to come: token, key" in out
+    assert f"look it over: opskit app config {SERVER}/{DOMAIN}" in out
+    assert f"still to come: token, key   (opskit secret generate|insert {SERVER}/{DOMAIN}" in out
     assert recipe.state() == before
     assert [p.name for p in place(stage).parent.iterdir() if p.suffix == ".tmp"] == []
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 import opskit
+from opskit.plan.data import parts_view
 from tests.abra.releases import Releases
 from tests.stage import APP, QUICK, Stage
 
@@ -68,7 +69,7 @@ def test_variables_of_the_env_are_named_and_their_values_are_not(
     made = plan()
     # The service called app gets the whole environment, as with abra.
     assert said(made) == (
-        ["app", "migrate"], ["the whole stack", "app: other environment (COLOUR, MORE)", JOB],
+        ["app", "migrate"], ["the whole stack", JOB, "app: other environment (COLOUR, MORE)"],
     )  # fmt: skip
     assert "c4nary" not in made.to_json()
     assert made.apply().status == "done"
@@ -85,6 +86,37 @@ def test_commands_and_variables_of_another_version_are_named_for_each_service(
     assert restarts == ["app", "migrate", "worker"]
     assert "app: other command, environment (TYPE)" in notes
     assert "worker: other entrypoint, environment (KEPT)" in notes
+
+
+def test_what_a_deploy_changes_is_named_part_by_part_and_what_undoing_it_leaves(
+    recipe: Releases,
+) -> None:
+    with_data = COMPOSE.replace("  worker: {", "  worker: {volumes: [kept:/kept], ") + (
+        "volumes: {kept: {}}\n"
+    )
+    recipe.release("2.0.0+1", {"compose.yml": with_data})
+    plan("2.0.0+1").apply().raise_for_status()
+    assert plan().data.consequences.lasting == ()
+
+    volumes = 'worker: {volumes: [kept:/kept], image: "local/busybox'
+    after = with_data.replace(f"{volumes}:1", f"{volumes}:2")
+    after = after.replace("  migrate:", '  extra: {image: "local/busybox:1"}\n  migrate:')
+    recipe.release("3.0.0+1", {"compose.yml": after})
+    made = plan("3.0.0+1")
+    rows = {
+        (row.service if isinstance(row.service, str) else "", row.what): (row.before, row.after)
+        for row in parts_view(made.data).records()
+    }
+    assert rows == {
+        ("", "TYPE of the .env"): (["shop:2.0.0+1"], ["shop:3.0.0+1"]),
+        ("worker", "image"): (["local/busybox:1"], ["local/busybox:2"]),
+        ("app", "environment: TYPE"): ([], []),
+        ("extra", "comes anew"): ([], ["local/busybox:1"]),
+    }
+    (lasting,) = made.data.consequences.lasting
+    assert lasting.startswith("Undoing it brings no data back")
+    assert lasting.endswith("_kept.")
+    assert lasting in made.data.consequences.sentences
 
 
 def test_a_number_of_tasks_set_by_hand_is_named(recipe: Releases, embedded_stage: Stage) -> None:

@@ -71,6 +71,27 @@ def test_a_run_stopped_between_two_stacks_is_unfinished_though_no_step_was_cut_s
 
 
 @pytest.mark.slow
+def test_whoever_looks_on_is_told_of_a_stack_that_stops_between_two_steps(
+    fleet: opskit.Fleet, interrupted: threading.Event
+) -> None:
+    plan = fleet.plan_rotate(CHOSEN, opskit.Options(stable=0.1))
+    told: list[Progressed] = []
+
+    def press_ctrl_c_in_the_first_step(step: Progressed) -> None:
+        told.append(step)
+        if (step.unit, step.step, step.status) == (0, 0, "running"):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert interrupted.wait(LIMIT)
+
+    plan.apply(max_parallel=1, on_progress=press_ctrl_c_in_the_first_step)
+
+    assert [(step.step, step.status) for step in told] == [
+        (0, "running"), (0, "done"), (1, "failed"),
+    ]  # fmt: skip
+    assert told[-1].error == "not begun: the run was interrupted."
+
+
+@pytest.mark.slow
 def test_what_the_settings_say_holds_in_python_too(
     fleet: opskit.Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

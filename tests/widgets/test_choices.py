@@ -12,10 +12,11 @@ import pytest
 import opskit
 from opskit.cli.app import run
 from opskit.demo.engine import Swarm
-from opskit.widgets.choices import app_choices, table
+from opskit.widgets.choices import app_choices, offered
 from opskit.widgets.kinds import FORMS
+from opskit.widgets.table import table
 from tests.conftest import embedded
-from tests.stage import Stage, staged
+from tests.stage import APP, SERVER, Stage, staged
 
 BY_DRIVER = "Its value comes from the driver vaultish; change it there."
 A_TEMPLATE = "It is a template; insert a new one."
@@ -41,6 +42,47 @@ def obstacles(kind: str) -> dict[str, str]:
     return {secret["name"]: secret["obstacle"] for secret in app["secrets"]}
 
 
+def browsed(verb: str) -> list[str]:
+    """Return why a verb cannot be done, by the rows of the table."""
+    told = table(opskit.Fleet.from_abra().snapshot(), FORMS["browse"])["obstacles"][verb]
+    return [told["values"][code] for code in told["codes"]]
+
+
+def test_the_table_says_for_each_verb_and_row_why_not(stage: Stage) -> None:
+    stage.set_up()
+    for name in ("token_v0", "other_v1"):
+        stage.create(name)
+
+    told = table(opskit.Fleet.from_abra().snapshot(), FORMS["browse"])
+    names = [
+        (told["columns"]["orphan"]["values"][one], told["columns"]["used_by"]["values"][other])
+        for one, other in zip(
+            told["columns"]["orphan"]["codes"], told["columns"]["used_by"]["codes"], strict=True
+        )
+    ]
+    orphan = f"{stage.stack}_other_v1"
+    assert names == [("", "app"), (orphan, ""), ("", ""), ("", "app, worker")]
+    in_use = "Services use it: take the app down first, or rotate it and prune."
+    assert browsed("remove") == [in_use, "", in_use, in_use]
+    assert browsed("rotate") == ["", "No app declares it.", "", ""]
+    never = "It has no superseded version."
+    assert browsed("prune") == [never, "No app declares it.", "", ""]
+
+
+def test_an_app_whose_server_does_not_answer_is_not_said_not_to_be_there(stage: Stage) -> None:
+    stage.set_up()
+    stage.point_at(f"unix://{stage.root}/nobody-is-here.sock")
+    snap = opskit.Fleet.from_abra().snapshot()
+    for kind in ("undeploy", "restart"):
+        asked = offered(snap, FORMS[kind], APP)["asked"]
+        assert asked.startswith(f"{APP} is not read, as {SERVER} is not: ")
+    assert offered(snap, FORMS["undeploy"], "no.such")["asked"] == (
+        "There is no app no.such here that is deployed."
+    )
+    (app,) = offered(snap, FORMS["rotate"], APP)["apps"]
+    assert {one["obstacle"] for one in app["secrets"]} == {"Its server is not read."}
+
+
 def test_what_has_its_value_from_elsewhere_is_greyed_with_the_reason(stage: Stage) -> None:
     stage.write_files()
     store(stage, "token_v1", Driver={"Name": "vaultish"})
@@ -49,8 +91,8 @@ def test_what_has_its_value_from_elsewhere_is_greyed_with_the_reason(stage: Stag
     assert obstacles("rotate") == {"token": BY_DRIVER, "key": A_TEMPLATE}
     assert obstacles("insert") == {"token": BY_DRIVER, "key": ""}
     snap = opskit.Fleet.from_abra().snapshot()
-    browsed = table(snap, FORMS["browse"])["columns"]["obstacle"]
-    assert [browsed["values"][code] for code in browsed["codes"]] == [A_TEMPLATE, BY_DRIVER]
+    assert browsed("rotate") == [A_TEMPLATE, BY_DRIVER]
+    assert browsed("insert") == ["", BY_DRIVER]
     (app,) = app_choices(snap, FORMS["rotate"])
     assert {one["name"]: one["hint"] for one in app["secrets"]} == {
         "token": "driver vaultish",
@@ -93,5 +135,4 @@ def test_a_form_makes_nothing_up_that_the_recipe_says_comes_from_elsewhere(stage
 
     assert obstacles("generate") == {"token": GIVEN, "key": ""}
     assert obstacles("insert") == {"token": "", "key": ""}
-    browsed = table(opskit.Fleet.from_abra().snapshot(), FORMS["browse"])["columns"]["obstacle"]
-    assert [browsed["values"][code] for code in browsed["codes"]] == ["", GIVEN]
+    assert browsed("generate") == ["", GIVEN]

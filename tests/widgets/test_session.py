@@ -77,6 +77,7 @@ def test_a_rotation_from_choice_to_result_names_who_did_it(stage: Stage) -> None
     assert state["result"]["status"] == "done"
     assert state["result"]["notes"] == []
     assert state["by"]["name"] == "Ada"
+    assert state["result"]["sentence"] == f"Done: rotated {APP} token v1 → v2."
     assert desk.session.steps[-1]["action"] == "release-lock"
     assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ada (ada)"]
 
@@ -216,14 +217,124 @@ def test_what_can_be_neither_finished_nor_undone_is_left_as_it_stands(stage: Sta
     assert opskit.Fleet.from_abra().journal()["status"].tolist() == ["given-up"]
 
 
+def browse(desk: Desk, verb: str, *rows: tuple[str, str, str], **more: Any) -> None:
+    desk.until("choose")
+    desk.click("plan", verb=verb, rows=[list(row) for row in rows], **more)
+
+
+def test_the_table_prunes_and_removes_what_no_app_declares(stage: Stage) -> None:
+    stage.create("token_v0", "other_v1")
+    desk = Desk("browse")
+    browse(desk, "prune", (SERVER, APP, "token"), keep=0)
+    plan = desk.until("planned")["plan"]
+    assert [(one["secret"], one["from"]) for one in plan["changes"]] == [("token", "v0")]
+    desk.click("back")
+    orphan = f"{stage.stack}_other_v1"
+    browse(desk, "remove", (SERVER, "", orphan))
+    plan = desk.until("planned")["plan"]
+    assert [(one["secret"], one["from"]) for one in plan["changes"]] == [("other", "v1")]
+    assert plan["confirm"] == APP
+    desk.click("apply", digest=plan["digest"], confirm=APP)
+    result = desk.until("ended")["result"]
+    assert result["sentence"] == f"Done: removed {APP} other v1."
+    assert orphan not in stage.state()["secrets"]
+    again = Desk("browse")
+    browse(again, "remove", (SERVER, "", orphan))
+    assert f"not there any more: {orphan} on {SERVER}." in again.until_error()
+
+
+def test_the_table_generates_and_inserts_what_is_missing(stage: Stage) -> None:
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(text.replace(b"'v1'", b"'v7'").replace(b"=v1", b"=v8"))
+    desk = Desk("browse")
+    browse(desk, "generate", (SERVER, APP, "token"))
+    plan = desk.until("planned")["plan"]
+    assert [(one["secret"], one["to"]) for one in plan["changes"]] == [("token", "v7")]
+    desk.click("back")
+    sealed = seal(Secret("good-canary-of-the-table"), SEALER.public, purpose="insert")
+    browse(desk, "insert", (SERVER, APP, "key"), (SERVER, APP, "token"), sealed=sealed)
+    assert "one value is for one secret" in desk.until_error()
+    sealed = seal(Secret("good-canary-of-the-table"), SEALER.public, purpose="insert")
+    browse(desk, "insert", (SERVER, APP, "key"), sealed=sealed)
+    state = desk.until("planned")
+    assert [(one["secret"], one["to"]) for one in state["plan"]["changes"]] == [("key", "v8")]
+    assert "canary" not in repr((state, desk.sent))
+
+
+def test_rows_that_the_plan_refuses_are_marked_until_something_else_is_chosen(
+    stage: Stage,
+) -> None:
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(text.replace(b"KEY_VERSION=v1", b"KEY_VERSION=v1 # generate=false"))
+    desk = Desk("browse")
+    browse(desk, "rotate", (SERVER, APP, "token"), (SERVER, APP, "key"))
+    desk.until_error()
+    (refused,) = desk.session.state["refused"]
+    assert refused[:3] == [SERVER, APP, "key"]
+    assert refused[3].startswith("marked generate=false")
+    desk.click("dismiss")
+    state = desk.session.state
+    assert (state["error"], state["refused"], state["leave_out"]) == ("", [], 0)
+
+
+def test_a_condition_is_told_to_the_tab_that_asked_and_so_is_why_it_is_none(stage: Stage) -> None:
+    desk = Desk("browse", preselected={"where": "secret == 'token'"})
+    assert desk.until("choose")["where"] == "secret == 'token'"
+    for condition in ("secret == 'token'", "klingon > 3", "__import__('os')"):
+        desk.click("match", condition=condition)
+    found, unknown, code = desk.sent
+    assert found == {
+        "type": "matched", "tab": "ada-1", "condition": "secret == 'token'", "rows": [1],
+        "error": "",
+    }  # fmt: skip
+    assert (unknown["rows"], "klingon" in unknown["error"]) == ([], True)
+    assert (code["rows"], bool(code["error"])) == ([], True)
+
+
+def test_a_filter_is_kept_for_everybody_under_its_name(stage: Stage) -> None:
+    desk = Desk("browse")
+    desk.until("choose")
+    desk.click("save-filter", name=" old ones ", filter={"condition": "age_days > 90"})
+    desk.click("save-filter", name="old ones", filter={"condition": "age_days > 180"})
+    desk.click("save-filter", name="missing", filter={"state": "missing", "search": "db"})
+    others = Desk("browse").until("choose")["filters"]
+    assert others == desk.session.state["filters"]
+    assert [(name, one["condition"], one["state"]) for name, one in others.items()] == [
+        ("missing", "", "missing"), ("old ones", "age_days > 180", ""),
+    ]  # fmt: skip
+    desk.click("delete-filter", name="old ones")
+    assert list(Desk("browse").until("choose")["filters"]) == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [("", {}), ("x" * 61, {}), ("x", None), ("x", {"more": "y"}), ("x", {"search": "y" * 1001})],
+)
+def test_what_is_no_filter_is_not_kept(stage: Stage, name: str, fields: Any) -> None:
+    desk = Desk("browse")
+    desk.until("choose")
+    desk.click("save-filter", name=name, filter=fields)
+    assert desk.session.state["error"]
+    assert desk.session.state["filters"] == {}
+
+
+def test_filters_that_cannot_be_read_keep_no_table_from_being_shown(stage: Stage) -> None:
+    desk = Desk("browse")
+    desk.until("choose")
+    desk.click("save-filter", name="mine", filter={})
+    (file,) = stage.root.rglob("filters.json")
+    file.write_text("{")
+    state = Desk("browse").until("choose")
+    assert (state["filters"], "saved filters cannot be read" in state["error"]) == ({}, True)
+
+
 def test_what_of_many_rows_cannot_be_rotated_is_left_out_with_one_click(stage: Stage) -> None:
     text = stage.env_file.read_bytes()
     stage.env_file.write_bytes(
         text.replace(b"SECRET_KEY_VERSION=v1", b"SECRET_KEY_VERSION=v1  # generate=false")
     )
     desk = Desk("browse")
-    desk.until("choose")
-    desk.click("plan", rows=[[SERVER, APP, "token"], [SERVER, APP, "key"]])
+    browse(desk, "rotate", (SERVER, APP, "token"), (SERVER, APP, "key"))
     assert "generate=false" in desk.until_error()
     assert desk.session.state["leave_out"] == 1
     desk.click("leave-out")
@@ -328,7 +439,7 @@ def test_the_whole_table_is_sent_small(stage: Stage) -> None:
     assert sorted(columns["secret"]["values"]) == ["key", "token"]
     assert columns["secret"]["codes"] == [0, 1]
     assert columns["server"] == {"values": [SERVER], "codes": [0, 0]}
-    desk.click("plan", rows=[[SERVER, APP, "token"], [SERVER, APP, "token"]])
+    browse(desk, "rotate", (SERVER, APP, "token"), (SERVER, APP, "token"))
     assert len(desk.until("planned")["plan"]["changes"]) == 1
 
 

@@ -19,7 +19,7 @@ export function presetChooser(preset, saved) {
   };
 }
 
-export function appChooser(form, apps, preselected, saved) {
+export function appChooser({ form, apps, chosen: preselected, asked }, saved) {
   const chosen = saved?.app ? { app: saved.app, secret: "" } : preselected;
   const isChosen = (app) => app.app === chosen.app || `${app.server}/${app.app}` === chosen.app;
   const useful = apps.filter((app) => app.about || isChosen(app) || app.secrets.some((secret) => !secret.obstacle));
@@ -39,17 +39,18 @@ export function appChooser(form, apps, preselected, saved) {
       return words.every((word) => text.includes(word));
     });
     list.replaceChildren(...shown.map(([app, place]) => h("option", { value: place, title: `${app.app} on ${app.server}` }, `${app.app} · ${app.server}`)));
-    // What was asked for is not there: no other app may pass for it.
-    const still = shown.find(([app]) => app === current) ?? (unknown ? null : shown[0]);
+    // What was asked for is not there: no other app may pass for it. Nor is one chosen by itself
+    // where all of it is concerned.
+    const still = shown.find(([app]) => app === current) ?? (unknown || whole ? null : shown[0]);
     if (still) list.value = still[1];
-    pick();
+    pick(shown.length);
   }
-  function pick() {
+  function pick(fitting) {
     const app = useful[list.value] ?? null;
     if (app === current && secrets.childElementCount) return;
     current = app;
-    if (!app && unknown) return secrets.replaceChildren(h("p", { class: "opskit-warning", role: "alert" }, `There is no app ${chosen.app} ${apps.some(isChosen) ? "for this" : form.wanted}. Choose one.`));
-    if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, useful.length ? "No app fits." : form.nothing));
+    if (!app && unknown) return secrets.replaceChildren(h("p", { class: "opskit-warning", role: "alert" }, `${asked} Choose another one.`));
+    if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, !useful.length ? form.nothing : fitting ? "Choose an app." : "No app fits."));
     if (app.about) return secrets.replaceChildren(h("dl", { class: "opskit-about" }, ...app.about.flatMap(([word, value]) => [h("dt", {}, word), h("dd", { title: value }, value)])));
     secrets.replaceChildren(...app.secrets.map((secret) => {
       const preset = saved?.app && isChosen(app) ? saved.secrets.includes(secret.name) : chosen.secret ? secret.name === chosen.secret : secret.preselected;

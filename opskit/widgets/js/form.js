@@ -1,11 +1,11 @@
 // A form: shows the kernel's state, and tells the kernel what was clicked, by whom, in which tab.
+import { browseView } from "./browse.js";
 import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
 import { secretField } from "./field.js";
 import { planView } from "./plan.js";
 import { progressList, resultView, revealed } from "./progress.js";
 import { openFor, tab, tabKey } from "./seal.js";
-import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
 
 const PATIENCE_MS = 2500;
@@ -48,6 +48,8 @@ function render({ model, el }, memory) {
   root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
   let view = -1;
+  // The table of all secrets, while it is shown.
+  let browsed = null;
   let waiting = 0;
 
   function heard() {
@@ -76,22 +78,28 @@ function render({ model, el }, memory) {
       if (model.get("state").approvals.some((one) => one.username === who.username)) return say("You have approved it; now somebody else must.");
       await send("approve", { digest });
     },
+    match: (condition) => tell({ type: "match", tab, condition }),
+    /** What was refused of another choice is no word on this one. */
+    dismiss: () => { const { error, refused } = model.get("state"); if (error || refused.length) send("dismiss"); },
     take: (way, run) => send(way, { run }),
     reveal: async (name) => send("reveal", { name, tab_key: await tabKey() }),
   };
 
   function choosing(now) {
     const { form } = now;
-    const takesTable = form.chooses === "table";
     const reread = button("Read again", () => send("back"), "opskit-quiet");
     if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, reread);
     const saved = memory.chosen?.();
+    if (form.chooses === "table") {
+      browsed = browseView(now, model.get("rows"), { ...actions, send, key: () => model.get("key"), draft: memory.draft, reread }, saved);
+      memory.chosen = browsed.saved;
+      return browsed.element;
+    }
     const fields = optionFields(form, saved?.fields);
-    const go = button(form.verb, plan, "opskit-primary");
+    const go = button(form.label, plan, "opskit-primary");
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
-    const chooser = takesTable
-      ? secretTable(model.get("rows"), { onchange: (count) => { go.disabled = !count; note.textContent = count ? `${count} selected` : ""; } }, saved?.chooser)
-      : now.preset.length ? presetChooser(now.preset, saved?.chooser) : appChooser(form, now.apps, now.chosen, saved?.chooser);
+    const chooser = now.preset.length ? presetChooser(now.preset, saved?.chooser) : appChooser(now, saved?.chooser);
+    chooser.element.addEventListener("change", actions.dismiss);
     memory.chosen = () => ({ chooser: chooser.saved(), fields: fields.saved() });
     const secret = form.fields.value ? secretField({ purpose: "insert", draft: memory.draft, wish: () => wished(now, chooser.chosen()) }) : null;
     async function plan() {
@@ -108,7 +116,6 @@ function render({ model, el }, memory) {
         go.disabled = false;
       }
     }
-    if (takesTable) go.disabled = !chooser.chosen().length;
     return h("div", {}, chooser.element, secret?.element, fields.element, h("div", { class: "opskit-row opskit-actions" }, go, reread, note));
   }
 
@@ -141,7 +148,7 @@ function render({ model, el }, memory) {
     const open = now.phase === "choose" && now.unfinished;
     banner.replaceChildren(...[
       now.error && h("p", { class: "opskit-error", role: "alert" }, now.error),
-      now.leave_out > 0 && h("div", { class: "opskit-row opskit-actions" }, button(`Leave out ${now.leave_out}`, () => send("leave-out"))),
+      now.leave_out > 0 && now.form.chooses !== "table" && h("div", { class: "opskit-row opskit-actions" }, button(`Leave out ${now.leave_out}`, () => send("leave-out"))),
       open && h("div", { class: "opskit-unfinished" },
         h("span", {}, `Run ${open.run} (${open.kind}, by ${open.identity}) did not finish: ${open.status}.`),
         ...open.ways.map(({ way, label }) => button(label, () => actions.take(way, open.run)))),
@@ -152,8 +159,9 @@ function render({ model, el }, memory) {
     const key = `${now.view}/${now.approvals.length}/${now.phase === "ended" ? now.result?.run : ""}`;
     if (key !== view) {
       view = key;
+      browsed = null;
       body.replaceChildren(panel(now));
-    }
+    } else browsed?.update(now);
     steps.element.hidden = !["running", "ended"].includes(now.phase);
     steps.show(model.get("steps"));
   }
@@ -161,6 +169,7 @@ function render({ model, el }, memory) {
   async function received(message) {
     if (message.tab !== tab) return;
     heard();
+    if (message.type === "matched") browsed?.matched(message);
     if (message.type !== "revealed") return;
     memory.revealed.set(message.name, await openFor(message.sealed));
     reveal();

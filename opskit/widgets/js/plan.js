@@ -1,20 +1,29 @@
 // A plan as it will be applied, its approvals and its confirmation.
 import { badge, button, h, labelled, list } from "./dom.js";
 
-const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["removes", "Removes"], ["bits", "Bits"], ["undone_by", "Undone by"], ["note", "Note"]];
+const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["from", "From"], ["to", "To"], ["restarts", "Restarts"], ["removes", "Removes"], ["bits", "Bits"], ["undone_by", "Undone by"]];
+const PARTS = [["app", "App"], ["service", "Service"], ["what", "What"], ["before", "Before"], ["after", "After"]];
 const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
 
-function table(columns, rows, label) {
+/** A table of the columns that say something; `below` gives what stands under a row, over all of it. */
+function table(columns, rows, label, below = () => "") {
   const used = columns.filter(([name]) => rows.some((row) => row[name] !== "" && row[name] !== null));
   return h("div", { class: "opskit-tablebox", tabindex: 0, role: "region", "aria-label": label },
     h("table", { class: "opskit-table" },
-      h("thead", {}, h("tr", {}, ...used.map(([, title]) => h("th", { scope: "col" }, title)))),
-      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...used.map(([name]) => {
-        const value = row[name];
-        const text = typeof value === "number" ? String(Math.round(value)) : String(value ?? "");
-        return h("td", { title: text, class: `opskit-p-${name}` }, text);
-      }))))));
+      h("thead", {}, h("tr", {}, ...used.map(([name, title]) => h("th", { scope: "col", class: `opskit-p-${name}` }, title)))),
+      h("tbody", {}, ...rows.flatMap((row) => {
+        const more = below(row);
+        return [
+          h("tr", { class: more ? "opskit-has-more" : "" }, ...used.map(([name]) => {
+            const value = row[name];
+            return h("td", { class: `opskit-p-${name}` }, typeof value === "number" ? String(Math.round(value)) : String(value ?? ""));
+          })),
+          ...(more ? [h("tr", { class: "opskit-more" }, h("td", { colspan: used.length }, more))] : []),
+        ];
+      }))));
 }
+
+const titled = (title, ...content) => h("section", { class: "opskit-part" }, h("h4", {}, title), ...content);
 
 /** `confirms` keeps, by plan, what somebody typed to confirm it. */
 export function planView(now, confirms, { apply, approve, back }) {
@@ -26,17 +35,20 @@ export function planView(now, confirms, { apply, approve, back }) {
   const check = () => { go.disabled = !enough() || (word && typed.value !== word); };
   const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const say = (words) => { note.textContent = words; };
+  const apps = new Set(plan.changes.map((row) => `${row.server}\n${row.app}`));
+  const parts = apps.size > 1 ? PARTS : PARTS.slice(1);
   typed.value = confirms[plan.digest] ?? "";
   typed.addEventListener("input", () => { confirms[plan.digest] = typed.value; check(); });
   check();
-  return h("div", {},
-    table(CHANGES, plan.changes, "Changes"),
-    h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
-    plan.left_alone.length > 0 && h("p", { class: "opskit-hint" }, "Stays:"),
-    list(plan.left_alone),
+  return h("div", { class: "opskit-plan" },
+    table(CHANGES, plan.changes, "Changes", (row) => row.note),
+    plan.parts.length > 0 && titled("What changes in it", table(parts, plan.parts, "What changes in it")),
+    plan.left_alone.length > 0 && titled("Stays as it is", list(plan.left_alone)),
     plan.warnings.length > 0 && h("p", { class: "opskit-warning" }, plan.warnings.join(" ")),
+    plan.lasting.length > 0 && h("p", { class: "opskit-caution" }, plan.lasting.join(" ")),
     h("p", { class: "opskit-impact", title: plan.restarts.join(", ") || false }, plan.impact.join(" ")),
-    list(plan.reading),
+    plan.reading.length > 0 && titled("To be read before", h("ul", { class: "opskit-reading", tabindex: 0, "aria-label": "To be read before" }, ...plan.reading.map((one) => h("li", {}, one)))),
+    h("details", {}, h("summary", {}, `Every call it will make (${plan.calls.length})`), table(CALLS, plan.calls, "Calls")),
     needed > 0 && h("p", { class: "opskit-approvals", "aria-live": "polite" },
       `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),
       approvals.length ? "" : "nobody yet"),

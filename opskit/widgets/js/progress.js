@@ -60,8 +60,12 @@ export function revealed(name, bytes, forget) {
   const text = new TextDecoder().decode(bytes);
   const value = h("input", { type: "password", class: "opskit-input", readonly: "", "aria-label": `New value of ${name}`, autocomplete: "off" });
   value.value = text;
+  const show = button("Show", () => {
+    value.type = value.type === "password" ? "text" : "password";
+    show.textContent = value.type === "password" ? "Show" : "Hide";
+  }, "opskit-quiet");
   return h("div", { class: "opskit-row" }, h("span", { class: "opskit-label" }, name), value,
-    button("Show", () => { value.type = value.type === "password" ? "text" : "password"; }, "opskit-quiet"),
+    show,
     button("Copy", () => navigator.clipboard.writeText(text), "opskit-quiet"),
     button("Forget", () => { value.value = ""; bytes.fill(0); forget(); }, "opskit-quiet"));
 }

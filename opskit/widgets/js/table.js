@@ -1,5 +1,6 @@
 // A table of all secrets: searched, filtered and sorted here; only the rows in sight are in the DOM.
-import { h, labelled, state } from "./dom.js";
+import { h, state } from "./dom.js";
+import { filterBar } from "./filter.js";
 
 const ROW = 28;
 const HEIGHT = 364;
@@ -10,31 +11,31 @@ const SHOWN = [
   ["version", "Version"],
   ["state", "State"],
   ["age_days", "Age, days"],
+  ["used_by", "Used by"],
 ];
 
-export function secretTable(rows, { onchange }, saved) {
-  const { columns, rows: count } = rows;
+/** `why` says what the row's secret cannot have done to it; `onchange` is called as the choice changes. */
+export function secretTable(now, { columns, rows: count }, { why, onchange, onfilter, match }, saved) {
   const text = (name, row) => columns[name].values[columns[name].codes[row]];
   const age = (row) => columns.age_days[row];
-  const keyOf = (row) => JSON.stringify([text("server", row), text("app", row), text("secret", row)]);
+  // A version that no app declares stands for itself, under its whole name.
+  const keyOf = (row) => JSON.stringify(text("orphan", row) ? [text("server", row), "", text("orphan", row)] : [text("server", row), text("app", row), text("secret", row)]);
   const lower = Array.from({ length: count }, (_, row) =>
-    ["server", "app", "recipe", "secret", "state"].map((name) => text(name, row)).join(" ").toLowerCase());
-  const obstacle = (row) => text("app", row) ? text("obstacle", row) : "No app declares it: nothing here can rotate it.";
+    ["server", "app", "recipe", "secret", "state", "used_by"].map((name) => text(name, row)).join(" ").toLowerCase());
   const chosen = new Set(saved?.chosen);
+  const rowOf = new Map();
+  for (let row = count - 1; row >= 0; row--) rowOf.set(keyOf(row), row);
+  for (const key of chosen) if (!rowOf.has(key)) chosen.delete(key);
   let order = [];
   let sorted = saved?.sorted ?? { by: "age_days", down: true };
+  let onlyChosen = saved?.onlyChosen ?? false;
 
-  const search = h("input", { type: "search", class: "opskit-input", placeholder: "server, app, secret …" });
-  const pick = (name, title) => {
-    const options = [...columns[name].values].filter(Boolean).sort();
-    return h("select", { class: "opskit-input", "aria-label": title }, h("option", { value: "" }, `any ${title.toLowerCase()}`), ...options.map((one) => h("option", { value: one }, one)));
-  };
-  const filters = { server: pick("server", "Server"), recipe: pick("recipe", "Recipe"), state: pick("state", "State") };
-  const older = h("input", { type: "number", min: 0, class: "opskit-input opskit-short", placeholder: "0" });
+  const values = (name) => [...columns[name].values].filter(Boolean).sort();
+  const filter = filterBar(now, { server: values("server"), recipe: values("recipe"), state: values("state") }, { onchange: arrange, onfilter, match }, saved?.filter);
   const found = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const all = h("input", { type: "checkbox", "aria-label": "Select all rows shown", onchange: () => {
-    for (const row of order) if (!obstacle(row)) chosen[all.checked ? "add" : "delete"](keyOf(row));
-    draw(); changed();
+    for (const row of order) if (!why(row, keyOf(row))) chosen[all.checked ? "add" : "delete"](keyOf(row));
+    changed();
   } });
   const heads = SHOWN.map(([name, title]) => {
     const head = h("div", { role: "columnheader", class: `opskit-c-${name}` }, h("button", { type: "button", class: "opskit-sort", onclick: () => {
@@ -54,13 +55,13 @@ export function secretTable(rows, { onchange }, saved) {
     return text(sorted.by, a).localeCompare(text(sorted.by, b), undefined, { numeric: true });
   }
   function arrange() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const least = Number(older.value) || 0;
+    const { words, exactly, least, matches } = filter.wanted();
     order = [];
     for (let row = 0; row < count; row++) {
       if (words.every((word) => lower[row].includes(word)) &&
-          Object.entries(filters).every(([name, one]) => !one.value || text(name, row) === one.value) &&
-          (!least || (age(row) ?? -1) >= least)) order.push(row);
+          exactly.every(([name, value]) => text(name, row) === value) &&
+          (!least || (age(row) ?? -1) >= least) && (!matches || matches.has(row)) &&
+          (!onlyChosen || chosen.has(keyOf(row)))) order.push(row);
     }
     order.sort((a, b) => (sorted.down ? compare(b, a) : compare(a, b)));
     for (const head of heads) head.setAttribute("aria-sort", head.dataset.name === sorted.by ? (sorted.down ? "descending" : "ascending") : "none");
@@ -68,8 +69,7 @@ export function secretTable(rows, { onchange }, saved) {
     grid.setAttribute("aria-rowcount", order.length);
     found.textContent = `${order.length.toLocaleString()} of ${count.toLocaleString()} versions`;
     grid.scrollTop = 0;
-    draw();
-    mark();
+    changed();
   }
   function draw() {
     const first = Math.max(0, Math.floor(grid.scrollTop / ROW) - 3);
@@ -77,7 +77,7 @@ export function secretTable(rows, { onchange }, saved) {
     // Rows that stay are left alone: one of them may have the keyboard's focus.
     const before = new Map([...space.children].map((one) => [one.dataset.key, one]));
     const after = order.slice(first, last).map((row, place) => {
-      const key = `${first + place} ${row} ${chosen.has(keyOf(row))}`;
+      const key = `${first + place} ${row} ${chosen.has(keyOf(row))} ${why(row, keyOf(row))}`;
       const one = before.get(key) ?? line(row, first + place);
       one.dataset.key = key;
       return one;
@@ -88,40 +88,58 @@ export function secretTable(rows, { onchange }, saved) {
   }
   function line(row, place) {
     const key = keyOf(row);
+    const reason = why(row, key);
+    const isChosen = chosen.has(key);
     const name = `${text("app", row)} ${text("secret", row)} ${text("version", row)}`;
-    const box = h("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen.has(key), disabled: Boolean(obstacle(row)), title: obstacle(row) || false, onchange: () => {
+    // What is chosen already can always be let go.
+    const box = h("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: isChosen, disabled: Boolean(reason) && !isChosen, title: reason || false, onchange: () => {
       chosen[box.checked ? "add" : "delete"](key);
-      draw(); changed();
+      changed();
       space.querySelector(`[data-place="${place}"] input`)?.focus();
     } });
     const cell = (column) => {
+      if (column === "used_by" && reason) {
+        const used = text(column, row);
+        return h("div", { role: "cell", class: "opskit-c-used_by opskit-why", title: used ? `${reason} Used by ${used}.` : reason }, reason);
+      }
       const value = column === "age_days" ? (age(row) === null ? "" : age(row).toFixed(0)) : text(column, row);
       return h("div", { role: "cell", class: `opskit-c-${column}`, title: value || false }, column === "state" ? state(value) : value);
     };
     const element = h("div", { role: "row", class: "opskit-tr", "aria-rowindex": place + 1, "data-place": place, style: `top:${place * ROW}px` },
       h("div", { role: "cell" }, box), ...SHOWN.map(([column]) => cell(column)));
-    if (chosen.has(key)) element.classList.add("opskit-on");
+    if (isChosen) element.classList.add(reason ? "opskit-refused" : "opskit-on");
+    else if (reason) element.classList.add("opskit-unable");
     return element;
   }
-  function mark() {
-    const able = order.filter((row) => !obstacle(row));
-    all.checked = able.length > 0 && able.every((row) => chosen.has(keyOf(row)));
+  /** How much is chosen, and how much of that is out of sight or would be refused. */
+  function counted() {
+    const seen = new Set(order.map(keyOf));
+    const keys = [...chosen];
+    return { selected: keys.length, hidden: keys.filter((key) => !seen.has(key)).length, refused: keys.filter((key) => why(rowOf.get(key), key)).length };
   }
   function changed() {
-    mark();
-    onchange(chosen.size);
+    draw();
+    const able = order.filter((row) => !why(row, keyOf(row)));
+    all.checked = able.length > 0 && able.every((row) => chosen.has(keyOf(row)));
+    onchange(counted());
   }
-  for (const one of [search, older, ...Object.values(filters)]) one.addEventListener("input", arrange);
-  const element = h("div", {},
-    h("div", { class: "opskit-row opskit-filters" }, labelled("Search", search), ...Object.values(filters), labelled("Older than, days", older), found),
-    grid);
-  const fields = [search, older, ...Object.values(filters)];
-  fields.forEach((one, place) => { if (saved) one.value = saved.fields[place]; });
-  arrange();
-  if (chosen.size) changed();
+  const element = h("div", {}, filter.element, grid);
   return {
     element,
+    found,
+    arrange,
+    update: filter.update,
+    matched: filter.matched,
+    redraw: changed,
+    clear() { chosen.clear(); onlyChosen = false; arrange(); },
+    leaveOut() { for (const key of [...chosen]) if (why(rowOf.get(key), key)) chosen.delete(key); arrange(); },
+    showChosen(only) { onlyChosen = only; arrange(); },
+    isOnlyChosen: () => onlyChosen,
     chosen: () => [...chosen].map((key) => JSON.parse(key)),
-    saved: () => ({ chosen: [...chosen], sorted, fields: fields.map((one) => one.value) }),
+    wish: () => {
+      const [row] = [...chosen].map((key) => rowOf.get(key));
+      return row === undefined ? {} : { length: Number(text("length", row)) || null, charset: text("charset", row) };
+    },
+    saved: () => ({ chosen: [...chosen], sorted, onlyChosen, filter: filter.saved() }),
   };
 }
