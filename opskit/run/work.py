@@ -42,7 +42,11 @@ OutcomeStatus = Literal["done", "rolled-back", "failed", "interrupted", "skipped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
-    """A step began or ended; `seconds` is how long it took, `error` why it failed."""
+    """A step began, waits, or ended.
+
+    `seconds` is how long it took so far, `error` why it failed, `waits_for` what it waits for while
+    it runs; `steps` is how many its stack goes through.
+    """
 
     unit: int
     step: int
@@ -54,6 +58,8 @@ class Progressed:
     status: Literal["running", "done", "failed"]
     seconds: float = 0.0
     error: str = ""
+    waits_for: str = ""
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +262,7 @@ class Work:
             subject=step.subject(),
             phase=phase,
             status="running",
+            steps=len(self.unit.steps),
         )
         self.journal.intent(
             self.run,
@@ -273,6 +280,12 @@ class Work:
         tell = self.on_progress if phase == "undo" or step.calls() else say_nothing
         tell(shown)
         started = time.monotonic()
+
+        def waiting(what: str) -> None:
+            short = redact(what).removeprefix(f"{self.unit.stack}_")
+            tell(replace(shown, seconds=time.monotonic() - started, waits_for=short))
+
+        ctx.waits_for = waiting
 
         def ended(status: Literal["done", "failed"], detail: Detail, error: str = "") -> None:
             self.journal.outcome(
