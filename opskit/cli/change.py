@@ -300,7 +300,7 @@ def tell(run: Run, *, wanted: Ended = "done") -> None:
     counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
     print(f"run {run.id}: {run.status} (stacks: {counted})")
     ways = STATUSES[run.status].commands(run.id, run.ways)
-    print(". ".join(filter(None, (f"Look at it: opskit journal {run.id}", ways))))
+    print(". ".join(filter(None, (f"Look at it: opskit journal {shlex.quote(run.id)}", ways))))
     if run.status != wanted:
         raise typer.Exit(1)
 

@@ -85,14 +85,14 @@ def audit(
         go_through(findings)
         return
     if format is Format.table and not wide and columns is None:
-        _show_blocks(findings, by=cast("By | None", by), all_=all_)
+        show_findings(findings, by=cast("By | None", by), all_=all_)
     else:
         show(findings, format, wide=wide, columns=columns)
     if len(findings.keep(findings["severity"] != "info")):
         raise typer.Exit(1)
 
 
-def _show_blocks(findings: View, *, by: By | None, all_: bool) -> None:
+def show_findings(findings: View, *, by: By | None = None, all_: bool = False) -> None:
     """Show findings as blocks in a terminal, else as a line each, with all that it says."""
     from rich.console import Console
 

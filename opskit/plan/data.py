@@ -50,7 +50,7 @@ class CallsRow(Row, frozen=True, kw_only=True):
     call: Annotated[str, Column("The request, command or file it is.")]
 
 
-_GOES = ("bits", "restarts", "server", "undone_by")
+_GOES = ("bits", "server", "undone_by", "restarts")
 _CALLS_GO = ("server", "app", "action", "step")
 _NAMED = 5
 """So many of what is left alone are named below a plan."""

@@ -164,7 +164,7 @@ class Wait:
             awaited = why
             if right is not None:
                 since = now if since is None else since
-                awaited = f"services to stay as they are for {stable:g} s" if settled else why
+                awaited = f"{stable:g} s without a change" if settled else why
                 if settled and now - since >= stable:
                     return Converged(note="; ".join(notes), until=until)
             if now >= until:

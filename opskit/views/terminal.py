@@ -28,7 +28,7 @@ _TEXT_WIDTH = 160
 _GAP, _INDENT, _BELOW = 2, 2, 4
 _SENTENCE, _SPACES = 34, 2
 """A cell of more characters and with more spaces is a sentence."""
-_FEW = 10
+_FEW = 20
 """One row in so many may take a second line before a column goes."""
 _MEAN_LINES = 1.5
 """So many lines may rows have on average, where lists are broken."""
