@@ -10,6 +10,7 @@ from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
 from opskit.errors import InputError
 from opskit.journal.runs import open_journal
+from opskit.mending import plan_remedy
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData, is_creation
 from opskit.plan.options import Options
@@ -390,6 +391,8 @@ class Fleet(Apps):
             ),
             None,
         )
+
+    plan_remedy = plan_remedy
 
     def journal(self) -> View:
         """Return every run this operator's journal knows."""

@@ -30,7 +30,7 @@ from opskit.progress import NotebookProgress, TerminalProgress
 from opskit.run.work import Progressed
 from opskit.swarm.transport import TRANSPORT, Transport
 from opskit.views.frame import View
-from opskit.views.render import rich_table
+from opskit.views.terminal import TextTable
 from opskit.widgets.session import Session
 from tests.conftest import embedded
 from tests.stage import SERVER, Stage
@@ -303,7 +303,7 @@ def test_names_that_became_columns_are_shown_and_not_obeyed() -> None:
     assert Page(view._repr_html_()).is_harmless()
     console = Console(file=io.StringIO(), width=2000, color_system="truecolor", force_terminal=True)
     with console.capture() as capture:
-        console.print(rich_table(view, list(view.columns), EVIL))
+        console.print(TextTable(frame=view, columns=list(view.columns), caption=EVIL))
     assert capture.get().count("[red][link=x]") == 2
 
 

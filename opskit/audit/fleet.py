@@ -58,7 +58,7 @@ def collision(views: Views) -> Iterator[Finding]:
             server=server,
             app=apps[0],
             subject=stack,
-            what=f"{' and '.join(apps)} share the stack name {stack}.",
+            what=f"shares the stack name {stack} with {' and '.join(apps[1:])}.",
             remedy="Set a different STACK_NAME in one of the .env files before deploying either.",
         )
 
@@ -101,8 +101,12 @@ def _problems(views: Views, *kinds: ProblemKind) -> Iterator[Finding]:
     declared = views.facts.declared
     for server in declared.servers:
         for app in server.apps:
-            yield from (_problem(p, server.name, app.name) for p in app.problems if p.kind in kinds)
-    yield from (_problem(p, "", None) for p in declared.problems if p.kind in kinds)
+            for problem in app.problems:
+                if problem.kind in kinds:
+                    yield _problem(problem, declared.root, server.name, app.name)
+    for problem in declared.problems:
+        if problem.kind in kinds:
+            yield _problem(problem, declared.root)
 
 
 @check("stack-unsupported", severity="medium", title="A compose file has what no stack can have")
@@ -111,17 +115,20 @@ def stack_unsupported(views: Views) -> Iterator[Finding]:
     for server in views.facts.declared.servers:
         for app in server.apps:
             for problem in app.unsupported:
-                yield _problem(problem, server.name, app.name)
+                yield _problem(problem, views.facts.declared.root, server.name, app.name)
 
 
-def _problem(problem: Problem, server: str, app: str | None) -> Finding:
-    where = f"{problem.path}:{problem.line}" if problem.line else problem.path
+def _problem(problem: Problem, root: str, server: str = "", app: str | None = None) -> Finding:
+    """Return a finding about a place in a file, named from abra's folder on where it is there."""
+    path = PurePath(problem.path)
+    path = path.relative_to(root) if path.is_relative_to(root) else path
+    where = f"{path}:{problem.line}" if problem.line else str(path)
     # Not its line, which moves with each change above it, nor its folder, which is another
     # one on another machine.
     return Finding(
         server=server,
         app=app,
-        subject=f"{PurePath(problem.path).name}: {problem.what}",
+        subject=f"{path.name}: {problem.what}",
         what=f"{where}: {problem.what}",
         remedy=problem.remedy,
     )

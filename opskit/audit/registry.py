@@ -55,7 +55,8 @@ class ChecksRow(Row, frozen=True, kw_only=True):
     ]
 
 
-_SHOWN = ("id", "severity", "server", "app", "secret", "what", "remedy")
+_SHOWN = ("severity", "key", "id", "server", "app", "secret", "what", "remedy")
+_GOES = ("id", "server", "secret", "app")
 
 _FAMILIES = (
     "opskit.audit.secrets",
@@ -210,7 +211,7 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
         )
         for key, (one, finding) in zip(keys, found, strict=True)
     ]
-    shown = about(views.facts, "findings", *_SHOWN)
+    shown = about(views.facts, "findings", *_SHOWN, goes=_GOES)
     return View.from_rows(FindingsRow, rows, shown)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from shlex import quote
-from typing import Literal
+from typing import Literal, assert_never, cast
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret, Problem
 from opskit.databases import (
@@ -92,6 +92,25 @@ class Remedy:
                 words += [f"--hook {quote(self.hook)}"] if self.hook else []
                 words += ["--pass"] if self.use_pass else []
                 return " ".join(words)
+
+
+def in_words(plan: Mapping[str, str]) -> str:
+    """Say in a few words what a remedy's plan does, where app and secret stand beside it."""
+    kind = cast("PlanKind", plan["plan"])
+    match kind:
+        case "deploy":
+            said = "deploy the app"
+        case "prune":
+            said = "prune old versions"
+        case "remove":
+            said = "remove it, if nobody misses it"
+        case "insert":
+            said = "insert a value"
+        case "rotate" | "generate":
+            said = kind
+        case _ as unknown:
+            assert_never(unknown)
+    return f"{said}, with hook {plan['hook']}" if "hook" in plan else said
 
 
 class Remedies:

@@ -32,7 +32,13 @@ def _text(value: object) -> str | None:
 
 
 def _users(row: Any) -> str:
-    return ", ".join(row.used_by)
+    """Name the services that use it; those of its own stack as the compose file does."""
+    return ", ".join(one.removeprefix(f"{row.stack}_") for one in row.used_by)
+
+
+def _version(row: Any) -> str:
+    """Return what a finding calls a version, beside its app and secret."""
+    return _text(row.version) or row.swarm_name
 
 
 def _finding(
@@ -57,7 +63,7 @@ def missing(views: Views) -> Iterator[Finding]:
     for row in _rows(views, "missing"):
         yield _finding(
             row,
-            what=f"{row.swarm_name} is declared and not in the swarm: the next deploy fails.",
+            what=f"{_version(row)} is missing: the next deploy fails.",
             remedy=remedies.make(row.server, row.app, row.secret),
         )
 
@@ -86,7 +92,7 @@ def stale(views: Views) -> Iterator[Finding]:
     for row in _rows(views, "stale"):
         yield _finding(
             row,
-            what=f"{row.swarm_name} is still used by {_users(row)}, and the .env declares another.",
+            what=f"{_version(row)} is still used by {_users(row)}, and no longer declared.",
             remedy=remedies.deploy(row.server, row.app),
         )
 
@@ -98,7 +104,7 @@ def pending(views: Views) -> Iterator[Finding]:
     for row in _rows(views, "pending"):
         yield _finding(
             row,
-            what=f"{row.swarm_name} is declared and exists, and no service uses it yet.",
+            what=f"{_version(row)} is declared, and not used yet.",
             remedy=remedies.deploy(row.server, row.app),
         )
 
@@ -123,7 +129,7 @@ def superseded(views: Views) -> Iterator[Finding]:
                     app=row.app.name,
                     secret=row.secret,
                     subject=row.swarm_name,
-                    what=f"{row.swarm_name} is unused and no longer declared.",
+                    what=f"{_version(row)} is unused and no longer declared.",
                     remedy=remedies.prune(server, row.app.name),
                 )
 
@@ -135,7 +141,7 @@ def orphan(views: Views) -> Iterator[Finding]:
     needs = {one.server: uses(one.services, one.tasks) for one in views.facts.observed}
     for row in _rows(views, "orphan"):
         used = _users(row)
-        what = f"no app declares {row.swarm_name}" + (f", yet {used} uses it." if used else ".")
+        what = f"no app declares {_version(row)}" + (f", yet {used} uses it." if used else ".")
         needed = ", ".join(needs[row.server].needed_by(row.secret_id))
         yield _finding(
             row,
@@ -158,7 +164,7 @@ def old(views: Views) -> Iterator[Finding]:
     for row in secrets.records(aged):
         yield _finding(
             row,
-            what=f"{row.swarm_name} is {row.age_days:,.0f} days old and in use.",
+            what=f"{_version(row)} is {row.age_days:,.0f} days old and in use.",
             remedy=_renewed(remedies, row),
         )
 
@@ -191,7 +197,7 @@ def name_long(views: Views) -> Iterator[Finding]:
         yield _finding(
             row,
             severity="high" if over else None,
-            what=f"{row.swarm_name} has {length} of at most {NAME_LIMIT} characters.",
+            what=f"the name of {_version(row)} has {length} of at most {NAME_LIMIT} characters.",
             remedy="Give the app a shorter STACK_NAME before its first deploy."
             if over
             else "Mind v9 → v10; use a short version such as v2, or plan a shorter STACK_NAME.",

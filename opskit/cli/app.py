@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 
 import typer
 
-from opskit.cli import apps, change, demo, doctor, lab, notebooks, read, runs
+from opskit.cli import apps, change, demo, doctor, findings, fix, lab, notebooks, read, runs
 from opskit.cli.guide import add_guides
 from opskit.errors import InputError, MissingToolError, OpskitError
 from opskit.inert import visible
@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 doctor.add_to(app)
 read.add_to(app)
+findings.add_to(app)
+fix.add_to(app)
 change.add_to(app)
 apps.add_to(app)
 runs.add_to(app)

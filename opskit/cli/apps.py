@@ -26,11 +26,13 @@ from opskit.cli.change import (
 from opskit.cli.config import config
 from opskit.cli.once import Once, Show
 from opskit.cli.read import (
+    ColumnsOption,
     DeadlineOption,
     Format,
     FormatOption,
     ServerOption,
     WhereOption,
+    WideOption,
     narrow,
     show,
 )
@@ -69,10 +71,17 @@ def ls(
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
     server: ServerOption = None,
     where: WhereOption = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List apps; with -S what runs of each, its version and the upgrades there are."""
-    show(narrow(_fleet(server, deadline).apps(status=status), where, None), format)
+    show(
+        narrow(_fleet(server, deadline).apps(status=status), where, None),
+        format,
+        wide=wide,
+        columns=columns,
+    )
 
 
 def new(
@@ -133,10 +142,17 @@ def ps(
     past: Annotated[bool, typer.Option("--past", help="Also tasks that are over.")] = False,
     format: FormatOption = Format.table,  # noqa: A002
     where: WhereOption = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """List the tasks of an app."""
-    show(narrow(_fleet(None, deadline).ps(app, past=past), where, None), format)
+    show(
+        narrow(_fleet(None, deadline).ps(app, past=past), where, None),
+        format,
+        wide=wide,
+        columns=columns,
+    )
 
 
 def logs(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
@@ -15,6 +14,7 @@ import typer
 from opskit.cli import complete
 from opskit.cli.once import Once, Show
 from opskit.cli.read import Format, ServerOption, narrow, show
+from opskit.cli.value import FileOption, KeepNewline, given_value
 from opskit.errors import InputError
 from opskit.hooks import hooks_in_words
 from opskit.modes import MODES
@@ -148,10 +148,8 @@ def insert(
     app: App,
     secret: OneSecret,
     version: Annotated[str, typer.Argument(help="At this version; else the next.")] = "",
-    file: Annotated[Path | None, typer.Option("--file", help="Read the value here.")] = None,
-    keep_newline: Annotated[
-        bool, typer.Option("--keep-newline", help="Keep the value's final newline.")
-    ] = False,
+    file: FileOption = None,
+    keep_newline: KeepNewline = False,
     deploy: DeployOption = None,
     timeout: Timeout = 300.0,
     stable: Stable = 5.0,
@@ -164,8 +162,6 @@ def insert(
     yes: Yes = False,
 ) -> None:
     """Store a given value: from --file, standard input, or a hidden prompt; never an argument."""
-    from opskit.secrets.value import Secret
-
     if context.args:
         # Typer would repeat them; abra takes the value there.
         raise InputError(
@@ -173,17 +169,9 @@ def insert(
             "shell's history show those.",
             remedy="Pipe it in, or name a --file; and choose another value.",
         )
-    if file is not None:
-        value = Secret.from_file(file, strip_newline=not keep_newline)
-    elif sys.stdin.isatty():
-        value = Secret.prompt(f"Value of {app} {secret}")
-    else:
-        value = Secret.from_stream(sys.stdin.buffer, strip_newline=not keep_newline)
-        if not (yes or dry_run):
-            raise InputError(
-                "the value came in where the answer would.",
-                remedy="Say --yes, or give the value with --file.",
-            )
+    value = given_value(
+        f"{app} {secret}", file, keep_newline=keep_newline, asks=not (yes or dry_run)
+    )
     options = make_options(
         deploy=deploy, timeout=timeout, stable=stable, commit=commit, hook=hook, no_hook=no_hook,
         keep_failed=keep_failed, use_pass=use_pass,
@@ -328,9 +316,9 @@ def tell(run: Run, *, wanted: Ended = "done") -> None:
         print(f"note: {note}", file=sys.stderr)
     counted = ", ".join(f"{count} {status}" for status, count in sorted(run.stacks.items()))
     print(f"run {run.id}: {run.status} (stacks: {counted})")
+    ways = STATUSES[run.status].commands(run.id, run.ways)
+    print(". ".join(filter(None, (f"Look at it: opskit journal {shlex.quote(run.id)}", ways))))
     if run.status != wanted:
-        if ways := STATUSES[run.status].commands(run.id, run.ways):
-            print(ways)
         raise typer.Exit(1)
 
 
@@ -416,6 +404,7 @@ def carry_out(
     yes: bool,
     anyway: bool = False,
     once: Once | None = None,
+    ask: Callable[[str], bool] = agreed,
     **options: Unpack[RunOptions],
 ) -> None:
     """Show a plan and its consequences, ask, apply it and tell how the run ended.
@@ -436,7 +425,7 @@ def carry_out(
             remedy="Make it longer, by --length or the length= behind its version in the .env; or "
             "say --anyway as well.",
         )
-    if not (yes and (anyway or not told.guessable)) and not agreed(told.confirm):
+    if not (yes and (anyway or not told.guessable)) and not ask(told.confirm):
         raise typer.Exit(1)
     from opskit.cli.live import shown_steps
 

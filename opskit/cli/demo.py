@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from opskit.cli.findings import show_findings
 from opskit.cli.read import Format, show
 
 _NEXT_STEPS = """
@@ -51,6 +52,7 @@ def _look() -> None:
     from opskit.fleet import Fleet
 
     snapshot = Fleet.from_abra().snapshot()
-    for view in (snapshot.servers, snapshot.apps, snapshot.secrets, snapshot.audit()):
+    for view in (snapshot.servers, snapshot.apps, snapshot.secrets):
         show(view, Format.table)
+    show_findings(snapshot.audit())
     print(_NEXT_STEPS, file=sys.stdout)

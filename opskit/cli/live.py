@@ -18,6 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 from opskit.inert import visible
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opskit.run.work import Progressed
-
-_ACTIONS = 24
-"""Width of the step's column: longer ones would make the lines jump."""
 
 
 def shown_steps(stacks: int) -> AbstractContextManager[Callable[[Progressed], None]]:
@@ -47,7 +45,7 @@ def print_step(step: Progressed) -> None:
 
 
 class _Live:
-    """One bar for the stacks, and below it a line for each that is being worked on.
+    """One bar for the stacks, and below it one for the steps of each that is being worked on.
 
     Steps that undo or fail stay on the screen; the others only pass.
     """
@@ -56,12 +54,13 @@ class _Live:
         self._console = Console(stderr=True)
         self._bar = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
+            expand=True,
         )
         self._lock = Lock()
         self._stacks = stacks
@@ -78,14 +77,16 @@ class _Live:
 
     def __call__(self, step: Progressed) -> None:
         with self._lock:
-            doing = f"{'undo ' if step.phase == 'undo' else ''}{step.action}"[:_ACTIONS]
-            text = f"{escape(visible(step.app))}  {doing:<{_ACTIONS}}"
+            doing = f"waiting for {step.waits_for}" if step.waits_for else step.action
+            doing = f"{'undo ' if step.phase == 'undo' else ''}{doing}"
+            text = escape(visible(f"{step.app}  {doing}"))
             self._seen.add(step.unit)
             task = self._each.get(step.unit)
             if task is None:
-                task = self._each[step.unit] = self._bar.add_task(text, total=None)
+                task = self._each[step.unit] = self._bar.add_task(text, total=step.steps or None)
             # At once: a step may be over before the display would be drawn again by itself.
-            self._bar.update(task, description=text, refresh=True)
+            at = step.step if step.phase == "undo" else step.step + 1
+            self._bar.update(task, description=text, completed=at, refresh=True)
             if step.status == "failed" or (step.phase == "undo" and step.status == "done"):
                 self._bar.print(escape(visible(_line(step))))
             if _may_be_last(step):

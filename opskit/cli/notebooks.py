@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from opskit.cli.read import Format, FormatOption, WhereOption, narrow, show
+from opskit.cli.read import (
+    ColumnsOption,
+    Format,
+    FormatOption,
+    WhereOption,
+    WideOption,
+    narrow,
+    show,
+)
 from opskit.errors import NotebookError
 from opskit.statuses import STATUSES
 
@@ -74,11 +82,13 @@ def new_runbook(
 def runbooks(
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
     where: WhereOption = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
 ) -> None:
     """Show every runbook that was carried out, finished or not."""
     from opskit.journal.runbooks import books
 
-    show(narrow(books(), where, None), format)
+    show(narrow(books(), where, None), format, wide=wide, columns=columns)
 
 
 def report(

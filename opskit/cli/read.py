@@ -1,11 +1,11 @@
-"""Commands that only look: one per view, the audit, and saving a snapshot."""
+"""Commands that only look: one per view, what drifted, and saving a snapshot."""
 
 from __future__ import annotations
 
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, assert_never, cast
 
 import typer
 
@@ -56,6 +56,12 @@ WhereOption = Annotated[
 SnapshotOption = Annotated[
     Path | None, typer.Option("--snapshot", help="Work offline on a saved snapshot.")
 ]
+WideOption = Annotated[
+    bool, typer.Option("--wide", help="All columns beside each other, whatever the width.")
+]
+ColumnsOption = Annotated[
+    str | None, typer.Option("--columns", metavar="A,B", help="These columns, in this order.")
+]
 DeadlineOption = Annotated[
     float | None,
     typer.Option(
@@ -71,7 +77,6 @@ def add_to(app: typer.Typer) -> None:
     for name, text in VIEWS.items():
         app.command(name, help=text)(_view_command(name))
     app.command("drift")(drift)
-    app.command("audit")(audit)
     app.command("snapshot")(snapshot)
 
 
@@ -80,11 +85,13 @@ def _view_command(name: str) -> Any:
         format: FormatOption = Format.table,  # noqa: A002 (the option's name)
         server: ServerOption = None,
         where: WhereOption = None,
+        wide: WideOption = False,
+        columns: ColumnsOption = None,
         snapshot: SnapshotOption = None,
         deadline: DeadlineOption = None,
     ) -> None:
         view = getattr(take_snapshot(snapshot, server, deadline), name)
-        show(narrow(view, where, server), format)
+        show(narrow(view, where, server), format, wide=wide, columns=columns)
 
     return command
 
@@ -93,36 +100,15 @@ def drift(
     format: FormatOption = Format.table,  # noqa: A002
     server: ServerOption = None,
     where: WhereOption = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
     snapshot: SnapshotOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """Secrets where what is declared and what is there differ."""
     secrets = take_snapshot(snapshot, server, deadline).secrets
     drifting = secrets.keep(secrets["state"].isin(["pending", "missing", "stale", "orphan"]))
-    show(narrow(drifting, where, server), format)
-
-
-def audit(
-    format: FormatOption = Format.table,  # noqa: A002
-    server: ServerOption = None,
-    where: WhereOption = None,
-    snapshot: SnapshotOption = None,
-    with_pass: Annotated[
-        bool, typer.Option("--pass", help="Look into the password store, too; opens no entry.")
-    ] = False,
-    deadline: DeadlineOption = None,
-) -> None:
-    """Run every check; exit status 1 when there are findings worse than info."""
-    if with_pass and snapshot is not None:
-        raise InputError(
-            "a saved snapshot does not say what the password store had then.",
-            remedy="Leave out --snapshot or --pass.",
-        )
-    taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
-    findings = narrow(taken.audit(), where, server)
-    show(findings, format)
-    if len(findings.keep(findings["severity"] != "info")):
-        raise typer.Exit(1)
+    show(narrow(drifting, where, server), format, wide=wide, columns=columns)
 
 
 def snapshot(
@@ -179,22 +165,59 @@ def narrow(view: View, where: str | None, servers: list[str] | None) -> View:
     return view if where is None else view.select(where)
 
 
-def show(view: View, form: Format) -> None:
-    """Print a view to stdout; what is missing is said on stderr when the form cannot."""
+def show(view: View, form: Format, *, wide: bool | None = None, columns: str | None = None) -> None:
+    """Print a view to stdout; what is missing is said on stderr when the form cannot.
+
+    `wide` and `columns` are those options, of a command that has them.
+
+    Raises
+    ------
+    InputError
+        One of `columns` is none of the view's; names those.
+    """
+    chosen = None if columns is None else _chosen(view, columns)
     match form:
         case Format.table:
-            from rich.console import Console
-
-            from opskit.views.render import rich_table
-
-            columns = view.shown_columns()
-            console = Console(width=None if sys.stdout.isatty() else 200)
-            console.print(rich_table(view, columns, view.caption))
+            _show_table(view, chosen, wide)
         case Format.json:
-            print(view.to_json(orient="records", date_format="iso", date_unit="s", indent=2))
+            picked = view if chosen is None else cast("View", view[chosen])
+            print(picked.to_json(orient="records", date_format="iso", date_unit="s", indent=2))
         case Format.csv:
-            print(view.to_text_csv(), end="")
+            picked = view if chosen is None else cast("View", view[chosen])
+            print(picked.to_text_csv(), end="")
         case _ as unknown:
             assert_never(unknown)
     if form is not Format.table and view.missing_servers:
         print(f"opskit: {view.caption}", file=sys.stderr)
+
+
+def _chosen(view: View, columns: str) -> list[str]:
+    chosen = [name.strip() for name in columns.split(",")]
+    for name in chosen:
+        if name not in view.columns:
+            raise InputError(
+                f"there is no column {name!r}.", remedy=f"Choose from: {', '.join(view.columns)}"
+            )
+    return list(dict.fromkeys(chosen))
+
+
+def _show_table(view: View, chosen: list[str] | None, wide: bool | None) -> None:
+    from rich.console import Console
+
+    from opskit.views.terminal import TextTable, plain_rows
+
+    console, columns = Console(), chosen or view.shown_columns()
+    if not console.is_terminal:
+        print(view.caption)
+        print(*plain_rows(view, columns), sep="\n")
+        return
+    table = TextTable(
+        frame=view,
+        columns=columns,
+        caption=view.caption,
+        # What was asked for by name stays.
+        goes=() if chosen else view.goes,
+        wide=bool(wide),
+        hint="" if wide is None else "--wide shows them",
+    )
+    console.print(table, soft_wrap=bool(wide))

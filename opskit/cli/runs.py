@@ -8,7 +8,16 @@ import typer
 
 from opskit.cli import complete
 from opskit.cli.change import DryRun, Yes, agreed, tell
-from opskit.cli.read import DeadlineOption, Format, FormatOption, ServerOption, WhereOption, show
+from opskit.cli.read import (
+    ColumnsOption,
+    DeadlineOption,
+    Format,
+    FormatOption,
+    ServerOption,
+    WhereOption,
+    WideOption,
+    show,
+)
 from opskit.cli.read import narrow as narrowed
 from opskit.errors import InputError
 
@@ -29,13 +38,15 @@ def journal(
     run: Annotated[str, typer.Argument(help="Show this run's steps.")] = "",
     format: FormatOption = Format.table,  # noqa: A002 (the option's name)
     where: WhereOption = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
 ) -> None:
     """Show every run, or the steps of one."""
     from opskit.journal.runs import open_journal
 
     with open_journal() as opened:
         view = opened.steps_frame(run) if run else opened.runs_frame()
-    show(narrowed(view, where, None), format)
+    show(narrowed(view, where, None), format, wide=wide, columns=columns)
 
 
 def resume(run: RunArgument = "") -> None:
@@ -78,13 +89,15 @@ def locks(
     server: ServerOption = None,
     format: FormatOption = Format.table,  # noqa: A002
     where: WhereOption = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
     deadline: DeadlineOption = None,
 ) -> None:
     """Show who works on which stack."""
     from opskit.fleet import Fleet
 
     view = Fleet.from_abra(servers=server or None, deadline=deadline).locks()
-    show(narrowed(view, where, None), format)
+    show(narrowed(view, where, None), format, wide=wide, columns=columns)
 
 
 def break_lock(

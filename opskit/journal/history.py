@@ -66,10 +66,12 @@ _RUNS_SHOWN = (
     *("run", "kind", "status", "steps", "failed", "actor", "identity", "undone_by", "started_at"),
     "seconds",
 )
+_RUNS_GO = ("actor", "undone_by", "seconds", "failed", "steps", "identity")
 _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),
     *("error", "seconds"),
 )
+_STEPS_GO = ("unit", "run", "seconds", "phase", "server", "step")
 _COMPUTED = {
     "steps": "(SELECT count(*) FROM steps WHERE steps.run = runs.run)",
     "failed": "(SELECT count(*) FROM steps WHERE steps.run = runs.run AND status = 'failed')",
@@ -115,14 +117,14 @@ def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
         msgspec.structs.replace(row, status="crashed") if row.run in crashed else row
         for row in rows
     ]
-    return View.from_rows(RunsRow, rows, About(noun="runs", shown=_RUNS_SHOWN))
+    return View.from_rows(RunsRow, rows, About(noun="runs", shown=_RUNS_SHOWN, goes=_RUNS_GO))
 
 
 def steps_view(database: Database, run: str | None) -> View:
     """Return the steps of one run, or of all, in the order they were first begun."""
     source = "steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid"
     rows = rows_of(database, StepsRow, source, _COMPUTED, (run,))
-    return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN))
+    return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN, goes=_STEPS_GO))
 
 
 def _value(name: str, found: Any) -> Any:

@@ -114,7 +114,13 @@ class Book:
 def books() -> View:
     """Return all runbooks that were carried out, a `BooksRow` each, oldest first."""
     rows = rows_of(_open_database(), BooksRow, "books ORDER BY started_at, book", _COMPUTED)
-    return View.from_rows(BooksRow, rows, About(noun="runbooks", shown=_BOOKS_SHOWN))
+    return View.from_rows(
+        BooksRow,
+        rows,
+        About(
+            noun="runbooks", shown=_BOOKS_SHOWN, goes=("started_at", "failed", "steps", "identity")
+        ),
+    )
 
 
 def unfinished_since(moment: datetime) -> list[tuple[str, str, str]]:

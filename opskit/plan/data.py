@@ -52,6 +52,8 @@ class CallsRow(Row, frozen=True, kw_only=True):
     call: Annotated[str, Column("The request, command or file it is.")]
 
 
+_GOES = ("bits", "server", "undone_by", "restarts")
+_CALLS_GO = ("server", "app", "action", "step")
 _NAMED = 5
 """So many of what is left alone are named below a plan."""
 
@@ -144,7 +146,7 @@ def changes_view(data: PlanData) -> View:
         more = len(data.left_alone) - _NAMED
         remark += f"; stays: {'; '.join(data.left_alone[:_NAMED])}"
         remark += f"; and {more} more" if more > 0 else ""
-    about = About(noun="changes", remark=remark, shown=_shown(data))
+    about = About(noun="changes", remark=remark, shown=_shown(data), goes=_GOES)
     return View.from_rows(ChangesRow, rows, about)
 
 
@@ -209,7 +211,9 @@ def calls_view(data: PlanData) -> View:
                 )
                 for call in step.calls()
             ]
-    return View.from_rows(CallsRow, rows, About(noun="calls", remark=f"plan {data.digest[:12]}"))
+    return View.from_rows(
+        CallsRow, rows, About(noun="calls", remark=f"plan {data.digest[:12]}", goes=_CALLS_GO)
+    )
 
 
 def is_creation(step: Step) -> TypeGuard[CreateSecret]:

@@ -192,7 +192,11 @@ class RollbackData:
                 )
         shown = ("server", "app", "secret", "from", "to", "restarts", "note")
         remark = f"rollback of {self.record.kind}, run {self.record.run}"
-        return View.from_rows(ChangesRow, rows, About(noun="changes", remark=remark, shown=shown))
+        return View.from_rows(
+            ChangesRow,
+            rows,
+            About(noun="changes", remark=remark, shown=shown, goes=("restarts", "server")),
+        )
 
     @property
     def calls(self) -> View:

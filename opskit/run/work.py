@@ -42,9 +42,11 @@ OutcomeStatus = Literal["done", "rolled-back", "failed", "interrupted", "skipped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
-    """A step began or ended; `seconds` is how long it took, `error` why it failed.
+    """A step began, waits, or ended.
 
-    One that could not be begun, as the run was told to stop before it, has failed at once.
+    `seconds` is how long it took so far, `error` why it failed, `waits_for` what it waits for while
+    it runs; `steps` is how many its stack goes through. One that could not be begun, as the run was
+    told to stop before it, has failed at once.
     """
 
     unit: int
@@ -57,6 +59,8 @@ class Progressed:
     status: Literal["running", "done", "failed"]
     seconds: float = 0.0
     error: str = ""
+    waits_for: str = ""
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +260,7 @@ class Work:
             subject=step.subject(),
             phase=phase,
             status="running",
+            steps=len(self.unit.steps),
         )
         try:
             if phase == "do":
@@ -283,6 +288,12 @@ class Work:
         tell = self.on_progress if phase == "undo" or step.calls() else say_nothing
         tell(shown)
         started = time.monotonic()
+
+        def waiting(what: str) -> None:
+            short = redact(what).removeprefix(f"{self.unit.stack}_")
+            tell(replace(shown, seconds=time.monotonic() - started, waits_for=short))
+
+        ctx.waits_for = waiting
 
         def ended(status: Literal["done", "failed"], detail: Detail, error: str = "") -> None:
             self.journal.outcome(

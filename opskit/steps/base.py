@@ -72,6 +72,8 @@ class StepContext:
         unless it is done.
     needed_later
         Gives the later runs whose way back needs a secret of this name, or a service of this id.
+    waits_for
+        Told what the step waits for, whenever that is something else.
     lock
         The run's hold on the stack's lock, when the plan takes it.
     keep_lock, ask_lock
@@ -96,6 +98,7 @@ class StepContext:
     outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
     reported: Callable[[str], Detail] = lambda _: {}
     needed_later: Callable[[str], list[str]] = lambda _: []
+    waits_for: Callable[[str], None] = lambda _: None
 
     def check_stop(self) -> None:
         """Raise when the run was told to stop."""

@@ -138,6 +138,7 @@ class Wait:
         since: float | None = None
         last: frozenset[str] = frozenset()
         why, blamed = "the server did not answer", no_task
+        told = ""
         while True:
             self.ctx.keep_lock()
             right: frozenset[str] | None = frozenset()
@@ -160,14 +161,19 @@ class Wait:
             now = time.monotonic()
             if right is None or right != last:
                 since, last = None, right or frozenset()
+            awaited = why
             if right is not None:
                 since = now if since is None else since
+                awaited = f"{stable:g} s without a change" if settled else why
                 if settled and now - since >= stable:
                     return Converged(note="; ".join(notes), until=until)
             if now >= until:
-                told = [why, *([self._complaint(blamed)] if blamed else []), *notes]
+                said = [why, *([self._complaint(blamed)] if blamed else []), *notes]
                 where = self.ctx.engine.server
-                raise VerifyError(f"{where} did not converge in time: {'; '.join(told)}.")
+                raise VerifyError(f"{where} did not converge in time: {'; '.join(said)}.")
+            if awaited != told:
+                told = awaited
+                self.ctx.waits_for(told)
             self.ctx.wait(_POLL_S)
 
     def _standings(self, goals: Sequence[Goal]) -> Iterable[tuple[Goal, _Standing]]:

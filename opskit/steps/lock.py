@@ -224,7 +224,12 @@ def locks_view(servers: Sequence[str], *, seconds: float) -> View:
                 )
                 for lock in found
             ]
-    about = About(noun="locks", servers=len(servers), missing=missing)
+    about = About(
+        noun="locks",
+        goes=("owner", "taken_at", "server", "expired"),
+        servers=len(servers),
+        missing=missing,
+    )
     return View.from_rows(LocksRow, rows, about)
 
 

@@ -104,7 +104,7 @@ def servers_view(facts: Facts) -> View:
         )
     shown = about(
         facts, "servers", "server", "reachable", "manager", "engine", "nodes", "apps", "services",
-        "secrets", "error",
+        "secrets", "error", goes=("nodes", "engine", "manager", "secrets", "services", "apps"),
     )  # fmt: skip
     return View.from_rows(ServersRow, rows, shown)
 
@@ -149,6 +149,7 @@ def apps_view(facts: Facts) -> View:
     shown = about(
         facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
         "deployed_version", "running", "desired", "secrets", "note",
+        goes=("revision", "secrets", "recipe_version", "server", "deployed_version", "desired"),
     )  # fmt: skip
     return View.from_rows(AppsRow, rows, shown)
 

@@ -79,7 +79,9 @@ def diff_view(later: Facts, earlier: Facts) -> View:
         ChangesRow(server=server, kind="server", name=server, change="unknown", field="contents")
         for server in sorted(blind)
     ]
-    noun = About(noun="changes", servers=len(later.apps_by_server), missing=later.missing())
+    noun = About(
+        noun="changes", goes=("server",), servers=len(later.apps_by_server), missing=later.missing()
+    )
     return View.from_rows(ChangesRow, rows, noun)
 
 

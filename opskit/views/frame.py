@@ -22,8 +22,9 @@ from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.inert import no_formula, visible
 from opskit.views.columns import Row, columns_of
-from opskit.views.render import cell_text, html_table, text_table
+from opskit.views.render import cell_text, html_table
 from opskit.views.select import matching
+from opskit.views.terminal import text_table
 
 _PANDAS = {
     "string": "string",
@@ -40,11 +41,25 @@ _BROWSER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a view is about: its noun, a remark, the columns worth showing, what it lacks."""
+    """What a view is about.
+
+    Parameters
+    ----------
+    noun, remark
+        What its rows are, and what else the caption says.
+    shown
+        The columns worth showing.
+    goes
+        Those of them that go where a table has no room for all, the first first; server
+        and app go to a line above their rows.
+    servers, missing
+        How many servers there are, and which of them are missing, and why.
+    """
 
     noun: str = "rows"
     remark: str = ""
     shown: tuple[str, ...] = ()
+    goes: tuple[str, ...] = ()
     servers: int = 0
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -92,13 +107,24 @@ class View(pd.DataFrame):
         names = ", ".join(list(about.missing)[:_NAMED])
         more = len(about.missing) - _NAMED
         names += f" and {more} more" if more > 0 else ""
-        return f"{len(about.missing)} of {about.servers} servers missing: {names}"
+        return f"{self.missing_counted}: {names}"
+
+    @property
+    def missing_counted(self) -> str:
+        """Count the servers that are missing; empty when none is."""
+        about = self._about
+        return f"{len(about.missing)} of {about.servers} servers missing" if about.missing else ""
 
     def shown_columns(self) -> list[str]:
         """Return which columns a table shows: the telling ones of a whole view, else all."""
         shown = self._about.shown
         present = list(self.columns)
         return list(shown) if shown and set(shown) <= set(present) else present
+
+    @property
+    def goes(self) -> tuple[str, ...]:
+        """Name the columns that go where a table has no room for all, the first first."""
+        return self._about.goes
 
     def _is_plain(self) -> bool:
         """Return whether these are rows with named columns.
@@ -215,7 +241,7 @@ class View(pd.DataFrame):
     def __repr__(self) -> str:
         if not self._is_plain():
             return visible(repr(pd.DataFrame(self)))
-        return text_table(self, self.shown_columns(), self.caption)
+        return text_table(self, self.shown_columns(), self.caption, self.goes)
 
 
 @pd.api.extensions.register_dataframe_accessor("opskit")
@@ -261,11 +287,12 @@ class Browser:
         return import_module("IPython.display").HTML(script + html)
 
 
-def about(facts: Facts, noun: str, *shown: str) -> About:
-    """Return the description of a view over these facts."""
+def about(facts: Facts, noun: str, *shown: str, goes: tuple[str, ...] = ()) -> About:
+    """Return the description of a view over these facts; see `About` for `shown` and `goes`."""
     return About(
         noun=noun,
         shown=shown,
+        goes=goes,
         servers=len(facts.apps_by_server),
         missing=facts.missing(),
     )

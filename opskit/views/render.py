@@ -1,4 +1,4 @@
-"""Tables as text and HTML: everything escaped, since a label can carry a script."""
+"""Cells as text and tables as HTML: everything escaped, since a label can carry a script."""
 
 # pandas ships partial types.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import html
-import io
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -15,16 +14,11 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
 
 from opskit.inert import visible
 from opskit.statuses import STATUSES
 
 HTML_ROWS = 60
-TEXT_ROWS = 60
 _WIDE = 34
 """Longer cells may wrap; shorter ones stay on one line."""
 
@@ -37,7 +31,6 @@ _TONES = {
     "bad": ("#8c1620", "#fddcdf"),
     "idle": ("#3f4a5a", "#e3e8ef"),
 }
-_RICH = {"good": "green", "warn": "yellow", "bad": "red", "idle": "bright_black"}
 _TONE_OF = {
     "current": "good",
     "pending": "warn",
@@ -97,9 +90,9 @@ def cell_text(value: Any) -> str:
 
 def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:
     """Render the first rows as an HTML table without script, readable in light and dark."""
-    numeric = _numeric(frame, columns)
+    numeric = numeric_columns(frame, columns)
     head = "".join(
-        f'<th scope="col"{_class(name in numeric)}>{html.escape(_title(name))}</th>'
+        f'<th scope="col"{_class(name in numeric)}>{html.escape(title_of(name))}</th>'
         for name in columns
     )
     rows = "".join(
@@ -109,9 +102,9 @@ def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str
             for name, value in zip(columns, values, strict=True)
         )
         + "</tr>"
-        for values in _rows(frame, columns, HTML_ROWS)
+        for values in values_of(frame, columns, HTML_ROWS)
     )
-    more = _more(len(frame), HTML_ROWS)
+    more = more_rows(len(frame), HTML_ROWS)
     note = f'<div class="opskit-more">{html.escape(more)}</div>' if more else ""
     return (
         f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table">'
@@ -120,53 +113,24 @@ def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str
     )
 
 
-def rich_table(
-    frame: pd.DataFrame, columns: Sequence[str], caption: str, limit: int | None = None
-) -> Group:
-    """Make a terminal table with its caption; toned where a column is a state."""
-    numeric = _numeric(frame, columns)
-    # Not the table's own title and caption: those wrap at the width of a narrow table.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(
-            Text(_title(name)),
-            justify="right" if name in numeric else "left",
-            overflow="fold",
-        )
-    for values in _rows(frame, columns, limit):
-        table.add_row(
-            *(
-                Text(cell_text(value), style=_RICH.get(_tone(name, value), ""))
-                for name, value in zip(columns, values, strict=True)
-            )
-        )
-    more = _more(len(frame), limit)
-    return Group(Text(cell_text(caption), style="bold"), table, *([Text(more)] if more else []))
-
-
-def text_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:
-    """Render the first rows as plain text."""
-    console = Console(file=io.StringIO(), width=160, color_system=None, force_jupyter=False)
-    with console.capture() as capture:
-        console.print(rich_table(frame, columns, caption, TEXT_ROWS))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
-
-
-def _rows(
+def values_of(
     frame: pd.DataFrame, columns: Sequence[str], limit: int | None
 ) -> Iterable[tuple[object, ...]]:
+    """Return the values of these columns, row by row."""
     part = pd.DataFrame(frame)[list(columns)]
     part = part if limit is None else part.head(limit)
     return cast("Iterable[tuple[object, ...]]", part.itertuples(index=False, name=None))
 
 
-def _more(rows: int, limit: int | None) -> str:
+def more_rows(rows: int, limit: int | None) -> str:
+    """Say how many rows are not shown; nothing where all are."""
     if limit is None or rows <= limit:
         return ""
     return f"… {rows - limit:,} more rows; narrow with .select(…) or search with .opskit.browse()"
 
 
-def _numeric(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
+def numeric_columns(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
+    """Return which columns hold numbers."""
     return {
         name
         for name in columns
@@ -175,7 +139,8 @@ def _numeric(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
     }
 
 
-def _title(column: str) -> str:
+def title_of(column: str) -> str:
+    """Return a column's name as a title."""
     return cell_text(column.replace("_", " "))
 
 
@@ -183,7 +148,8 @@ def _class(numeric: bool) -> str:
     return ' class="n"' if numeric else ""
 
 
-def _tone(column: str, value: object) -> str:
+def tone_of(column: str, value: object) -> str:
+    """Return how good a state is; nothing for what is none."""
     if column not in _TONED_COLUMNS or not isinstance(value, str):
         return ""
     return _TONE_OF.get(value, "")
@@ -192,7 +158,7 @@ def _tone(column: str, value: object) -> str:
 def _html_cell(column: str, value: object, *, numeric: bool) -> str:
     plain = cell_text(value)
     text = html.escape(plain)
-    tone = _tone(column, value)
+    tone = tone_of(column, value)
     if tone:
         colour, ground = _TONES[tone]
         style = f"color:{colour};background:{ground}"

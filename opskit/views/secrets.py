@@ -119,7 +119,8 @@ def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
     columns = ("server", "app", "secret", "version", "state", "used_by", "age_days")
     # Few fleets have any.
     sources = (name for name in ("driver", "templating") if any(getattr(r, name) for r in rows))
-    shown = about(facts, "secrets", *columns, *sources)
+    goes = ("used_by", "server", "age_days", "templating", "driver")
+    shown = about(facts, "secrets", *columns, *sources, goes=goes)
     return View.from_rows(SecretsRow, rows, shown)
 
 

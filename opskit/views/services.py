@@ -80,7 +80,7 @@ def services_view(facts: Facts) -> View:
         declared = reversed(facts.apps_by_server.get(seen.server, ()))
         apps = {app.stack: app.name for app in declared}
         tasks = tasks_by_service(seen)
-        for service in seen.services:
+        for service in sorted(seen.services, key=lambda one: one.spec.name):
             stack = stack_of(service.spec.labels)
             container = service.spec.task_template.container_spec or model.ContainerSpec()
             counts, update = tally(service, tasks[service.id]), service.update_status
@@ -109,7 +109,7 @@ def services_view(facts: Facts) -> View:
     done = ("completed",) if any(row.completed for row in rows) else ()
     shown = about(
         facts, "services", "server", "stack", "service", "image", "running", "desired", *done,
-        "update_state", "secrets",
+        "update_state", "secrets", goes=("secrets", "stack", "update_state", "server", "image"),
     )  # fmt: skip
     return View.from_rows(ServicesRow, rows, shown)
 
@@ -128,7 +128,8 @@ def tasks_view(facts: Facts) -> View:
     for seen in readable(facts):
         services = {service.id: service.spec for service in seen.services}
         nodes = {node.id: node.description.hostname for node in seen.nodes}
-        for task in seen.tasks:
+        names = {one: spec.name for one, spec in services.items()}
+        for task in sorted(seen.tasks, key=lambda one: (names.get(one.service_id, ""), one.slot)):
             spec = services.get(task.service_id)
             container = task.spec.container_spec
             rows.append(
@@ -150,6 +151,6 @@ def tasks_view(facts: Facts) -> View:
             )
     shown = about(
         facts, "tasks", "server", "service", "slot", "node", "state", "desired_state", "since",
-        "error",
+        "error", goes=("desired_state", "node", "since", "server", "slot"),
     )  # fmt: skip
     return View.from_rows(TasksRow, rows, shown)

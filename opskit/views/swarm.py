@@ -111,7 +111,7 @@ def nodes_view(facts: Facts) -> View:
             )
     shown = about(
         facts, "nodes", "server", "node", "role", "leader", "state", "availability", "engine",
-        "cpus", "memory_gib",
+        "cpus", "memory_gib", goes=("engine", "memory_gib", "cpus", "server", "leader"),
     )  # fmt: skip
     return View.from_rows(NodesRow, rows, shown)
 
@@ -158,7 +158,7 @@ def configs_view(facts: Facts) -> View:
             )
     shown = about(
         facts, "configs", "server", "app", "config", "version", "declared", "observed", "used_by",
-        "created_at",
+        "created_at", goes=("created_at", "used_by", "server", "observed", "declared"),
     )  # fmt: skip
     return View.from_rows(ConfigsRow, rows, shown)
 
@@ -192,7 +192,10 @@ def networks_view(facts: Facts) -> View:
         for seen in readable(facts)
         for network in seen.networks
     ]
-    shown = about(facts, "networks", "server", "network", "stack", "driver", "scope", "encrypted")
+    shown = about(
+        facts, "networks", "server", "network", "stack", "driver", "scope", "encrypted",
+        goes=("stack", "scope", "server", "driver"),
+    )  # fmt: skip
     return View.from_rows(NetworksRow, rows, shown)
 
 
@@ -211,5 +214,8 @@ def volumes_view(facts: Facts) -> View:
         for seen in readable(facts)
         for volume in seen.volumes
     ]
-    shown = about(facts, "volumes", "server", "volume", "stack", "driver", "created_at")
+    shown = about(
+        facts, "volumes", "server", "volume", "stack", "driver", "created_at",
+        goes=("created_at", "stack", "server", "driver"),
+    )  # fmt: skip
     return View.from_rows(VolumesRow, rows, shown)

@@ -47,26 +47,8 @@ def fleet(request: pytest.FixtureRequest, use: Use) -> opskit.Fleet:
 
 def planned(fleet: opskit.Fleet, snap: opskit.Snapshot, remedy: dict[str, str]) -> opskit.Plan:
     """Make the plan that a finding's data says."""
-    options = opskit.Options(hook=remedy.get("hook", ""), use_pass="pass" in remedy)
-    app, secret = remedy.get("app", ""), remedy.get("secret", "")
-    match remedy["plan"]:
-        case "rotate":
-            return fleet.plan_rotate(app, secret, options, snapshot=snap)
-        case "generate":
-            return fleet.plan_generate(app, secret, options, snapshot=snap)
-        case "insert":
-            value = Secret("what somebody has")
-            return fleet.plan_insert(app, secret, value, options=options, snapshot=snap)
-        case "deploy":
-            return fleet.plan_deploy(app, options, snapshot=snap)
-        case "prune":
-            return fleet.plan_prune(app, options=options, snapshot=snap)
-        case "remove":
-            orphans = snap.secrets.query(f"state == 'orphan' and {remedy['where']}")
-            mine = orphans[orphans["server"] == remedy["server"]]
-            return fleet.plan_remove(mine, snapshot=snap)
-        case unknown:
-            raise AssertionError(unknown)
+    given = Secret("what somebody has") if remedy["plan"] == "insert" else None
+    return fleet.plan_remedy(remedy, given, snapshot=snap)
 
 
 def by_finding(findings: View) -> dict[tuple[str, str | None, str | None], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pty
 import subprocess
@@ -17,6 +16,7 @@ from opskit.cli.live import shown_steps
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.run.work import Progressed
+from tests.cli.screen import Screen
 
 STEP = Progressed(
     unit=0, step=3, server="one", app="wiki.example", action="switch-service",
@@ -67,17 +67,6 @@ def test_elsewhere_each_step_that_ended_is_one_line(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "wiki.example: switch-service wiki_app  1.2 s\n"
 
 
-class Screen(io.StringIO):
-    """A terminal, and what was written to it."""
-
-    def isatty(self) -> bool:
-        return True
-
-    def frame(self) -> str:
-        """Return what the bar and its lines showed last."""
-        return self.getvalue().rpartition("stacks")[2]
-
-
 def test_a_stack_that_fails_counts_as_over_until_it_is_undone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -103,3 +92,19 @@ def test_a_stack_that_fails_counts_as_over_until_it_is_undone(
         told(other)
         assert "1/2" in screen.frame()
         assert "wiki.example" not in screen.frame()
+
+
+def test_a_stack_says_how_far_it_is_and_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Screen()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", screen)
+    verify = replace(STEP, action="verify", status="running", step=6, steps=8)
+    with shown_steps(1) as told:
+        told(verify)
+        assert "wiki.example  verify" in screen.getvalue()
+        told(replace(verify, waits_for="web: 1 of 2 tasks run"))
+        assert "wiki.example  waiting for web: 1 of 2 tasks run" in screen.getvalue()
+        assert "7/8" in screen.getvalue()

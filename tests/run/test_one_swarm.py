@@ -198,7 +198,7 @@ def test_one_stack_name_in_both_folders_is_a_collision(twice: Twice) -> None:
             with pytest.raises(InputError, match=f"{app} and {other} share the stack name"):
                 plan(app, QUICK)
     (finding,) = found_by("stack-collision")
-    assert finding.what == f"{APP} and {OTHER}/{BLOG} share the stack name {twice.stage.stack}."
+    assert finding.what == f"shares the stack name {twice.stage.stack} with {OTHER}/{BLOG}."
 
 
 def test_a_shared_secret_is_not_removed_from_under_the_other_folder_s_app(twice: Twice) -> None:

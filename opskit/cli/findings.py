@@ -1,0 +1,168 @@
+"""``opskit audit``: what is wrong, and what mends it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from opskit.cli.change import one_of
+from opskit.cli.read import (
+    ColumnsOption,
+    DeadlineOption,
+    Format,
+    FormatOption,
+    ServerOption,
+    SnapshotOption,
+    WhereOption,
+    WideOption,
+    narrow,
+    show,
+    take_snapshot,
+)
+from opskit.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from opskit.audit.blocks import Block, By, Counted
+    from opskit.views.frame import View
+
+_SEVERITIES = ("critical", "high", "medium", "low", "info")
+_INDENT = 10
+"""Where what is wrong begins, behind the longest severity."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the tree."""
+    app.command("audit")(audit)
+
+
+def audit(
+    format: FormatOption = Format.table,  # noqa: A002 (the option's name)
+    server: ServerOption = None,
+    where: WhereOption = None,
+    min_severity: Annotated[
+        str | None, one_of(_SEVERITIES, "--min-severity", help="Only findings this bad or worse.")
+    ] = None,
+    by: Annotated[
+        str | None, one_of(("server", "app", "check"), "--by", help="What stands together.")
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="List also what is for information only.")
+    ] = False,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
+    snapshot: SnapshotOption = None,
+    with_pass: Annotated[
+        bool, typer.Option("--pass", help="Look into the password store, too; opens no entry.")
+    ] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Go through those that opskit can mend, and ask of each.")
+    ] = False,
+    deadline: DeadlineOption = None,
+) -> None:
+    """Run every check; exit status 1 when there are findings worse than info."""
+    if snapshot is not None and (with_pass or fix):
+        lacking = "fits no servers of today" if fix else "does not say what the store had then"
+        raise InputError(
+            f"a saved snapshot {lacking}.",
+            remedy=f"Leave out --snapshot or {'--fix' if fix else '--pass'}.",
+        )
+    taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
+    findings = narrow(taken.audit(), where, server)
+    if min_severity is not None:
+        from opskit.audit.blocks import at_least
+
+        findings = at_least(findings, min_severity)
+    if fix:
+        from opskit.cli.fix import go_through
+
+        go_through(findings)
+        return
+    if format is Format.table and not wide and columns is None:
+        show_findings(findings, by=cast("By | None", by), all_=all_)
+    else:
+        show(findings, format, wide=wide, columns=columns)
+    if len(findings.keep(findings["severity"] != "info")):
+        raise typer.Exit(1)
+
+
+def show_findings(findings: View, *, by: By | None = None, all_: bool = False) -> None:
+    """Show findings as blocks in a terminal, else as a line each, with all that it says."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        show(findings, Format.table)
+        return
+    from opskit.audit.blocks import blocks, counted, counts
+
+    number = ", ".join(f"{count} {severity}" for severity, count in counts(findings).items())
+    said = filter(None, (number or "no findings", findings.missing_counted))
+    console.print(_bold(" · ".join(said)))
+    mild: list[Counted] = []
+    if not all_:
+        findings, mild = counted(findings)
+    told = blocks(findings, by)
+    for label, group in groupby(told, lambda one: one.group(by) if by else ""):
+        if label:
+            console.print(_bold(f"\n{label}"))
+        print_blocks(group, console, by)
+    for one in mild:
+        console.print(_line("info", f"{one.check}: {_places(one)} ({one.title})", console))
+    hints = [
+        *(["--all lists what is counted here"] if mild else []),
+        *(["opskit fix KEY… plans a remedy and asks"] if any(one.fix for one in told) else []),
+    ]
+    if hints:
+        console.print("; ".join(hints), style="bright_black", highlight=False)
+
+
+def print_blocks(told: Iterable[Block], console: Console, by: By | None = None) -> None:
+    """Print blocks: severity, keys, where and what; below it what mends it."""
+    for one in told:
+        place = "" if by == "app" else one.place
+        where = " ".join(filter(None, (place, ", ".join(one.secrets))))
+        what = "; ".join(text.removesuffix(".") for text in one.what)
+        said = ": ".join(filter(None, (where, what)))
+        console.print(_line(one.severity, f"{' '.join(one.keys)}  {said}", console))
+        remedy = "; ".join(one.remedy)
+        command = f": opskit fix {' '.join(one.fix)}" if one.fix else ""
+        console.print(_line("", f"→ {remedy}{command}", console))
+
+
+def _line(severity: str, text: str, console: Console) -> Text:
+    """Return a line, with what has no room for it below its beginning."""
+    from rich.text import Text
+
+    from opskit.views.render import cell_text
+    from opskit.views.terminal import style_of
+
+    lines = Text("\n").join(_wrapped(Text(cell_text(text)), console))
+    return Text(f"{severity:<{_INDENT}}", style_of("severity", severity)) + lines
+
+
+def _wrapped(text: Text, console: Console) -> Iterator[Text]:
+    from rich.text import Text
+
+    for number, line in enumerate(text.wrap(console, max(console.width - _INDENT, _INDENT))):
+        line.rstrip()
+        yield Text(" " * _INDENT) + line if number else line
+
+
+def _places(one: Counted) -> str:
+    servers = f"{one.servers} {'server' if one.servers == 1 else 'servers'}"
+    return f"{one.apps} {'app' if one.apps == 1 else 'apps'} on {servers}" if one.apps else servers
+
+
+def _bold(text: str) -> Text:
+    from rich.text import Text
+
+    from opskit.inert import visible
+
+    return Text(visible(text), "bold")

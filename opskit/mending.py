@@ -1,0 +1,189 @@
+"""From findings to plans: what the remedy of one plans, and which go together in one run."""
+
+# pandas ships partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self, assert_never, cast
+
+from opskit.audit.remedies import PlanKind
+from opskit.errors import InputError
+from opskit.plan.options import Options
+from opskit.plan.selection import may_be_orphan
+from opskit.run.run import Plan
+from opskit.secrets.value import Secret
+from opskit.views.frame import View
+
+if TYPE_CHECKING:
+    from opskit.fleet import Fleet
+    from opskit.snapshot import Snapshot
+
+_GIVE = "Give a row of what snap.audit() gave."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mend:
+    """What one plan mends.
+
+    Parameters
+    ----------
+    plan
+        Which, as in ``fleet.plan_rotate``.
+    server, app, secrets
+        What it is about; an app with its server, as ``server/app``.
+    hook
+        The credential hook it needs.
+    where
+        Which orphans are to be removed.
+    use_pass
+        Whether the password store is kept in step.
+    """
+
+    plan: PlanKind
+    server: str = ""
+    app: str = ""
+    secrets: tuple[str, ...] = ()
+    hook: str = ""
+    where: str = ""
+    use_pass: bool = False
+
+    @classmethod
+    def of(cls, finding: Any) -> Self:
+        """Return what mends a finding: a row of the audit, or its ``plan``.
+
+        Raises
+        ------
+        InputError
+            Somebody has to decide; says what.
+        """
+        plan = finding if isinstance(finding, Mapping) else getattr(finding, "plan", None)
+        if not isinstance(plan, Mapping):
+            raise InputError("this is no finding.", remedy=_GIVE)
+        if not plan:
+            raise InputError(
+                "this is for a person to mend.", remedy=str(getattr(finding, "remedy", ""))
+            )
+        said = cast("Mapping[str, str]", plan)
+        return cls(
+            plan=cast("PlanKind", said["plan"]),
+            server=said.get("server", ""),
+            app=said.get("app", ""),
+            secrets=(said["secret"],) if "secret" in said else (),
+            hook=said.get("hook", ""),
+            where=said.get("where", ""),
+            use_pass="pass" in said,
+        )
+
+
+def named(findings: View, keys: Iterable[str]) -> View:
+    """Return the findings of these keys, in the order of the audit.
+
+    Raises
+    ------
+    InputError
+        No finding has such a key, any more or at all.
+    """
+    wanted = list(keys)
+    known = set(findings["key"])
+    if gone := [key for key in wanted if key not in known]:
+        have = "finding has the key" if len(gone) == 1 else "findings have the keys"
+        raise InputError(
+            f"no {have} {', '.join(gone)}: mended already, or mistyped.", remedy="See: opskit audit"
+        )
+    return findings.keep(findings["key"].isin(wanted))
+
+
+def rounds(mends: Iterable[Mend]) -> list[list[Mend]]:
+    """Return what can be joined to one plan, round after round; each but once.
+
+    New values of one app are made together, so that it restarts once. What else is of one app
+    comes one after the other, and what is removed comes last.
+    """
+    by_app: defaultdict[str, list[Mend]] = defaultdict(list)
+    by_server: dict[tuple[str, bool], Mend] = {}
+    for one in dict.fromkeys(mends):
+        if one.plan == "remove":
+            key = (one.server, one.use_pass)
+            before = by_server.get(key)
+            where = f"({before.where}) or ({one.where})" if before else one.where
+            by_server[key] = replace(one, where=where)
+        else:
+            _add(by_app[one.app], one)
+    number = max(map(len, by_app.values()), default=0)
+    found = [[of[at] for of in by_app.values() if at < len(of)] for at in range(number)]
+    return [*found, list(by_server.values())] if by_server else found
+
+
+def _add(of_app: list[Mend], one: Mend) -> None:
+    for at, other in enumerate(of_app):
+        alike = replace(one, secrets=()) == replace(other, secrets=())
+        if alike and one.plan in ("rotate", "generate"):
+            of_app[at] = replace(other, secrets=other.secrets + one.secrets)
+            return
+    of_app.append(one)
+
+
+def plan_mend(
+    fleet: Fleet, mend: Mend, value: Secret | None = None, *, snapshot: Snapshot | None = None
+) -> Plan:
+    """Plan what mends a finding, or several that `rounds` has put together."""
+    options = Options(hook=mend.hook, use_pass=mend.use_pass)
+    secrets: Sequence[str] = mend.secrets
+    match mend.plan:
+        case "rotate":
+            return fleet.plan_rotate(mend.app, list(secrets), options, snapshot=snapshot)
+        case "generate":
+            return fleet.plan_generate(mend.app, list(secrets), options, snapshot=snapshot)
+        case "insert":
+            if value is None:
+                raise InputError(
+                    f"{secrets[0]} of {mend.app} needs a value that somebody has.",
+                    remedy="Give it: value=opskit.Secret(…).",
+                )
+            return fleet.plan_insert(
+                mend.app, secrets[0], value, options=options, snapshot=snapshot
+            )
+        case "deploy":
+            return fleet.plan_deploy(mend.app, options, snapshot=snapshot)
+        case "prune":
+            return fleet.plan_prune(mend.app, options=options, snapshot=snapshot)
+        case "remove":
+            snap = snapshot or fleet.snapshot()
+            rows = snap.secrets.keep(may_be_orphan(snap.secrets)).select(mend.where)
+            rows = rows.keep(rows["server"] == mend.server)
+            return fleet.plan_remove(rows, snapshot=snap)
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def plan_remedy(
+    fleet: Fleet, finding: Any, value: Secret | None = None, *, snapshot: Snapshot | None = None
+) -> Plan:
+    """Plan what mends a finding.
+
+    Parameters
+    ----------
+    finding
+        A row of ``snap.audit()``, or what its column ``plan`` holds.
+    value
+        To insert, where somebody has to give it; made with ``opskit.Secret``.
+    snapshot
+        What to plan over; else the servers that are concerned are read now.
+
+    Raises
+    ------
+    InputError
+        It is for a person to mend, it needs a value, or it cannot be planned any more.
+
+    Examples
+    --------
+    >>> findings = fleet.snapshot().audit()
+    >>> stale = findings.query("id == 'secret-stale' and app == 'git.coop.example'").iloc[0]
+    >>> fleet.plan_remedy(stale)
+    <Plan to deploy: ...>
+    """
+    return plan_mend(fleet, Mend.of(finding), value, snapshot=snapshot)
