@@ -79,7 +79,7 @@ ACTIONS: Mapping[str, Action] = {
 }
 """What a page offers, in this order; that which takes the app away comes last."""
 
-_FOR_A_SECRET = ("rotate", "generate", "insert")
+_FOR_A_SECRET = ("generate", "rotate", "insert")
 """What is offered beside a secret: the first of these that can be done with it."""
 
 
