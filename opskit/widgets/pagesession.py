@@ -144,7 +144,8 @@ class PageSession:
         match message.get("type"):
             case "open":
                 kind, secret = str(message.get("kind")), str(message.get("secret") or "")
-                self._open(kind, secret, read_person(message.get("who")))
+                key = str(message.get("finding") or "")
+                self._open(kind, secret, key, read_person(message.get("who")))
             case "read":
                 self.read()
             case "ask":
@@ -160,12 +161,15 @@ class PageSession:
             case _:
                 pass
 
-    def _open(self, kind: str, secret: str, who: Person) -> None:
+    def _open(self, kind: str, secret: str, finding: str, who: Person) -> None:
         page = self.page
         # What does not apply is no button that works.
         if page is None or self._obstacles.get((kind, secret), "unknown"):
             return
-        self.open_form(kind, place(kind, secret), who, {"app": page.name, "secret": secret})
+        plan = next((one.plan for one in page.findings if one.key == finding), {})
+        options = {"hook": plan.get("hook", ""), "use_pass": plan.get("pass") == "yes"}
+        chosen = {"app": page.name, "secret": secret, "options": options if plan else {}}
+        self.open_form(kind, place(kind, secret), who, chosen)
 
     def _guarded(self, work: Callable[[], None], flag: str) -> None:
         error = ""

@@ -111,8 +111,8 @@ def test_a_click_opens_the_form_of_its_action_for_this_app_only(stage: Stage) ->
     desk.click("open", kind="rotate", secret="token", app="another.example")
     desk.click("open", kind="deploy")
     assert desk.opened == [
-        ("rotate", "rotate token", "Ada (ada)", {"app": NAME, "secret": "token"}),
-        ("deploy", "deploy", "Ada (ada)", {"app": NAME, "secret": ""}),
+        ("rotate", "rotate token", "Ada (ada)", {"app": NAME, "secret": "token", "options": {}}),
+        ("deploy", "deploy", "Ada (ada)", {"app": NAME, "secret": "", "options": {}}),
     ]
 
 

@@ -68,9 +68,9 @@ function render({ model, el }, memory) {
     close: (form) => send("close", { form }),
     closed: (at) => (buttons.get(at) ?? root).focus(),
   });
-  async function open({ kind, secret = "", at }) {
+  async function open({ kind, secret = "", at, finding = "" }) {
     panels.expect(at);
-    await send("open", { kind, secret, who: await whoami() });
+    await send("open", { kind, secret, finding, who: await whoami() });
     ping();
   }
   /** A button that opens a form; one that does not apply says why when it is asked. */
@@ -119,7 +119,7 @@ function render({ model, el }, memory) {
     return section("Findings", page.findings.length, h("ul", { class: "opskit-findings" }, ...page.findings.map((one) => h("li", {},
       h("span", { class: `opskit-severity opskit-severity-${one.severity}` }, one.severity),
       h("div", {}, h("div", {}, one.what), h("div", { class: "opskit-remedy" }, "→ ", one.remedy)),
-      one.action && opener({ ...one.action, at: one.action.at }, one.secret, "opskit-quiet")))));
+      one.action && opener({ ...one.action, finding: one.key }, one.secret, "opskit-quiet")))));
   }
   function runs({ page }) {
     if (!page.last_runs.length) return section("Last runs", 0, h("p", { class: "opskit-hint" }, "None from here."));
