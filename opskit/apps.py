@@ -1,39 +1,31 @@
-"""What operators do with whole apps: look, read their logs, deploy, restart, take down."""
+"""What operators do with whole apps: list, make, configure, deploy, restart, take down."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 from opskit.abra.files import read_bytes
-from opskit.abra.model import DeclaredApp
 from opskit.abra.newapp import fetch_recipe
-from opskit.arguments import check_count, check_flag, check_kind, check_text, given, names_in
+from opskit.arguments import check_flag, check_kind, check_text, given, names_in
 from opskit.errors import InputError, OpskitError
 from opskit.facts import Facts
-from opskit.join import stack_of
+from opskit.oneapp import OneApp
 from opskit.plan.assemble import Assembler
 from opskit.plan.config import plan_config, plan_new, problems_of
 from opskit.plan.data import PlanData
 from opskit.plan.deploy import StackPlanner
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup
-from opskit.reading import Reading
 from opskit.run.run import Plan
-from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
 from opskit.steps.newenv import old_text
-from opskit.swarm.context import find_context
-from opskit.swarm.engine import Engine
-from opskit.swarm.logs import LogLine, read_logs
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
@@ -50,20 +42,11 @@ class ListedRow(Row, frozen=True, kw_only=True):
     recipe_version: Annotated[str | None, Column("The release that TYPE pins.")]
 
 
-class LogsRow(Row, frozen=True, kw_only=True):
-    """A row of an app's logs: one line."""
-
-    time: Annotated[datetime, Column("When it was written.")]
-    service: Annotated[str, Column("The service that wrote it, without the stack.")]
-    stream: Annotated[str, Column("stdout or stderr.")]
-    line: Annotated[str, Column("What it says, known values masked.")]
-
-
 _RECIPE = "Name one, such as wordpress."
 _CONTENT = "Give the whole new text as bytes."
 
 
-class Apps(Reading):
+class Apps(OneApp):
     """The part of a `Fleet` that is about whole apps."""
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
@@ -93,77 +76,6 @@ class Apps(Reading):
             for app in server.apps
         ]
         return View.from_rows(ListedRow, rows, About(noun="apps"))
-
-    def ps(self, app: str, *, past: bool = False) -> View:
-        """Read an app's tasks; with `past` also those that are to run no more.
-
-        Raises
-        ------
-        InputError
-            There are none, and the ``.env`` was not read whole, which may name another stack.
-        """
-        check_flag("past", past)
-        found = self.app(app)
-        tasks = type(self)(self.root, servers=[found.server], deadline=self.deadline)
-        view = tasks.snapshot().tasks
-        view = view.keep((view["server"] == found.server) & (view["stack"] == found.stack))
-        if not len(view):
-            _check_stack_known(found)
-        return view if past else view.keep(view["desired_state"] == "running")
-
-    def logs(
-        self,
-        app: str | DeclaredApp,
-        services: list[str] | None = None,
-        *,
-        tail: int = 100,
-        since: str = "",
-    ) -> View:
-        """Read what an app's services wrote, oldest line first, known values masked.
-
-        Parameters
-        ----------
-        app
-            The app's name, or ``server/app``; or what `app` gave, to ask again and again without
-            reading files.
-        services
-            Only these, named without the stack.
-        tail
-            So many lines of each service.
-        since
-            Only what is newer: a time as the ``time`` column has it.
-
-        Raises
-        ------
-        InputError
-            The app is not deployed, or has no such service.
-        """
-        check_count("tail", tail, least=1)
-        check_text("since", since, "Give a time as the time column has it.", empty=True)
-        wanted = None if services is None else names_in("services", services)
-        found = app if isinstance(app, DeclaredApp) else self.app(app)
-        engine = Engine(find_context(found.server), seconds=self.deadline)
-        lines: list[LogLine] = []
-        for name, ident in self._services(found, engine, wanted).items():
-            lines += read_logs(engine, ident, name, tail=tail, since=since)
-        rows = [
-            LogsRow(
-                time=line.time, service=line.service, stream=line.stream, line=redact(line.text)
-            )
-            for line in sorted(lines, key=lambda line: line.time)
-        ]
-        return View.from_rows(LogsRow, rows, About(noun="lines", remark=found.name))
-
-    def app(self, name: str) -> DeclaredApp:
-        """Return an app by its name, or ``server/app``; only files are read.
-
-        Raises
-        ------
-        InputError
-            None or several are called so.
-        """
-        facts = Facts(taken_at=datetime.now(UTC), declared=self.declared(), observed=())
-        return Lookup(facts).app(name)
 
     def fetch_recipe(self, recipe: str) -> bool:
         """Clone a recipe that is not on disk; false when it is there and nothing was done."""
@@ -324,28 +236,6 @@ class Apps(Reading):
             app, options, snapshot, lambda over: StackPlanner(over).restart(app, services)
         )
 
-    def _services(
-        self, app: DeclaredApp, engine: Engine, wanted: Sequence[str] | None
-    ) -> dict[str, str]:
-        there = {
-            service.spec.name.removeprefix(f"{app.stack}_"): service.id
-            for service in engine.services()
-            if stack_of(service.spec.labels) == app.stack
-        }
-        if not there:
-            _check_stack_known(app)
-            raise InputError(
-                f"{app.name} is not deployed on {app.server}.",
-                remedy=f"Deploy it: opskit app deploy {quote(f'{app.server}/{app.name}')}",
-            )
-        for name in wanted or ():
-            if name not in there:
-                raise InputError(
-                    f"{app.name} has no service called {name!r}.",
-                    remedy=f"It has: {', '.join(sorted(there))}.",
-                )
-        return {name: there[name] for name in wanted or sorted(there)}
-
     def _plan_app(
         self,
         app: str,
@@ -392,15 +282,3 @@ class Apps(Reading):
 def _to_read(lookup: Lookup, where: Callable[[Lookup], Collection[str]]) -> frozenset[str]:
     """Return the servers that are concerned, and those that may lead to the same swarm."""
     return lookup.named_alike(where(lookup))
-
-
-def _check_stack_known(app: DeclaredApp) -> None:
-    """Refuse to say that nothing runs of an app whose ``.env`` may name another stack."""
-    if problem := app.unread:
-        raise InputError(
-            f"nothing runs as the stack {app.stack}, and {app.name} may name another one: "
-            f"{problem.what}",
-            path=Path(problem.path),
-            line=problem.line,
-            remedy=problem.remedy,
-        )

@@ -23,11 +23,13 @@ from opskit.fleet import Fleet
 from opskit.plan.selection import Selection, named_in
 from opskit.run.run import Plan
 from opskit.widgets.form import Form
+from opskit.widgets.page import PageForm
 from opskit.widgets.secret_input import ask
 from opskit.widgets.secret_input import give as SecretInput  # noqa: N812 (what it gives)
 
 __all__ = [
     "SecretInput",
+    "app",
     "approve",
     "ask",
     "browse",
@@ -41,6 +43,21 @@ __all__ = [
     "undeploy",
     "upgrade",
 ]
+
+
+def app(fleet: Fleet, app: str) -> PageForm:
+    """Show one app on one page: services, secrets, versions, findings, last runs, and its actions.
+
+    Each action opens its form below, prefilled; when a run there has ended, the page is read again.
+
+    Parameters
+    ----------
+    app
+        The app's name, or ``server/app``.
+    """
+    check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
+    check_text("app", app, "Name one, as it stands in fleet.apps().")
+    return PageForm(fleet, app)
 
 
 def browse(fleet: Fleet, *, where: str = "") -> Form:

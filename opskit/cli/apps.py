@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opskit.cli import complete
+from opskit.cli import complete, page
 from opskit.cli.change import (
     App,
     Commit,
@@ -61,6 +61,7 @@ def add_to(app: typer.Typer) -> None:
     tree = typer.Typer(no_args_is_help=True, help="List, deploy, restart and take down apps.")
     for command in (ls, new, config, ps, logs, deploy, upgrade, undeploy, restart):
         tree.command()(command)
+    tree.command("show")(page.show)
     app.add_typer(tree, name="app")
 
 

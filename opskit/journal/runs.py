@@ -231,11 +231,8 @@ class Journal:
 
     def was_undone(self, run: str, unit: int) -> bool:
         """Return whether undoing a unit was begun."""
-        rows = self._database.read(
-            "SELECT 1 FROM steps WHERE run = ? AND unit = ? AND phase = 'undo' LIMIT 1",
-            (run, unit),
-        )
-        return bool(rows)
+        query = "SELECT 1 FROM steps WHERE run = ? AND unit = ? AND phase = 'undo' LIMIT 1"
+        return bool(self._database.read(query, (run, unit)))
 
     def was_begun(self, run: str, unit: int, step: int, phase: Phase) -> bool:
         """Return whether a step was begun, whatever its outcome."""
@@ -318,10 +315,8 @@ class Journal:
 
     def last_done(self) -> str:
         """Return the id of the latest run that is done, or nothing."""
-        rows = self._database.read(
-            "SELECT run FROM runs WHERE status = 'done' ORDER BY started_at DESC LIMIT 1"
-        )
-        return next((str(run) for (run,) in rows), "")
+        query = "SELECT run FROM runs WHERE status = 'done' ORDER BY started_at DESC LIMIT 1"
+        return next((str(run) for (run,) in self._database.read(query)), "")
 
     def later(self, run: str, *, server: str, stack: str) -> list[str]:
         """Return the ids of the runs that began after another and took steps on a stack."""
@@ -332,6 +327,15 @@ class Journal:
             (run, server, stack),
         )
         return [found for (found,) in rows]
+
+    def runs_of(self, *, server: str, app: str, most: int) -> list[RunRecord]:
+        """Return the latest runs that took steps on an app, the newest first."""
+        rows = self._database.read(
+            "SELECT DISTINCT run FROM runs JOIN steps USING (run)"
+            " WHERE server = ? AND app = ? ORDER BY runs.started_at DESC LIMIT ?",
+            (server, app, most),
+        )
+        return [self.run(run) for (run,) in rows]
 
     def is_alive(self, run: str) -> bool:
         """Return whether a live process, this one included, works on a run (its whole id)."""

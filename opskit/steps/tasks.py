@@ -117,7 +117,7 @@ def _answer(probe: Probe, seconds: float) -> str:
     """Ask once; give nothing when the answer is right, else what is wrong with it."""
     match probe.kind:
         case "http":
-            status = _http_status(probe.target[0], seconds)
+            status = http_status(probe.target[0], seconds)
             return "" if status == probe.status else f"status {status}, not {probe.status}"
         case "tcp":
             address = urlsplit(f"//{probe.target[0]}")
@@ -133,9 +133,26 @@ def _answer(probe: Probe, seconds: float) -> str:
             assert_never(unknown)
 
 
-def _http_status(url: str, seconds: float) -> int:
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Takes a reply that leads elsewhere for the answer."""
+
+    def redirect_request(
+        self, req: object, fp: object, code: int, msg: str, headers: object, newurl: str
+    ) -> None:
+        """Go nowhere."""
+
+
+def http_status(url: str, seconds: float, *, follows: bool = True) -> int:
+    """Return the status that an address answers with; where it leads elsewhere, that one's.
+
+    Raises
+    ------
+    OSError, ValueError, http.client.HTTPException
+        It does not answer.
+    """
+    opener = urllib.request.build_opener(*(() if follows else (_Stay(),)))
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as reply:  # noqa: S310
+        with opener.open(url, timeout=seconds) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as error:
         # It is the reply, with its connection.

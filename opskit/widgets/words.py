@@ -113,7 +113,12 @@ def elsewhere(form: FormKind, chosen: Mapping[str, str]) -> str:
     command = form.command.format(
         app=quote(chosen["app"] or "APP"), secret=quote(chosen["secret"] or "SECRET")
     )  # fmt: skip
-    return f"{_BROWSER}; elsewhere use `{command}`, or {form.call} in Python."
+    return instead(command, form.call)
+
+
+def instead(command: str, call: str) -> str:
+    """Return what shows or does the same without a browser."""
+    return f"{_BROWSER}; elsewhere use `{command}`, or {call} in Python."
 
 
 def chosen_in_words(preselected: Mapping[str, Any]) -> str:

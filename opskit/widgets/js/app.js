@@ -1,0 +1,190 @@
+// One app on one page: shows what the kernel read of it, and opens forms for it below.
+import { formsBelow } from "./below.js";
+import { badge, button, h, state } from "./dom.js";
+import { tab } from "./seal.js";
+import { whoami } from "./whoami.js";
+
+const PATIENCE_MS = 2500;
+const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this page's cell again.";
+
+/** What this tab must not lose when JupyterLab makes the page's view anew. */
+function memoryOfTab() {
+  return { logs: null };
+}
+
+const moment = (iso) => new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+const days = (age) => age === null ? "" : age < 1 ? "today" : `${Math.floor(age)} ${Math.floor(age) === 1 ? "day" : "days"}`;
+const dot = (tone) => h("span", { class: `opskit-dot opskit-dot-${tone}`, "aria-hidden": "true" });
+
+/** A table whose rows may have a note below them; cells are texts or elements. */
+function table(label, columns, rows) {
+  return h("div", { class: "opskit-pagetable", tabindex: 0, role: "region", "aria-label": label },
+    h("table", {}, h("thead", {}, h("tr", {}, ...columns.map((one) => h("th", { scope: "col" }, one)))),
+      h("tbody", {}, ...rows.flatMap(({ cells, note }) => [
+        h("tr", { class: note ? "opskit-noted" : "" }, ...cells.map((cell) => h("td", {}, cell ?? ""))),
+        ...(note ? [h("tr", { class: "opskit-note" }, h("td", { colspan: columns.length }, note))] : []),
+      ]))));
+}
+
+const section = (title, count, content) => h("section", { class: "opskit-part", "aria-label": title },
+  h("h4", {}, title, count ? h("span", { class: "opskit-count" }, ` ${count}`) : ""), content);
+
+function render({ model, el }, memory) {
+  const head = h("div", { class: "opskit-head" });
+  const silence = h("p", { class: "opskit-unfinished", role: "alert", hidden: true }, UNANSWERED);
+  // Always there, as screen readers announce only changes of a region they know.
+  const aloud = h("div", { role: "status", class: "opskit-stands" });
+  const said = h("div", { role: "status", class: "opskit-hint" });
+  const banner = h("div", { "aria-live": "assertive" });
+  const actions = h("div", { class: "opskit-row opskit-actions", role: "group", "aria-label": "Actions" });
+  const body = h("div", { class: "opskit-page" });
+  const logs = h("div", { class: "opskit-logs" });
+  const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, head, aloud, silence, banner, actions, said, body, logs);
+  const below = h("div", { class: "opskit-belows" });
+  el.replaceChildren(root, below);
+  // JupyterLab's shortcuts must not see what is typed here.
+  for (const kind of ["keydown", "keyup", "keypress"]) root.addEventListener(kind, (event) => event.stopPropagation());
+  root.dataset.lmSuppressShortcuts = "true";
+  const buttons = new Map();
+  let waiting = 0;
+
+  function heard() {
+    clearTimeout(waiting);
+    silence.hidden = true;
+  }
+  async function send(type, more = {}) {
+    const message = { type, tab, ...more };
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { silence.hidden = false; }, PATIENCE_MS);
+    try { model.send(message); } catch { silence.hidden = false; }
+  }
+  const ping = () => send("ping");
+  const panels = formsBelow(model, {
+    place: (all) => {
+      const now = all.map(([, element]) => element).reverse();
+      for (const one of [...below.children]) if (!now.includes(one)) one.remove();
+      now.forEach((one, at) => { if (below.children[at] !== one) below.insertBefore(one, below.children[at] ?? null); });
+    },
+    close: (form) => send("close", { form }),
+    closed: (at) => (buttons.get(at) ?? root).focus(),
+  });
+  async function open({ kind, secret = "", at, finding = "" }) {
+    panels.expect(at);
+    await send("open", { kind, secret, finding, who: await whoami() });
+    ping();
+  }
+  /** A button that opens a form; one that does not apply says why when it is asked. */
+  function opener(action, name, style) {
+    const why = action.obstacle;
+    const one = button(action.label, () => { if (why) said.textContent = `${action.label.replace("…", "")}: ${why}`; else { said.textContent = ""; open(action); } }, style);
+    if (why) { one.setAttribute("aria-disabled", "true"); one.title = why; }
+    if (name) one.setAttribute("aria-label", `${action.label} ${name}`);
+    buttons.set(action.at, one);
+    return one;
+  }
+
+  function facts(now) {
+    const { page } = now;
+    const newer = page.newer === null ? "not known here" : page.newer.length ? null : "none is known here";
+    const about = [
+      ["Recipe", page.recipe],
+      ["Runs", page.runs || (page.deployed ? "a version without a label" : "")],
+      ["Pinned", page.pinned || "no version: the recipe as it is here"],
+      ["Recipe here", page.revision],
+      ["Later releases", newer ?? h("ul", { class: "opskit-releases" }, ...page.newer.map((one) => h("li", {}, h("b", {}, one.version), one.note && ` ${one.note}`)))],
+    ];
+    const ask = button(now.asking ? "Asking…" : "Does it answer?", () => { send("ask"); }, "opskit-quiet");
+    ask.disabled = now.asking;
+    const answer = now.answer && h("span", { class: "opskit-answer" }, dot(now.answer.tone), now.answer.text);
+    if (page.url) about.push(["Address", h("span", { class: "opskit-address" }, h("a", { href: page.url, target: "_blank", rel: "noopener noreferrer" }, page.url), ask, h("span", { role: "status" }, answer || ""))]);
+    return h("dl", { class: "opskit-about" }, ...about.filter(([, value]) => value).flatMap(([word, value]) => [h("dt", {}, word), h("dd", {}, value)]));
+  }
+  function services({ page }) {
+    if (!page.services.length) return "";
+    return section("Services", page.services.length, table("Services", ["Service", "Tasks", "Health", "Image", ""], page.services.map((one) => ({
+      cells: [h("span", { class: "opskit-service" }, dot(one.tone), one.name), one.tasks, [one.health, one.update].filter(Boolean).join(", ") || "not known", one.image,
+        h("span", { class: "opskit-last" }, (() => { const ask = button("Logs", () => { logs.replaceChildren(h("p", { class: "opskit-hint" }, `Reading what ${one.name} wrote…`)); send("logs", { service: one.name }); }, "opskit-quiet"); ask.setAttribute("aria-label", `Logs of ${one.name}`); return ask; })())],
+      note: one.error && `${one.tone === "bad" ? "It says" : "Last error"}${one.error_at ? ` (${moment(one.error_at)})` : ""}: ${one.error}`,
+    }))));
+  }
+  function secrets({ page }) {
+    if (!page.secrets.length) return section("Secrets", 0, h("p", { class: "opskit-hint" }, "It declares none."));
+    return section("Secrets", page.secrets.length, table("Secrets", ["Secret", "Version", "State", "Age", "Used by", ""], page.secrets.map((one) => ({
+      cells: [h("span", { class: one.declared ? "" : "opskit-hint" }, one.secret), one.version, state(one.state), days(one.age_days), one.used_by.join(", "),
+        one.action && h("span", { class: "opskit-last" }, opener(one.action, one.secret, "opskit-quiet"))],
+    }))));
+  }
+  function findings({ page }) {
+    if (!page.findings.length) return section("Findings", 0, h("p", { class: "opskit-hint" }, "None."));
+    return section("Findings", page.findings.length, h("ul", { class: "opskit-findings" }, ...page.findings.map((one) => h("li", {},
+      h("span", { class: `opskit-severity opskit-severity-${one.severity}` }, one.severity),
+      h("div", {}, h("div", {}, one.what), h("div", { class: "opskit-remedy" }, "→ ", one.remedy)),
+      one.action && opener({ ...one.action, finding: one.key }, one.secret, "opskit-quiet")))));
+  }
+  function runs({ page }) {
+    if (!page.last_runs.length) return section("Last runs", 0, h("p", { class: "opskit-hint" }, "None from here."));
+    return section("Last runs", page.last_runs.length, table("Last runs", ["When", "What", "Who", "How it ended"], page.last_runs.map((one) => ({
+      cells: [moment(one.started_at), [one.kind, one.what].filter(Boolean).join(": "), one.who, h("span", { title: one.run, class: "opskit-service" }, dot(one.tone), one.status)],
+    }))));
+  }
+
+  function drawLogs() {
+    const told = memory.logs;
+    if (!told) { logs.replaceChildren(); return; }
+    const close = button("Close", () => { memory.logs = null; drawLogs(); }, "opskit-quiet");
+    close.setAttribute("aria-label", `Close the logs of ${told.service}`);
+    const lines = h("pre", { class: "opskit-lines", tabindex: 0, role: "region", "aria-label": `Logs of ${told.service}` },
+      told.error || (told.lines.length ? told.lines.map((one) => `${one.time.slice(0, 19).replace("T", " ")}  ${one.line}`).join("\n") : "It wrote nothing that is kept."));
+    logs.replaceChildren(h("div", { class: "opskit-below-head" }, h("h4", {}, `Logs of ${told.service}`, h("span", { class: "opskit-count" }, told.lines.length ? ` last ${told.lines.length} lines, shown to you only` : "")), close), lines);
+    lines.scrollTop = lines.scrollHeight;
+  }
+
+  function show() {
+    const now = model.get("state");
+    if (!now.app) return;
+    const { page } = now;
+    const reread = button("Read again", () => send("read"), "opskit-quiet");
+    reread.disabled = now.reading;
+    head.replaceChildren(h("h3", {}, page ? page.app : now.app), page ? h("span", { class: "opskit-hint" }, `${page.server}, read ${moment(page.taken_at)}`) : "", reread);
+    const words = now.reading && !page ? "Reading its server…" : page ? page.headline : "";
+    aloud.replaceChildren(...(page ? [dot(page.tone), words] : [words]), now.reading && page ? h("span", { class: "opskit-hint" }, " Reading again…") : "");
+    banner.replaceChildren(...(now.error ? [h("p", { class: "opskit-error", role: "alert" }, now.error)] : []));
+    if (!page) return;
+    // A click that is under way keeps its focus: it is given back by the button's place.
+    const held = [...buttons].find(([, one]) => one === document.activeElement)?.[0];
+    buttons.clear();
+    actions.replaceChildren(...now.actions.map((one, at) => opener(one, "", at === now.actions.length - 1 ? "opskit-apart" : "")));
+    body.replaceChildren(facts(now), ...page.notes.map((one) => h("p", { class: "opskit-warning" }, one)), services(now), secrets(now), findings(now), runs(now));
+    if (held) buttons.get(held)?.focus();
+  }
+  function received(message) {
+    heard();
+    if (message.tab !== tab || message.type !== "logs") return;
+    memory.logs = message;
+    drawLogs();
+    logs.scrollIntoView({ block: "nearest" });
+    logs.querySelector(".opskit-lines").focus({ preventScroll: true });
+  }
+  const changed = () => { heard(); show(); };
+  model.on("change:state", changed);
+  model.on("change:opened", heard);
+  model.on("msg:custom", received);
+  model.on("comm_live_update", ping);
+  drawLogs();
+  show();
+  ping();
+  return () => {
+    clearTimeout(waiting);
+    panels.stop();
+    model.off("change:state", changed);
+    model.off("change:opened", heard);
+    model.off("msg:custom", received);
+    model.off("comm_live_update", ping);
+  };
+}
+
+// Called once for each page, however many views it gets.
+export default () => {
+  const memory = memoryOfTab();
+  return { render: (view) => render(view, memory) };
+};

@@ -1,0 +1,73 @@
+"""The page of an app in a notebook: everybody sees it in the same state, and its forms below it."""
+
+# traitlets and anywidget ship partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import traitlets
+
+from opskit.fleet import Fleet
+from opskit.inert import visible
+from opskit.widgets.below import Opener
+from opskit.widgets.pagesession import PageSession
+from opskit.widgets.words import instead
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class PageForm(Opener):
+    """One app, its actions, and the forms that were opened for it.
+
+    Parameters
+    ----------
+    fleet, app
+        What it shows.
+    """
+
+    _esm = _STATIC / "app.js"
+    _css = _STATIC / "form.css"
+
+    title = traitlets.Unicode().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, fleet: Fleet, app: str) -> None:
+        self._session = PageSession(
+            fleet=fleet,
+            app=app,
+            publish=self._tell,
+            open_form=lambda kind, at, who, preselected: self.open_form(
+                fleet, kind, at=at, who=who, preselected=preselected
+            ),
+        )
+        super().__init__(title=visible(app), state=self._session.state)
+        self.on_msg(self._clicked)
+        self._session.read()
+
+    def form_ended(self) -> None:
+        """Read the app again, as it has changed."""
+        self._session.read()
+
+    def _clicked(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        if not isinstance(message, dict):
+            return
+        if message.get("type") == "close":
+            self.close_form(str(message.get("form")))
+        else:
+            self._session.handle(message, self.send)
+
+    def _tell(self) -> None:
+        # First, as in `Form`: the views that JupyterLab makes anew are to have the new buttons.
+        self.update_text()
+        self.state = self._session.state
+
+    def as_text(self) -> str:
+        """Name the app, how it stands, the runs of the forms below, and what shows the same."""
+        page, app = self._session.page, self._session.app
+        stands = f" {page.headline}" if page else ""
+        said = " ".join([f"opskit page: {app}.{stands}", *self.outcomes()])
+        return f"{said} {instead(f'opskit app show {quote(app)}', 'fleet.page(…)')}"
