@@ -132,10 +132,13 @@ def steps_view(database: Database, run: str | None) -> View:
     return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN))
 
 
-def facts_in(database: Database, texts: Sequence[str]) -> Mapping[str, Scalar]:
-    """Return the first of some results as a step reported it; nothing when there is none."""
+def facts(
+    database: Database, query: str, parameters: Sequence[object]
+) -> Mapping[str, Scalar] | None:
+    """Return what the first row of a query for one column says of a step; None without a row."""
+    texts = database.texts(query, parameters)
     try:
-        return decode_json(texts[0], dict[str, Scalar]) if texts else {}
+        return decode_json(texts[0], dict[str, Scalar]) if texts else None
     except msgspec.MsgspecError as error:
         raise database.damaged(str(error)) from None
 

@@ -17,7 +17,7 @@ import msgspec
 
 from opskit.errors import InputError, JournalError
 from opskit.journal.database import SCHEMA, Database
-from opskit.journal.history import facts_in, record, records, runs_view, steps_view
+from opskit.journal.history import facts, record, records, runs_view, steps_view
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     Approval,
@@ -247,22 +247,26 @@ class Journal:
 
     def result_of(self, run: str, unit: int, step: int) -> Mapping[str, Scalar]:
         """Return what doing a step reported; nothing when it did not end."""
-        found = self._database.texts(
-            "SELECT result FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = 'do'",
-            (run, unit, step),
-        )
-        return facts_in(self._database, found)
+        query = "SELECT result FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = 'do'"
+        return facts(self._database, query, (run, unit, step)) or {}
 
     def reported(self, run: str, unit: int, action: str) -> Mapping[str, Scalar]:
         """Return what doing the last step of an action reported; nothing unless it is done."""
-        found = self._database.texts(
+        query = (
             "SELECT result FROM steps WHERE run = ? AND unit = ? AND action = ? AND phase = 'do'"
-            " AND status = 'done' ORDER BY step DESC LIMIT 1",
-            (run, unit, action),
+            " AND status = 'done' ORDER BY step DESC LIMIT 1"
         )
-        return facts_in(self._database, found)
+        return facts(self._database, query, (run, unit, action)) or {}
 
     # -- what people say ------------------------------------------------------------------
+
+    def intended(self, run: str, unit: int, action: str) -> Mapping[str, Scalar] | None:
+        """Return what a unit's last step of an action was about to do; None if it never began."""
+        query = (
+            "SELECT detail FROM steps WHERE run = ? AND unit = ? AND action = ? AND phase = 'do'"
+            " ORDER BY step DESC LIMIT 1"
+        )
+        return facts(self._database, query, (run, unit, action))
 
     def note(self, run: str, text: str, identity: str) -> None:
         """Write a person's words beside a run."""

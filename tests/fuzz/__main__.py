@@ -50,8 +50,8 @@ def main() -> int:
 def fuzz(name: str, *, seconds: float, most: int, begin: int) -> tuple[Campaign, Path | None]:
     """Fuzz one target in a process of its own, and return what came and the input that failed."""
     with tempfile.TemporaryDirectory(prefix="opskit-fuzz-") as folder:
-        command = [sys.executable, "-m", "tests.fuzz", name, "--folder", folder, "--most", str(most),
-                   "--minutes", str(seconds / 60), "--seed", str(begin)]  # fmt: skip
+        command = [sys.executable, "-m", "tests.fuzz", name, "--folder", folder]
+        command += ["--most", str(most), "--minutes", str(seconds / 60), "--seed", str(begin)]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace",
                                check=False)  # fmt: skip
         told = Path(folder, _RESULT)

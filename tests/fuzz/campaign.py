@@ -64,7 +64,7 @@ def play(name: str, folder: Path, *, seconds: float, most: int, begin: int) -> C
         while found.executions < most and time.monotonic() < until:
             _some(one, target.inputs(seeds).map(_Input), begin, min(_AT_ONCE, most))
             begin += 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it is told
         found.fault = found.fault or traceback.format_exc()
     finally:
         TRANSPORT.close()

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-_COLUMNS = ("name", "state", "age", "count", "sure", "perhaps", "when", "users", "`from`", "nowhere")
+_COLUMNS = (
+    "name",
+    "state",
+    "age",
+    "count",
+    "sure",
+    "perhaps",
+    "when",
+    "users",
+    "`from`",
+    "nowhere",
+)
 _CONSTANTS = (
-    "'stale'", "''", "'db'", "0", "-1", "90.5", "1e308", "9" * 400, "1j", "True", "None", "'2026-01-02'",
-    "'9999-12-31T23:59:59-23:59'", "'0001-01-01T00:00+23:59'", "'\\ud800'", "b'x'", "f'{age}'", "...",
-    "()", "[]", "['a', 1]", "('stale',)", "'(((((('", "'[^a]*?$'", "'(?i)a|(?P<n>b)'", "'\\\\x{10FFFF}'",
+    "'stale'", "''", "'db'", "0", "-1", "90.5", "1e308", "9" * 400, "1j", "True", "None",
+    "'2026-01-02'", "'9999-12-31T23:59:59-23:59'", "'0001-01-01T00:00+23:59'", "'\\ud800'",
+    "b'x'", "f'{age}'", "...", "()", "[]", "['a', 1]", "('stale',)", "'(((((('", "'[^a]*?$'",
+    "'(?i)a|(?P<n>b)'", "'\\\\x{10FFFF}'",
 )  # fmt: skip
 _BETWEEN = (
-    "and", "or", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not", "+", "-", "*", "/",
-    "**", "//", "%", "@", "&", "|", ":=", "if age else", ",", "==1<",
+    "and", "or", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not", "+", "-", "*",
+    "/", "**", "//", "%", "@", "&", "|", ":=", "if age else", ",", "==1<",
 )  # fmt: skip
 _CALLS = (
     "isna()", "notna()", "isin({})", "between({}, {})", "str.len()", "str.lower()", "str.upper()",

@@ -17,15 +17,17 @@ _CHANGES = 6
 _KINDS_OF_CHANGE = ("other", "other", "other", "gone", "doubled", "moved", "named", "grown")
 
 _NASTY_TEXTS = (
-    "", " ", "\0", "\n", "\r", "\x1b[31m", "\u202e", "\ud800", "\ufeff", "=1+1", "<b>x</b>", "../..",
-    "/dev/zero", "-", "--help", "$", "${", "${A:-${B:?c}}", "$$", "%s", "{0}", "null", "true", "1e999",
-    "9" * 400, "x" * 70, "x" * 70_000, "a_" * 40 + "v1", "v99999999999999999999", "０", "é" * 64,
-    "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "2026-01-01T00:00:00+23:59",
-    "-1-01-01", "2026-02-30", "{}", "[" * 3000, "'", '"', "`", "\\", "ssh://", "ssh://-oProxyCommand=x/",
-    "unix://\0", "tcp://[::1", "complete", "running", "current",
+    "", " ", "\0", "\n", "\r", "\x1b[31m", "\u202e", "\ud800", "\ufeff", "=1+1", "<b>x</b>",
+    "../..", "/dev/zero", "-", "--help", "$", "${", "${A:-${B:?c}}", "$$", "%s", "{0}", "null",
+    "true", "1e999", "9" * 400, "x" * 70, "x" * 70_000, "a_" * 40 + "v1", "v99999999999999999999",
+    "\uff10", "é" * 64, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z",
+    "2026-01-01T00:00:00+23:59", "-1-01-01", "2026-02-30", "{}", "[" * 3000, "'", '"', "`", "\\",
+    "ssh://", "ssh://-oProxyCommand=x/", "unix://\0", "tcp://[::1", "complete", "running",
+    "current",
 )  # fmt: skip
 _NASTY_NUMBERS = (
-    0, -1, 1, 7, 2**31, 2**53 + 1, -(2**63), 2**63 - 1, 2**63, 2**64, 10**30, 0.5, -0.0, 1e-320, 1e308,
+    0, -1, 1, 7, 2**31, 2**53 + 1, -(2**63), 2**63 - 1, 2**63, 2**64, 10**30, 0.5, -0.0, 1e-320,
+    1e308,
 )  # fmt: skip
 NASTY: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(_NASTY_TEXTS),
@@ -104,7 +106,9 @@ def _damage(draw: Draw, content: bytes, seeds: Sequence[bytes], words: Sequence[
     start = draw(st.integers(0, len(content)))
     end = min(len(content), start + draw(st.sampled_from((0, 1, 2, 5, 20, 200))))
     part = content[start:end]
-    match draw(st.sampled_from(("gone", "word", "word", "bytes", "text", "again", "ends", "other"))):
+    match draw(
+        st.sampled_from(("gone", "word", "word", "bytes", "text", "again", "ends", "other"))
+    ):
         case "gone":
             part = b""
         case "word" if words:

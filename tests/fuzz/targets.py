@@ -334,8 +334,6 @@ def _notebook(content: bytes, folder: Path) -> None:
     without_secrets(notebook)
 
 
-
-
 def _conditions(seeds: Sequence[bytes]) -> Inputs:
     words = (b" and ", b" or ", b"not ", b"(", b")", b"'", b"`", b"@", b"**", b".str.", b"is None")
     whole = conditions.map(lambda text: text.encode("utf-8", "surrogatepass"))
@@ -348,15 +346,17 @@ TARGETS: Mapping[str, Target] = {
         inputs=_texts(
             b"=", b"#", b"'", b'"', b"`", b"\\", b"$", b"${", b"}", b":-", b":?", b"\r", b"\n",
             b"export ", b"<<<<<<< a\n", b">>>>>>> b\n", b"=======\n", b"\0GITCRYPT\0",
-            b"ENC[AES256_GCM,data:", b"STACK_NAME=", b"COMPOSE_FILE=", b"TYPE=", b"SECRET_A_VERSION=",
+            b"ENC[AES256_GCM,data:", b"STACK_NAME=", b"COMPOSE_FILE=", b"TYPE=",
+            b"SECRET_A_VERSION=",
         ),
         read=_env,
     ),
     "compose": Target(
         inputs=_texts(
-            b"<<: ", b"*a", b"&a ", b"!!binary ", b"!x ", b"? ", b"- ", b": ", b"{", b"}", b"[", b"]",
-            b"|\n", b">-\n", b"~", b"%YAML 1.1\n---\n", b"...\n", b"${X:-", b"$$", b"external: ",
-            b"name: ", b"secrets:\n", b"\n  ", b"\t", b"0x1", b"2026-01-01", b"\xe2\x80\xa8",
+            b"<<: ", b"*a", b"&a ", b"!!binary ", b"!x ", b"? ", b"- ", b": ", b"{", b"}", b"[",
+            b"]", b"|\n", b">-\n", b"~", b"%YAML 1.1\n---\n", b"...\n", b"${X:-", b"$$",
+            b"external: ", b"name: ", b"secrets:\n", b"\n  ", b"\t", b"0x1", b"2026-01-01",
+            b"\xe2\x80\xa8",
         ),
         read=_compose,
     ),
@@ -365,9 +365,10 @@ TARGETS: Mapping[str, Target] = {
     "http": Target(
         inputs=_texts(
             b"\r\n", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 101 UPGRADED\r\n",
-            b"Content-Length: 10000000000000000\r\n", b"Content-Length: -1\r\n", b"HTTP/1.1 100 Continue",
-            b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"ffffffffffffffff\r\n", b"-1\r\n",
-            b"Api-Version: 9999999999.1\r\n", b"HTTP/1.1 503 x\r\n", b"HTTP/0.9 999 \r\n",
+            b"Content-Length: 10000000000000000\r\n", b"Content-Length: -1\r\n",
+            b"HTTP/1.1 100 Continue", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n",
+            b"ffffffffffffffff\r\n", b"-1\r\n", b"Api-Version: 9999999999.1\r\n",
+            b"HTTP/1.1 503 x\r\n", b"HTTP/0.9 999 \r\n",
         ),
         read=_http,
     ),
