@@ -5,14 +5,14 @@ LOCK := .ci/requirements.lock
 # Most tests wait for engines: a few more workers than cores.
 JOBS ?= 4
 CORES ?= 2
-# Of chaos; two hours are 120.
+# Of chaos, and of fuzz for each target; two hours are 120.
 MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 PYTEST := $(BIN)/python -m pytest
 FAST := not swarm and not browser and not kernel and not nightly
 
-.PHONY: demo test lab check lint fast unit full nightly kill-matrix chaos pythons bench pictures js lock clean
+.PHONY: demo test lab check lint fast unit full nightly kill-matrix chaos fuzz pythons bench pictures js lock clean
 
 demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secrets and findings.
 	@$(BIN)/opskit demo
@@ -25,7 +25,7 @@ fast: .venv/dev  ## While working: no engine, no browser, no kernel.
 
 test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run what CI runs.
 
-full: test nightly kill-matrix chaos pythons  ## Everything there is; for the night.
+full: test nightly kill-matrix chaos fuzz pythons  ## Everything there is; for the night.
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -47,6 +47,9 @@ kill-matrix: .venv/dev packages  ## Kill or suspend runs at every moment, on rea
 
 chaos: .venv/dev packages  ## Two operators, random operations and faults on real swarms; MINUTES and SEED.
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/dev  ## Whatever others write is read or refused; MINUTES for each, TARGET one, SEED.
+	$(BIN)/python -m tests.fuzz $(TARGET) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 pythons:  ## The fast tests on each supported Python, and with the lowest versions allowed.
 	@.ci/pythons "$(FAST)"

@@ -7,9 +7,11 @@ servers at once.
 
 from __future__ import annotations
 
+import ast
 import threading
+import warnings
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -30,6 +32,26 @@ def decode_json(content: bytes | str, kind: type[_T]) -> _T:
         return msgspec.json.decode(content, type=ready(kind))
     except RecursionError:
         raise msgspec.DecodeError("it is nested too deeply") from None
+    except UnicodeError:
+        # msgspec's own word for it is no MsgspecError.
+        raise msgspec.DecodeError("it holds what is no UTF-8") from None
+
+
+def parse_python(text: str, mode: Literal["exec", "eval"]) -> ast.AST:
+    """Parse Python that may come from anybody; nothing of it is run.
+
+    Raises
+    ------
+    SyntaxError
+        It is none, or is nested more deeply than Python reads.
+    """
+    with warnings.catch_warnings():
+        # Of '\d' and the like, on stderr.
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text, mode=mode)
+        except (ValueError, MemoryError, RecursionError):
+            raise SyntaxError from None
 
 
 def ready(kind: type[_T]) -> type[_T]:

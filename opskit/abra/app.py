@@ -29,6 +29,7 @@ from opskit.abra.names import (
     take_apart,
 )
 from opskit.abra.recipe import SAMPLE, Enabled, Recipe, Recipes
+from opskit.abra.settled import refused, settled
 
 _GUESSED = "secrets are guessed from the .env"
 _RECIPE_REMEDY = "Mend the recipe, or check out a version that deploys."
@@ -70,11 +71,12 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
     recipe = recipes.find(named, pinned_version(env.values)) if named else None
     files = compose_files(env.values)
     enabled = recipe.enabled(files) if recipe else None
-    compose = enabled.compose if enabled else Compose()
+    given = variables(env, stack, recipe)
+    compose = settled(enabled.compose, given) if enabled else Compose()
     inputs = Inputs(
         env=env,
         stack=stack,
-        variables=variables(env, stack, recipe),
+        variables=given,
         fixed=frozenset(recipe.exports if recipe else ()),
         sample=recipe.sample if recipe else {},
         where=printable(str(recipe.folder if recipe else path)),
@@ -141,8 +143,9 @@ def _env_problems(env: EnvFile, named: str, enabled: Enabled | None) -> list[Pro
     path = printable(str(env.path))
     found: list[Problem] = []
     if path != str(env.path):
+        # No plan can name it, nor the command that would mend something of it.
         what = "the file's name has characters that cannot be shown."
-        found.append(Problem(path=path, line=0, what=what, remedy="Rename it."))
+        found.append(Problem(path=path, line=0, what=what, remedy="Rename it.", kind="unread"))
     if not named and env.readable:
         what = "the file names no recipe."
         found.append(Problem(path=path, line=0, what=what, remedy="Write TYPE=<recipe> in it."))
@@ -267,12 +270,11 @@ class Declarations:
         return tuple(found)
 
     def check_required(self, compose: Compose) -> None:
-        """Report the variables without which docker refuses the compose files."""
+        """Report the variables for want of which docker refuses the compose files."""
         told = " ".join(problem.what for problem in self.problems)
-        for text in compose.required:
-            for fault in interpolate(text, self._inputs.variables).faults:
-                if fault not in told:
-                    self._report(f"docker refuses it: {fault}", "Set it in the .env.")
+        for fault in refused(compose, self._inputs.variables):
+            if fault not in told:
+                self._report(f"docker refuses it: {fault}", "Set it in the .env.")
 
     def _uses(
         self,

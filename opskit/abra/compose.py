@@ -22,7 +22,8 @@ from opskit.abra.stackformat import Fault, unsupported
 from opskit.abra.stacktypes import mistyped
 from opskit.abra.unread import about_conflicts, conflicts, lock_of
 
-_TRUE = frozenset({"true", "yes", "on", "y"})
+TRUE = frozenset({"true", "yes", "on", "y"})
+"""What docker takes for yes, in whatever case."""
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _NULL_TAG = "tag:yaml.org,2002:null"
 
@@ -32,13 +33,15 @@ class Entry:
     """A top-level secret, config, network or volume.
 
     `name` is its name in the swarm before interpolation, empty when the file gives none;
-    `external` says that it is made outside the deploy, as abra's secrets are. `file` is what a
+    `external` says that it is made outside the deploy, as abra's secrets are, and `external_by`
+    is the text that says so where it has variables: see `opskit.abra.settled`. `file` is what a
     secret or config is made from, as the compose file names it.
     """
 
     name: str
     external: bool
     file: str = ""
+    external_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,11 +259,12 @@ class _Reader:
         for key, value in self._mapping(node, what).items():
             pairs = self._mapping(value, f"{what}.{key}")
             external = pairs.get("external")
-            older = self._pairs_of(external).get("name")
+            older, said = self._pairs_of(external).get("name"), _text(external)
             entries[key] = Entry(
                 name=_text(pairs.get("name")) or _text(older),
-                external=_is(external, MappingNode) or _text(external).lower() in _TRUE,
+                external=_is(external, MappingNode) or said.lower() in TRUE,
                 file=_text(pairs.get("file")),
+                external_by=said if "$" in said else "",
             )
         return entries
 

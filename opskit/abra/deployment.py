@@ -19,7 +19,6 @@ from opskit.abra.deployed import (
     looked_up,
 )
 from opskit.abra.env import EnvFile, read_env
-from opskit.abra.interpolate import interpolate
 from opskit.abra.layout import env_path
 from opskit.abra.model import DeclaredSecret
 from opskit.abra.names import (
@@ -36,6 +35,7 @@ from opskit.abra.names import (
 )
 from opskit.abra.paces import pace_of
 from opskit.abra.recipe import Recipe, Recipes
+from opskit.abra.settled import refused, settled
 from opskit.abra.versiontree import version_tree
 from opskit.errors import InputError
 from opskit.pace import Pace, seconds_of
@@ -186,9 +186,9 @@ def deployment(
 
 def _ready(env: EnvFile, stack: str, source: _Source, made: Path, app: str) -> Deployment:
     recipe, files = source.recipe, compose_files(env.values)
-    compose = _compose(env, recipe, files)
-    _check_files(compose, recipe.folder)
     environment = variables(env, stack, recipe)
+    compose = settled(_compose(env, recipe, files), environment)
+    _check_files(compose, recipe.folder)
     _check_required(env, compose, environment, app)
     own = claimed(compose, stack, environment)
     first = Path(files[0]).parent
@@ -256,9 +256,7 @@ def _check_required(
     env: EnvFile, compose: Compose, environment: Mapping[str, str], app: str
 ) -> None:
     """Refuse what docker cannot read: first of all, as the rest is about what it reads."""
-    found = (interpolate(text, environment).faults for text in compose.required)
-    faults = list(dict.fromkeys(fault for each in found for fault in each))
-    if faults:
+    if faults := refused(compose, environment):
         raise InputError(
             f"docker refuses the compose files: {' '.join(faults)}",
             path=env.path,

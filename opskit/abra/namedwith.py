@@ -52,7 +52,7 @@ def _names(
             if is_told and take_apart(key, entry, stack, variables).variable == named[-1]:
                 # There it gives the version, wherever else it stands.
                 named.pop()
-            for name in (*named, *variables_in(entry.file)):
+            for name in (*named, *variables_in(entry.file), *variables_in(entry.external_by)):
                 yield name, f"the {kind} {key}"
     for service, parts in compose.services.items():
         for source in (*parts.secrets, *parts.configs, *parts.networks, *parts.env_files):

@@ -170,6 +170,23 @@ class Database:
         """
         self._use(lambda connection: connection.executescript("BEGIN IMMEDIATE; ROLLBACK"))
 
+    def texts(self, query: str, parameters: Sequence[object] = ()) -> list[str]:
+        """Return the texts of a query for one column.
+
+        Raises
+        ------
+        JournalError
+            The file cannot be read, or holds something else there.
+        """
+        found = [value for (value,) in self.read(query, parameters)]
+        if not all(isinstance(one, str) for one in found):
+            raise self.damaged("there is something else where a text is to be")
+        return found
+
+    def damaged(self, why: str) -> JournalError:
+        """Return the error for a file that does not hold what opskit writes."""
+        return JournalError(self._text(sqlite3.SQLITE_CORRUPT, why))
+
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._one_at_a_time:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from opskit.decoding import decode_json, ready
 from opskit.journal.database import Database
+from opskit.journal.records import Scalar
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
@@ -92,6 +94,14 @@ def records(database: Database, kind: type[_R], table: str, /, **where: str) -> 
     )
 
 
+def record(database: Database, kind: type[_R], table: str, /, **where: str) -> _R:
+    """Return the only row of a table whose columns are as in `where`."""
+    found = records(database, kind, table, **where)
+    if len(found) != 1:
+        raise database.damaged(f"{len(found)} rows of {table} where one is to be")
+    return found[0]
+
+
 def records_of(
     database: Database,
     kind: type[_R],
@@ -103,10 +113,7 @@ def records_of(
     names = kind.__struct_fields__
     wanted = ", ".join(computed.get(name, name) for name in names)
     rows = database.read(f"SELECT {wanted} FROM {source}", arguments)  # noqa: S608
-    return [
-        kind(**{name: _value(name, found) for name, found in zip(names, row, strict=True)})
-        for row in rows
-    ]
+    return [_record(database, kind, dict(zip(names, row, strict=True))) for row in rows]
 
 
 def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
@@ -127,12 +134,23 @@ def steps_view(database: Database, run: str | None) -> View:
     return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN, goes=_STEPS_GO))
 
 
+def facts(
+    database: Database, query: str, parameters: Sequence[object]
+) -> Mapping[str, Scalar] | None:
+    """Return what the first row of a query for one column says of a step; None without a row."""
+    texts = database.texts(query, parameters)
+    try:
+        return decode_json(texts[0], dict[str, Scalar]) if texts else None
+    except msgspec.MsgspecError as error:
+        raise database.damaged(str(error)) from None
+
+
 def _value(name: str, found: Any) -> Any:
     if found is None:
         return None
     if name in _TIMES:
         return _EPOCH + timedelta(microseconds=found // 1000)
-    return msgspec.json.decode(found) if name in _MAPPINGS else found
+    return decode_json(found, dict[str, Any]) if name in _MAPPINGS else found
 
 
 def rows_of(
@@ -146,4 +164,20 @@ def rows_of(
     names = kind.__struct_fields__
     wanted = ", ".join(computed.get(name, name) for name in names)
     found = database.read(f"SELECT {wanted} FROM {source}", arguments)  # noqa: S608
-    return [kind(**dict(zip(names, row, strict=True))) for row in found]
+    return [_checked(database, kind, dict(zip(names, row, strict=True))) for row in found]
+
+
+def _record(database: Database, kind: type[_R], row: Mapping[str, Any]) -> _R:
+    try:
+        found = {name: _value(name, value) for name, value in row.items()}
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise database.damaged(str(error)) from None
+    return _checked(database, kind, found)
+
+
+def _checked(database: Database, kind: type[_R], row: Mapping[str, Any]) -> _R:
+    """Return a row as what it is to be: SQLite itself lets any column hold anything."""
+    try:
+        return msgspec.convert(row, ready(kind), builtin_types=(bytes, datetime))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise database.damaged(str(error)) from None

@@ -89,7 +89,8 @@ class RunLocks:
             with self._path(run).open("rb") as file:
                 # Shared, so that two who ask at once do not take each other for a live process.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
+            # A name with a NUL byte is of no file.
             return False
         except OSError:
             # Held; or not ours to lock, and then it is safer to believe that someone holds it.

@@ -16,7 +16,7 @@ import msgspec
 
 from opskit.errors import InputError, LockHeldError
 from opskit.journal.database import SCHEMA, Database
-from opskit.journal.history import records, records_of, rows_of
+from opskit.journal.history import record, records, records_of, rows_of
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     BookRecord,
@@ -84,22 +84,21 @@ class Book:
             None does, or several do.
         """
         database = _open_database()
-        rows = database.read(
+        found = database.texts(
             "SELECT book FROM books WHERE substr(book, 1, length(?1)) = ?1 LIMIT 2", (beginning,)
         )
-        if not beginning or len(rows) != 1:
+        if not beginning or len(found) != 1:
             raise InputError(
-                f"{'several runbooks begin' if beginning and rows else 'no runbook begins'} with "
+                f"{'several runbooks begin' if beginning and found else 'no runbook begins'} with "
                 f"{beginning!r}.",
                 remedy="List them with: opskit runbooks",
             )
-        return cls(database, str(rows[0][0]))
+        return cls(database, found[0])
 
     @property
     def record(self) -> BookRecord:
         """The book as it is now."""
-        (record,) = records(self._database, BookRecord, "books", book=self.book)
-        return record
+        return record(self._database, BookRecord, "books", book=self.book)
 
     @property
     def entries(self) -> list[Entry]:
@@ -127,8 +126,8 @@ def unfinished_since(moment: datetime) -> list[tuple[str, str, str]]:
     """Return id, title and step of each open runbook in which a step stopped since a moment."""
     database = _open_database()
     found: list[tuple[str, str, str]] = []
-    for (ident,) in database.read("SELECT book FROM books WHERE status = 'open' ORDER BY book"):
-        book = Book(database, str(ident))
+    for ident in database.texts("SELECT book FROM books WHERE status = 'open' ORDER BY book"):
+        book = Book(database, ident)
         last = next(iter(reversed(book.entries_of("step"))), None)
         if last is not None and last.status != "done" and last.started_at >= moment:
             found.append((book.book, book.record.title, last.step))
@@ -169,12 +168,12 @@ class BookLog(Book):
         self.actor, self._host = getpass.getuser(), socket.gethostname()
         self.identity = identity or os.environ.get("JUPYTERHUB_USER", "") or self.actor
         title, begun = masked(title), "dry-run" if dry_run else "open"
-        found = self._database.read(
+        found = self._database.texts(
             "SELECT book FROM books WHERE title = ? AND status = ? AND finished_at IS NULL"
             " ORDER BY started_at",
             (title, begun),
         )
-        opened = [book for (book,) in found if not dry_run or self._locks.holds(book)]
+        opened = [book for book in found if not dry_run or self._locks.holds(book)]
         if fresh and not dry_run:
             for book in opened:
                 self._abandon(book)

@@ -17,7 +17,7 @@ import msgspec
 
 from opskit.errors import InputError, JournalError
 from opskit.journal.database import SCHEMA, Database
-from opskit.journal.history import records, runs_view, steps_view
+from opskit.journal.history import facts, record, records, runs_view, steps_view
 from opskit.journal.liveness import RunLocks
 from opskit.journal.records import (
     Approval,
@@ -244,22 +244,26 @@ class Journal:
 
     def result_of(self, run: str, unit: int, step: int) -> Mapping[str, Scalar]:
         """Return what doing a step reported; nothing when it did not end."""
-        rows = self._database.read(
-            "SELECT result FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = 'do'",
-            (run, unit, step),
-        )
-        return msgspec.json.decode(rows[0][0], type=dict[str, Scalar]) if rows else {}
+        query = "SELECT result FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = 'do'"
+        return facts(self._database, query, (run, unit, step)) or {}
 
     def reported(self, run: str, unit: int, action: str) -> Mapping[str, Scalar]:
         """Return what doing the last step of an action reported; nothing unless it is done."""
-        rows = self._database.read(
+        query = (
             "SELECT result FROM steps WHERE run = ? AND unit = ? AND action = ? AND phase = 'do'"
-            " AND status = 'done' ORDER BY step DESC LIMIT 1",
-            (run, unit, action),
+            " AND status = 'done' ORDER BY step DESC LIMIT 1"
         )
-        return msgspec.json.decode(rows[0][0], type=dict[str, Scalar]) if rows else {}
+        return facts(self._database, query, (run, unit, action)) or {}
 
     # -- what people say ------------------------------------------------------------------
+
+    def intended(self, run: str, unit: int, action: str) -> Mapping[str, Scalar] | None:
+        """Return what a unit's last step of an action was about to do; None if it never began."""
+        query = (
+            "SELECT detail FROM steps WHERE run = ? AND unit = ? AND action = ? AND phase = 'do'"
+            " ORDER BY step DESC LIMIT 1"
+        )
+        return facts(self._database, query, (run, unit, action))
 
     def note(self, run: str, text: str, identity: str) -> None:
         """Write a person's words beside a run."""
@@ -293,10 +297,10 @@ class Journal:
         InputError
             No run, or more than one, begins so.
         """
-        (record,) = records(self._database, RunRecord, "runs", run=self._resolve(run))
-        if record.status == "running" and not self.is_alive(record.run):
-            return msgspec.structs.replace(record, status="crashed")
-        return record
+        found = record(self._database, RunRecord, "runs", run=self._resolve(run))
+        if found.status == "running" and not self.is_alive(found.run):
+            return msgspec.structs.replace(found, status="crashed")
+        return found
 
     def steps(self, run: str) -> list[StepRecord]:
         """Return the steps of a run, in the order they were first begun."""
@@ -306,36 +310,37 @@ class Journal:
         """Return the latest run that stopped before its end and that nobody works on."""
         # What crashed could not write so.
         stopped = ["running", *(name for name, one in STATUSES.items() if one.stopped)]
-        rows = self._database.read(
+        found = self._database.texts(
             f"SELECT run FROM runs WHERE status IN ({', '.join('?' * len(stopped))})"  # noqa: S608
             " ORDER BY started_at DESC",
             tuple(stopped),
         )
-        return next((self.run(run) for (run,) in rows if not self.is_alive(run)), None)
+        return next((self.run(run) for run in found if not self.is_alive(run)), None)
 
     def last_done(self) -> str:
         """Return the id of the latest run that is done, or nothing."""
-        query = "SELECT run FROM runs WHERE status = 'done' ORDER BY started_at DESC LIMIT 1"
-        return next((str(run) for (run,) in self._database.read(query)), "")
+        found = self._database.texts(
+            "SELECT run FROM runs WHERE status = 'done' ORDER BY started_at DESC LIMIT 1"
+        )
+        return next(iter(found), "")
 
     def later(self, run: str, *, server: str, stack: str) -> list[str]:
         """Return the ids of the runs that began after another and took steps on a stack."""
-        rows = self._database.read(
+        return self._database.texts(
             "SELECT DISTINCT run FROM runs JOIN steps USING (run)"
             " WHERE runs.started_at > (SELECT started_at FROM runs WHERE run = ?)"
             " AND server = ? AND stack = ? ORDER BY runs.started_at",
             (run, server, stack),
         )
-        return [found for (found,) in rows]
 
     def runs_of(self, *, server: str, app: str, most: int) -> list[RunRecord]:
         """Return the latest runs that took steps on an app, the newest first."""
-        rows = self._database.read(
+        found = self._database.texts(
             "SELECT DISTINCT run FROM runs JOIN steps USING (run)"
             " WHERE server = ? AND app = ? ORDER BY runs.started_at DESC LIMIT ?",
             (server, app, most),
         )
-        return [self.run(run) for (run,) in rows]
+        return [self.run(run) for run in found]
 
     def is_alive(self, run: str) -> bool:
         """Return whether a live process, this one included, works on a run (its whole id)."""
@@ -361,11 +366,11 @@ class Journal:
     # -- within ---------------------------------------------------------------------------
 
     def _resolve(self, beginning: str) -> str:
-        rows = self._database.read(
+        fitting = self._database.texts(
             "SELECT run FROM runs WHERE substr(run, 1, length(?1)) = ?1 ORDER BY run LIMIT 4",
             (beginning,),
         )
-        found = [run for (run,) in rows] if beginning else []
+        found = fitting if beginning else []
         if beginning in found or len(found) == 1:
             return found[0]
         if found:
@@ -379,11 +384,11 @@ class Journal:
         )
 
     def _step_status(self, run: str, unit: int, step: int, phase: Phase) -> str | None:
-        rows = self._database.read(
+        found = self._database.texts(
             "SELECT status FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = ?",
             (run, unit, step, phase),
         )
-        return rows[0][0] if rows else None
+        return next(iter(found), None)
 
     def _text(self, text: str) -> str:
         return storable(text, self._redact)

@@ -192,9 +192,10 @@ def _began(cell: Mapping[str, Any]) -> bool:
 
 def _error_of(cell: Mapping[str, Any]) -> str | None:
     """Return the last line of a failed cell's error; None when it has none."""
-    for output in cell["outputs"]:
+    for output in cell.get("outputs", []):
         if output["output_type"] == "error":
-            return f"{output['ename']}: {output['evalue']}".strip().splitlines()[-1].strip()
+            said = f"{output.get('ename', '')}: {output.get('evalue', '')}"
+            return said.strip().splitlines()[-1].strip()
     return None
 
 

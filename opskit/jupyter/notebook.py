@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
+import msgspec
+
+from opskit.bounded import read_regular
+from opskit.decoding import decode_json, ready
 from opskit.errors import InputError
 
 Cell = dict[str, Any]
 Notebook = dict[str, Any]
+
+_LARGEST = 64 * 1024**2
+"""Bytes; larger than any record of a run, pictures and all."""
+
+
+class _Output(msgspec.Struct):
+    output_type: str
+    data: dict[str, Any] = {}
+    ename: str = ""
+    evalue: str = ""
+
+
+class _OfCell(msgspec.Struct):
+    tags: list[str] = []
+    papermill: dict[str, Any] = {}
+
+
+class _Cell(msgspec.Struct):
+    cell_type: str
+    source: str | list[str]
+    metadata: _OfCell = msgspec.field(default_factory=_OfCell)
+    outputs: list[_Output] = []
+
+
+class _Notebook(msgspec.Struct):
+    """What is read of a notebook, to know that it has the shape of one."""
+
+    nbformat: Literal[4]
+    cells: list[_Cell]
+    metadata: dict[str, Any] = {}
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -23,25 +56,25 @@ def read_notebook(path: Path) -> Notebook:
         It cannot be read, or is none.
     """
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        notebook = decode_json(read_regular(path, _LARGEST), Notebook)
+        msgspec.convert(notebook, ready(_Notebook))
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror}).", path=path, remedy="Check the notebook's path."
         ) from None
-    except ValueError:
-        raise _no_notebook(path) from None
-    if not isinstance(data, dict) or cast("Notebook", data).get("nbformat") != 4:
-        raise _no_notebook(path)
-    notebook = cast("Notebook", data)
-    found: Any = notebook.get("cells")
-    if not isinstance(found, list) or not all(_is_cell(cell) for cell in cast("list[Any]", found)):
-        raise _no_notebook(path)
+    except (msgspec.MsgspecError, RecursionError):
+        raise InputError(
+            "is not a notebook (version 4 of the format).",
+            path=path,
+            remedy="Give the path of a file that JupyterLab saved.",
+        ) from None
+    notebook.setdefault("metadata", {})
     return notebook
 
 
 def cells(notebook: Notebook) -> list[Cell]:
     """Return a notebook's cells."""
-    return cast("list[Cell]", notebook["cells"])
+    return notebook["cells"]
 
 
 def source(cell: Cell) -> str:
@@ -63,19 +96,3 @@ def headings(cell: Cell) -> Iterator[str]:
 
 def _without_code(text: str) -> str:
     return re.sub(r"(?ms)^```.*?^```", "", text)
-
-
-def _is_cell(cell: Any) -> bool:
-    return (
-        isinstance(cell, dict)
-        and "cell_type" in cell
-        and isinstance(cast("Cell", cell).get("source"), str | list)
-    )
-
-
-def _no_notebook(path: Path) -> InputError:
-    return InputError(
-        "is not a notebook (version 4 of the format).",
-        path=path,
-        remedy="Give the path of a file that JupyterLab saved.",
-    )

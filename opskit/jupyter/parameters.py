@@ -7,7 +7,6 @@ stands in the process list, the shell's history, crontabs and the executed copy.
 from __future__ import annotations
 
 import ast
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never, cast
 
+import msgspec
+
+from opskit.decoding import decode_json, parse_python
 from opskit.errors import InputError
 from opskit.jupyter.notebook import Notebook, cells, source, tags
 
@@ -113,10 +115,10 @@ def parse_arguments(
 
 def _assignments(text: str) -> Iterator[tuple[str, Any]]:
     try:
-        statements = ast.parse(text).body
+        parsed = parse_python(text, "exec")
     except SyntaxError:
         return
-    for statement in statements:
+    for statement in cast("ast.Module", parsed).body:
         match statement:
             case (
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
@@ -124,7 +126,7 @@ def _assignments(text: str) -> Iterator[tuple[str, Any]]:
             ):
                 try:
                     yield name, ast.literal_eval(value)
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, MemoryError, RecursionError):
                     continue
             case _:
                 continue
@@ -180,7 +182,7 @@ def _parse(parameter: Parameter, text: str, known: Mapping[str, Parameter]) -> V
                 return _list(text, default)
             case _ as unknown:
                 assert_never(unknown)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError, msgspec.MsgspecError):
         raise InputError(
             f"the parameter {parameter.name} takes {_EXPECTED[parameter.kind]}.",
             remedy=f"{_declared_list(known)}.",
@@ -199,7 +201,7 @@ _EXPECTED = {
 def _list(text: str, default: list[Any]) -> list[Any]:
     kind = cast("type[Any]", type(default[0]) if default else str)
     if text.lstrip().startswith("["):
-        values: list[Any] = json.loads(text)
+        values = decode_json(text, list[Any])
         if kind is float:
             values = [float(value) if type(value) is int else value for value in values]
     else:

@@ -18,11 +18,15 @@ from typing import Literal
 import msgspec
 
 from opskit.atomic import private_folder, write_private
+from opskit.bounded import read_regular
+from opskit.decoding import decode_json
 from opskit.errors import InputError, OpskitError
 from opskit.jupyter.notebook import Notebook, cells, read_notebook, source, tags
 
 OWN = ".opskit"
 """The folder beside the copies in which opskit keeps what it needs; JupyterLab hides it."""
+
+_MANIFEST_LARGEST = 1024**2
 
 Status = Literal["new", "same", "updated", "edited", "newer"]
 
@@ -130,7 +134,7 @@ def _lines(notebook: Notebook) -> list[str]:
 
 def _read_manifest(path: Path) -> dict[str, str]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.MsgspecError):
+        return decode_json(read_regular(path, _MANIFEST_LARGEST), dict[str, str])
+    except (OSError, InputError, msgspec.MsgspecError):
         # Without it every copy that differs counts as edited: nothing is lost.
         return {}

@@ -183,6 +183,7 @@ class StackPlanner:
             TakeLock(stack=app.stack),
             *([] if why else back),
             Undeploy(
+                app=app.name,
                 stack=app.stack,
                 services=names,
                 timeout=wait.planned,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from opskit.errors import InputError
+from opskit.errors import InputError, JournalError
 from opskit.journal.records import RunRecord, StepRecord
 from opskit.journal.runs import Journal
 from opskit.plan.data import (
@@ -92,6 +92,12 @@ class _Part:
 
 def _parts(journal: Journal, record: RunRecord, plan: PlanData) -> list[_Part]:
     steps = journal.steps(record.run)
+    known = {(n, step) for n, unit in enumerate(plan.units) for step in range(len(unit.steps))}
+    if not all((one.unit, one.step) in known for one in steps):
+        raise JournalError(
+            f"the journal {journal.path} is damaged (run {record.run} has steps that its plan has "
+            "not): move it aside with its -wal and -shm files, and opskit begins a new one."
+        )
     return [
         _Part(unit, [one for one in steps if one.unit == number])
         for number, unit in enumerate(plan.units)

@@ -30,6 +30,7 @@ from opskit.steps import (
     TakeLock,
 )
 from opskit.steps.base import Detail, joined
+from opskit.steps.lock import breaking
 
 _REMEDY = (
     "Roll back the later run first, or rotate to a new version. A run that stopped can be left as "
@@ -104,6 +105,7 @@ class Work:
     def _opened(self) -> StepContext:
         ctx = self.open_context()
         ctx.reported = lambda action: self.journal.reported(self.run, self.number, action)
+        ctx.intended = lambda action: self.journal.intended(self.run, self.number, action)
         ctx.needed_later = lambda what: needed_later(self.journal, self.run, self.unit, what)
         return ctx
 
@@ -146,7 +148,15 @@ class Work:
         notes: list[str] = []
         try:
             for step_number, step in enumerate(self.unit.steps):
-                notes.append(self._step(ctx, step_number, step, "do"))
+                try:
+                    notes.append(self._step(ctx, step_number, step, "do"))
+                except (InterruptedStepError, JournalError):
+                    raise
+                except OpskitError as error:
+                    if not isinstance(step, ReleaseLock):
+                        raise
+                    # All is done and proved: that is not taken back for this.
+                    notes.append(self._still_locked(error))
                 if isinstance(step, TakeLock) and self._begun() == frozenset({step_number}):
                     self._check_precondition(ctx)
         except (InterruptedStepError, JournalError) as error:
@@ -185,6 +195,12 @@ class Work:
                     notes.append(self._step(ctx, step_number, step, "undo"))
                 except CannotUndoError as error:
                     lost.append(redact(str(error)))
+                except (InterruptedStepError, JournalError):
+                    raise
+                except OpskitError as error:
+                    if not isinstance(step, TakeLock):
+                        raise
+                    notes.append(self._still_locked(error))
         except (InterruptedStepError, JournalError) as error:
             return self._ended("interrupted", redact(str(error)), *notes)
         except OpskitError as error:
@@ -223,8 +239,14 @@ class Work:
             try:
                 lock.undo(ctx)
             except OpskitError as error:
-                conflict = f"{conflict} Its lock was not released: {redact(str(error))}"
+                conflict = f"{conflict} And {self._still_locked(error)}"
         return conflict
+
+    def _still_locked(self, error: OpskitError) -> str:
+        """Say that only the lock is left, and how to be rid of it."""
+        how = breaking(self.unit.server, self.unit.stack)
+        why = redact(str(error))
+        return f"its lock could not be released, and may keep others away: {how} ({why})"
 
     def _overtaken(self, ctx: StepContext) -> str:
         begun = self._begun()
@@ -277,7 +299,10 @@ class Work:
                 app=self.unit.app,
                 stack=self.unit.stack,
                 subject=shown.subject,
-                detail={"by": ctx.identity or ctx.actor},
+                detail={
+                    "by": ctx.identity or ctx.actor,
+                    **(step.intent(ctx) if phase == "do" else {}),
+                },
             )
         except OpskitError as error:
             # Else nobody would be told that the stack is not worked on any more.

@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from shlex import quote
 
+from opskit.bounded import read_regular
 from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError
 from opskit.secrets.program import Ended, run
 from opskit.secrets.recipients import ENVIRONMENT, naming, store_folder
@@ -28,6 +29,7 @@ from opskit.secrets.value import Secret
 NEXT, PREVIOUS = ".next", ".previous"
 """Ends of the entries that a rotation keeps beside one: its next value, and the one before."""
 
+_LARGEST = 16 * 1024**2
 _TIMEOUT_S = 60.0
 _TURN_S = 1.0
 _GOPASS_VERSION = re.compile(r"gopass v?\d\S* .*\bgo\d")
@@ -194,7 +196,8 @@ class PassStore:
         path = _checked(arguments[-1])
         with self._turn():
             self._fence()
-            ended = self._run(*arguments, stdin=stdin)
+            with _kept_whole(None if self._is_gopass else path):
+                ended = self._run(*arguments, stdin=stdin)
             # pass ends with 0 though the file is still there.
             if arguments[0] == "rm" and not self._is_gopass and self.exists(path):
                 raise self._failed(arguments, ended)
@@ -258,6 +261,45 @@ class PassStore:
             raise self._failed(arguments, told, "git did not take it into the store's history: ")
         faults = [line for line in ended.said if _GIT_FAULT.match(line)]
         return f"the password store: {line_that_matters(ended.said)}" if faults else ""
+
+
+@contextmanager
+def _kept_whole(path: str | None) -> Generator[None]:
+    """Put an entry of pass's back as it was where it fails: gpg writes over a file in place.
+
+    So a disk that is full cuts short the only copy there is. What went before fits where it was.
+    """
+    file = store_folder() / f"{path}.gpg"
+    before = _encrypted(file) if path else None
+    try:
+        yield
+    except OpskitError as error:
+        after = _encrypted(file) if path else None
+        if after == before:
+            raise
+        try:
+            if before is None:
+                # The beginning of an entry is none, and would be taken for one.
+                file.unlink()
+                raise
+            with file.open("wb") as stream:
+                stream.write(before)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as fault:
+            raise OpskitError(
+                f"{path} in the password store is damaged now, and could not be put back "
+                f"({fault.strerror}). If the store is a git checkout, its history has it: pass git "
+                f"checkout -- {quote(f'{path}.gpg')} It came so: {error}"
+            ) from error
+        raise OpskitError(f"{error} (Its entry was put back as it was.)") from error
+
+
+def _encrypted(file: Path) -> bytes | None:
+    try:
+        return read_regular(file, _LARGEST)
+    except (OSError, InputError):
+        return None
 
 
 def _unkept(file: Path) -> list[str]:

@@ -70,6 +70,8 @@ class StepContext:
     reported
         Gives what doing the unit's last step of an action had reported, by that action; nothing
         unless it is done.
+    intended
+        Gives what it was about to do, by the same; ``None`` when it was never begun.
     needed_later
         Gives the later runs whose way back needs a secret of this name, or a service of this id.
     waits_for
@@ -97,6 +99,7 @@ class StepContext:
     switched: frozenset[str] = frozenset()
     outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
     reported: Callable[[str], Detail] = lambda _: {}
+    intended: Callable[[str], Detail | None] = lambda _: {}
     needed_later: Callable[[str], list[str]] = lambda _: []
     waits_for: Callable[[str], None] = lambda _: None
 
@@ -147,6 +150,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
     def calls(self) -> list[str]:
         """List what `do` will send or write, for ``--dry-run``."""
         raise NotImplementedError
+
+    def intent(self, ctx: StepContext) -> Detail:
+        """Return what is written down before `do`, for whoever comes after a crash."""
+        return {}
 
     def do(self, ctx: StepContext) -> Detail:
         """Make the change, or find it made."""

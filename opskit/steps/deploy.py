@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -29,6 +27,7 @@ from opskit.steps.byabra import check_deployed, is_same_version, warnings_of
 from opskit.steps.convergence import secrets_of
 from opskit.steps.holding import put_right_if_lost
 from opskit.steps.images import decide, running_images
+from opskit.steps.made import ACTION, NOTHING, as_left, may_make
 from opskit.steps.parts import Part
 from opskit.steps.services import replace_spec, services_of
 from opskit.swarm import model
@@ -37,7 +36,6 @@ from opskit.swarm.engine import RawSpec
 
 _PAUSE_S = 0.5
 _GRACE_S = 5.0
-_SERVICES = "services"
 _LEAVES_S = 60.0
 _HALF_GONE = re.compile(r"network \S+ not found")
 """Swarm lists a network that was just removed until the last task lets go of it: docker takes it
@@ -73,7 +71,7 @@ class Scaled(msgspec.Struct, frozen=True, kw_only=True):
         return {**spec, "Mode": {"Replicated": {"Replicas": self.before}}}
 
 
-class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
+class Deploy(Step, frozen=True, kw_only=True, tag=ACTION):
     """Deploy an app from its recipe and ``.env``, as they are at that moment.
 
     With ``docker`` the recipe's files are those of the pinned version, and the service ``app``
@@ -153,7 +151,12 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
 
     def do(self, ctx: StepContext) -> Detail:
         """Run it; deploying the same state again changes nothing."""
-        return {} if self.back else {**self._run(ctx), **self._noted(ctx)}
+        return {} if self.back else {**self._run(ctx), **as_left(ctx, self.stack)}
+
+    def intent(self, ctx: StepContext) -> Detail:
+        """Say between which moments it may make services."""
+        # As long as docker may go on when this process is killed.
+        return NOTHING if self.back else may_make(ctx, self.timeout + _LEAVES_S)
 
     def undo(self, ctx: StepContext) -> Detail:
         """Deploy once more if this is the half that stands before the ``.env`` was changed."""
@@ -162,15 +165,6 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
         detail = self._run(ctx)
         self._rescale(ctx)
         return detail
-
-    def _noted(self, ctx: StepContext) -> Detail:
-        """Return the services that there are now, with digests of what they are."""
-        idents = [one.id for one in ctx.patiently(lambda: services_of(ctx, self.stack))]
-        specs = {
-            ident: ctx.patiently(lambda ident=ident: ctx.engine.raw_service(ident)).spec
-            for ident in idents
-        }
-        return {_SERVICES: " ".join(f"{ident}:{kind_of(one)}" for ident, one in specs.items())}
 
     def _rescale(self, ctx: StepContext) -> None:
         """Set the numbers of tasks that somebody had set by hand, where the files set theirs."""
@@ -347,19 +341,6 @@ class Deploy(Step, frozen=True, kw_only=True, tag="deploy"):
                 )
             ctx.check_stop()
             ctx.keep_lock()
-
-
-def noted_services(ctx: StepContext) -> Mapping[str, str] | None:
-    """Return by id what each service was that a run's deploy left; None if not known."""
-    noted = ctx.reported("deploy").get(_SERVICES)
-    return None if noted is None else dict(one.split(":", 1) for one in str(noted).split())
-
-
-def kind_of(spec: RawSpec) -> str:
-    """Return a digest of what a service is, however often it was restarted."""
-    template: dict[str, Any] = {**(spec.get("TaskTemplate") or {}), "ForceUpdate": 0}
-    text = json.dumps({**spec, "TaskTemplate": template}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _services(ctx: StepContext) -> tuple[model.Service, ...]:

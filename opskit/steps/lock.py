@@ -258,16 +258,17 @@ def _held(lock: Lock, status: KnownStatus) -> str:
         f"until {lock.expires_at:%H:%M} UTC unless renewed."
     )
     if status == "":
-        return f"{held} Wait, or if that run is dead: {_breaking(lock)}"
+        return f"{held} Wait, or if that run is dead: {breaking(lock.server, lock.stack)}"
     if status == "running":
         return f"{held} That run is your own and still at work. Wait for it."
     if STATUSES[status].stopped:
         return f"{held} That run is your own and {status}. {STATUSES[status].commands(lock.run)}"
-    return f"{held} That run is your own and {status}, so: {_breaking(lock)}"
+    return f"{held} That run is your own and {status}, so: {breaking(lock.server, lock.stack)}"
 
 
-def _breaking(lock: Lock) -> str:
-    return f"opskit break-lock {quote(lock.server)} {quote(lock.stack)}"
+def breaking(server: str, stack: str) -> str:
+    """Return the command that removes a lock whoever holds it."""
+    return f"opskit break-lock {quote(server)} {quote(stack)}"
 
 
 def _labels(stack: str, *, run: str, owner: str, host: str, identity: str) -> dict[str, str]:

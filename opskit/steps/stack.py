@@ -13,8 +13,9 @@ from opskit.abra.names import label, pinned_version
 from opskit.errors import NotFoundError, VerifyError
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import Goal, Wait, secrets_of
-from opskit.steps.deploy import Deploy, kind_of, noted_services
+from opskit.steps.deploy import Deploy
 from opskit.steps.env import read_env
+from opskit.steps.made import made_by
 from opskit.steps.services import replace_spec, services_of
 from opskit.steps.tasks import Probe, ask
 from opskit.swarm import model
@@ -158,8 +159,8 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         if why := self._passed(there.values()):
             raise CannotUndoError(f"{why} They were left as they are.")
         known = {one.service_id: one for one in self.before}
-        noted = noted_services(ctx)
-        made = [ident for ident in there if ident not in known and _is_own(ident, noted)]
+        own = made_by(ctx)
+        made = [ident for ident, one in there.items() if ident not in known and own.has(one)]
         changed = [ident for ident, one in known.items() if _is_changed(there.get(ident), one)]
         lost = [known[ident].service for ident in changed if _spec_before(
             there.get(ident), known[ident]) is None]  # fmt: skip
@@ -197,12 +198,12 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
         if why := self._passed(there.values()):
             return f"{why} Roll back the later run first, or deploy the version you want."
         known = {one.service_id for one in self.before}
-        noted = noted_services(ctx)
+        own = made_by(ctx)
         for ident, found in there.items():
             if ident in known:
                 continue
             name = f"{found.service.spec.name} on {ctx.engine.server}"
-            if not _is_own(ident, noted):
+            if not own.has(found):
                 return (
                     f"{name} was made later, by another deploy. Roll back the later run first. To "
                     "take all of it down, undeploy the app."
@@ -213,7 +214,7 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
                     f"{', '.join(later)}. Roll back the later run first. To take all of it down, "
                     "undeploy the app."
                 )
-            if _was_updated(found, noted):
+            if own.was_updated(found):
                 return (
                     f"{name} was updated since it was made, and would be removed. Roll back the "
                     "later run first. To take it down all the same, undeploy the app."
@@ -259,19 +260,6 @@ class PutBack(Step, frozen=True, kw_only=True, tag="put-back"):
 
 def _is_changed(found: RawService | None, before: Was) -> bool:
     return found is None or found.service.spec_digest != before.spec_digest
-
-
-def _is_own(service_id: str, noted: Mapping[str, str] | None) -> bool:
-    """Return whether the run's deploy made a service; where it never ended, all new ones count."""
-    return noted is None or service_id in noted
-
-
-def _was_updated(found: RawService, noted: Mapping[str, str] | None) -> bool:
-    """Return whether it is another than it was made; a restart, or the same again, is none."""
-    now = kind_of(found.spec)
-    if noted is not None:
-        return now != noted[found.service.id]
-    return found.previous is not None and kind_of(found.previous) != now
 
 
 def _spec_before(found: RawService | None, before: Was) -> RawSpec | None:

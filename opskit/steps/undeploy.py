@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Set
+from shlex import quote
 
-from opskit.errors import EngineError, NotFoundError, StepError
+from opskit.errors import EngineError, NotFoundError, OpskitError, StepError
 from opskit.join import stack_of
 from opskit.places import is_alive
 from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import still_there
+from opskit.steps.holding import put_right_if_lost
 from opskit.steps.services import services_of
 from opskit.swarm import model
 
@@ -23,6 +25,7 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
     which ones that needs; `why` says why none can.
     """
 
+    app: str = ""
     stack: str
     services: tuple[str, ...]
     timeout: float
@@ -63,9 +66,15 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
 
     def do(self, ctx: StepContext) -> Detail:
         """Remove the services, wait for their tasks to end, and remove the rest."""
+        asked = list[str]()
+        with put_right_if_lost(ctx, lambda ctx: self._gone(ctx, asked)):
+            return self._remove(ctx, asked)
+
+    def _remove(self, ctx: StepContext, asked: list[str]) -> Detail:
         until = time.monotonic() + self.timeout
         services = ctx.patiently(lambda: services_of(ctx, self.stack))
         for service in services:
+            asked.append(service.spec.name)
             self._insist(ctx, until, lambda ident=service.id: ctx.engine.remove_service(ident))
         networks = self._networks(ctx)
         for network in networks:
@@ -82,6 +91,27 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
             "configs": len(configs),
             "note": note,
         }
+
+    def _gone(self, ctx: StepContext, asked: list[str]) -> str:
+        """Say what this run took away of what may be deployed again by now, and is wanted.
+
+        Nobody can tell whether it is: so nothing is put back.
+        """
+        try:
+            there = {one.spec.name for one in ctx.patiently(lambda: services_of(ctx, self.stack))}
+        except OpskitError as error:
+            return f"{self._up_to_now(asked)} What is there now was not seen: {error}"
+        gone = [name for name in asked if name not in there]
+        if not gone:
+            return f"All that {self.stack} had is there now."
+        left = f"of {self.stack} there is {', '.join(sorted(there)) or 'nothing'} now."
+        return (
+            f"{self._up_to_now(gone)} Else {left} If somebody deployed it meanwhile, bring it "
+            f"back: opskit app deploy {quote(self.app or self.stack)}"
+        )
+
+    def _up_to_now(self, names: list[str]) -> str:
+        return f"Up to there it had removed {', '.join(names) or 'nothing'}."
 
     def undo(self, ctx: StepContext) -> Detail:
         """Do nothing here if another step deploys the app again."""

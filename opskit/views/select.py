@@ -36,19 +36,19 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from keyword import iskeyword
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from opskit.arguments import check_text
+from opskit.decoding import parse_python
 from opskit.errors import InputError
 
 LONGEST, DEEPEST, LONGEST_PATTERN = 1000, 50, 100
@@ -151,13 +151,11 @@ class _Condition:
         return _compute("fill_null", found.data, False).to_pandas().to_numpy(dtype=bool)
 
     def _parse(self) -> ast.expr:
-        with warnings.catch_warnings():
-            # Of '\d' and the like, on stderr.
-            warnings.simplefilter("ignore")
-            try:
-                return ast.parse(_QUOTED.sub(self._plain, self._text), mode="eval").body
-            except (SyntaxError, ValueError, MemoryError, RecursionError):
-                raise self._refused("it cannot be read as one") from None
+        try:
+            parsed = parse_python(_QUOTED.sub(self._plain, self._text), "eval")
+        except SyntaxError:
+            raise self._refused("it cannot be read as one") from None
+        return cast("ast.Expression", parsed).body
 
     def _plain(self, found: re.Match[str]) -> str:
         """Return a name that Python takes for a column in backticks, of equal length."""

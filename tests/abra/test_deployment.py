@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from opskit.abra.deployment import deployment
+from opskit.abra.layout import read_tree
 from opskit.errors import InputError
 from tests.abra.docker import docker_stack_config
 
@@ -137,3 +138,41 @@ def test_an_app_that_is_not_there_is_named(root: Path, server: str, app: str) ->
 
     with pytest.raises(InputError, match="has no app called"), deployment(root, server, app):
         pass
+
+
+_EXTERNAL = """
+services: {app: {image: x, secrets: [token], networks: [net]}}
+secrets: {token: {external: "${THERE}", file: token.txt, name: "${STACK_NAME}_token_v1"}}
+networks: {net: {external: "${THERE}"}}
+"""
+
+
+@pytest.mark.parametrize(("said", "is_external"), [("true", True), ("YES", True), ("no", False)])
+def test_what_is_external_may_stand_in_a_variable(root: Path, said: str, is_external: bool) -> None:
+    recipe = root / "recipes" / "shop"
+    (recipe / "compose.yml").write_text(_EXTERNAL)
+    (recipe / "token.txt").write_text("x")
+    declare(root, f"TYPE=shop\nTHERE={said}\n")
+    with deployment(root, "coop.example", "shop.example") as found:
+        assert [one.swarm_name for one in found.needed] == (
+            ["shop_example_token_v1"] if is_external else []
+        )
+        assert found.networks == (("net",) if is_external else ())
+    ((app,),) = [one.apps for one in read_tree(root).servers]
+    assert [one.generate for one in app.secrets] == [is_external]
+
+
+@pytest.mark.parametrize("said", ["", "1", "maybe"])
+def test_an_external_that_is_neither_yes_nor_no_is_refused_as_docker_does(
+    root: Path, said: str
+) -> None:
+    (root / "recipes" / "shop" / "compose.yml").write_text(_EXTERNAL)
+    declare(root, f"TYPE=shop\nTHERE={said}\n")
+    why = r"secrets\.token\.external comes to neither true nor false"
+    with (
+        pytest.raises(InputError, match=why),
+        deployment(root, "coop.example", "shop.example"),
+    ):
+        pass
+    ((app,),) = [one.apps for one in read_tree(root).servers]
+    assert any("secrets.token.external" in one.what for one in app.problems)

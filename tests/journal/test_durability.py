@@ -330,3 +330,35 @@ def test_threads_share_one_journal(journal: Journal) -> None:
         thread.join()
     assert errors == []
     assert len(journal.steps(RUN)) == 40
+
+
+# -- rows that opskit never wrote ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "ask"),
+    [
+        ("UPDATE steps SET unit = 'one'", Journal.steps_frame),
+        ("UPDATE steps SET error = x'00'", lambda journal: journal.steps(RUN)),
+        ("UPDATE steps SET detail = '[1]'", lambda journal: journal.steps(RUN)),
+        ("UPDATE steps SET result = '{'", lambda journal: journal.result_of(RUN, 0, 0)),
+        ("UPDATE runs SET started_at = 9.5", Journal.runs_frame),
+        ("UPDATE runs SET started_at = 'then'", lambda journal: journal.run(RUN)),
+        ("UPDATE runs SET status = 'fine'", lambda journal: journal.run(RUN)),
+        ("UPDATE runs SET plan = 7", lambda journal: journal.run(RUN)),
+        ("UPDATE runs SET run = x'32', status = 'failed'", Journal.last_unfinished),
+    ],
+)
+def test_a_row_of_another_shape_is_a_damaged_journal(
+    path: Path, change: str, ask: Callable[[Journal], object]
+) -> None:
+    with Journal(path) as journal:
+        begin(journal)
+        intent(journal)
+        done(journal)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute(change)
+    connection.close()
+    with Journal(path) as journal, pytest.raises(JournalError, match="is damaged"):
+        ask(journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,41 @@ def test_a_secret_is_refused_without_repeating_it_and_with_where_it_belongs(
 )
 def test_queries_paths_names_and_ids_are_no_secrets(notebook: Path, argument: str) -> None:
     assert given(notebook, argument) == {"app": argument.partition("=")[2]}
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, '["\ud800"]', "[1e999]", "{}"])
+def test_a_list_that_is_none_is_refused(notebook: Path, value: str) -> None:
+    with pytest.raises(InputError, match="values of the kind of its default"):
+        given(notebook, f"waits={value}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 100_000,
+        b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "\xff"}]}',
+        b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": [1]}]}',
+        b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "", "metadata": []}]}',
+        b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "", "outputs": [7]}]}',
+        b'{"nbformat": 4, "cells": [], "metadata": null}',
+        b'{"nbformat": 4, "cells": {}}',
+        b'{"nbformat": 3, "cells": []}',
+    ],
+)
+def test_what_only_looks_like_a_notebook_is_none(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "odd.ipynb"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=r"odd.ipynb: is not a notebook"):
+        read_notebook(path)
+
+
+def test_a_fifo_is_no_notebook_to_wait_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    with pytest.raises(InputError, match="no regular file"):
+        read_notebook(tmp_path / "pipe.ipynb")
+
+
+@pytest.mark.parametrize("source", ["x = " + "(" * 500, "x = " + "-" * 100_000 + "1", "x = '\0'"])
+def test_parameters_that_python_cannot_read_are_none(tmp_path: Path, source: str) -> None:
+    odd = write(tmp_path / "odd.ipynb", cell("code", source, "parameters"))
+    assert declared_parameters(read_notebook(odd)) == {}

@@ -248,3 +248,23 @@ def test_the_command_line_leaves_out_and_points_to_rotate(
     assert run(["secret", "generate", "id.coop.example", "admin_password", "v2", "--yes"]) == 2
     said = capsys.readouterr().err
     assert "opskit secret rotate id.coop.example admin_password" in said
+
+
+def test_a_file_name_that_cannot_be_shown_is_one_finding_and_the_one_reason_for_every_plan(
+    use: Callable[[DemoFleet], Path],
+) -> None:
+    with DemoFleet() as demo:
+        use(demo)
+        folder = Path(demo.env["ABRA_DIR"]) / "servers" / "garden.example"
+        text = (folder / "notes.garden.example.env").read_text()
+        (folder / "odd\x1b[31m.garden.example.env").write_text(text.replace("notes.", "odd."))
+        fleet = opskit.Fleet.from_abra()
+        snap = fleet.snapshot()
+        (app,) = (name for name in snap.apps["app"] if name.startswith("odd"))
+        why = "the file's name has characters that cannot be shown"
+        (said,) = snap.audit().query("app == @app and id == 'file-unreadable'")["what"]
+        assert why in said
+        for plan in (fleet.plan_generate, fleet.plan_deploy, fleet.plan_undeploy,
+                     fleet.plan_restart):  # fmt: skip
+            with pytest.raises(InputError, match=f"{why}. Rename it"):
+                plan(app)

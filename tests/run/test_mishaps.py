@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 import opskit
-from opskit.errors import InputError, JournalError
+from opskit.errors import InputError, JournalError, RefusedError
 from opskit.run.work import Progressed
+from opskit.steps import lock
 from opskit.swarm.engine import Engine
 from tests.disk import Disk
 from tests.stage import APP, QUICK, SERVER, Stage
@@ -100,6 +101,29 @@ def test_a_file_that_cannot_be_replaced_is_refused_when_planning(stage: Stage, h
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("undone", [False, True])
+def test_a_lock_that_cannot_be_released_is_named_and_takes_nothing_back(
+    stage: Stage, undone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> bool:
+        raise RefusedError("no quorum", server=SERVER)
+
+    before = stage.state()
+    plan = fleet().plan_rotate(APP, "token", options=QUICK)
+    run = plan.apply() if undone else None
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "release", refuse)
+        run = fleet().rollback(run.id) if run else plan.apply()
+    assert run.status == ("rolled-back" if undone else "done"), run.errors
+    (note,) = run.notes
+    assert f"may keep others away: opskit break-lock {SERVER} {stage.stack}" in note
+    assert "no quorum" in note
+    (left,) = stage.state()["locks"]
+    assert left.startswith(lock.PREFIX)
+    assert (stage.state() | {"locks": []} == before) is undone
+    lock.break_lock(stage.engine, stage.stack)
+
+
 def test_ctrl_c_stops_a_run_where_it_can_be_finished(stage: Stage) -> None:
     before = stage.state()
     with subprocess.Popen(

@@ -180,6 +180,32 @@ def test_a_stack_is_as_declared_whenever_the_first_run_wakes(
         assert uses(stage) == [f"token_{version}" for version in _TOKEN.findall(declared)], said
 
 
+REMOVES_THE_LAST = 19
+"""The moment directly before an undeploy's last service is removed, its lock asked for before."""
+
+
+def test_a_service_that_an_undeploy_removed_too_late_is_named_with_the_way_back(
+    stage: Stage,
+) -> None:
+    two_releases(stage)
+    assert deploy().status == "done"
+    with suspended(alice(stage), stage.root / "a", "undeploy", REMOVES_THE_LAST) as run:
+        assert run is not None
+        lock.break_lock(stage.engine, stage.stack)
+        assert deploy().status == "done"
+        there = {one.spec.name for one in stage.services()}
+        status, said = run.wake()
+
+    left = {one.spec.name for one in stage.services()}
+    (gone,) = there - left
+    assert status == 1
+    assert "is no longer this run's" in said
+    assert f"it had removed {gone}. Else of {stage.stack} there is {', '.join(left)} now." in said
+    assert f"bring it back: opskit app deploy {APP}" in said
+    assert deploy().status == "done"
+    assert {one.spec.name for one in stage.services()} == there
+
+
 @pytest.mark.parametrize("kind", MOMENTS)
 def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None:
     two_releases(stage)

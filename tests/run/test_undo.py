@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 import opskit
 from opskit.errors import StepError
 from opskit.steps import PutBack, StepContext
 from opskit.steps.base import Detail
-from opskit.steps.deploy import kind_of
+from opskit.steps.made import kind_of
 from tests.run.test_overtaken import take_down
 from tests.stage import APP, QUICK, SERVER, Stage
 from tests.waiting import LIMIT
@@ -112,6 +114,28 @@ def test_a_deploy_that_is_undone_leaves_what_a_later_one_made(stage: Stage) -> N
 
     assert back.undo(ctx) == {"put_back": 0, "removed": 1, "note": ""}
     assert [one.spec.name for one in stage.services()] == [f"{stage.stack}_worker"]
+
+
+@pytest.mark.parametrize("moments", [(-60, 60), (60, 120), (-120, -60)])
+def test_of_a_deploy_that_was_killed_what_came_while_it_may_have_gone_on_is_removed(
+    stage: Stage, moments: tuple[int, int]
+) -> None:
+    back, ctx = way_back(stage, {})
+    made = min(one.created_at for one in stage.services())
+    since, until = ((made + timedelta(seconds=one)).isoformat() for one in moments)
+    ctx.intended = lambda action: {"since": since, "until": until}
+    if moments[0] < 0 < moments[1]:
+        assert back.undo_conflict(ctx) == ""
+        assert back.undo(ctx)["removed"] == 2
+        return
+    assert "was made later, by another deploy" in back.undo_conflict(ctx)
+    assert back.undo(ctx)["removed"] == 0
+
+
+def test_a_deploy_that_never_began_made_nothing(stage: Stage) -> None:
+    back, ctx = way_back(stage, {})
+    ctx.intended = lambda action: None
+    assert back.undo(ctx)["removed"] == 0
 
 
 def test_a_deploy_is_not_undone_below_the_way_back_of_a_later_one(stage: Stage) -> None:

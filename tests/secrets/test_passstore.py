@@ -16,6 +16,7 @@ from opskit.errors import InputError, LockHeldError, MissingToolError, OpskitErr
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.secrets.value import Secret
 from opskit.settings import Settings
+from tests.disk import Disk
 from tests.secrets.canary import CANARY, leaks, tracebacks
 
 OPEN, LOCKED = "opskit@test.example", "locked@test.example"
@@ -404,3 +405,54 @@ def test_who_waits_for_other_stacks_calls_is_attended_and_may_give_up(
     password_store.attended(lambda: asked.append(True)).store("shop/token", Secret("a value"))
     assert asked
     assert password_store.read("shop/token") == Secret("a value")
+
+
+# -- a full disk --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_disk(home: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> PassStore:
+    """A store of `pass` on a disk that a test may fill, with one entry."""
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(disk.path / "store"))
+    subprocess.run(["pass", "init", OPEN], check=True, capture_output=True)
+    store = PassStore("pass")
+    store.store(ENTRY, Secret(CANARY))
+    disk.fill()
+    return store
+
+
+# gpg fills one page of a disk before it finds it full.
+LARGE = Secret(os.urandom(9000))
+
+
+def test_an_entry_is_put_back_where_gpg_wrote_over_it_and_the_disk_was_full(
+    on_disk: PassStore,
+) -> None:
+    with pytest.raises(OpskitError, match=r"disk .* is full.*\(Its entry was put back"):
+        on_disk.store(ENTRY, LARGE)
+    assert on_disk.read(ENTRY) == Secret(CANARY)
+
+
+def test_the_beginning_of_a_new_entry_is_not_taken_for_one(on_disk: PassStore, disk: Disk) -> None:
+    disk.drain()
+    with (disk.path / "ballast").open("wb") as ballast:
+        free = os.statvfs(disk.path).f_bavail * os.statvfs(disk.path).f_frsize
+        ballast.write(b"x" * (free - 8192))
+    with pytest.raises(OpskitError, match=r"disk .* is full"):
+        on_disk.store(f"{ENTRY}.next", LARGE)
+    assert not on_disk.exists(f"{ENTRY}.next")
+
+
+def test_an_entry_that_cannot_be_put_back_is_named_with_the_way_to_restore_it(
+    on_disk: PassStore, disk: Disk, home: Path
+) -> None:
+    """A disk that fails under gpg, which is how it turns read-only."""
+    program = home / "failing" / "pass"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\n: > "$PASSWORD_STORE_DIR/{ENTRY}.gpg"\n'
+        f"mount -o remount,ro {disk.path}\nexit 1\n"
+    )
+    program.chmod(0o700)
+    with pytest.raises(OpskitError, match=rf"damaged now.*pass git checkout -- {ENTRY}\.gpg"):
+        PassStore(str(program)).store(ENTRY, Secret(b"x" * 20))
