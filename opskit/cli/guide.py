@@ -49,6 +49,7 @@ GUIDES: Mapping[str, Guide] = {
         "opskit audit", "opskit audit --server coop.example --where \"severity == 'high'\""
     ),
     "snapshot": _look("opskit snapshot monday.opskit"),
+    "fix": _change("opskit fix k3x9q --dry-run", "opskit fix k3x9q v7d2m"),
     "rotate": _change(
         "opskit rotate --where \"recipe == 'hedgedoc' and secret == 'session'\" --dry-run",
         "opskit rotate --where 'age_days > 365' --skip --max-parallel 4",
@@ -95,6 +96,7 @@ GUIDES: Mapping[str, Guide] = {
         ),
     ),
     "app config": Guide("", ("opskit app config wiki.coop.example",)),
+    "app show": Guide("", ("opskit app show wiki.coop.example",)),
     "app ps": Guide("", ("opskit app ps wiki.coop.example --past",)),
     "app logs": Guide("", ("opskit app logs wiki.coop.example app --tail 50 --follow",)),
     "app deploy": Guide(

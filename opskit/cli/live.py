@@ -61,6 +61,9 @@ class _Live:
             console=self._console,
             transient=True,
             expand=True,
+            # Else rich would draw the bar through what makes steering letters harmless.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._lock = Lock()
         self._stacks = stacks

@@ -129,7 +129,7 @@ def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
 
 def steps_view(database: Database, run: str | None) -> View:
     """Return the steps of one run, or of all, in the order they were first begun."""
-    source = "steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid"
+    source = "steps WHERE run = coalesce(?, run) ORDER BY rowid"
     rows = rows_of(database, StepsRow, source, _COMPUTED, (run,))
     return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN, goes=_STEPS_GO))
 

@@ -85,7 +85,7 @@ class Book:
         """
         database = _open_database()
         found = database.texts(
-            "SELECT book FROM books WHERE substr(book, 1, length(?1)) = ?1 LIMIT 2", (beginning,)
+            "SELECT book FROM books WHERE instr(book, ?) = 1 LIMIT 2", (beginning,)
         )
         if not beginning or len(found) != 1:
             raise InputError(
@@ -189,8 +189,8 @@ class BookLog(Book):
     def end(self, entry: int, status: EntryStatus, text: str = "") -> None:
         """Write how an entry ended; `text` replaces what was said unless it is empty."""
         self._database.write(
-            "UPDATE entries SET status = ?1, finished_at = ?2,"
-            " text = CASE WHEN ?3 = '' THEN text ELSE ?3 END WHERE book = ?4 AND entry = ?5",
+            "UPDATE entries SET status = ?, finished_at = ?, text = coalesce(nullif(?, ''), text)"
+            " WHERE book = ? AND entry = ?",
             (status, time.time_ns(), masked(text), self.book, entry),
         )
 
@@ -298,10 +298,10 @@ class BookLog(Book):
         said = tuple(map(masked, (step, status, text)))
         # The number is chosen in the same transaction: a form's thread may write meanwhile.
         self._database.write(
-            "INSERT INTO entries SELECT ?1, 1 + coalesce(max(entry), 0), ?2, ?3, ?4, ?5, ?6, ?7,"
-            " ?8, ?9 FROM entries WHERE book = ?1",
+            "INSERT INTO entries SELECT ?, 1 + coalesce(max(entry), 0), ?, ?, ?, ?, ?, ?, ?, ?"
+            " FROM entries WHERE book = ?",
             (self.book, kind, *said, encoded, masked(identity or self.identity), now,
-             finished_at),
+             finished_at, self.book),
         )  # fmt: skip
         rows = self._database.read(
             "SELECT entry FROM entries WHERE book = ? AND kind = ? AND started_at = ?",

@@ -358,7 +358,7 @@ class Journal:
         """Return (server, swarm name) of the secrets made in runs of a user or claimed person."""
         rows = self._database.read(
             "SELECT server, subject FROM steps JOIN runs USING (run)"
-            " WHERE action = 'create-secret' AND phase = 'do' AND ?1 IN (identity, actor)",
+            " WHERE action = 'create-secret' AND phase = 'do' AND ? IN (identity, actor)",
             (person,),
         )
         return frozenset((str(server), str(subject)) for server, subject in rows)
@@ -367,7 +367,7 @@ class Journal:
 
     def _resolve(self, beginning: str) -> str:
         fitting = self._database.texts(
-            "SELECT run FROM runs WHERE substr(run, 1, length(?1)) = ?1 ORDER BY run LIMIT 4",
+            "SELECT run FROM runs WHERE instr(run, ?) = 1 ORDER BY run LIMIT 4",
             (beginning,),
         )
         found = fitting if beginning else []
