@@ -196,8 +196,9 @@ class PassStore:
         path = _checked(arguments[-1])
         with self._turn():
             self._fence()
-            with _kept_whole(None if self._is_gopass else path):
-                ended = self._run(*arguments, stdin=stdin)
+            overwrites = arguments[0] == "insert" and not self._is_gopass
+            written = store_folder() / f"{path}.gpg" if overwrites else None
+            ended = self._run(*arguments, stdin=stdin, written=written)
             # pass ends with 0 though the file is still there.
             if arguments[0] == "rm" and not self._is_gopass and self.exists(path):
                 raise self._failed(arguments, ended)
@@ -220,8 +221,20 @@ class PassStore:
         finally:
             self._writing.release()
 
-    def _run(self, *arguments: str, stdin: Callable[[], bytes] | None = None) -> Ended:
+    def _run(
+        self,
+        *arguments: str,
+        stdin: Callable[[], bytes] | None = None,
+        written: Path | None = None,
+    ) -> Ended:
         self._meanwhile()
+        if written is None:
+            return self._ended(arguments, stdin)
+        # From here on: while this waited, others may have written it.
+        with _kept_whole(written, arguments[-1], self._fence):
+            return self._ended(arguments, stdin)
+
+    def _ended(self, arguments: tuple[str, ...], stdin: Callable[[], bytes] | None) -> Ended:
         try:
             ended = run(
                 (self.program, *arguments),
@@ -264,19 +277,19 @@ class PassStore:
 
 
 @contextmanager
-def _kept_whole(path: str | None) -> Generator[None]:
+def _kept_whole(file: Path, path: str, fence: Callable[[], None]) -> Generator[None]:
     """Put an entry of pass's back as it was where it fails: gpg writes over a file in place.
 
     So a disk that is full cuts short the only copy there is. What went before fits where it was.
+    `fence` raises when it may be somebody else's by now: then it is left.
     """
-    file = store_folder() / f"{path}.gpg"
-    before = _encrypted(file) if path else None
+    before = _encrypted(file)
     try:
         yield
     except OpskitError as error:
-        after = _encrypted(file) if path else None
-        if after == before:
+        if _encrypted(file) == before:
             raise
+        fence()
         try:
             if before is None:
                 # The beginning of an entry is none, and would be taken for one.
