@@ -116,6 +116,8 @@ class AppPage(msgspec.Struct, frozen=True, kw_only=True):
         Where it should answer; empty without a domain.
     notes
         What else to know: why a server is missing, what of its files could not be read.
+    nothing
+        What to say of a part that is empty: nothing, or that nobody knows.
     answer
         Whether it answers there, if that was asked.
     """
@@ -138,6 +140,7 @@ class AppPage(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[SecretLine, ...]
     findings: tuple[FindingLine, ...]
     last_runs: tuple[RunLine, ...]
+    nothing: str
     answer: Answer | None = None
 
     @property
@@ -204,6 +207,7 @@ def page_of(
         secrets=_secrets(snapshot, app),
         findings=_findings(snapshot, app),
         last_runs=tuple(_run(one, app) for one in runs),
+        nothing="not known, as its server could not be read" if deployed is None else "none",
     )
 
 

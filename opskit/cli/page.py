@@ -75,13 +75,9 @@ def _print(console: Console, page: AppPage) -> None:
     )
     for title, rows in parts:
         console.print()
-        console.print(_words(title if rows else f"{title}: {_none(page)}", "bold"))
+        console.print(_words(title if rows else f"{title}: {page.nothing}", "bold"))
         if rows:
             console.print(_grid(rows))
-
-
-def _none(page: AppPage) -> str:
-    return "none is known, as the server was not read" if page.deployed is None else "none"
 
 
 def _facts(page: AppPage) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ def test_one_rotates_from_the_page_and_another_sees_the_new_version_there(
     # What does not apply says why, and nothing takes the app down by itself.
     upgrade = alice.form.get_by_role("button", name="Upgrade…")
     expect(upgrade).to_have_attribute("aria-disabled", "true")
-    upgrade.click()
+    upgrade.press("Enter")
     alice.form.get_by_text("Upgrade: No later release is known here.").wait_for()
     expect(alice.form.get_by_role("group", name="Actions").get_by_role("button").last).to_have_text(
         "Take down…"

@@ -19,15 +19,15 @@ const dot = (tone) => h("span", { class: `opskit-dot opskit-dot-${tone}`, "aria-
 /** A table whose rows may have a note below them; cells are texts or elements. */
 function table(label, columns, rows) {
   return h("div", { class: "opskit-pagetable", tabindex: 0, role: "region", "aria-label": label },
-    h("table", {}, h("thead", {}, h("tr", {}, ...columns.map((one) => h("th", { scope: "col" }, one)))),
+    h("table", {}, h("thead", {}, h("tr", {}, ...columns.map((one) => h("th", { scope: "col", "aria-label": one ? false : "Action" }, one)))),
       h("tbody", {}, ...rows.flatMap(({ cells, note }) => [
         h("tr", { class: note ? "opskit-noted" : "" }, ...cells.map((cell) => h("td", {}, cell ?? ""))),
         ...(note ? [h("tr", { class: "opskit-note" }, h("td", { colspan: columns.length }, note))] : []),
       ]))));
 }
 
-const section = (title, count, content) => h("section", { class: "opskit-part", "aria-label": title },
-  h("h4", {}, title, count ? h("span", { class: "opskit-count" }, ` ${count}`) : ""), content);
+const section = (title, rows, nothing, content) => h("div", { class: "opskit-part" },
+  h("h4", {}, title, h("span", { class: "opskit-count" }, ` ${rows.length || nothing}`)), rows.length ? content(rows) : "");
 
 function render({ model, el }, memory) {
   const head = h("div", { class: "opskit-head" });
@@ -100,30 +100,26 @@ function render({ model, el }, memory) {
     return h("dl", { class: "opskit-about" }, ...about.filter(([, value]) => value).flatMap(([word, value]) => [h("dt", {}, word), h("dd", {}, value)]));
   }
   function services({ page }) {
-    if (!page.services.length) return "";
-    return section("Services", page.services.length, table("Services", ["Service", "Tasks", "Health", "Image", ""], page.services.map((one) => ({
+    return section("Services", page.services, page.nothing, (all) => table("Services", ["Service", "Tasks", "Health", "Image", ""], all.map((one) => ({
       cells: [h("span", { class: "opskit-service" }, dot(one.tone), one.name), one.tasks, [one.health, one.update].filter(Boolean).join(", ") || "not known", one.image,
         h("span", { class: "opskit-last" }, (() => { const ask = button("Logs", () => { logs.replaceChildren(h("p", { class: "opskit-hint" }, `Reading what ${one.name} wrote…`)); send("logs", { service: one.name }); }, "opskit-quiet"); ask.setAttribute("aria-label", `Logs of ${one.name}`); return ask; })())],
       note: one.error && `${one.tone === "bad" ? "It says" : "Last error"}${one.error_at ? ` (${moment(one.error_at)})` : ""}: ${one.error}`,
     }))));
   }
   function secrets({ page }) {
-    if (!page.secrets.length) return section("Secrets", 0, h("p", { class: "opskit-hint" }, "It declares none."));
-    return section("Secrets", page.secrets.length, table("Secrets", ["Secret", "Version", "State", "Age", "Used by", ""], page.secrets.map((one) => ({
+    return section("Secrets", page.secrets, "none", (all) => table("Secrets", ["Secret", "Version", "State", "Age", "Used by", ""], all.map((one) => ({
       cells: [h("span", { class: one.declared ? "" : "opskit-hint" }, one.secret), one.version, state(one.state), days(one.age_days), one.used_by.join(", "),
         one.action && h("span", { class: "opskit-last" }, opener(one.action, one.secret, "opskit-quiet"))],
     }))));
   }
   function findings({ page }) {
-    if (!page.findings.length) return section("Findings", 0, h("p", { class: "opskit-hint" }, "None."));
-    return section("Findings", page.findings.length, h("ul", { class: "opskit-findings" }, ...page.findings.map((one) => h("li", {},
+    return section("Findings", page.findings, page.nothing, (all) => h("ul", { class: "opskit-findings" }, ...all.map((one) => h("li", {},
       h("span", { class: `opskit-severity opskit-severity-${one.severity}` }, one.severity),
       h("div", {}, h("div", {}, one.what), h("div", { class: "opskit-remedy" }, "→ ", one.remedy)),
       one.action && opener({ ...one.action, finding: one.key }, one.secret, "opskit-quiet")))));
   }
   function runs({ page }) {
-    if (!page.last_runs.length) return section("Last runs", 0, h("p", { class: "opskit-hint" }, "None from here."));
-    return section("Last runs", page.last_runs.length, table("Last runs", ["When", "What", "Who", "How it ended"], page.last_runs.map((one) => ({
+    return section("Last runs", page.last_runs, "none in this journal", (all) => table("Last runs", ["When", "What", "Who", "How it ended"], all.map((one) => ({
       cells: [moment(one.started_at), [one.kind, one.what].filter(Boolean).join(": "), one.who, h("span", { title: one.run, class: "opskit-service" }, dot(one.tone), one.status)],
     }))));
   }
