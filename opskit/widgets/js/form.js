@@ -15,7 +15,7 @@ const BUSY = { loading: "Reading every server…", planning: "Making the plan…
 /** What this tab must not lose when JupyterLab makes the form's view anew, as it does whenever what
  * the notebook says of the form in words changes. It goes with the page, and is nowhere else. */
 function memoryOfTab() {
-  return { draft: {}, confirm: {}, chosen: null, revealed: new Map(), shows: new Set() };
+  return { draft: {}, confirm: {}, chosen: null, again: null, revealed: new Map(), shows: new Set() };
 }
 
 /** The length and alphabet the recipe declares for the secret that is chosen. */
@@ -93,6 +93,7 @@ function render({ model, el }, memory) {
     if (form.chooses === "table") {
       browsed = browseView(now, model.get("rows"), { ...actions, send, key: () => model.get("key"), draft: memory.draft, reread }, saved);
       memory.chosen = browsed.saved;
+      memory.again = browsed.again;
       return browsed.element;
     }
     const fields = optionFields(form, saved?.fields);
@@ -133,7 +134,7 @@ function render({ model, el }, memory) {
       case "choose": return choosing(now);
       case "planned": return planView(now, memory.confirm, { ...actions, back: now.form.chooses === "nothing" ? null : () => send("back") });
       case "ended":
-        memory.chosen = null;
+        memory.chosen = memory.again;
         return resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") });
       default: return "";
     }
