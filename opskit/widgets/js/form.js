@@ -148,7 +148,8 @@ function render({ model, el }, memory) {
       now.missing && h("span", { class: "opskit-hint", title: now.missing }, now.missing)].filter(Boolean));
     const open = now.phase === "choose" && now.unfinished;
     banner.replaceChildren(...[
-      now.error && h("p", { class: "opskit-error", role: "alert" }, now.error),
+      // The table itself marks what was refused, and sums up why.
+      now.error && !(now.form.chooses === "table" && now.refused.length > 1) && h("p", { class: "opskit-error", role: "alert" }, now.error),
       now.leave_out > 0 && now.form.chooses !== "table" && h("div", { class: "opskit-row opskit-actions" }, button(`Leave out ${now.leave_out}`, () => send("leave-out"))),
       open && h("div", { class: "opskit-unfinished" },
         h("span", {}, `Run ${open.run} (${open.kind}, by ${open.identity}) did not finish: ${open.status}.`),
