@@ -128,7 +128,7 @@ def redeployed(
         restarts=restarts,
         note="; ".join(notes),
         registries=has,
-        parts=tuple(parts),
+        parts=tuple(sorted(parts, key=lambda part: part.service)),
         data=tuple(
             sorted({one for name in moved for one in _volumes(own[f"{found.stack}_{name}"])})
         ),

@@ -138,8 +138,10 @@ class Deploy(Step, frozen=True, kw_only=True, tag=ACTION):
         """Say that data which another version migrated is not brought back."""
         if not self.data:
             return ""
-        volumes = ", ".join(self.data)
-        return f"Undoing it brings no data back that the other version migrates: volume {volumes}."
+        return (
+            "Undoing it does not bring back data that the other version changes, as by a "
+            f"migration, in {', '.join(self.data)}."
+        )
 
     def reading(self) -> tuple[str, ...]:
         """Return release notes, and lines for the ``.env``."""

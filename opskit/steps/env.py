@@ -45,13 +45,6 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
         """Show each line's change."""
         return [f"write {self.path}: {d.key}={d.old or ''} → {d.new}" for d in self.declarations]
 
-    def parts(self) -> tuple[Part, ...]:
-        """Return each line."""
-        return tuple(
-            Part(kind=".env", names=(d.key,), before=(d.old,) if d.old else (), after=(d.new,))
-            for d in self.declarations
-        )
-
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
         path = Path(self.path)

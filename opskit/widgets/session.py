@@ -179,8 +179,10 @@ class Session:
             work()
         except ObstaclesError as error:
             count = len(error.obstacles) if error.leaves_some else 0
+            # Of several its remedy tells of a command's options, and here is a button for it.
+            said = redact(error.what if len(error.obstacles) > 1 else str(error))
             refused = refused_shown(error)
-            self._set(phase=back, error=redact(str(error)), leave_out=count, refused=refused)
+            self._set(phase=back, error=said, leave_out=count, refused=refused)
         except OpskitError as error:
             self._set(phase=back, error=redact(str(error)))
         except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)

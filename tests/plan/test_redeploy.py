@@ -114,7 +114,7 @@ def test_what_a_deploy_changes_is_named_part_by_part_and_what_undoing_it_leaves(
         ("extra", "comes anew"): ([], ["local/busybox:1"]),
     }
     (lasting,) = made.data.consequences.lasting
-    assert lasting.startswith("Undoing it brings no data back")
+    assert lasting.startswith("Undoing it does not bring back data that the other version changes")
     assert lasting.endswith("_kept.")
     assert lasting in made.data.consequences.sentences
 

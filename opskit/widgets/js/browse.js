@@ -1,6 +1,6 @@
 // Browsing all secrets: what is chosen of the table, and what is to be done with it.
 import { optionFields } from "./choose.js";
-import { button, h, uid } from "./dom.js";
+import { button, h, list, uid } from "./dom.js";
 import { secretField } from "./field.js";
 import { secretTable } from "./table.js";
 
@@ -11,7 +11,7 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
   const names = Object.keys(form.verbs);
   let verb = saved?.verb ?? names[0];
   let refused = new Map();
-  let counts = { selected: 0, hidden: 0, refused: 0 };
+  let counts = { selected: 0, hidden: 0, reasons: new Map() };
   const fieldsOf = {};
   const doing = () => form.verbs[verb];
   const fields = () => (fieldsOf[verb] ??= optionFields(doing(), saved?.fields[verb]));
@@ -27,6 +27,7 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
   const only = button("", () => { table.showChosen(!table.isOnlyChosen()); told(counts); }, "opskit-quiet");
   const none = button("Clear", () => { table.clear(); dismiss(); }, "opskit-quiet");
   const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
+  const refusal = h("div", { class: "opskit-caution", role: "status", hidden: true });
   const area = h("div");
   const table = secretTable(now, rows, {
     why: (row, what) => obstacle(row) || refused.get(what) || "",
@@ -37,7 +38,8 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
 
   function told(what) {
     counts = what;
-    const { selected, hidden, refused: unable } = counts;
+    const { selected, hidden, reasons } = counts;
+    const unable = [...reasons.values()].reduce((sum, count) => sum + count, 0);
     sum.textContent = selected ? `${selected} selected${hidden ? `, ${hidden === selected ? "all" : hidden} of them hidden` : ""}` : "Nothing selected";
     only.hidden = none.hidden = !selected;
     only.textContent = table?.isOnlyChosen() ? "Show all" : "Show selected";
@@ -46,7 +48,9 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
     go.textContent = selected ? `${doing().verb} ${selected}…` : doing().label;
     const single = Boolean(doing().fields.value);
     go.disabled = !selected || unable > 0 || (single && selected > 1);
-    note.textContent = unable ? `${unable} of ${selected} would be refused: see why in the table.` : single && selected > 1 ? "One value is for one secret: select a single one." : "";
+    refusal.replaceChildren(...(unable ? [h("p", {}, `${unable} of ${selected} would be refused:`), list([...reasons].map(([reason, count]) => `${count}: ${reason}`))] : []));
+    refusal.hidden = !unable;
+    note.textContent = single && selected > 1 ? "One value is for one secret: select a single one." : "";
   }
   function turn() {
     area.replaceChildren(...[doing().fields.value && secret.element, fields().element].filter(Boolean));
@@ -66,10 +70,11 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
     }
   }
   function update(state) {
-    refused = new Map(state.refused.map(([server, app, name, why]) => [JSON.stringify([server, app, name]), `Refused: ${why}`]));
+    refused = new Map(state.refused.map(([server, app, name, why]) => [JSON.stringify([server, app, name]), why]));
     table.update(state);
     table.redraw();
   }
+  const saving = () => ({ verb, table: table.saved(), fields: { ...saved?.fields, ...Object.fromEntries(Object.entries(fieldsOf).map(([name, one]) => [name, one.saved()])) } });
   const group = uid();
   const verbs = h("fieldset", { class: "opskit-verbs", onchange: (event) => { verb = event.target.value; dismiss(); turn(); } },
     h("legend", {}, "What to do with them"),
@@ -81,10 +86,12 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
   return {
     element: h("div", {}, table.element,
       h("div", { class: "opskit-row opskit-chosen" }, sum, only, none, table.found),
-      verbs, area,
+      verbs, area, refusal,
       h("div", { class: "opskit-row opskit-actions" }, go, out, reread, note)),
     update,
     matched: table.matched,
-    saved: () => ({ verb, table: table.saved(), fields: { ...saved?.fields, ...Object.fromEntries(Object.entries(fieldsOf).map(([name, one]) => [name, one.saved()])) } }),
+    saved: saving,
+    /** What stays for another go: how to look, and nothing that was chosen. */
+    again: () => ({ ...saving(), table: { ...table.saved(), chosen: [], onlyChosen: false } }),
   };
 }

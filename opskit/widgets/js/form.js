@@ -15,7 +15,7 @@ const BUSY = { loading: "Reading every server…", planning: "Making the plan…
 /** What this tab must not lose when JupyterLab makes the form's view anew, as it does whenever what
  * the notebook says of the form in words changes. It goes with the page, and is nowhere else. */
 function memoryOfTab() {
-  return { draft: {}, confirm: {}, chosen: null, revealed: new Map(), shows: new Set() };
+  return { draft: {}, confirm: {}, chosen: null, again: null, revealed: new Map(), shows: new Set() };
 }
 
 /** The length and alphabet the recipe declares for the secret that is chosen. */
@@ -93,6 +93,7 @@ function render({ model, el }, memory) {
     if (form.chooses === "table") {
       browsed = browseView(now, model.get("rows"), { ...actions, send, key: () => model.get("key"), draft: memory.draft, reread }, saved);
       memory.chosen = browsed.saved;
+      memory.again = browsed.again;
       return browsed.element;
     }
     const fields = optionFields(form, saved?.fields);
@@ -133,7 +134,7 @@ function render({ model, el }, memory) {
       case "choose": return choosing(now);
       case "planned": return planView(now, memory.confirm, { ...actions, back: now.form.chooses === "nothing" ? null : () => send("back") });
       case "ended":
-        memory.chosen = null;
+        memory.chosen = memory.again;
         return resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") });
       default: return "";
     }
@@ -147,7 +148,8 @@ function render({ model, el }, memory) {
       now.missing && h("span", { class: "opskit-hint", title: now.missing }, now.missing)].filter(Boolean));
     const open = now.phase === "choose" && now.unfinished;
     banner.replaceChildren(...[
-      now.error && h("p", { class: "opskit-error", role: "alert" }, now.error),
+      // The table itself marks what was refused, and sums up why.
+      now.error && !(now.form.chooses === "table" && now.refused.length > 1) && h("p", { class: "opskit-error", role: "alert" }, now.error),
       now.leave_out > 0 && now.form.chooses !== "table" && h("div", { class: "opskit-row opskit-actions" }, button(`Leave out ${now.leave_out}`, () => send("leave-out"))),
       open && h("div", { class: "opskit-unfinished" },
         h("span", {}, `Run ${open.run} (${open.kind}, by ${open.identity}) did not finish: ${open.status}.`),

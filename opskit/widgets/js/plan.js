@@ -5,6 +5,10 @@ const CHANGES = [["server", "Server"], ["app", "App"], ["secret", "Secret"], ["f
 const PARTS = [["app", "App"], ["service", "Service"], ["what", "What"], ["before", "Before"], ["after", "After"]];
 const CALLS = [["app", "App"], ["step", "Step"], ["action", "Action"], ["call", "Call"]];
 
+const ENDS = ["before", "after"];
+/** Whether of a part only names are shown, which then have the room of what it was and will be. */
+const isNamed = (row) => row.before === "" && row.after === "";
+
 /** A table of the columns that say something; `below` gives what stands under a row, over all of it. */
 function table(columns, rows, label, below = () => "") {
   const used = columns.filter(([name]) => rows.some((row) => row[name] !== "" && row[name] !== null));
@@ -14,9 +18,10 @@ function table(columns, rows, label, below = () => "") {
       h("tbody", {}, ...rows.flatMap((row) => {
         const more = below(row);
         return [
-          h("tr", { class: more ? "opskit-has-more" : "" }, ...used.map(([name]) => {
+          h("tr", { class: more ? "opskit-has-more" : "" }, ...used.filter(([name]) => !(isNamed(row) && ENDS.includes(name))).map(([name]) => {
             const value = row[name];
-            return h("td", { class: `opskit-p-${name}` }, typeof value === "number" ? String(Math.round(value)) : String(value ?? ""));
+            const colspan = isNamed(row) && name === "what" ? 1 + used.filter(([one]) => ENDS.includes(one)).length : false;
+            return h("td", { class: `opskit-p-${name}`, colspan }, typeof value === "number" ? String(Math.round(value)) : String(value ?? ""));
           })),
           ...(more ? [h("tr", { class: "opskit-more" }, h("td", { colspan: used.length }, more))] : []),
         ];

@@ -100,8 +100,10 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     const cell = (column) => {
       if (column === "used_by" && reason) {
         const used = text(column, row);
-        return h("div", { role: "cell", class: "opskit-c-used_by opskit-why", title: used ? `${reason} Used by ${used}.` : reason }, reason);
+        return h("div", { role: "cell", "aria-colspan": 2, class: "opskit-c-used_by opskit-why", title: used ? `${reason} Used by ${used}.` : reason }, reason);
       }
+      // The reason needs its room.
+      if (column === "age_days" && reason) return null;
       const value = column === "age_days" ? (age(row) === null ? "" : age(row).toFixed(0)) : text(column, row);
       return h("div", { role: "cell", class: `opskit-c-${column}`, title: value || false }, column === "state" ? state(value) : value);
     };
@@ -111,13 +113,19 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     else if (reason) element.classList.add("opskit-unable");
     return element;
   }
-  /** How much is chosen, and how much of that is out of sight or would be refused. */
+  /** How much is chosen, how much of that is out of sight, and what would be refused, by why. */
   function counted() {
     const seen = new Set(order.map(keyOf));
     const keys = [...chosen];
-    return { selected: keys.length, hidden: keys.filter((key) => !seen.has(key)).length, refused: keys.filter((key) => why(rowOf.get(key), key)).length };
+    const reasons = new Map();
+    for (const reason of keys.map((key) => why(rowOf.get(key), key)).filter(Boolean)) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    return { selected: keys.length, hidden: keys.filter((key) => !seen.has(key)).length, reasons };
   }
   function changed() {
+    if (onlyChosen && !chosen.size) {
+      onlyChosen = false;
+      return arrange();
+    }
     draw();
     const able = order.filter((row) => !why(row, keyOf(row)));
     all.checked = able.length > 0 && able.every((row) => chosen.has(keyOf(row)));
