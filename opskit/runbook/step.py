@@ -9,7 +9,9 @@ finished step raises instead of doing its work twice.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -29,6 +31,8 @@ _GUARD = "__import__('opskit.runbook.step').runbook.step.guard"
 class StepLog:
     """The steps of a book as this process carries them out, one at a time.
 
+    A form carries out its step in a thread of its own: steps of cells wait until it has ended.
+
     Parameters
     ----------
     log
@@ -38,8 +42,14 @@ class StepLog:
     def __init__(self, log: BookLog) -> None:
         self._log = log
         self._done_in: dict[str, int] = {}
-        self.current = ""
-        """The title of the step that runs; empty between them."""
+        self._one = threading.RLock()
+        self._thread = threading.local()
+        self._running = ""
+
+    @property
+    def current(self) -> str:
+        """The title of the step that this thread carries out; empty between them."""
+        return getattr(self._thread, "step", "")
 
     @property
     def book(self) -> str:
@@ -48,8 +58,13 @@ class StepLog:
 
     def begin(self, title: str) -> int:
         """Write that a step begins, and return its entry's number."""
-        entry = self._log.begin("step", step=title, text="")
-        self.current = title
+        self._one.acquire()
+        try:
+            entry = self._log.begin("step", step=title, text="")
+        except BaseException:
+            self._one.release()
+            raise
+        self._running = self._thread.step = title
         return entry
 
     def end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
@@ -60,7 +75,20 @@ class StepLog:
             if status == "done":
                 self._done_in[self.current] = current_cell()
         finally:
-            self.current = ""
+            self._running = self._thread.step = ""
+            self._one.release()
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Wait until the step that another thread carries out has ended, and say so."""
+        if not self._one.acquire(blocking=False):
+            if threading.current_thread() is threading.main_thread():
+                print(f"{self._running or 'A step'} is being carried out: this waits for its end.")
+            self._one.acquire()
+        try:
+            yield
+        finally:
+            self._one.release()
 
     def add_runs(self, since: datetime | None = None) -> None:
         """Write the runs that this process began or ended: those since then to the current step.
@@ -92,6 +120,12 @@ class StepLog:
         if last is None or last.status != "done":
             return -1
         return 0 if last.text.startswith(_NOTHING) else last.entry
+
+    def moved(self, after: str, since: int) -> str:
+        """Say so when a step was done, or begun, once more since it was looked at."""
+        if self.done(after) == since:
+            return ""
+        return f"{after!r} was carried out once more since: run this cell again, and look first."
 
     def left_out(self, title: str, after: str, *, looks: bool, rerun: bool) -> str:
         """Say why a step has not to be done; nothing when it has.
@@ -132,7 +166,6 @@ class StepLog:
         last = self.attempts.get(title)
         if last is None or last.entry < decided.entry:
             self._log.add("step", step=title, text="", status="skipped")
-        print(f"{title}: left, as {decided.identity} decided.")
 
     def is_done_in_this_cell(self, title: str) -> bool:
         """Return whether the cell that is being run has already done a step of this title."""
@@ -261,9 +294,11 @@ class StepGuards(ast.NodeTransformer):
 
 
 def current_cell() -> int:
-    """Return the number of the cell that is being run; 0 where there are none."""
+    """Return the number of the cell that is being run; 0 where there is none, as in a thread."""
     here = shell()
-    return 0 if here is None else int(here.execution_count)
+    if here is None or threading.current_thread() is not threading.main_thread():
+        return 0
+    return int(here.execution_count)
 
 
 def guard_cells() -> None:

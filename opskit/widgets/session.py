@@ -34,7 +34,7 @@ from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, person_named, read_person
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words, ways_on
 
-Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
+Phase = Literal["loading", "choose", "planning", "planned", "running", "ended", "left"]
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -297,7 +297,8 @@ class Session:
             for name, value in values.items():
                 self._made[f"{unit.server}/{name}"] = Unrevealed.now(value, tab)
 
-        run = plan.apply(
+        run = self._carry_out(
+            plan,
             # `_may_apply` asked for it.
             confirm=plan.data.consequences.confirm,
             identity=str(who),
@@ -306,6 +307,9 @@ class Session:
         )
         self.plan, self.subject = None, changes_in_words(plan.data)
         self._ended(run, who, "" if self._takes_value else tab)
+
+    def _carry_out(self, plan: Plan, **options: Any) -> Run:
+        return plan.apply(**options)
 
     def _take(self, way: Way, run: str, who: Person) -> None:
         """Do what may be done about a run; undoing it is shown before."""

@@ -62,7 +62,7 @@ def statuses(rb: opskit.Runbook) -> dict[str, str]:
 
 
 def asked(rb: opskit.Runbook, step: str) -> str:
-    return rb._questions[f"plan {step}"]._text  # type: ignore[union-attr]
+    return rb._questions[f"plan {step}"].text  # type: ignore[union-attr]
 
 
 def test_a_plan_waits_for_a_yes_and_is_carried_out_once(

@@ -70,6 +70,7 @@ function render({ model, el }, memory) {
   const actions = {
     tab,
     apply: (digest, confirm) => send("apply", { digest, confirm }),
+    leave: (digest) => send("leave", { digest }),
     approve: async (digest, say) => {
       const who = await whoami();
       if (!who) return say("The Jupyter server did not say who you are.");
@@ -116,6 +117,7 @@ function render({ model, el }, memory) {
     if (now.phase === "ended") {
       return h("p", { class: `opskit-outcome opskit-outcome-${now.result.tone}` }, now.result.sentence);
     }
+    if (now.phase === "left") return h("p", { class: "opskit-outcome opskit-outcome-idle" }, "Left as it is. Nothing was changed.");
     if (!BUSY[now.phase]) return "";
     const done = now.phase === "running" ? model.get("steps").filter((step) => step.status !== "running").length : 0;
     return h("p", { class: "opskit-busy" }, h("span", { class: "opskit-spinner", "aria-hidden": "true" }), `${BUSY[now.phase]}${done ? ` · ${done} ${done === 1 ? "step" : "steps"} done` : ""}`);
@@ -124,10 +126,12 @@ function render({ model, el }, memory) {
   function panel(now) {
     switch (now.phase) {
       case "choose": return choosing(now);
-      case "planned": return planView(now, memory.confirm, { ...actions, back: now.form.chooses === "nothing" ? null : () => send("back") });
+      case "planned": return planView(now, memory.confirm, { ...actions, leave: now.leave ? actions.leave : null, back: now.form.chooses === "nothing" ? null : () => send("back") });
       case "ended":
         memory.chosen = null;
-        return resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") });
+        return h("div", {}, resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") }),
+          now.go_on && now.result.status === "done" && h("p", { class: "opskit-hint" }, now.go_on));
+      case "left": return h("p", { class: "opskit-hint" }, now.go_on);
       default: return "";
     }
   }
