@@ -75,7 +75,7 @@ class PlanStep:
         OpskitError
             It could not be begun, or did not end well.
         """
-        with self._steps.alone():
+        with self._steps.alone(self.approval.step):
             due, self.run = self._begin(), None
             if why := due.left_out or self._still():
                 raise RunbookError(why)

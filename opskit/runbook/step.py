@@ -79,12 +79,19 @@ class StepLog:
             self._one.release()
 
     @contextmanager
-    def alone(self) -> Generator[None]:
-        """Wait until the step that another thread carries out has ended, and say so."""
+    def alone(self, title: str = "") -> Generator[None]:
+        """Wait until the step that another thread carries out has ended, and say so.
+
+        Parameters
+        ----------
+        title
+            What others are then told that they wait for.
+        """
         if not self._one.acquire(blocking=False):
             if threading.current_thread() is threading.main_thread():
                 print(f"{self._running or 'A step'} is being carried out: this waits for its end.")
             self._one.acquire()
+        self._running = title or self._running
         try:
             yield
         finally:
