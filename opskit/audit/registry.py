@@ -11,7 +11,7 @@ To add one, write a function in a module of this package, decorate it, and give 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Annotated, Literal
 
@@ -54,6 +54,13 @@ class ChecksRow(Row, frozen=True, kw_only=True):
 
 
 _SHOWN = ("id", "severity", "server", "app", "secret", "what", "remedy")
+
+_ON_A_PAGE = {
+    "severity": ("severity",),
+    "where": ("app", "secret", "server"),
+    "what": ("what",),
+    "remedy": ("remedy",),
+}
 
 _FAMILIES = (
     "opskit.audit.secrets",
@@ -200,7 +207,7 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
         )
         for one, finding in found
     ]
-    shown = about(views.facts, "findings", *_SHOWN)
+    shown = replace(about(views.facts, "findings", *_SHOWN), joined=_ON_A_PAGE)
     return View.from_rows(FindingsRow, rows, shown)
 
 

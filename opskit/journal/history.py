@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from opskit.journal.database import Database
+from opskit.journal.records import name_in
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
@@ -25,11 +26,14 @@ class RunsRow(Row, frozen=True, kw_only=True):
 
     run: Annotated[str, Column("Its id.")]
     kind: Annotated[str, Column("What its plan was to do, such as rotate.")]
+    apps: Annotated[str, Column("The apps of its plan, or how many there are.")]
+    secrets: Annotated[str, Column("The secrets of its plan, or how many there are.")]
     status: Annotated[str, Column("How it ended; crashed when it stopped without an end.")]
     steps: Annotated[int, Column("How many steps were begun.")]
     failed: Annotated[int, Column("How many of them failed.")]
     actor: Annotated[str, Column("The operating system's user.")]
     identity: Annotated[str, Column("The person that was claimed.")]
+    who: Annotated[str, Column("The same by name alone, and who undid it; else the user.")]
     undone_by: Annotated[str | None, Column("Who last undid a step of it.")]
     host: Annotated[str, Column("The machine it ran on.")]
     pid: Annotated[int, Column("Its process there.")]
@@ -62,14 +66,22 @@ class StepsRow(Row, frozen=True, kw_only=True):
     seconds: Annotated[float | None, Column("How long it took.", unit="seconds")]
 
 
-_RUNS_SHOWN = (
-    *("run", "kind", "status", "steps", "failed", "actor", "identity", "undone_by", "started_at"),
-    "seconds",
-)
+def _named(what: str, where: str) -> str:
+    """Return the query of what a plan names; of a plan that is not read, nothing."""
+    query = f"SELECT json_group_array(DISTINCT {what}) FROM {where}"  # noqa: S608 (both are above)
+    return f"CASE WHEN json_valid(CAST(runs.plan AS TEXT)) THEN ({query}) ELSE '[]' END"
+
+
+_RUNS_SHOWN = (*("run", "kind", "apps", "secrets", "status", "who", "started_at", "seconds"),)
 _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),
     *("error", "seconds"),
 )
+_STEPS_OF_ONE = tuple(name for name in _STEPS_SHOWN if name not in ("run", "unit", "step"))
+_NAMED = 3
+"""So many apps or secrets of a run are named, and more are counted."""
+
+_UNITS = "json_each(CAST(runs.plan AS TEXT), '$.units') AS unit"
 _COMPUTED = {
     "steps": "(SELECT count(*) FROM steps WHERE steps.run = runs.run)",
     "failed": "(SELECT count(*) FROM steps WHERE steps.run = runs.run AND status = 'failed')",
@@ -78,6 +90,11 @@ _COMPUTED = {
         " AND phase = 'undo' ORDER BY started_at DESC LIMIT 1)"
     ),
     "seconds": "(finished_at - started_at) / 1e9",
+    "apps": _named("unit.value ->> '$.app'", _UNITS),
+    "secrets": _named(
+        "change.value ->> '$.secret'", f"{_UNITS}, json_each(unit.value, '$.changes') AS change"
+    ),
+    "who": "CASE identity WHEN '' THEN actor ELSE identity END",
 }
 """Columns that no table has."""
 
@@ -112,7 +129,13 @@ def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
     rows = rows_of(database, RunsRow, "runs ORDER BY started_at, run", _COMPUTED)
     crashed = {row.run for row in rows if row.status == "running" and not is_held(row.run)}
     rows = [
-        msgspec.structs.replace(row, status="crashed") if row.run in crashed else row
+        msgspec.structs.replace(
+            row,
+            status="crashed" if row.run in crashed else row.status,
+            apps=_few(row.apps, "apps"),
+            secrets=_few(row.secrets, "secrets"),
+            who=", undone by ".join(name_in(one) for one in (row.who, row.undone_by) if one),
+        )
         for row in rows
     ]
     return View.from_rows(RunsRow, rows, About(noun="runs", shown=_RUNS_SHOWN))
@@ -122,7 +145,15 @@ def steps_view(database: Database, run: str | None) -> View:
     """Return the steps of one run, or of all, in the order they were first begun."""
     source = "steps WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid"
     rows = rows_of(database, StepsRow, source, _COMPUTED, (run,))
-    return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN))
+    shown = _STEPS_SHOWN if run is None else _STEPS_OF_ONE
+    remark = "" if run is None else f"run {run}"
+    return View.from_rows(StepsRow, rows, About(noun="steps", remark=remark, shown=shown))
+
+
+def _few(names: str, noun: str) -> str:
+    """Name a few, and count the more; `names` is a JSON list of the database."""
+    found = sorted(filter(None, msgspec.json.decode(names, type=list[str | None])))
+    return ", ".join(found) if len(found) <= _NAMED else f"{len(found):,} {noun}"
 
 
 def _value(name: str, found: Any) -> Any:

@@ -22,7 +22,8 @@ _CELLS = (
 it is a dry run: you see the plan, nothing is changed and nobody is asked. Read it, set \
 `apply = True` in the parameters and run everything again: it stops below the plan. **Apply this \
 plan** carries exactly this plan out, once, and shows how far it is and how it ended. Then run the \
-cells from there on: what is done is never applied again. Where nobody can click, `approved` names the plan that was read.
+cells from there on: what is done is never applied again. Where nobody can click, `approved` names \
+the plan that was read.
 
 **Prerequisites.** On your own servers (`demo = False`): abra's folder and one Docker context per \
 server. What else must be there: access, a second person, a quiet hour.'''),

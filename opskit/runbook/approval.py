@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from opskit.errors import InputError, UndecidedError
+from opskit.journal.records import name_in
 from opskit.journal.runbooks import BookLog
 from opskit.run.run import Plan
 from opskit.runbook.questions import Decision
@@ -110,7 +111,7 @@ class Approval:
 
     def _outdated(self) -> Iterator[str]:
         if (run := self.before) is not None:
-            by = f" by {run.identity}" if run.identity else ""
+            by = f" by {name_in(run.identity)}" if run.identity else ""
             undone = "" if run.status == "done" else ", rolled back since"
             again = (
                 "This is the same plan: it is"
@@ -124,7 +125,7 @@ class Approval:
             )
         for one in self.decision.outdated()[-1:]:
             yield (
-                f"{one.identity} answered {one.data['choice']!r} for plan "
+                f"{one.who} answered {one.data['choice']!r} for plan "
                 f"{one.data['digest'][:SHOWN]}. This is another plan, {self.shown}: that answer "
                 "does not count."
             )

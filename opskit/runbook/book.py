@@ -17,7 +17,7 @@ from opskit.runbook.checked import checked_title
 from opskit.runbook.planform import show_plan_form
 from opskit.runbook.questions import Decision, SignOff
 from opskit.runbook.record import Record
-from opskit.runbook.standing import dry_banner, failures, show_banner
+from opskit.runbook.standing import dry_banner, failures, show_banner, show_outcome
 from opskit.runbook.step import Step, guard_cells
 
 
@@ -175,7 +175,7 @@ class Runbook(Record):
                 raise carried.approval.undecided
             if decision.choice == LEAVE:
                 self._step_log.leave(title, entry)
-                print(f"{title}: left, as {entry.identity} decided.")
+                print(f"{title}: left, as {entry.who} decided.")
                 return None
             print(f"{title}: plan {plan.digest[:SHOWN]} was approved by {decision.agreed_by}.")
             options.setdefault("identity", self._who or entry.identity)
@@ -335,6 +335,7 @@ class Runbook(Record):
         before = self._log.applied(title, "") if self._step_log.done(title) > 0 else None
         if before is None:
             return
+        show_outcome(before.run)
         if plan and before.plan_digest != plan.digest:
             print(
                 f"Plan {plan.digest[:SHOWN]} is another one than was applied: it is not "

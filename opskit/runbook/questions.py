@@ -94,7 +94,7 @@ class Decision:
     @property
     def agreed_by(self) -> str:
         """Who gave them."""
-        return ", ".join(one.identity for one in self.agreed)
+        return ", ".join(one.who for one in self.agreed)
 
     @property
     def needed(self) -> int:
@@ -173,7 +173,7 @@ class Decision:
 
     def __repr__(self) -> str:
         entry = self.entry
-        answer = f"{entry.data['choice']} ({entry.identity})" if entry else "not decided"
+        answer = f"{entry.data['choice']} ({entry.who})" if entry else "not decided"
         return self._not_now() or f"{self.question} {answer}"
 
     def _ipython_display_(self) -> None:

@@ -62,7 +62,7 @@ class Timeline(View):
                 step=one.step or None,
                 text=_entry_text(one),
                 status=one.status,
-                who=one.identity,
+                who=one.who,
                 seconds=one.seconds,
             )
             for one in entries

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from opskit.journal.records import Entry
 from opskit.journal.runbooks import BookLog
 from opskit.progress import in_notebook
+from opskit.run.outcome import shown_outcome
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
@@ -35,7 +36,7 @@ def attempts_view(attempts: Collection[Entry]) -> View:
         AttemptsRow(
             step=one.step,
             status=one.status,
-            who=one.identity,
+            who=one.who,
             started_at=one.started_at,
             seconds=one.seconds,
         )
@@ -80,6 +81,14 @@ def show_banner(words: str) -> None:
         return
     shown: Any = import_module("IPython.display")
     shown.display({"text/plain": words, "text/html": as_banner(words)}, raw=True)
+
+
+def show_outcome(run: str) -> None:
+    """Show below the cell of a notebook what a run did."""
+    done = shown_outcome(run) if in_notebook() else None
+    if done is not None:
+        shown: Any = import_module("IPython.display")
+        shown.display(done)
 
 
 def _line(text: str) -> str:

@@ -152,7 +152,7 @@ class StepLog:
         last, before = attempts.get(title), attempts.get(masked(after))
         if last is not None and last.status == "done" and not (looks or rerun):
             return (
-                f"✓ {title}: done by {last.identity} at {last.started_at:%Y-%m-%d %H:%M} UTC. "
+                f"✓ {title}: done by {last.who} at {last.started_at:%Y-%m-%d %H:%M} UTC. "
                 "Left out; rerun=True repeats it."
             )
         if dry and not looks:

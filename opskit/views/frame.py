@@ -22,7 +22,7 @@ from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.inert import no_formula, visible
 from opskit.views.columns import Row, columns_of
-from opskit.views.render import cell_text, html_table, text_table
+from opskit.views.render import Lines, cell_text, html_table, text_table
 from opskit.views.select import matching
 
 _PANDAS = {
@@ -40,11 +40,16 @@ _BROWSER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a view is about: its noun, a remark, the columns worth showing, what it lacks."""
+    """What a view is about: its noun, a remark, the columns worth showing, what it lacks.
+
+    In a notebook the columns of `joined` stand below each other in one of its name, and other
+    columns are left out, so that a wide view fits the page.
+    """
 
     noun: str = "rows"
     remark: str = ""
     shown: tuple[str, ...] = ()
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     servers: int = 0
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -210,7 +215,18 @@ class View(pd.DataFrame):
     def _repr_html_(self) -> str:
         if not self._is_plain():
             return visible(str(pd.DataFrame(self).to_html(notebook=True)))
-        return html_table(self, self.shown_columns(), self.caption)
+        joined = self._about.joined
+        if not joined or not {one for names in joined.values() for one in names} <= set(self):
+            return html_table(self, self.shown_columns(), self.caption)
+        page = pd.DataFrame(
+            {
+                title: self[names[0]]
+                if len(names) == 1
+                else [Lines(row) for row in self[list(names)].itertuples(index=False, name=None)]
+                for title, names in joined.items()
+            }
+        )
+        return html_table(page, list(joined), self.caption)
 
     def __repr__(self) -> str:
         if not self._is_plain():

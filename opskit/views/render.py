@@ -72,6 +72,12 @@ table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
 </style>"""
 
 
+class Lines(tuple[object, ...]):
+    """Several values of one cell, each on a line of its own."""
+
+    __slots__ = ()
+
+
 def cell_text(value: Any) -> str:
     """Return a value as one safe line of text: no control characters, nothing for "no value"."""
     match value:
@@ -190,6 +196,9 @@ def _tone(column: str, value: object) -> str:
 
 
 def _html_cell(column: str, value: object, *, numeric: bool) -> str:
+    if isinstance(value, Lines):
+        lines = filter(None, map(cell_text, value))
+        return f"<td>{'<br>'.join(map(html.escape, lines))}</td>"
     plain = cell_text(value)
     text = html.escape(plain)
     tone = _tone(column, value)

@@ -2,6 +2,7 @@
 import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
 import { secretField } from "./field.js";
+import { nameOffer } from "./name.js";
 import { planView } from "./plan.js";
 import { progressList, resultView, revealed } from "./progress.js";
 import { openFor, tab, tabKey } from "./seal.js";
@@ -42,7 +43,8 @@ function render({ model, el }, memory) {
   })));
   const steps = progressList();
   steps.element.hidden = true;
-  const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, header, banner, silence, aloud, body, shown, steps.element);
+  const offer = nameOffer();
+  const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, header, offer.element, banner, silence, aloud, body, shown, steps.element);
   // JupyterLab's shortcuts must not see what is typed here.
   for (const kind of ["keydown", "keyup", "keypress", "paste"]) root.addEventListener(kind, (event) => event.stopPropagation());
   root.dataset.lmSuppressShortcuts = "true";
@@ -183,6 +185,7 @@ function render({ model, el }, memory) {
   ping();
   return () => {
     stopped.abort();
+    offer.stop();
     memory.shows.delete(reveal);
     model.off("change:state", changed);
     model.off("change:steps", changed);
