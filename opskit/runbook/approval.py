@@ -104,9 +104,9 @@ class Approval:
     def undecided(self) -> UndecidedError:
         """The error that stops the cells below until somebody has said so."""
         return UndecidedError(
-            f"{self.step}: nothing is changed until somebody says so. Apply it above, then run "
-            "this cell and those below it. Where nobody can click, give the plan that was read: "
-            f"approved={self.shown}"
+            f"{self.step}: the cells below wait until somebody applies the plan above, or leaves "
+            "it; then run this cell and those below it. Where nobody can click, give the plan that "
+            f"was read: approved={self.shown}"
         )
 
     def _outdated(self) -> Iterator[str]:

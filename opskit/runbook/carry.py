@@ -79,6 +79,7 @@ class PlanStep:
             due, self.run = self._begin(), None
             if why := due.left_out or self._still():
                 raise RunbookError(why)
+            due.identity = str(options.get("identity", ""))
             with due:
                 kind, text, data = attachment(self.plan, "")
                 self._log.add(kind, step=due.title, text=text, data=data)

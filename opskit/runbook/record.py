@@ -9,6 +9,7 @@ from pathlib import Path
 from opskit.arguments import check_flag, check_text, names_in, path_in
 from opskit.errors import RunbookError
 from opskit.journal.runbooks import BookLog, masked
+from opskit.progress import Line
 from opskit.runbook.attachments import attachment
 from opskit.runbook.checked import checked_truth
 from opskit.runbook.questions import Decision, SignOff
@@ -91,6 +92,8 @@ class Record:
             "check", step=self._step_log.current, text=what, status="done" if holds else "failed",
             data={"detail": redact(detail)} if detail else {},
         )  # fmt: skip
+        said = f"{what}: this {'holds' if holds else 'does not hold'}. {detail}".rstrip()
+        Line(redact(f"{'✓' if holds else '✗'} {said}"))
         if not holds and stop:
             raise RunbookError(f"the check {what!r} failed.{' ' + detail if detail else ''}")
         return holds

@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 from opskit.errors import RunbookError, UndecidedError
 from opskit.journal.records import Entry, EntryStatus
 from opskit.journal.runbooks import BookLog, masked
-from opskit.progress import in_notebook, shell
+from opskit.progress import Line, shell
 from opskit.secrets.redact import redact
 
 _T = TypeVar("_T")
@@ -56,11 +56,11 @@ class StepLog:
         """The id of the book."""
         return self._log.book
 
-    def begin(self, title: str) -> int:
-        """Write that a step begins, and return its entry's number."""
+    def begin(self, title: str, identity: str = "") -> int:
+        """Write that somebody begins a step, and return its entry's number."""
         self._one.acquire()
         try:
-            entry = self._log.begin("step", step=title, text="")
+            entry = self._log.begin("step", step=title, text="", identity=identity)
         except BaseException:
             self._one.release()
             raise
@@ -208,8 +208,8 @@ class Step:
     ) -> None:
         self.title, self.left_out, self._log = title, left_out, log
         self._quiet, self._stop = quiet, stop
-        self.guarded = False
-        self._entry = 0
+        self.guarded, self.identity = False, ""
+        self._entry, self._line = 0, Line("")
         self._since = datetime.now(UTC)
 
     @property
@@ -220,7 +220,8 @@ class Step:
     def __enter__(self) -> Self:
         if self.due:
             self._since = datetime.now(UTC)
-            self._entry = self._log.begin(self.title)
+            self._entry = self._log.begin(self.title, self.identity)
+            self._line = Line(f"… {self.title}")
             return self
         if not self.guarded:
             raise RunbookError(
@@ -249,9 +250,9 @@ class Step:
             )
         why = _error_text(error) if error is not None else ""
         self._log.end(self._entry, self._since, status, redact(why))
-        if error is None and not self._quiet and in_notebook():
-            seconds = (datetime.now(UTC) - self._since).total_seconds()
-            print(f"✓ {self.title}: done in {seconds:,.1f} s.")
+        seconds = (datetime.now(UTC) - self._since).total_seconds()
+        is_told = error is None and not self._quiet
+        self._line.becomes(f"✓ {self.title}: done in {seconds:,.1f} s." if is_told else "")
         if status == "failed" and not self._stop:
             print(redact(f"✗ {self.title}: {why}"))
             return True

@@ -35,6 +35,14 @@ _PANDAS = {
 }
 
 _NAMED = 6
+# The library knows light and dark pages by their own signs, which a notebook does not give.
+_AS_THE_PAGE = """<style>
+.opskit-browse,.opskit-browse div,.opskit-browse table,.opskit-browse caption{
+background:transparent!important;color:var(--jp-ui-font-color1,inherit)!important}
+.opskit-browse input,.opskit-browse select,.opskit-browse button{
+background:var(--jp-layout-color1,Canvas)!important;color:var(--jp-ui-font-color1,CanvasText)!important;
+border:1px solid var(--jp-border-color1,#8888)!important}
+</style>"""
 _BROWSER_BYTES = 16 * 1024 * 1024
 
 
@@ -226,7 +234,7 @@ class View(pd.DataFrame):
                 for title, names in joined.items()
             }
         )
-        return html_table(page, list(joined), self.caption)
+        return html_table(page, list(joined), self.caption, fluid=True)
 
     def __repr__(self) -> str:
         if not self._is_plain():
@@ -274,7 +282,9 @@ class Browser:
         script = import_module("itables.javascript").generate_init_offline_itables_html(
             import_module("itables.options").dt_bundle
         )
-        return import_module("IPython.display").HTML(script + html)
+        return import_module("IPython.display").HTML(
+            f'{script}{_AS_THE_PAGE}<div class="opskit-browse">{html}</div>'
+        )
 
 
 def about(facts: Facts, noun: str, *shown: str) -> About:

@@ -28,6 +28,7 @@ TEXT_ROWS = 60
 _WIDE = 34
 """Longer cells may wrap; shorter ones stay on one line."""
 
+_JOINTS = re.compile("([._])")
 _SPACES = re.compile("[\\n\\t]+")
 
 # Text and background pairs of at least 4.5:1 contrast, the same in light and dark themes.
@@ -67,6 +68,9 @@ vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-co
 table.opskit-table th{font-weight:600}
 table.opskit-table td.w{white-space:normal;min-width:17em;max-width:32em;overflow-wrap:anywhere}
 table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
+table.opskit-fluid{width:100%;max-width:75em}
+table.opskit-fluid td.w{min-width:10em;max-width:none}
+table.opskit-fluid td.l{white-space:normal}
 .opskit-tone{display:inline-block;padding:0 7px;border-radius:9px;white-space:nowrap}
 .opskit-more{font-size:12px;padding:4px 0;color:var(--jp-ui-font-color1,inherit)}
 </style>"""
@@ -101,8 +105,13 @@ def cell_text(value: Any) -> str:
             return visible(_SPACES.sub(" ", str(value)))
 
 
-def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:
-    """Render the first rows as an HTML table without script, readable in light and dark."""
+def html_table(
+    frame: pd.DataFrame, columns: Sequence[str], caption: str, *, fluid: bool = False
+) -> str:
+    """Render the first rows as an HTML table without script, readable in light and dark.
+
+    One that is fluid is as wide as the page, and never wider.
+    """
     numeric = _numeric(frame, columns)
     head = "".join(
         f'<th scope="col"{_class(name in numeric)}>{html.escape(_title(name))}</th>'
@@ -117,10 +126,10 @@ def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str
         + "</tr>"
         for values in _rows(frame, columns, HTML_ROWS)
     )
-    more = _more(len(frame), HTML_ROWS)
+    more, kind = _more(len(frame), HTML_ROWS), " opskit-fluid" if fluid else ""
     note = f'<div class="opskit-more">{html.escape(more)}</div>' if more else ""
     return (
-        f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table">'
+        f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table{kind}">'
         f"<caption>{html.escape(cell_text(caption))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
     )
@@ -198,7 +207,9 @@ def _tone(column: str, value: object) -> str:
 def _html_cell(column: str, value: object, *, numeric: bool) -> str:
     if isinstance(value, Lines):
         lines = filter(None, map(cell_text, value))
-        return f"<td>{'<br>'.join(map(html.escape, lines))}</td>"
+        # A name may be broken where it has joints, and nowhere else.
+        names = (_JOINTS.sub(r"\1<wbr>", html.escape(one)) for one in lines)
+        return f'<td class="l">{"<br>".join(names)}</td>'
     plain = cell_text(value)
     text = html.escape(plain)
     tone = _tone(column, value)

@@ -17,7 +17,7 @@ from tests.browser.lab import Lab, Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.swarm, pytest.mark.kernel, pytest.mark.slow]
 
-SHIPPED = Path(__file__).parents[2] / "notebooks" / "04-incident-leaked-secret.ipynb"
+SHIPPED = Path(__file__).parents[2] / "notebooks" / "04-leaked-secret.ipynb"
 PARAMETERS = """demo = False
 app = "id.coop.example"
 name = "admin_password"
