@@ -9,6 +9,7 @@ from typing import Self, Unpack
 from opskit.arguments import check_count, check_flag, check_kind, check_text, names_in, path_in
 from opskit.errors import InputError, RunbookError
 from opskit.journal.runbooks import BookLog
+from opskit.progress import in_notebook
 from opskit.run.options import RunOptions, takes_run_options
 from opskit.run.run import Plan, Run
 from opskit.runbook.approval import LEAVE, SHOWN, Approval, digests_in
@@ -312,8 +313,8 @@ class Runbook(Record):
         for missing in self._unanswered():
             self.note(f"Open at the end: {missing}")
         self._log.close("failed" if wrong else "done")
-        if banner := dry_banner(self._log):
-            show_banner(banner)
+        if (banner := dry_banner(self._log)) and not in_notebook():
+            print(banner)
         try:
             if report:
                 print(f"Report: {self.report(report)}")

@@ -68,9 +68,9 @@ vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-co
 table.opskit-table th{font-weight:600}
 table.opskit-table td.w{white-space:normal;min-width:17em;max-width:32em;overflow-wrap:anywhere}
 table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
-table.opskit-fluid{width:100%;max-width:75em}
-table.opskit-fluid td.w{min-width:10em;max-width:none}
-table.opskit-fluid td.l{white-space:normal}
+table.opskit-fluid{width:100%;max-width:75em;table-layout:auto!important}
+table.opskit-fluid td+td{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:none}
+table.opskit-fluid td.l{overflow-wrap:normal}
 .opskit-tone{display:inline-block;padding:0 7px;border-radius:9px;white-space:nowrap}
 .opskit-more{font-size:12px;padding:4px 0;color:var(--jp-ui-font-color1,inherit)}
 </style>"""
