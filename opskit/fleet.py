@@ -394,10 +394,17 @@ class Fleet(Apps):
 
     plan_remedy = plan_remedy
 
-    def journal(self) -> View:
-        """Return every run this operator's journal knows."""
+    def journal(self, run: str = "") -> View:
+        """Return every run this operator's journal knows, or the steps of one.
+
+        Parameters
+        ----------
+        run
+            The id of a run, or its beginning.
+        """
+        check_text("run", run, "Give the id of a run, or its beginning.", empty=True)
         with open_journal() as journal:
-            return journal.runs_frame()
+            return journal.steps_frame(run) if run else journal.runs_frame()
 
     def locks(self) -> View:
         """Read who works on which stack, on every server: nothing but the locks."""

@@ -26,6 +26,10 @@ class Progress(Protocol):
         """Count one unit as done and name it."""
         ...
 
+    def name(self, what: str) -> None:
+        """Name what is being done."""
+        ...
+
 
 class NoProgress:
     """Shows nothing."""
@@ -37,6 +41,9 @@ class NoProgress:
         """Leave nothing behind."""
 
     def advance(self, what: str) -> None:
+        """Take note of nothing."""
+
+    def name(self, what: str) -> None:
         """Take note of nothing."""
 
 
@@ -70,6 +77,10 @@ class TerminalProgress(NoProgress):
         """Move the bar by one and name what was done."""
         self._bar.update(self._task, advance=1, what=visible(what))
 
+    def name(self, what: str) -> None:
+        """Name what is being done."""
+        self._bar.update(self._task, what=visible(what))
+
 
 class NotebookProgress(NoProgress):
     """A bar in the cell's output, emptied when done; plain HTML, so it needs no widget."""
@@ -93,6 +104,10 @@ class NotebookProgress(NoProgress):
     def advance(self, what: str) -> None:
         """Move the bar by one and name what was done."""
         self._done += 1
+        self.name(what)
+
+    def name(self, what: str) -> None:
+        """Name what is being done."""
         if self._handle is not None:
             self._handle.update(self._bundle(what), raw=True)
 
@@ -100,6 +115,38 @@ class NotebookProgress(NoProgress):
         text = visible(f"{self._title} {self._done}/{self._total} {what}").rstrip()
         bar = f'<progress value="{self._done}" max="{self._total}" aria-label="{self._title}">'
         return {"text/plain": text, "text/html": f"{bar}</progress> {html.escape(text)}"}
+
+
+class Line:
+    """A line in the cell's output that becomes another one; outside of a cell, nothing.
+
+    Parameters
+    ----------
+    text
+        What it says at first.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._handle: Any = None
+        if text and _in_cell():
+            from IPython import display
+
+            show = cast("Callable[..., Any]", display.display)
+            self._handle = show(_as_line(text), raw=True, display_id=True)
+
+    def becomes(self, text: str) -> None:
+        """Say something else, or nothing."""
+        if self._handle is not None:
+            self._handle.update(_as_line(text), raw=True)
+
+
+def _as_line(text: str) -> dict[str, str]:
+    safe = visible(text)
+    return {"text/plain": safe, "text/html": f"<div>{html.escape(safe)}</div>" if safe else ""}
+
+
+def _in_cell() -> bool:
+    return in_notebook() and threading.current_thread() is threading.main_thread()
 
 
 def default_progress(title: str, total: int) -> Progress:

@@ -11,7 +11,7 @@ To add one, write a function in a module of this package, decorate it, and give 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Annotated, Literal
 
@@ -57,6 +57,13 @@ class ChecksRow(Row, frozen=True, kw_only=True):
 
 _SHOWN = ("severity", "key", "id", "server", "app", "secret", "what", "remedy")
 _GOES = ("id", "server", "secret", "app")
+
+_ON_A_PAGE = {
+    "severity": ("severity",),
+    "where": ("app", "secret", "server"),
+    "what": ("what",),
+    "remedy": ("remedy",),
+}
 
 _FAMILIES = (
     "opskit.audit.secrets",
@@ -211,7 +218,7 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
         )
         for key, (one, finding) in zip(keys, found, strict=True)
     ]
-    shown = about(views.facts, "findings", *_SHOWN, goes=_GOES)
+    shown = replace(about(views.facts, "findings", *_SHOWN, goes=_GOES), joined=_ON_A_PAGE)
     return View.from_rows(FindingsRow, rows, shown)
 
 

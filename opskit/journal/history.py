@@ -10,7 +10,7 @@ import msgspec
 
 from opskit.decoding import decode_json, ready
 from opskit.journal.database import Database
-from opskit.journal.records import Scalar
+from opskit.journal.records import Scalar, name_in
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 
@@ -27,11 +27,14 @@ class RunsRow(Row, frozen=True, kw_only=True):
 
     run: Annotated[str, Column("Its id.")]
     kind: Annotated[str, Column("What its plan was to do, such as rotate.")]
+    apps: Annotated[str, Column("The apps of its plan, or how many there are.")]
+    secrets: Annotated[str, Column("The secrets of its plan, or how many there are.")]
     status: Annotated[str, Column("How it ended; crashed when it stopped without an end.")]
     steps: Annotated[int, Column("How many steps were begun.")]
     failed: Annotated[int, Column("How many of them failed.")]
     actor: Annotated[str, Column("The operating system's user.")]
     identity: Annotated[str, Column("The person that was claimed.")]
+    who: Annotated[str, Column("The same by name alone, and who undid it; else the user.")]
     undone_by: Annotated[str | None, Column("Who last undid a step of it.")]
     host: Annotated[str, Column("The machine it ran on.")]
     pid: Annotated[int, Column("Its process there.")]
@@ -64,16 +67,24 @@ class StepsRow(Row, frozen=True, kw_only=True):
     seconds: Annotated[float | None, Column("How long it took.", unit="seconds")]
 
 
-_RUNS_SHOWN = (
-    *("run", "kind", "status", "steps", "failed", "actor", "identity", "undone_by", "started_at"),
-    "seconds",
-)
-_RUNS_GO = ("actor", "undone_by", "seconds", "failed", "steps", "identity")
+def _named(what: str, where: str) -> str:
+    """Return the query of what a plan names; of a plan that is not read, nothing."""
+    query = f"SELECT json_group_array(DISTINCT {what}) FROM {where}"  # noqa: S608 (both are above)
+    return f"CASE WHEN json_valid(CAST(runs.plan AS TEXT)) THEN ({query}) ELSE '[]' END"
+
+
+_RUNS_SHOWN = ("run", "kind", "apps", "secrets", "status", "who", "started_at", "seconds")
+_RUNS_GO = ("seconds", "secrets", "apps", "who")
 _STEPS_SHOWN = (
     *("run", "unit", "step", "phase", "status", "server", "app", "action", "subject"),
     *("error", "seconds"),
 )
 _STEPS_GO = ("unit", "run", "seconds", "phase", "server", "step")
+_STEPS_OF_ONE = tuple(name for name in _STEPS_SHOWN if name not in ("run", "unit", "step"))
+_NAMED = 3
+"""So many apps or secrets of a run are named, and more are counted."""
+
+_UNITS = "json_each(CAST(runs.plan AS TEXT), '$.units') AS unit"
 _COMPUTED = {
     "steps": "(SELECT count(*) FROM steps WHERE steps.run = runs.run)",
     "failed": "(SELECT count(*) FROM steps WHERE steps.run = runs.run AND status = 'failed')",
@@ -82,6 +93,11 @@ _COMPUTED = {
         " AND phase = 'undo' ORDER BY started_at DESC LIMIT 1)"
     ),
     "seconds": "(finished_at - started_at) / 1e9",
+    "apps": _named("unit.value ->> '$.app'", _UNITS),
+    "secrets": _named(
+        "change.value ->> '$.secret'", f"{_UNITS}, json_each(unit.value, '$.changes') AS change"
+    ),
+    "who": "CASE identity WHEN '' THEN actor ELSE identity END",
 }
 """Columns that no table has."""
 
@@ -121,7 +137,13 @@ def runs_view(database: Database, is_held: Callable[[str], bool]) -> View:
     rows = rows_of(database, RunsRow, "runs ORDER BY started_at, run", _COMPUTED)
     crashed = {row.run for row in rows if row.status == "running" and not is_held(row.run)}
     rows = [
-        msgspec.structs.replace(row, status="crashed") if row.run in crashed else row
+        msgspec.structs.replace(
+            row,
+            status="crashed" if row.run in crashed else row.status,
+            apps=_few(row.apps, "apps"),
+            secrets=_few(row.secrets, "secrets"),
+            who=", undone by ".join(name_in(one) for one in (row.who, row.undone_by) if one),
+        )
         for row in rows
     ]
     return View.from_rows(RunsRow, rows, About(noun="runs", shown=_RUNS_SHOWN, goes=_RUNS_GO))
@@ -131,7 +153,10 @@ def steps_view(database: Database, run: str | None) -> View:
     """Return the steps of one run, or of all, in the order they were first begun."""
     source = "steps WHERE run = coalesce(?, run) ORDER BY rowid"
     rows = rows_of(database, StepsRow, source, _COMPUTED, (run,))
-    return View.from_rows(StepsRow, rows, About(noun="steps", shown=_STEPS_SHOWN, goes=_STEPS_GO))
+    shown = _STEPS_SHOWN if run is None else _STEPS_OF_ONE
+    remark = "" if run is None else f"run {run}"
+    about = About(noun="steps", remark=remark, shown=shown, goes=_STEPS_GO)
+    return View.from_rows(StepsRow, rows, about)
 
 
 def facts(
@@ -143,6 +168,12 @@ def facts(
         return decode_json(texts[0], dict[str, Scalar]) if texts else None
     except msgspec.MsgspecError as error:
         raise database.damaged(str(error)) from None
+
+
+def _few(names: str, noun: str) -> str:
+    """Name a few, and count the more; `names` is a JSON list of the database."""
+    found = sorted(filter(None, msgspec.json.decode(names, type=list[str | None])))
+    return ", ".join(found) if len(found) <= _NAMED else f"{len(found):,} {noun}"
 
 
 def _value(name: str, found: Any) -> Any:

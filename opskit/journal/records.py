@@ -191,10 +191,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
     @property
+    def who(self) -> str:
+        """The person by name."""
+        return name_in(self.identity)
+
+    @property
     def seconds(self) -> float | None:
         """How long it took, once it is over."""
         ended = self.finished_at
         return None if ended is None else (ended - self.started_at).total_seconds()
+
+
+def name_in(identity: str) -> str:
+    """Return a person's name out of what a journal keeps of them: the server's id is left out."""
+    name, _, ident = identity.rpartition(" (")
+    return name if name and ident.endswith(")") else identity
 
 
 def storable(text: str, redact: Callable[[str], str]) -> str:

@@ -19,10 +19,13 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
+from opskit.inert import visible
 from opskit.jupyter.kernel import COMMAND
+from opskit.jupyter.notebook import cells, headings, read_notebook
 from opskit.lean import without_grammars
 
 FIRST_PORT = 8888
@@ -56,10 +59,15 @@ class LabServer:
     @property
     def address(self) -> str:
         """What to open in a browser."""
-        base = f"http://127.0.0.1:{self.port}/lab"
+        base = f"http://127.0.0.1:{self.port}{self.first_page}"
         if self.token_is_known:
             return f"{base} with $JUPYTER_TOKEN"
         return f"{base}?token={self.token}"
+
+    @property
+    def first_page(self) -> str:
+        """What is shown first: the notebook to begin with, where it is there."""
+        return f"/lab/tree/{START}" if (self.folder / START).exists() else "/lab"
 
     def sharing(self) -> tuple[str, str]:
         """Return sentences about how others reach it safely."""
@@ -115,9 +123,12 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
 
     documents = private_folder(server.state / f"documents-{server.port}")
     store = documents / "ystore.db"
-    # Found before any other kernel of this name.
-    before = os.environ.get("JUPYTER_PATH")
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(server.state), before)))
+    config = private_folder(server.state / "config")
+    defaults = private_folder(config / "labconfig") / "default_setting_overrides.json"
+    write_private(defaults, json.dumps(default_settings(server.folder)))
+    # Found before any other kernel of this name; what somebody has set themselves wins.
+    for name, ours in (("JUPYTER_PATH", server.state), ("JUPYTER_CONFIG_PATH", config)):
+        os.environ[name] = os.pathsep.join(filter(None, (str(ours), os.environ.get(name))))
     # The collaboration server stops itself once more, also when nobody has come.
     logging.getLogger("asyncio").addFilter(is_worth_showing)
     try:
@@ -125,6 +136,36 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
         LabApp.launch_instance(_settings(server, store, browser=browser))
     finally:
         store.unlink(missing_ok=True)
+
+
+def default_settings(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return how JupyterLab is set where its user has set nothing.
+
+    It asks about no news, shows the notebooks' names whole, and has a menu of their titles. (Its
+    launcher takes no entries from settings.)
+    """
+    items = [
+        {"command": "docmanager:open", "args": {"path": path.name, "label": title}, "rank": rank}
+        for rank, path in enumerate(sorted(folder.glob("*.ipynb")))
+        if (title := _title_of(path))
+    ]
+    menu = {"id": "jp-mainmenu-runbooks", "label": "Runbooks", "items": items, "rank": 4.5}
+    return {
+        "@jupyterlab/apputils-extension:notification": {
+            "fetchNews": "false", "checkForUpdates": False,
+        },
+        "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
+        "@jupyterlab/mainmenu-extension:plugin": {"menus": [menu] if items else []},
+    }  # fmt: skip
+
+
+def _title_of(path: Path) -> str:
+    """Return a notebook's first heading; nothing of what is not read."""
+    try:
+        found = (title for cell in cells(read_notebook(path)) for title in headings(cell))
+        return visible(next(found, path.stem))
+    except InputError:
+        return ""
 
 
 def is_worth_showing(record: logging.LogRecord) -> bool:
@@ -142,7 +183,7 @@ def _settings(server: LabServer, ystore: Path, *, browser: bool) -> list[str]:
         "ServerApp.open_browser": browser,
         "ServerApp.allow_remote_access": False,
         "IdentityProvider.token": server.token,
-        "LabApp.default_url": f"/lab/tree/{START}" if (server.folder / START).exists() else "/lab",
+        "LabApp.default_url": server.first_page,
         "YDocExtension.disable_rtc": False,
         "YDocExtension.ystore_class": "opskit.jupyter.ystore.BriefYStore",
         "YDocExtension.session_store_path": ystore.with_name("sessions.json"),

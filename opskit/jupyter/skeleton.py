@@ -20,9 +20,10 @@ _CELLS = (
 
 **What will happen.** What changes, what restarts, what it cannot take back. With `apply = False` \
 it is a dry run: you see the plan, nothing is changed and nobody is asked. Read it, set \
-`apply = True` in the parameters and run everything again: it stops below the plan until somebody \
-clicks **Apply this plan**, which counts for exactly this plan and once. Then run the cells from \
-there on. Where nobody can click, `approved` names the plan that was read.
+`apply = True` in the parameters and run everything again: it stops below the plan. **Apply this \
+plan** carries exactly this plan out, once, and shows how far it is and how it ended. Then run the \
+cells from there on: what is done is never applied again. Where nobody can click, `approved` names \
+the plan that was read.
 
 **Prerequisites.** On your own servers (`demo = False`): abra's folder and one Docker context per \
 server. What else must be there: access, a second person, a quiet hour.'''),

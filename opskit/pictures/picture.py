@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,7 @@ from opskit.arguments import check_kind, path_in
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
 from opskit.lean import without_grammars
+from opskit.progress import default_progress
 from opskit.views.frame import View
 from opskit.views.render import cell_text
 from opskit.views.views import Views
@@ -224,7 +226,9 @@ def check_snapshot(snap: object) -> None:
 
 def altair() -> Any:
     """Import the drawing library, which takes a while, when something is drawn."""
-    with without_grammars():
+    if "altair" in sys.modules:
+        return sys.modules["altair"]
+    with default_progress("Making ready to draw", 1), without_grammars():
         return import_module("altair")
 
 
@@ -242,7 +246,8 @@ def drawn(
         chart = _nothing()
     config = dict(_CONFIG) | {"axisY": {"minExtent": room}}
     spec: dict[str, Any] = chart.to_dict() | {"config": config}
-    svg = import_module("vl_convert").vegalite_to_svg(spec)
+    with default_progress(f"Drawing {title}", 1):
+        svg = import_module("vl_convert").vegalite_to_svg(spec)
     return Picture(title=title, alt=alt, note=note, svg=svg, numbers=numbers)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Self, Unpack
+from typing import Self, Unpack
 
 import msgspec
 
@@ -18,6 +18,8 @@ from opskit.journal.runs import new_run_id, open_journal
 from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view
 from opskit.run.apply import Given, Of, Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
+from opskit.run.outcome import shown_outcome
+from opskit.run.shown import shown_to
 from opskit.run.ways import ways_of
 from opskit.run.work import Outcome
 from opskit.secrets.passstore import PassStore
@@ -25,15 +27,7 @@ from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.statuses import STATUSES, Ended, RunStatus, Way
 from opskit.steps import TakeLock
-from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
-
-
-class OutcomeRow(Row, frozen=True, kw_only=True):
-    """A row of what a run shows of itself."""
-
-    status: Annotated[str, Column("How stacks ended; else error or note.")]
-    what: Annotated[str, Column("How many stacks; else what the error or note says.")]
+from opskit.views.frame import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -65,18 +59,14 @@ class Run:
         return f"<Run {self.id}: {self.status}{f', stacks: {stacks}' if stacks else ''}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._outcome()._repr_html_()}  # pyright: ignore[reportPrivateUsage]
-
-    def _outcome(self) -> View:
-        """List how the stacks ended, what went wrong and what is worth knowing."""
-        stacks = sorted(self.stacks.items())
-        rows = [
-            *(OutcomeRow(status=one, what=_counted(number, "stack")) for one, number in stacks),
-            *(OutcomeRow(status="error", what=redact(error)) for error in self.errors),
-            *(OutcomeRow(status="note", what=redact(note)) for note in self.notes),
-        ]
-        about = About(noun="lines", remark=f"run {self.id}: {self.status}")
-        return View.from_rows(OutcomeRow, rows, about)
+        done = shown_outcome(self.id)
+        table = done._repr_html_() if done is not None else f"<p>{html.escape(repr(self))}</p>"  # pyright: ignore[reportPrivateUsage]
+        said = [visible(redact(one)) for one in (*self.errors, *self.notes)]
+        lines = "".join(f"<li>{html.escape(one)}</li>" for one in said)
+        return {
+            "text/plain": repr(self),
+            "text/html": f"{table}{f'<ul>{lines}</ul>' if lines else ''}",
+        }
 
     @property
     def steps(self) -> View:
@@ -252,7 +242,8 @@ class Plan:
                 remedy=f"Make it longer; or say confirm={told.confirm!r}.",
             )
         how = checked(options)
-        with open_journal() as journal:
+        with open_journal() as journal, shown_to(how["on_progress"], self.data) as told:
+            how["on_progress"] = told
             runner = Runner(
                 data=self.data,
                 journal=journal,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from opskit.errors import InputError, UndecidedError
+from opskit.journal.records import name_in
 from opskit.journal.runbooks import BookLog
 from opskit.run.run import Plan
 from opskit.runbook.questions import Decision
@@ -57,17 +58,17 @@ class Approval:
     def __init__(
         self, log: BookLog, step: str, plan: Plan, *, question: str, since: int, needed: int
     ) -> None:
-        self._step, self._plan = step, plan
-        self._digest = plan.digest[:SHOWN]
+        self.step, self._plan = step, plan
+        self.shown = plan.digest[:SHOWN]
         self._remarks: list[str] = []
         self.before = log.applied(step, plan.digest)
         """The run that carried out this plan or step before."""
         self.decision = Decision(
             log,
             step,
-            question or f"{step}: apply plan {self._digest}?",
+            question or f"{step}: apply plan {self.shown}?",
             (APPLY, LEAVE),
-            text=" ".join((f"Plan {self._digest}.", *plan.data.consequences.sentences)),
+            text=" ".join((f"Plan {self.shown}.", *plan.data.consequences.sentences)),
             plan_digest=plan.digest,
             since=since,
             agree=APPLY,
@@ -88,39 +89,34 @@ class Approval:
             return
         if not in_time:
             self._remarks.append(
-                f"plan {self._digest} was approved before the step that it follows was done: look "
+                f"plan {self.shown} was approved before the step that it follows was done: look "
                 "at that first, then run everything again, as it is."
             )
         elif self.before is None or self.before.plan_digest != self._plan.digest:
             self.decision.decide(APPLY, source="a parameter")
 
-    def ask(self) -> None:
-        """Show the question with what is to be known, and stop where it is not answered.
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of earlier answers, before somebody says so."""
+        return (*self._remarks, *self._outdated())
 
-        Raises
-        ------
-        UndecidedError
-            Nobody has answered.
-        """
-        if not self.decision.made:
-            for remark in (*self._remarks, *self._outdated()):
-                print(f"{self._step}: {remark}")
-        self.decision._ipython_display_()  # pyright: ignore[reportPrivateUsage]
-        if not self.decision.made:
-            raise UndecidedError(
-                f"{self._step}: nothing is changed until somebody says so. Answer above, then run "
-                "this cell and those below it. Where nobody can click, give the plan that was "
-                f"read: approved={self._digest}"
-            )
+    @property
+    def undecided(self) -> UndecidedError:
+        """The error that stops the cells below until somebody has said so."""
+        return UndecidedError(
+            f"{self.step}: the cells below wait until somebody applies the plan above, or leaves "
+            "it; then run this cell and those below it. Where nobody can click, give the plan that "
+            f"was read: approved={self.shown}"
+        )
 
     def _outdated(self) -> Iterator[str]:
         if (run := self.before) is not None:
-            by = f" by {run.identity}" if run.identity else ""
+            by = f" by {name_in(run.identity)}" if run.identity else ""
             undone = "" if run.status == "done" else ", rolled back since"
             again = (
                 "This is the same plan: it is"
                 if run.plan_digest == self._plan.digest
-                else f"This is another plan, {self._digest}: it is shown, and"
+                else f"This is another plan, {self.shown}: it is shown, and"
             )
             yield (
                 f"plan {run.plan_digest[:SHOWN]} was applied{by} at "
@@ -129,7 +125,7 @@ class Approval:
             )
         for one in self.decision.outdated()[-1:]:
             yield (
-                f"{one.identity} answered {one.data['choice']!r} for plan "
-                f"{one.data['digest'][:SHOWN]}. This is another plan, {self._digest}: that answer "
+                f"{one.who} answered {one.data['choice']!r} for plan "
+                f"{one.data['digest'][:SHOWN]}. This is another plan, {self.shown}: that answer "
                 "does not count."
             )

@@ -50,7 +50,7 @@ class Decision:
         needed: int = 1,
     ) -> None:
         self._log, self._step, self.question, self.options = log, step, question, options
-        self._text, self._digest, self._since = text, plan_digest, since
+        self.text, self._digest, self._since = text, plan_digest, since
         self._agree, self._needed = agree, needed
 
     @property
@@ -61,9 +61,8 @@ class Decision:
     @property
     def entry(self) -> Entry | None:
         """What decided it, as the book has it."""
-        given = self._given()
-        agreed = [one for one in given if one.data["choice"] == self._agree]
-        other = [one for one in given if one.data["choice"] != self._agree]
+        agreed = self.agreed
+        other = [one for one in self._given() if one.data["choice"] != self._agree]
         if other:
             return other[0]
         return agreed[-1] if agreed and len(agreed) >= self._needed else None
@@ -86,6 +85,21 @@ class Decision:
                 "in the form above, or give answer=…, then run this cell again."
             )
         return str(entry.data["choice"])
+
+    @property
+    def agreed(self) -> list[Entry]:
+        """The answers so far that choose what so many people must."""
+        return [one for one in self._given() if one.data["choice"] == self._agree]
+
+    @property
+    def agreed_by(self) -> str:
+        """Who gave them."""
+        return ", ".join(one.who for one in self.agreed)
+
+    @property
+    def needed(self) -> int:
+        """So many different people must choose it."""
+        return self._needed
 
     def missing(self) -> str:
         """Return what is not decided; nothing when it is, or is not asked."""
@@ -159,7 +173,7 @@ class Decision:
 
     def __repr__(self) -> str:
         entry = self.entry
-        answer = f"{entry.data['choice']} ({entry.identity})" if entry else "not decided"
+        answer = f"{entry.data['choice']} ({entry.who})" if entry else "not decided"
         return self._not_now() or f"{self.question} {answer}"
 
     def _ipython_display_(self) -> None:
@@ -168,7 +182,7 @@ class Decision:
             return
         answers = [_answer(one, str(one.data["choice"])) for one in self._given()]
         needed = len(answers) if self.made else self._needed
-        _show(repr(self), self.question, self._text, self.options, self._answered, needed, answers)
+        _show(repr(self), self.question, self.text, self.options, self._answered, needed, answers)
 
 
 class SignOff:

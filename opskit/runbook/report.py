@@ -5,17 +5,20 @@ The report needs nothing else to be read; it is HTML or Markdown.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Annotated, Any, cast
+from urllib.parse import quote
 
 import pandas as pd
 
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
+from opskit.inert import visible
 from opskit.journal.records import BookRecord, Entry
 from opskit.journal.runbooks import Book
 from opskit.journal.runs import open_journal
@@ -45,6 +48,21 @@ class TimelineRow(Row, frozen=True, kw_only=True):
     seconds: Annotated[float | None, Column("How long it took.", unit="seconds")]
 
 
+class WrittenReport(PosixPath):
+    """The path of a report, which shows itself as a sentence with a link."""
+
+    def __repr__(self) -> str:
+        return f"Report: {self}"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        path = visible(str(self))
+        link = "" if self.is_absolute() else f"href='{html.escape(quote(str(self)))}'"
+        return {
+            "text/plain": visible(repr(self)),
+            "text/html": f"<p>Report: <a {link} target='_blank'>{html.escape(path)}</a></p>",
+        }
+
+
 class Timeline(View):
     """The entries of a book, oldest first; in a notebook a picture with its numbers."""
 
@@ -62,7 +80,7 @@ class Timeline(View):
                 step=one.step or None,
                 text=_entry_text(one),
                 status=one.status,
-                who=one.identity,
+                who=one.who,
                 seconds=one.seconds,
             )
             for one in entries
@@ -117,7 +135,7 @@ def write_report(path: Path, log: Book, *, unanswered: Sequence[str] = ()) -> Pa
     text = redact(_template(path.suffix).render(facts))
     private_folder(path.parent)
     write_private(path, text)
-    return path
+    return WrittenReport(path)
 
 
 def _entry_text(entry: Entry) -> str:

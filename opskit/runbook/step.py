@@ -9,7 +9,9 @@ finished step raises instead of doing its work twice.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,7 +19,7 @@ from typing import Self, TypeVar
 from opskit.errors import RunbookError, UndecidedError
 from opskit.journal.records import Entry, EntryStatus
 from opskit.journal.runbooks import BookLog, masked
-from opskit.progress import in_notebook, shell
+from opskit.progress import Line, shell
 from opskit.secrets.redact import redact
 
 _T = TypeVar("_T")
@@ -29,6 +31,8 @@ _GUARD = "__import__('opskit.runbook.step').runbook.step.guard"
 class StepLog:
     """The steps of a book as this process carries them out, one at a time.
 
+    A form carries out its step in a thread of its own: steps of cells wait until it has ended.
+
     Parameters
     ----------
     log
@@ -38,18 +42,29 @@ class StepLog:
     def __init__(self, log: BookLog) -> None:
         self._log = log
         self._done_in: dict[str, int] = {}
-        self.current = ""
-        """The title of the step that runs; empty between them."""
+        self._one = threading.RLock()
+        self._thread = threading.local()
+        self._running = ""
+
+    @property
+    def current(self) -> str:
+        """The title of the step that this thread carries out; empty between them."""
+        return getattr(self._thread, "step", "")
 
     @property
     def book(self) -> str:
         """The id of the book."""
         return self._log.book
 
-    def begin(self, title: str) -> int:
-        """Write that a step begins, and return its entry's number."""
-        entry = self._log.begin("step", step=title, text="")
-        self.current = title
+    def begin(self, title: str, identity: str = "") -> int:
+        """Write that somebody begins a step, and return its entry's number."""
+        self._one.acquire()
+        try:
+            entry = self._log.begin("step", step=title, text="", identity=identity)
+        except BaseException:
+            self._one.release()
+            raise
+        self._running = self._thread.step = title
         return entry
 
     def end(self, entry: int, since: datetime, status: EntryStatus, why: str) -> None:
@@ -60,7 +75,27 @@ class StepLog:
             if status == "done":
                 self._done_in[self.current] = current_cell()
         finally:
-            self.current = ""
+            self._running = self._thread.step = ""
+            self._one.release()
+
+    @contextmanager
+    def alone(self, title: str = "") -> Generator[None]:
+        """Wait until the step that another thread carries out has ended, and say so.
+
+        Parameters
+        ----------
+        title
+            What others are then told that they wait for.
+        """
+        if not self._one.acquire(blocking=False):
+            if threading.current_thread() is threading.main_thread():
+                print(f"{self._running or 'A step'} is being carried out: this waits for its end.")
+            self._one.acquire()
+        self._running = title or self._running
+        try:
+            yield
+        finally:
+            self._one.release()
 
     def add_runs(self, since: datetime | None = None) -> None:
         """Write the runs that this process began or ended: those since then to the current step.
@@ -93,6 +128,12 @@ class StepLog:
             return -1
         return 0 if last.text.startswith(_NOTHING) else last.entry
 
+    def moved(self, after: str, since: int) -> str:
+        """Say so when a step was done, or begun, once more since it was looked at."""
+        if self.done(after) == since:
+            return ""
+        return f"{after!r} was carried out once more since: run this cell again, and look first."
+
     def left_out(self, title: str, after: str, *, looks: bool, rerun: bool) -> str:
         """Say why a step has not to be done; nothing when it has.
 
@@ -111,7 +152,7 @@ class StepLog:
         last, before = attempts.get(title), attempts.get(masked(after))
         if last is not None and last.status == "done" and not (looks or rerun):
             return (
-                f"✓ {title}: done by {last.identity} at {last.started_at:%Y-%m-%d %H:%M} UTC. "
+                f"✓ {title}: done by {last.who} at {last.started_at:%Y-%m-%d %H:%M} UTC. "
                 "Left out; rerun=True repeats it."
             )
         if dry and not looks:
@@ -132,7 +173,6 @@ class StepLog:
         last = self.attempts.get(title)
         if last is None or last.entry < decided.entry:
             self._log.add("step", step=title, text="", status="skipped")
-        print(f"{title}: left, as {decided.identity} decided.")
 
     def is_done_in_this_cell(self, title: str) -> bool:
         """Return whether the cell that is being run has already done a step of this title."""
@@ -168,8 +208,8 @@ class Step:
     ) -> None:
         self.title, self.left_out, self._log = title, left_out, log
         self._quiet, self._stop = quiet, stop
-        self.guarded = False
-        self._entry = 0
+        self.guarded, self.identity = False, ""
+        self._entry, self._line = 0, Line("")
         self._since = datetime.now(UTC)
 
     @property
@@ -180,7 +220,8 @@ class Step:
     def __enter__(self) -> Self:
         if self.due:
             self._since = datetime.now(UTC)
-            self._entry = self._log.begin(self.title)
+            self._entry = self._log.begin(self.title, self.identity)
+            self._line = Line(f"… {self.title}")
             return self
         if not self.guarded:
             raise RunbookError(
@@ -209,9 +250,9 @@ class Step:
             )
         why = _error_text(error) if error is not None else ""
         self._log.end(self._entry, self._since, status, redact(why))
-        if error is None and not self._quiet and in_notebook():
-            seconds = (datetime.now(UTC) - self._since).total_seconds()
-            print(f"✓ {self.title}: done in {seconds:,.1f} s.")
+        seconds = (datetime.now(UTC) - self._since).total_seconds()
+        is_told = error is None and not self._quiet
+        self._line.becomes(f"✓ {self.title}: done in {seconds:,.1f} s." if is_told else "")
         if status == "failed" and not self._stop:
             print(redact(f"✗ {self.title}: {why}"))
             return True
@@ -261,9 +302,11 @@ class StepGuards(ast.NodeTransformer):
 
 
 def current_cell() -> int:
-    """Return the number of the cell that is being run; 0 where there are none."""
+    """Return the number of the cell that is being run; 0 where there is none, as in a thread."""
     here = shell()
-    return 0 if here is None else int(here.execution_count)
+    if here is None or threading.current_thread() is not threading.main_thread():
+        return 0
+    return int(here.execution_count)
 
 
 def guard_cells() -> None:

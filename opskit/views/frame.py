@@ -22,7 +22,7 @@ from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.inert import no_formula, visible
 from opskit.views.columns import Row, columns_of
-from opskit.views.render import cell_text, html_table
+from opskit.views.render import Lines, cell_text, html_table
 from opskit.views.select import matching
 from opskit.views.terminal import text_table
 
@@ -36,6 +36,14 @@ _PANDAS = {
 }
 
 _NAMED = 6
+# The library knows light and dark pages by their own signs, which a notebook does not give.
+_AS_THE_PAGE = """<style>
+.opskit-browse,.opskit-browse div,.opskit-browse table,.opskit-browse caption{
+background:transparent!important;color:var(--jp-ui-font-color1,inherit)!important}
+.opskit-browse input,.opskit-browse select,.opskit-browse button{
+background:var(--jp-layout-color1,Canvas)!important;color:var(--jp-ui-font-color1,CanvasText)!important;
+border:1px solid var(--jp-border-color1,#8888)!important}
+</style>"""
 _BROWSER_BYTES = 16 * 1024 * 1024
 
 
@@ -52,6 +60,9 @@ class About:
     goes
         Those of them that go where a table has no room for all, the first first; server
         and app go to a line above their rows.
+    joined
+        In a notebook the columns of each stand below each other in one of its name, and other
+        columns are left out, so that a wide view fits the page.
     servers, missing
         How many servers there are, and which of them are missing, and why.
     """
@@ -60,6 +71,7 @@ class About:
     remark: str = ""
     shown: tuple[str, ...] = ()
     goes: tuple[str, ...] = ()
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     servers: int = 0
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -236,7 +248,18 @@ class View(pd.DataFrame):
     def _repr_html_(self) -> str:
         if not self._is_plain():
             return visible(str(pd.DataFrame(self).to_html(notebook=True)))
-        return html_table(self, self.shown_columns(), self.caption)
+        joined = self._about.joined
+        if not joined or not {one for names in joined.values() for one in names} <= set(self):
+            return html_table(self, self.shown_columns(), self.caption)
+        page = pd.DataFrame(
+            {
+                title: self[names[0]]
+                if len(names) == 1
+                else [Lines(row) for row in self[list(names)].itertuples(index=False, name=None)]
+                for title, names in joined.items()
+            }
+        )
+        return html_table(page, list(joined), self.caption, fluid=True)
 
     def __repr__(self) -> str:
         if not self._is_plain():
@@ -284,7 +307,9 @@ class Browser:
         script = import_module("itables.javascript").generate_init_offline_itables_html(
             import_module("itables.options").dt_bundle
         )
-        return import_module("IPython.display").HTML(script + html)
+        return import_module("IPython.display").HTML(
+            f'{script}{_AS_THE_PAGE}<div class="opskit-browse">{html}</div>'
+        )
 
 
 def about(facts: Facts, noun: str, *shown: str, goes: tuple[str, ...] = ()) -> About:

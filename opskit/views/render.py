@@ -22,6 +22,7 @@ HTML_ROWS = 60
 _WIDE = 34
 """Longer cells may wrap; shorter ones stay on one line."""
 
+_JOINTS = re.compile("([._])")
 _SPACES = re.compile("[\\n\\t]+")
 
 # Text and background pairs of at least 4.5:1 contrast, the same in light and dark themes.
@@ -60,9 +61,18 @@ vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-co
 table.opskit-table th{font-weight:600}
 table.opskit-table td.w{white-space:normal;min-width:17em;max-width:32em;overflow-wrap:anywhere}
 table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
+table.opskit-fluid{width:100%;max-width:75em;table-layout:auto!important}
+table.opskit-fluid td+td{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:none}
+table.opskit-fluid td.l{overflow-wrap:normal}
 .opskit-tone{display:inline-block;padding:0 7px;border-radius:9px;white-space:nowrap}
 .opskit-more{font-size:12px;padding:4px 0;color:var(--jp-ui-font-color1,inherit)}
 </style>"""
+
+
+class Lines(tuple[object, ...]):
+    """Several values of one cell, each on a line of its own."""
+
+    __slots__ = ()
 
 
 def cell_text(value: Any) -> str:
@@ -88,8 +98,13 @@ def cell_text(value: Any) -> str:
             return visible(_SPACES.sub(" ", str(value)))
 
 
-def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str:
-    """Render the first rows as an HTML table without script, readable in light and dark."""
+def html_table(
+    frame: pd.DataFrame, columns: Sequence[str], caption: str, *, fluid: bool = False
+) -> str:
+    """Render the first rows as an HTML table without script, readable in light and dark.
+
+    One that is fluid is as wide as the page, and never wider.
+    """
     numeric = numeric_columns(frame, columns)
     head = "".join(
         f'<th scope="col"{_class(name in numeric)}>{html.escape(title_of(name))}</th>'
@@ -104,10 +119,10 @@ def html_table(frame: pd.DataFrame, columns: Sequence[str], caption: str) -> str
         + "</tr>"
         for values in values_of(frame, columns, HTML_ROWS)
     )
-    more = more_rows(len(frame), HTML_ROWS)
+    more, kind = more_rows(len(frame), HTML_ROWS), " opskit-fluid" if fluid else ""
     note = f'<div class="opskit-more">{html.escape(more)}</div>' if more else ""
     return (
-        f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table">'
+        f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table{kind}">'
         f"<caption>{html.escape(cell_text(caption))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
     )
@@ -156,6 +171,11 @@ def tone_of(column: str, value: object) -> str:
 
 
 def _html_cell(column: str, value: object, *, numeric: bool) -> str:
+    if isinstance(value, Lines):
+        lines = filter(None, map(cell_text, value))
+        # A name may be broken where it has joints, and nowhere else.
+        names = (_JOINTS.sub(r"\1<wbr>", html.escape(one)) for one in lines)
+        return f'<td class="l">{"<br>".join(names)}</td>'
     plain = cell_text(value)
     text = html.escape(plain)
     tone = tone_of(column, value)

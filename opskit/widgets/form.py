@@ -32,6 +32,7 @@ class Form(TextualWidget):
 
     _esm = _STATIC / "form.js"
     _css = _STATIC / "form.css"
+    _session_type: type[Session] = Session
 
     title = traitlets.Unicode().tag(sync=True)
     key = traitlets.Dict().tag(sync=True)
@@ -40,7 +41,7 @@ class Form(TextualWidget):
     rows = traitlets.Dict().tag(sync=True)
 
     def __init__(self, **session: Any) -> None:
-        self._session = Session(publish=self._changed, **session)
+        self._session = self._session_type(publish=self._changed, **session)
         self._timer: threading.Timer | None = None
         self._timing = threading.Lock()
         self._telling = threading.Lock()

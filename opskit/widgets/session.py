@@ -44,7 +44,7 @@ from opskit.widgets.shown import (
 from opskit.widgets.table import Table
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
 
-Phase = Literal["loading", "choose", "planning", "planned", "running", "ended"]
+Phase = Literal["loading", "choose", "planning", "planned", "running", "ended", "left"]
 Send = Callable[[dict[str, Any]], None]
 _NO_FAULT: Mapping[str, Any] = {"error": "", "leave_out": 0, "refused": []}
 
@@ -296,7 +296,8 @@ class Session:
         def made(unit: Unit, values: Mapping[str, Secret]) -> None:
             self._running.keep(unit, values, tab)
 
-        run = plan.apply(
+        run = self._carry_out(
+            plan,
             # `_may_apply` asked for it.
             confirm=plan.data.consequences.confirm,
             identity=str(who),
@@ -305,6 +306,9 @@ class Session:
         )
         self.plan, self.subject = None, changes_in_words(plan.data)
         self._ended(run, who, "" if self._takes_value else tab)
+
+    def _carry_out(self, plan: Plan, **options: Any) -> Run:
+        return plan.apply(**options)
 
     def _take(self, way: Way, run: str, who: Person) -> None:
         """Do what may be done about a run; undoing it is shown before."""

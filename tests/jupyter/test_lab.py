@@ -149,10 +149,46 @@ def test_it_says_how_to_share_it_and_keeps_the_token_from_the_process_list(serve
     assert server.said[0] == "13 notebooks in work (13 new)"
     assert server.said[2].startswith("From another machine: ssh -N -L ")
     assert "JupyterHub" in server.said[3]
+    assert "/lab/tree/00-start-here.ipynb?token=" in server.said[1]
     assert len(server.token) >= 32
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     assert server.token not in listed.stdout
     assert server.token not in (server.home / "log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+def test_it_asks_about_no_news_and_has_a_menu_of_the_runbooks_titles(server: Server) -> None:
+    def default(plugin: str) -> Any:
+        return server.ask(f"/lab/api/settings/@jupyterlab/{plugin}")["schema"]
+
+    news = default("apputils-extension:notification")["properties"]
+    assert (news["fetchNews"]["default"], news["checkForUpdates"]["default"]) == ("false", False)
+    menus = default("mainmenu-extension:plugin")["properties"]["menus"]["default"]
+    (runbooks,) = (menu for menu in menus if menu["label"] == "Runbooks")
+    first = runbooks["items"][0]["args"]
+    assert first == {"path": NOTEBOOK, "label": "Start here: the whole fleet in one look"}
+    assert len(runbooks["items"]) == 13
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+def test_somebody_without_a_name_gives_one_which_the_server_keeps(server: Server) -> None:
+    me = f"{server.address.partition('/lab')[0]}/api/me"
+    visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    # As a browser does: with the token once, and then by its cookies.
+    visitor.open(server.address, timeout=LIMIT).close()
+    with visitor.open(me, timeout=LIMIT) as answer:
+        assert json.load(answer)["identity"]["name"].startswith("Anonymous ")
+    cookies = next(one for one in visitor.handlers if hasattr(one, "cookiejar")).cookiejar
+    (xsrf,) = (one.value for one in cookies if one.name == "_xsrf")
+    named = urllib.request.Request(
+        me, method="PATCH", data=json.dumps({"name": "Kim", "display_name": "Kim"}).encode(),
+        headers={"X-XSRFToken": xsrf, "Content-Type": "application/json"},
+    )  # fmt: skip
+    visitor.open(named, timeout=LIMIT).close()
+    with visitor.open(me, timeout=LIMIT) as answer:
+        assert json.load(answer)["identity"]["display_name"] == "Kim"
 
 
 @pytest.mark.slow

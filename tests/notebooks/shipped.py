@@ -95,6 +95,8 @@ def _carry_out(client: NotebookClient, cell: Any, number: int, answer: Answer) -
             if not choice:
                 raise
             _click(client, choice)
+            # Where the outputs were that this cell loses now: nbclient would write to them still.
+            client._display_id_map.clear()
         else:
             return
 
@@ -108,6 +110,12 @@ def _click(client: NotebookClient, choice: str) -> None:
         if WIDGET in output.get("data", {})
     ][-1]
     content = {"type": "answer", "choice": choice, "who": {"username": "ada", "name": "Ada"}}
+    plan = client.widget_state[asked].get("state", {}).get("plan")
+    if plan is not None:
+        content |= {
+            "type": "leave" if choice == "Leave it" else "apply", "tab": "ada-1",
+            "digest": plan["digest"], "confirm": plan["confirm"],
+        }  # fmt: skip
     message = {"comm_id": asked, "data": {"method": "custom", "content": content}}
     assert client.kc is not None
     client.kc.shell_channel.send(client.kc.session.msg("comm_msg", message))

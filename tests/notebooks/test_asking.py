@@ -60,7 +60,7 @@ def stops(kernel: Kernel, folder: Path, at: str, *parameters: str, **more: objec
     with pytest.raises(CellExecutionError) as stopped:
         kernel.run(BULK, folder, *parameters, **more)  # type: ignore[arg-type]
     assert stopped.value.ename == "UndecidedError"
-    assert stopped.value.evalue.startswith(f"{at}: nothing is changed until somebody says so.")
+    assert stopped.value.evalue.startswith(f"{at}: the cells below wait until somebody applies")
     return str(stopped.value)
 
 
@@ -120,7 +120,7 @@ def test_each_wave_and_the_prune_wait_for_their_own_yes_in_whatever_kernel(
 def test_an_incident_goes_on_when_the_value_comes_from_elsewhere(
     kernel: Kernel, fleet: DemoFleet, tmp_path: Path
 ) -> None:
-    notebook = FOLDER / "04-incident-leaked-secret.ipynb"
+    notebook = FOLDER / "04-leaked-secret.ipynb"
     given = ("app = 'notes.coop.example'", "name = 'oidc_key'", *LIVE)
     told = r"leaked version' failed\. Insert the new value above, then run the cells from here on"
     with pytest.raises(CellExecutionError, match=told):

@@ -198,7 +198,7 @@ def test_a_decision_is_made_once_and_kept() -> None:
     another_kernel()
     again = opskit.Runbook("A leak").decision("Now or tonight?", ["now", "tonight"])
     assert (again.made, again.choice) == (True, "tonight")
-    assert repr(again) == "Now or tonight? tonight (Ada (ada))"
+    assert repr(again) == "Now or tonight? tonight (Ada)"
 
 
 def test_an_answer_is_given_where_nobody_can_be_asked() -> None:

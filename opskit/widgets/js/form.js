@@ -3,6 +3,7 @@ import { browseView } from "./browse.js";
 import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
 import { secretField } from "./field.js";
+import { nameOffer } from "./name.js";
 import { planView } from "./plan.js";
 import { progressList, resultView, revealed } from "./progress.js";
 import { openFor, tab, tabKey } from "./seal.js";
@@ -42,7 +43,8 @@ function render({ model, el }, memory) {
   })));
   const steps = progressList();
   steps.element.hidden = true;
-  const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, header, banner, silence, aloud, body, shown, steps.element);
+  const offer = nameOffer();
+  const root = h("section", { class: "opskit-form", "aria-label": model.get("title") }, header, offer.element, banner, silence, aloud, body, shown, steps.element);
   // JupyterLab's shortcuts must not see what is typed here.
   for (const kind of ["keydown", "keyup", "keypress", "paste"]) root.addEventListener(kind, (event) => event.stopPropagation());
   root.dataset.lmSuppressShortcuts = "true";
@@ -72,6 +74,7 @@ function render({ model, el }, memory) {
   const actions = {
     tab,
     apply: (digest, confirm) => send("apply", { digest, confirm }),
+    leave: (digest) => send("leave", { digest }),
     approve: async (digest, say) => {
       const who = await whoami();
       if (!who) return say("The Jupyter server did not say who you are.");
@@ -124,6 +127,7 @@ function render({ model, el }, memory) {
     if (now.phase === "ended") {
       return h("p", { class: `opskit-outcome opskit-outcome-${now.result.tone}` }, now.result.sentence);
     }
+    if (now.phase === "left") return h("p", { class: "opskit-outcome opskit-outcome-idle" }, "Left as it is. Nothing was changed.");
     if (!BUSY[now.phase]) return "";
     const done = now.phase === "running" ? model.get("steps").filter((step) => step.status !== "running").length : 0;
     return h("p", { class: "opskit-busy" }, h("span", { class: "opskit-spinner", "aria-hidden": "true" }), `${BUSY[now.phase]}${done ? ` · ${done} ${done === 1 ? "step" : "steps"} done` : ""}`);
@@ -132,10 +136,12 @@ function render({ model, el }, memory) {
   function panel(now) {
     switch (now.phase) {
       case "choose": return choosing(now);
-      case "planned": return planView(now, memory.confirm, { ...actions, back: now.form.chooses === "nothing" ? null : () => send("back") });
+      case "planned": return planView(now, memory.confirm, { ...actions, leave: now.leave ? actions.leave : null, back: now.form.chooses === "nothing" ? null : () => send("back") });
       case "ended":
         memory.chosen = memory.again;
-        return resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") });
+        return h("div", {}, resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") }),
+          now.go_on && now.result.status === "done" && h("p", { class: "opskit-hint" }, now.go_on));
+      case "left": return h("p", { class: "opskit-hint" }, now.go_on);
       default: return "";
     }
   }
@@ -190,6 +196,7 @@ function render({ model, el }, memory) {
   ping();
   return () => {
     stopped.abort();
+    offer.stop();
     memory.shows.delete(reveal);
     model.off("change:state", changed);
     model.off("change:steps", changed);

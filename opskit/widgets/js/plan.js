@@ -31,12 +31,12 @@ function table(columns, rows, label, below = () => "") {
 const titled = (title, ...content) => h("section", { class: "opskit-part" }, h("h4", {}, title), ...content);
 
 /** `confirms` keeps, by plan, what somebody typed to confirm it. */
-export function planView(now, confirms, { apply, approve, back }) {
+export function planView(now, confirms, { apply, approve, leave, back }) {
   const { plan, needed, approvals } = now;
   const word = plan.confirm;
   const typed = h("input", { type: "text", class: "opskit-input", autocomplete: "off", spellcheck: "false" });
   const enough = () => approvals.length >= needed;
-  const go = button("Apply", () => apply(plan.digest, typed.value), word ? "opskit-danger" : "opskit-primary");
+  const go = button(now.apply ?? "Apply", () => apply(plan.digest, typed.value), word ? "opskit-danger" : "opskit-primary");
   const check = () => { go.disabled = !enough() || (word && typed.value !== word); };
   const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const say = (words) => { note.textContent = words; };
@@ -59,6 +59,7 @@ export function planView(now, confirms, { apply, approve, back }) {
       approvals.length ? "" : "nobody yet"),
     word && labelled(`Type ${word} to confirm`, typed),
     h("div", { class: "opskit-row opskit-actions" }, needed > 0 && button("Approve", () => approve(plan.digest, say)), go,
+      leave && button(now.leave, () => leave(plan.digest)),
       back && button("Back", back, "opskit-quiet"), note,
       h("span", { class: "opskit-hint opskit-digest", title: plan.digest }, `plan ${plan.digest.slice(0, 12)}`)));
 }

@@ -1,11 +1,16 @@
 // A question to the people at a notebook: each answer is one click, and everybody sees who gave it.
 import { badge, button, h } from "./dom.js";
+import { nameOffer } from "./name.js";
 import { whoami } from "./whoami.js";
 
 function render({ model, el }) {
   const body = h("div", { class: "opskit-body opskit-question" });
+  const offer = nameOffer();
   const root = h("section", { class: "opskit-form", "aria-label": model.get("title") },
-    h("div", { class: "opskit-head" }, h("h3", {}, model.get("title"))), body);
+    h("div", { class: "opskit-head" }, h("h3", {}, model.get("title"))), offer.element, body);
+  // JupyterLab's shortcuts must not see what is typed here.
+  for (const kind of ["keydown", "keyup", "keypress", "paste"]) root.addEventListener(kind, (event) => event.stopPropagation());
+  root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
   function show() {
     const answers = model.get("answers");
@@ -26,7 +31,7 @@ function render({ model, el }) {
   }
   for (const name of ["answers", "status"]) model.on(`change:${name}`, show);
   show();
-  return () => { for (const name of ["answers", "status"]) model.off(`change:${name}`, show); };
+  return () => { offer.stop(); for (const name of ["answers", "status"]) model.off(`change:${name}`, show); };
 }
 
 export default { render };

@@ -1,5 +1,6 @@
 // Who the Jupyter server says is at this browser. The kernel treats it as a claim.
 
+const KEPT = "opskit:name";
 let asked = null;
 
 function baseUrl() {
@@ -20,6 +21,30 @@ function asJupyterLabShows(username) {
   }
 }
 
+/** The name that somebody gave here where the server would not keep it. */
+function keptHere(username) {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT));
+    return kept?.username === username ? kept.name : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Have the server call this person so, and JupyterLab with it. */
+export async function rename(name) {
+  const who = await whoami();
+  const initials = name.split(/\s+/).map((part) => part[0]).slice(0, 2).join("").toUpperCase();
+  const token = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/)?.[1] ?? "";
+  const reply = await fetch(`${baseUrl()}api/me`, {
+    method: "PATCH", credentials: "same-origin",
+    headers: { "Content-Type": "application/json", "X-XSRFToken": decodeURIComponent(token) },
+    body: JSON.stringify({ name, display_name: name, initials }),
+  }).catch(() => null);
+  if (!reply?.ok) localStorage.setItem(KEPT, JSON.stringify({ username: who?.username, name }));
+  asked = null;
+}
+
 async function ask() {
   try {
     const reply = await fetch(`${baseUrl()}api/me`, { credentials: "same-origin" });
@@ -27,7 +52,7 @@ async function ask() {
     const shown = asJupyterLabShows(identity.username);
     return {
       username: identity.username,
-      name: identity.display_name || identity.name,
+      name: keptHere(identity.username) || identity.display_name || identity.name,
       initials: identity.initials || shown.initials,
       color: identity.color || shown.color,
     };

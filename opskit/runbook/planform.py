@@ -1,0 +1,141 @@
+"""The form below a cell that carries out a plan: its button, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from opskit.errors import OpskitError
+from opskit.fleet import Fleet
+from opskit.progress import in_notebook
+from opskit.run.run import Plan, Run
+from opskit.runbook.approval import APPLY, LEAVE
+from opskit.runbook.carry import PlanStep
+from opskit.secrets.redact import redact
+from opskit.widgets.form import Form
+from opskit.widgets.kinds import FormKind
+from opskit.widgets.person import NOBODY, Person, person_named, read_person
+from opskit.widgets.session import Send, Session
+
+_GO_ON = "Run this cell and those below it to go on."
+
+
+@dataclass(slots=True, kw_only=True)
+class PlanSession(Session):
+    """The state of the form: what is clicked is written to the runbook.
+
+    Parameters
+    ----------
+    step
+        The step that carries the plan out.
+    """
+
+    step: PlanStep
+
+    def __post_init__(self) -> None:
+        Session.__post_init__(self)
+        self.state |= {"apply": APPLY, "leave": LEAVE, "go_on": _GO_ON}
+
+    @property
+    def form(self) -> FormKind:
+        """What such a form shows: what is asked."""
+        return replace(Session.form.fget(self), title=self.step.approval.decision.question)  # pyright: ignore[reportOptionalCall]
+
+    def handle(self, message: Mapping[str, Any], send: Send) -> None:
+        """Act on a click; one that leaves the plan as it is has no counterpart in other forms."""
+        if message.get("type") == "leave":
+            self._leave(message, read_person(message.get("who")))
+        else:
+            Session.handle(self, message, send)
+
+    def _may_apply(self, message: Mapping[str, Any]) -> bool:
+        """Take the click itself as the yes, where one person's is enough."""
+        with self._lock:
+            who = read_person(message.get("who"))
+            if self.state["phase"] != "planned" or not Session._may_apply(self, message):
+                return False
+            return self._writes(self.step.agree, who)
+
+    def _approve(self, message: Mapping[str, Any], who: Person) -> None:
+        with self._lock:
+            shown = self.state["plan"]
+            if self.state["phase"] != "planned" or message.get("digest") != shown["digest"]:
+                return
+            if self._writes(self.step.agree, who):
+                self._set(approvals=self._approvals(self.step.plan))
+
+    def _leave(self, message: Mapping[str, Any], who: Person) -> None:
+        with self._lock:
+            shown = self.state["plan"]
+            if self.state["phase"] != "planned" or message.get("digest") != shown["digest"]:
+                return
+            if self._writes(self.step.leave, who):
+                self.outcome = f"Left as it is, as {who} decided."
+                self._set(phase="left", by=who.to_json(), error="")
+
+    def _writes(self, write: Any, who: Person) -> bool:
+        if who == NOBODY:
+            self._set(error="The Jupyter server did not say who you are.")
+            return False
+        try:
+            write(who)
+        except OpskitError as error:
+            self._set(error=redact(str(error)))
+            return False
+        return True
+
+    def _approvals(self, plan: Plan) -> list[dict[str, str]]:
+        del plan
+        return [person_named(one.identity).to_json() for one in self.step.approval.decision.agreed]
+
+    def _carry_out(self, plan: Plan, **options: Any) -> Run:
+        del plan
+        try:
+            return self.step.carry_out(**options)
+        except OpskitError:
+            if self.step.run is None:
+                raise
+            return self.step.run
+
+
+class PlanForm(Form):
+    """The form itself.
+
+    Parameters
+    ----------
+    step
+        The step that carries the plan out.
+    """
+
+    _session_type = PlanSession
+
+    def __init__(self, step: PlanStep) -> None:
+        needed = step.approval.decision.needed
+        self._approval = step.approval
+        super().__init__(
+            fleet=Fleet(step.plan.root),
+            kind="approve",
+            plan=step.plan,
+            needed=needed if needed > 1 else 0,
+            step=step,
+        )
+
+    def as_text(self) -> str:
+        """Say what is asked, and what became of it."""
+        decision = self._approval.decision
+        waits = (
+            f"Nobody has applied it here. Where nobody can click: approved={self._approval.shown}"
+        )
+        said = self._session.outcome or waits
+        return " ".join((repr(decision), decision.text, said))
+
+
+def show_plan_form(step: PlanStep) -> None:
+    """Show the form where it can be clicked, else say in words what is asked."""
+    for remark in step.approval.remarks:
+        print(f"{step.approval.step}: {remark}")
+    if in_notebook():
+        PlanForm(step)._ipython_display_()  # pyright: ignore[reportPrivateUsage]
+    else:
+        print(repr(step.approval.decision))
