@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from shlex import quote
 
 from opskit.abra.model import Problem, ProblemKind
@@ -42,6 +43,7 @@ def partly_read(views: Views) -> Iterator[Finding]:
         for name, why in seen.unread.items():
             yield Finding(
                 server=seen.server,
+                subject=name,
                 what=f"its {name} could not be read: {why}",
                 remedy=f"Try it by hand: docker --context {quote(seen.server)} "
                 f"{name.rstrip('s')} ls",
@@ -55,6 +57,7 @@ def collision(views: Views) -> Iterator[Finding]:
         yield Finding(
             server=server,
             app=apps[0],
+            subject=stack,
             what=f"{' and '.join(apps)} share the stack name {stack}.",
             remedy="Set a different STACK_NAME in one of the .env files before deploying either.",
         )
@@ -113,4 +116,12 @@ def stack_unsupported(views: Views) -> Iterator[Finding]:
 
 def _problem(problem: Problem, server: str, app: str | None) -> Finding:
     where = f"{problem.path}:{problem.line}" if problem.line else problem.path
-    return Finding(server=server, app=app, what=f"{where}: {problem.what}", remedy=problem.remedy)
+    # Not its line, which moves with each change above it, nor its folder, which is another
+    # one on another machine.
+    return Finding(
+        server=server,
+        app=app,
+        subject=f"{PurePath(problem.path).name}: {problem.what}",
+        what=f"{where}: {problem.what}",
+        remedy=problem.remedy,
+    )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Literal
 
+from opskit.audit.keys import keys_of
 from opskit.audit.remedies import Remedy
 from opskit.errors import InputError, OpskitError
 from opskit.views.columns import Column, Row
@@ -28,6 +29,7 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 class FindingsRow(Row, frozen=True, kw_only=True):
     """A row of the audit: one thing worth an operator's attention."""
 
+    key: Annotated[str, Column("Its short name, the same as long as it stands: opskit fix KEY.")]
     id: Annotated[str, Column("The check that found it.")]
     severity: Annotated[Severity, Column("How bad it is, the worst first.")]
     server: Annotated[str, Column("The server, as abra names it.")]
@@ -68,7 +70,9 @@ _FAMILIES = (
 class Finding:
     """One thing worth an operator's attention; `severity` overrides the check's own.
 
-    The remedy is a plan that would not be refused, or a sentence for a person.
+    The remedy is a plan that would not be refused, or a sentence for a person. Where a check may
+    find several things at one server, app and secret, `subject` says which: a version, a service,
+    a file; nothing that changes while the finding stands, as it is part of its key.
     """
 
     server: str
@@ -76,6 +80,7 @@ class Finding:
     remedy: Remedy | str
     app: str | None = None
     secret: str | None = None
+    subject: str = ""
     severity: Severity | None = None
 
 
@@ -187,8 +192,13 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
             pair[1].secret or "",
         )
     )
+    keys = keys_of(
+        (one.id, finding.server, finding.app or "", finding.secret or "", finding.subject)
+        for one, finding in found
+    )
     rows = [
         FindingsRow(
+            key=key,
             id=one.id,
             severity=finding.severity or one.severity,
             server=finding.server,
@@ -198,7 +208,7 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
             remedy=str(finding.remedy),
             plan=finding.remedy.to_dict() if isinstance(finding.remedy, Remedy) else {},
         )
-        for one, finding in found
+        for key, (one, finding) in zip(keys, found, strict=True)
     ]
     shown = about(views.facts, "findings", *_SHOWN)
     return View.from_rows(FindingsRow, rows, shown)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -42,6 +43,7 @@ def _finding(
         server=row.server,
         app=_text(row.app),
         secret=row.secret,
+        subject=row.swarm_name,
         severity=severity,
         what=what,
         remedy=remedy,
@@ -71,6 +73,7 @@ def marks(views: Views) -> Iterator[Finding]:
                         server=server,
                         app=app.name,
                         secret=secret.name,
+                        subject=f"{PurePath(problem.path).name}: {problem.what}",
                         what=f"{problem.path}:{problem.line}: {problem.what}",
                         remedy=problem.remedy,
                     )
@@ -119,6 +122,7 @@ def superseded(views: Views) -> Iterator[Finding]:
                     server=server,
                     app=row.app.name,
                     secret=row.secret,
+                    subject=row.swarm_name,
                     what=f"{row.swarm_name} is unused and no longer declared.",
                     remedy=remedies.prune(server, row.app.name),
                 )

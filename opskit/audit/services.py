@@ -55,6 +55,7 @@ def socket_mounted(views: Views) -> Iterator[Finding]:
             yield Finding(
                 server=server,
                 app=app,
+                subject=service.spec.name,
                 what=f"{service.spec.name} has docker.sock: whoever breaks in there has the "
                 "server, and on a manager every secret that can be mounted.",
                 remedy="Put a socket proxy that allows only what it needs in between.",
@@ -74,6 +75,7 @@ def sensitive(views: Views) -> Iterator[Finding]:
             yield Finding(
                 server=server,
                 app=app,
+                subject=f"{service.spec.name} {source}",
                 what=f"{service.spec.name} has the node's {source}.",
                 remedy="Bind only the file or folder that it needs, or use a volume.",
             )
@@ -94,6 +96,7 @@ def not_pinned(views: Views) -> Iterator[Finding]:
             yield Finding(
                 server=server,
                 app=app,
+                subject=service.spec.name,
                 what=f"{service.spec.name} runs {name}, whatever that is when it restarts.",
                 remedy="Name a version in the compose file.",
             )
@@ -130,6 +133,7 @@ def update_goes_on(views: Views) -> Iterator[Finding]:
             yield Finding(
                 server=server,
                 app=app,
+                subject=service.spec.name,
                 what=f"{service.spec.name} has the failure_action continue: a bad value reaches "
                 "every task.",
                 remedy="Set update_config.failure_action to rollback in the compose file.",
@@ -150,6 +154,7 @@ def label_digest(views: Views) -> Iterator[Finding]:
                 server=row.server,
                 app=row.app if isinstance(row.app, str) else None,
                 secret=row.secret,
+                subject=row.swarm_name,
                 what=f"{row.swarm_name} has what looks like a digest in the label "
                 f"{', '.join(named)}: guesses can be tested against it.",
                 remedy="Rotate it, and have what made it leave that label out.",

@@ -96,6 +96,7 @@ def not_encrypted(views: Views) -> Iterator[Finding]:
         if row.server in several and not row.encrypted and not row.ingress:
             yield Finding(
                 server=row.server,
+                subject=row.network,
                 what=f"the network {row.network} carries traffic between nodes in clear.",
                 remedy="Make it with driver_opts: encrypted in the compose file, in a quiet hour: "
                 "its services must leave it.",
