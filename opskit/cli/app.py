@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 
 import typer
 
-from opskit.cli import apps, change, demo, lab, notebooks, read, runs
+from opskit.cli import acknowledge, apps, change, demo, lab, notebooks, read, runs
 from opskit.errors import InputError, MissingToolError, OpskitError
 from opskit.inert import visible
 from opskit.secrets.redact import redact
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 read.add_to(app)
+acknowledge.add_to(app)
 change.add_to(app)
 apps.add_to(app)
 runs.add_to(app)

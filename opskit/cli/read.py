@@ -106,18 +106,24 @@ def audit(
     with_pass: Annotated[
         bool, typer.Option("--pass", help="Look into the password store, too; opens no entry.")
     ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also what is acknowledged: by whom, until when, why.")
+    ] = False,
     deadline: DeadlineOption = None,
 ) -> None:
-    """Run every check; exit status 1 when there are findings worse than info."""
+    """Run every check; exit status 1 when there are findings worse than info.
+
+    What is acknowledged is left out and counts as none.
+    """
     if with_pass and snapshot is not None:
         raise InputError(
             "a saved snapshot does not say what the password store had then.",
             remedy="Leave out --snapshot or --pass.",
         )
     taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
-    findings = narrow(taken.audit(), where, server)
+    findings = narrow(taken.audit(acknowledged=all_), where, server)
     show(findings, format)
-    if len(findings.keep(findings["severity"] != "info")):
+    if len(findings.keep((findings["severity"] != "info") & ~findings["acknowledged"])):
         raise typer.Exit(1)
 
 
