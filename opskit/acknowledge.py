@@ -9,8 +9,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-import pandas as pd
-
 from opskit.abra.acknowledged import FILE, with_acknowledged
 from opskit.abra.files import is_folder, read_bytes
 from opskit.abra.model import Acknowledged
@@ -204,4 +202,4 @@ def _day(until: object, today: date) -> date:
 
 
 def _text(value: object) -> str:
-    return "" if pd.isna(value) else str(value)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return value if isinstance(value, str) else ""

@@ -24,7 +24,7 @@ import tomllib
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -130,7 +130,7 @@ def _parsed(content: bytes, path: Path, server: str) -> tuple[Acknowledged, ...]
         raise InputError(
             f"{_TABLE} is no list of tables.", path=path, remedy=f"Write [[{_TABLE}]]."
         )
-    entries: list[Any] = found
+    entries = cast("list[object]", found)
     lines = [text.count("\n", 0, one.end()) + 1 for one in _HEAD.finditer(text)]
     if len(lines) != len(entries):  # some are written in another way
         lines = [0] * len(entries)
@@ -150,7 +150,17 @@ def _entry(found: object, path: Path, line: int, server: str) -> Acknowledged:
         raise fault(f"names the server {entry.server}, and this is the folder of {server}.")
     if entry.until > entry.made_on + LONGEST:
         raise fault("is for more than a year.")
-    return Acknowledged(**{**msgspec.structs.asdict(entry), "server": server or entry.server})
+    return Acknowledged(
+        check=entry.check,
+        server=server or entry.server,
+        app=entry.app,
+        secret=entry.secret,
+        subject=entry.subject,
+        who=entry.who,
+        why=entry.why,
+        until=entry.until,
+        made_on=entry.made_on,
+    )
 
 
 def latest(entries: Sequence[Acknowledged]) -> dict[tuple[str, ...], Acknowledged]:

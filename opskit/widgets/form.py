@@ -80,6 +80,11 @@ class Form(TextualWidget):
                 self.steps = list(self._session.steps)
                 self.state = self._session.state
 
+    @property
+    def outcome(self) -> str:
+        """How its last run ended and whose click began it; empty before."""
+        return self._session.outcome
+
     def as_text(self) -> str:
         """Name the form, what it was for, and the outcome or where it works."""
         session = self._session

@@ -29,7 +29,14 @@ from opskit.secrets.redact import redact
 from opskit.secrets.sealed import SEALER, Unrevealed
 from opskit.secrets.value import Secret
 from opskit.statuses import STATUSES, Way
-from opskit.widgets.choices import alphabets, app_choices, options_from, table, whole_apps
+from opskit.widgets.choices import (
+    alphabets,
+    app_choices,
+    asked_for,
+    options_from,
+    table,
+    whole_apps,
+)
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, person_named, read_person
 from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words, ways_on
@@ -51,7 +58,8 @@ class Session:
     publish
         Called after every change of `state` or `steps`, from any thread.
     preselected
-        What is chosen at the start: ``app``, ``secret``, or ``rows`` to plan at once.
+        What is chosen at the start: ``app``, ``secret`` and ``options``, and whether to plan it
+        ``at_once``; or ``rows``, which are.
     needed
         How many different people must approve before it may be applied.
     plan
@@ -90,6 +98,7 @@ class Session:
             "alphabets": {},
             "chosen": {key: self.preselected.get(key, "") for key in ("app", "secret")},
             "preset": [list(row) for row in self.preselected.get("rows", ())],
+            "options": dict(self.preselected.get("options", {})),
             "missing": "",
             "plan": None,
             "needed": self.needed,
@@ -203,12 +212,14 @@ class Session:
             phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished,
             missing=snapshot.secrets.missing_servers, loaded=True, **read,
         )  # fmt: skip
-        if self.preselected.get("rows"):
-            rows, self.preselected = self.preselected["rows"], {}
+        given, self.preselected = self.preselected, {}
+        rows = given.get("rows")
+        if given.get("at_once"):
+            rows = asked_for(read["apps"], given["app"], given["secret"])
+        if rows:
             self._set(phase="planning")
-            self._make_plan(
-                Wanted(fleet=self.fleet, rows=rows, options=options_from({}), snapshot=snapshot)
-            )
+            options = options_from(given.get("options"))
+            self._make_plan(Wanted(fleet=self.fleet, rows=rows, options=options, snapshot=snapshot))
 
     def _plan(self, message: Mapping[str, Any]) -> None:
         options = options_from(message.get("options"))

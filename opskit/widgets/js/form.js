@@ -1,6 +1,7 @@
 // A form: shows the kernel's state, and tells the kernel what was clicked, by whom, in which tab.
 import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
+import { hearing } from "./hearing.js";
 import { secretField } from "./field.js";
 import { planView } from "./plan.js";
 import { progressList, resultView, revealed } from "./progress.js";
@@ -8,8 +9,6 @@ import { openFor, tab, tabKey } from "./seal.js";
 import { secretTable } from "./table.js";
 import { whoami } from "./whoami.js";
 
-const PATIENCE_MS = 2500;
-const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this form's cell again.";
 const BUSY = { loading: "Reading every server…", planning: "Making the plan…", running: "Running" };
 
 /** What this tab must not lose when JupyterLab makes the form's view anew, as it does whenever what
@@ -30,7 +29,7 @@ function render({ model, el }, memory) {
   const stopped = new AbortController();
   const header = h("div", { class: "opskit-head" });
   const banner = h("div", { "aria-live": "assertive" });
-  const silence = h("p", { class: "opskit-unfinished", role: "alert", hidden: true }, UNANSWERED);
+  const { silence, heard, tell, forget } = hearing(model);
   // Always there, as screen readers announce only changes of a region they know.
   const aloud = h("div", { role: "status" });
   const body = h("div", { class: "opskit-body" });
@@ -48,21 +47,6 @@ function render({ model, el }, memory) {
   root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
   let view = -1;
-  let waiting = 0;
-
-  function heard() {
-    clearTimeout(waiting);
-    silence.hidden = true;
-  }
-  function listen() {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { silence.hidden = false; }, PATIENCE_MS);
-  }
-  function tell(message) {
-    listen();
-    // A widget that lost its kernel throws.
-    try { model.send(message); } catch { silence.hidden = false; }
-  }
   const ping = () => tell({ type: "ping", tab });
   async function send(type, more = {}) {
     tell({ type, tab, who: await whoami(), ...more });
@@ -86,7 +70,7 @@ function render({ model, el }, memory) {
     const reread = button("Read again", () => send("back"), "opskit-quiet");
     if (!now.loaded) return h("div", { class: "opskit-row opskit-actions" }, reread);
     const saved = memory.chosen?.();
-    const fields = optionFields(form, saved?.fields);
+    const fields = optionFields(form, saved?.fields, now.options);
     const go = button(form.verb, plan, "opskit-primary");
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
     const chooser = takesTable
@@ -172,7 +156,7 @@ function render({ model, el }, memory) {
   // JupyterLab says so when the kernel, and with it this form, went away or came back.
   model.on("comm_live_update", ping);
   const clock = setInterval(() => { if (silence.hidden && model.get("state").phase === "running") steps.tick(); }, 1000);
-  stopped.signal.addEventListener("abort", () => { clearInterval(clock); clearTimeout(waiting); });
+  stopped.signal.addEventListener("abort", () => { clearInterval(clock); forget(); });
   memory.shows.add(reveal);
   reveal();
   show();
