@@ -8,7 +8,7 @@ const AT_ONCE = 25;
 const sum = (groups) => groups.reduce((count, one) => count + one.cards.length, 0);
 const many = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 const placeOf = (card) => [...card.secrets, card.app].filter(Boolean).join(" · ") || card.server || "all servers";
-const whereOf = (card, check = card.check) => [h("strong", {}, placeOf(card)), h("span", { class: "opskit-hint" }, [card.app && card.server, check].filter(Boolean).join(" · "))];
+const whereOf = (card, check = card.check) => [h("strong", {}, placeOf(card)), h("span", { class: "opskit-hint" }, [placeOf(card) !== card.server && card.server, check].filter(Boolean).join(" · "))];
 const remedyOf = (remedy) => h("p", { class: "opskit-remedy" }, h("span", { "aria-hidden": "true" }, "→ "), remedy);
 const level = (severity) => h("span", { class: `opskit-level opskit-level-${severity}` }, severity);
 
@@ -17,7 +17,7 @@ const memoryOfTab = () => ({ levels: new Set(), server: "", words: "", shown: AT
 const ABLE = "button, input, select, summary";
 
 function render({ model, el }, memory) {
-  const header = h("div", { class: "opskit-head" });
+  const when = h("span", { class: "opskit-hint" });
   const { silence, heard, tell, forget } = hearing(model);
   const aloud = h("div", { role: "status", class: "opskit-aloud" });
   const banner = h("div", { "aria-live": "assertive" });
@@ -25,7 +25,8 @@ function render({ model, el }, memory) {
   const server = h("select", { class: "opskit-input", "aria-label": "Server" });
   const search = h("input", { type: "search", class: "opskit-input", placeholder: "app, secret, check …" });
   const again = button("Read again", () => send("again"), "opskit-quiet");
-  const filters = h("div", { class: "opskit-row opskit-filters" }, levels, server, labelled("Search findings", search), again);
+  const header = h("div", { class: "opskit-head" }, h("h3", {}, model.get("title")), when, again);
+  const filters = h("div", { class: "opskit-row opskit-filters" }, levels, server, labelled("Search findings", search));
   const begun = h("div", { class: "opskit-begun" });
   const list = h("ul", { class: "opskit-cards", "aria-label": "Findings" });
   const rest = h("div", { class: "opskit-rest" });
@@ -249,8 +250,7 @@ function render({ model, el }, memory) {
 
   function show() {
     const now = model.get("state");
-    header.replaceChildren(...[h("h3", {}, model.get("title")),
-      h("span", { class: "opskit-hint", title: now.missing || false }, [now.read_at && `read ${now.read_at}`, now.missing].filter(Boolean).join(" · "))]);
+    when.textContent = when.title = [now.read_at && `read ${now.read_at}`, now.missing].filter(Boolean).join(" · ");
     const words = now.busy || now.said;
     if (aloud.dataset.words !== words) {
       aloud.dataset.words = words;
