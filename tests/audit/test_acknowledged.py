@@ -129,6 +129,18 @@ def test_it_is_found_by_its_key_and_again_once_it_is_acknowledged(desk: Desk) ->
         desk.let_be("nosuch")
 
 
+def test_to_see_it_go_no_server_has_to_be_read_again(desk: Desk) -> None:
+    row, before = desk.finding(), desk.look()
+    desk.let_be(row)
+    after = desk.fleet.look_again(before, [])
+    again = desk.fleet.look_again(before, [SERVER])
+
+    assert row.key not in set(after.audit()["key"])
+    assert [*map(id, after.facts.observed)] == [*map(id, before.facts.observed)]
+    read = {one.server for one in again.facts.observed if one is not before.facts.seen[one.server]}
+    assert read == {SERVER}
+
+
 def test_what_does_not_count_does_not_fail_a_scheduled_run(desk: Desk) -> None:
     found = desk.look().audit().query("severity == 'critical'")
     with pytest.raises(FindingsError):
