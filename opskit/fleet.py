@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from opskit.acknowledge import Acknowledging
 from opskit.apps import Apps
 from opskit.arguments import check_flag, check_kind, check_text
 from opskit.audit.exposure import known_to
@@ -32,7 +33,7 @@ from opskit.views.frame import View
 _TAKE = "Give what fleet.snapshot() gave."
 
 
-class Fleet(Apps):
+class Fleet(Apps, Acknowledging):
     """The servers of an ``~/.abra`` folder, each reached by the Docker context of its name.
 
     Parameters

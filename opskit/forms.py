@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opskit.arguments import check_count, check_kind, check_text
+from opskit.arguments import check_count, check_flag, check_kind, check_text
 from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.plan.selection import Selection, named_in
 from opskit.run.run import Plan
+from opskit.snapshot import Snapshot
+from opskit.widgets.attention import Attention
 from opskit.widgets.form import Form
 from opskit.widgets.page import PageForm
 from opskit.widgets.secret_input import ask
@@ -32,6 +34,7 @@ __all__ = [
     "app",
     "approve",
     "ask",
+    "attention",
     "browse",
     "deploy",
     "generate",
@@ -58,6 +61,27 @@ def app(fleet: Fleet, app: str) -> PageForm:
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_text("app", app, "Name one, as it stands in fleet.apps().")
     return PageForm(fleet, app)
+
+
+def attention(
+    fleet: Fleet, *, snapshot: Snapshot | None = None, with_pass: bool = False
+) -> Attention:
+    """Show what needs attention, the worst first; each finding opens what mends it, or is let be.
+
+    Parameters
+    ----------
+    fleet
+        Whose findings.
+    snapshot
+        What to show at first; else every server is read.
+    with_pass
+        Look into the password store, too; no entry is opened.
+    """
+    check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
+    check_flag("with_pass", with_pass)
+    if snapshot is not None:
+        check_kind("snapshot", snapshot, Snapshot, "Give what fleet.snapshot() gave.")
+    return Attention(fleet, snapshot, with_pass=with_pass)
 
 
 def browse(fleet: Fleet, *, where: str = "") -> Form:

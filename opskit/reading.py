@@ -123,12 +123,32 @@ class Reading:
         if progress is not None:
             check_function("progress.advance", getattr(progress, "advance", None))
         check_flag("with_pass", with_pass)
-        facts = self._look(None, executor=executor, progress=progress)
-        if not with_pass:
-            return Snapshot(facts)
-        entries, path = listed(), entry_paths()
-        before = in_store(facts, entries, path, end=PREVIOUS)
-        return Snapshot(facts, in_store(facts, entries, path), before)
+        return _taken(self._look(None, executor=executor, progress=progress), with_pass)
+
+    def look_again(
+        self, snap: Snapshot, servers: Iterable[str], *, with_pass: bool = False
+    ) -> Snapshot:
+        """Read all files and some servers once more; the others are as a snapshot has them.
+
+        Parameters
+        ----------
+        snap
+            What was read before.
+        servers
+            Which to read again, and with them all that lead to the same swarm; of none, only what
+            the files say is new.
+        with_pass
+            See `snapshot`.
+        """
+        check_kind("snap", snap, Snapshot, "Give what fleet.snapshot() gave.")
+        check_flag("with_pass", with_pass)
+        named = names_in("servers", servers)
+        again = frozenset(one for name in named for one in snap.facts.together(name))
+        fresh = self._look(lambda _: again)
+        known = {one.server: one for one in (*snap.facts.observed, *fresh.observed)}
+        observed = tuple(known[one.name] for one in fresh.declared.servers if one.name in known)
+        facts = Facts(taken_at=fresh.taken_at, declared=fresh.declared, observed=observed)
+        return _taken(facts, with_pass)
 
     def _look(
         self,
@@ -168,6 +188,14 @@ class Reading:
                 found[name] = future.result()
                 shown.advance(name if found[name].manager else f"{name} (missing)")
         return tuple(found[name] for name in names)
+
+
+def _taken(facts: Facts, with_pass: bool) -> Snapshot:
+    if not with_pass:
+        return Snapshot(facts)
+    entries, path = listed(), entry_paths()
+    before = in_store(facts, entries, path, end=PREVIOUS)
+    return Snapshot(facts, in_store(facts, entries, path), before)
 
 
 def entry_paths() -> Callable[[str, str, str], str]:

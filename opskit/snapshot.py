@@ -6,7 +6,7 @@ import html
 from pathlib import Path
 from typing import Self
 
-from opskit.arguments import check_kind, check_text, path_in
+from opskit.arguments import check_flag, check_kind, check_text, path_in
 from opskit.audit.exposure import uses_of
 from opskit.audit.registry import audit_view, fail_on
 from opskit.facts import load_facts, save_facts
@@ -50,9 +50,15 @@ class Snapshot(Views):
         head = f"<p>{html.escape(repr(self))}</p>"
         return {"text/plain": repr(self), "text/html": head + self.servers._repr_html_()}  # pyright: ignore[reportPrivateUsage]
 
-    def audit(self) -> View:
-        """Run every check; one row per finding (see `opskit.audit`)."""
-        return audit_view(self)
+    def audit(self, *, acknowledged: bool = False) -> View:
+        """Run every check; one row per finding (see `opskit.audit`).
+
+        What colleagues had acknowledged when the snapshot was taken, for a day that was not over
+        then, is left out and counted; with `acknowledged` it is there, with who, until when and
+        why. A saved snapshot carries it, and its audit says what it said then.
+        """
+        check_flag("acknowledged", acknowledged)
+        return audit_view(self, acknowledged=acknowledged)
 
     def uses_of(self, app: str, secret: str) -> View:
         """Return a secret's versions, who uses them, and which other apps share them."""
@@ -62,6 +68,8 @@ class Snapshot(Views):
 
     def fail_on(self, severity: str) -> None:
         """End with an error when there are findings of a severity or worse; empty for never.
+
+        What is acknowledged does not count.
 
         Raises
         ------

@@ -32,7 +32,8 @@ EXAMPLES = {one.name: one for one in found()}
 
 
 def changes_something(example: doctest.DocTest) -> bool:
-    return any(word in one.source for one in example.examples for word in (".apply(", "Runbook("))
+    words = (".apply(", "Runbook(", ".acknowledge(")
+    return any(word in one.source for one in example.examples for word in words)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def refused(
 
 
 def test_each_kind_of_form_has_a_function_and_each_function_a_kind() -> None:
-    assert set(forms.__all__) - {"SecretInput", "ask", "app"} == set(FORMS)
+    assert set(forms.__all__) - {"SecretInput", "ask", "app", "attention"} == set(FORMS)
 
 
 @pytest.mark.parametrize("kind", sorted(set(FORMS) - {"approve"}))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from opskit.abra.acknowledged import read_acknowledged
 from opskit.abra.app import read_app
 from opskit.abra.env import EnvFile, read_env
 from opskit.abra.files import as_problem, is_folder, printable, unreadable
@@ -138,11 +139,15 @@ class _Tree:
                 folder=found.folder if found else printable(str(folder)),
                 apps=(found.apps if found else ()) + loose,
             )
+        places = {"": folder, **{printable(entry.name): entry for entry in by_folder}}
+        let_be = {name: read_acknowledged(place, name) for name, place in places.items()}
         return Declared(
             root=printable(str(self._root)),
             servers=tuple(servers[name] for name in sorted(servers)),
             problems=tuple(self._problems),
             releases=self._releases(servers),
+            acknowledged=tuple(one for found, _ in let_be.values() for one in found),
+            unacknowledged=tuple((name, why) for name, (_, why) in let_be.items() if why),
         )
 
     def _releases(self, servers: Mapping[str, DeclaredServer]) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -122,11 +123,36 @@ class DeclaredServer(msgspec.Struct, frozen=True, kw_only=True):
     apps: tuple[DeclaredApp, ...]
 
 
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding of the audit that somebody looked at and lets be, up to a day and with it.
+
+    It is about what the check `check` finds at a server, app, secret and `subject`; the latter
+    three may be empty, and the server is where it is about the whole folder.
+    """
+
+    check: str
+    server: str = ""
+    app: str = ""
+    secret: str = ""
+    subject: str = ""
+    who: str
+    why: str
+    until: date
+    made_on: date
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What it is about: what makes the finding's key."""
+        return (self.check, self.server, self.app, self.secret, self.subject)
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an abra folder declares.
 
     `releases` lists the versions known here of each recipe in use, the oldest first. `others` are
     the servers that were left out when some were chosen: their swarms may be those of the chosen.
+    `acknowledged` is what colleagues let be, of every ``opskit.toml`` that could be read;
+    `unacknowledged` says why the others could not, each under its server.
     """
 
     root: str
@@ -134,3 +160,5 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     releases: dict[str, tuple[str, ...]] = {}
     others: tuple[DeclaredServer, ...] = ()
+    acknowledged: tuple[Acknowledged, ...] = ()
+    unacknowledged: tuple[tuple[str, Problem], ...] = ()

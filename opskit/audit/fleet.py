@@ -109,6 +109,13 @@ def _problems(views: Views, *kinds: ProblemKind) -> Iterator[Finding]:
             yield _problem(problem, declared.root)
 
 
+@check("acknowledged-unread", severity="medium", title="What was acknowledged could not be read")
+def acknowledged_unread(views: Views) -> Iterator[Finding]:
+    """Find files of acknowledgements with a fault: what they let be is shown."""
+    for server, problem in views.facts.declared.unacknowledged:
+        yield _problem(problem, views.facts.declared.root, server)
+
+
 @check("stack-unsupported", severity="medium", title="A compose file has what no stack can have")
 def stack_unsupported(views: Views) -> Iterator[Finding]:
     """Find what Compose knows and ``docker stack deploy`` refuses, before somebody deploys it."""

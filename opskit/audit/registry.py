@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Annotated, Literal
 
+from opskit.audit.acknowledged import acknowledged_in, holds, said_of
 from opskit.audit.keys import keys_of
 from opskit.audit.remedies import Remedy
 from opskit.errors import InputError, OpskitError
@@ -41,6 +42,11 @@ class FindingsRow(Row, frozen=True, kw_only=True):
         dict[str, str],
         Column("The plan that does it and its arguments; empty where a person has to decide."),
     ]
+    subject: Annotated[str, Column("Which of several that its check may find there.")] = ""
+    acknowledged: Annotated[bool, Column("Whether somebody lets it be, up to a day.")] = False
+    acknowledged_by: Annotated[str | None, Column("Who does, or did: it may be over.")] = None
+    acknowledged_until: Annotated[str | None, Column("The last day of it: 2027-03-31.")] = None
+    acknowledged_why: Annotated[str | None, Column("Why.")] = None
 
 
 class ChecksRow(Row, frozen=True, kw_only=True):
@@ -64,6 +70,8 @@ _ON_A_PAGE = {
     "what": ("what",),
     "remedy": ("remedy",),
 }
+
+_ACKNOWLEDGED = ("acknowledged_by", "acknowledged_until", "acknowledged_why")
 
 _FAMILIES = (
     "opskit.audit.secrets",
@@ -163,8 +171,13 @@ def checks_view() -> View:
     return View.from_rows(ChecksRow, rows, About(noun="checks"))
 
 
-def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
+def audit_view(
+    views: Views, only: Iterable[str] | None = None, *, acknowledged: bool = False
+) -> View:
     """Return what checks find in one snapshot.
+
+    What was acknowledged when it was taken, for a day that was not over then, is left out and
+    counted in the caption.
 
     Parameters
     ----------
@@ -172,6 +185,8 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
         The snapshot.
     only
         Ids of the checks to run; all when ``None``.
+    acknowledged
+        Return what was acknowledged, too, with who, until when and why.
 
     Returns
     -------
@@ -200,25 +215,45 @@ def audit_view(views: Views, only: Iterable[str] | None = None) -> View:
             pair[1].secret or "",
         )
     )
-    keys = keys_of(
+    abouts = [
         (one.id, finding.server, finding.app or "", finding.secret or "", finding.subject)
         for one, finding in found
-    )
-    rows = [
-        FindingsRow(
-            key=key,
-            id=one.id,
-            severity=finding.severity or one.severity,
-            server=finding.server,
-            app=finding.app,
-            secret=finding.secret,
-            what=finding.what,
-            remedy=str(finding.remedy),
-            plan=finding.remedy.to_dict() if isinstance(finding.remedy, Remedy) else {},
-        )
-        for key, (one, finding) in zip(keys, found, strict=True)
     ]
-    shown = replace(about(views.facts, "findings", *_SHOWN, goes=_GOES), joined=_ON_A_PAGE)
+    let_be = acknowledged_in(views.facts)
+    rows: list[FindingsRow] = []
+    for key, about_what, (one, finding) in zip(keys_of(abouts), abouts, found, strict=True):
+        known = let_be(about_what)
+        is_let_be = holds(known, views.facts)
+        over = f" {said_of(known)}" if known and not is_let_be else ""
+        rows.append(
+            FindingsRow(
+                key=key,
+                id=one.id,
+                severity=finding.severity or one.severity,
+                server=finding.server,
+                app=finding.app,
+                secret=finding.secret,
+                what=f"{finding.what}{over}",
+                remedy=str(finding.remedy),
+                plan=finding.remedy.to_dict() if isinstance(finding.remedy, Remedy) else {},
+                subject=finding.subject,
+                acknowledged=is_let_be,
+                acknowledged_by=known and known.who,
+                acknowledged_until=known and known.until.isoformat(),
+                acknowledged_why=known and known.why,
+            )
+        )
+    number = sum(row.acknowledged for row in rows)
+    columns = _SHOWN
+    if acknowledged:
+        columns += _ACKNOWLEDGED
+    else:
+        rows = [row for row in rows if not row.acknowledged]
+    shown = replace(about(views.facts, "findings", *columns, goes=_GOES), joined=_ON_A_PAGE)
+    if number:
+        shown = replace(
+            shown, remark=f"{number} {'of them' if acknowledged else 'more'} acknowledged"
+        )
     return View.from_rows(FindingsRow, rows, shown)
 
 

@@ -9,7 +9,19 @@ from typing import Any, TextIO, cast
 
 import typer
 
-from opskit.cli import apps, change, demo, doctor, findings, fix, lab, notebooks, read, runs
+from opskit.cli import (
+    acknowledge,
+    apps,
+    change,
+    demo,
+    doctor,
+    findings,
+    fix,
+    lab,
+    notebooks,
+    read,
+    runs,
+)
 from opskit.cli.guide import add_guides
 from opskit.errors import InputError, MissingToolError, OpskitError
 from opskit.inert import visible
@@ -29,6 +41,7 @@ doctor.add_to(app)
 read.add_to(app)
 findings.add_to(app)
 fix.add_to(app)
+acknowledge.add_to(app)
 change.add_to(app)
 apps.add_to(app)
 runs.add_to(app)

@@ -53,7 +53,7 @@ def audit(
         str | None, one_of(("server", "app", "check"), "--by", help="What stands together.")
     ] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="List also what is for information only.")
+        bool, typer.Option("--all", help="List also what is for information only, and what is acknowledged.")
     ] = False,
     wide: WideOption = False,
     columns: ColumnsOption = None,
@@ -66,7 +66,10 @@ def audit(
     ] = False,
     deadline: DeadlineOption = None,
 ) -> None:
-    """Run every check; exit status 1 when there are findings worse than info."""
+    """Run every check; exit status 1 when there are findings worse than info.
+
+    What is acknowledged is left out and counts as none.
+    """
     if snapshot is not None and (with_pass or fix):
         lacking = "fits no servers of today" if fix else "does not say what the store had then"
         raise InputError(
@@ -74,7 +77,7 @@ def audit(
             remedy=f"Leave out --snapshot or {'--fix' if fix else '--pass'}.",
         )
     taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
-    findings = narrow(taken.audit(), where, server)
+    findings = narrow(taken.audit(acknowledged=all_), where, server)
     if min_severity is not None:
         from opskit.audit.blocks import at_least
 
@@ -88,7 +91,7 @@ def audit(
         show_findings(findings, by=cast("By | None", by), all_=all_)
     else:
         show(findings, format, wide=wide, columns=columns)
-    if len(findings.keep(findings["severity"] != "info")):
+    if len(findings.keep((findings["severity"] != "info") & ~findings["acknowledged"])):
         raise typer.Exit(1)
 
 

@@ -201,11 +201,12 @@ def _replace(target: Path, expected_sha256: str, content: bytes, fence: Callable
         raise StepError(f"{target} was not replaced: {error.strerror}; {state}.") from error
 
 
-def commit_env(path: Path, message: str) -> str | None:
+def commit_env(path: Path, message: str, *, add: bool = False) -> str | None:
     """Commit just this file, when it is in a git checkout and under version control there.
 
     What else is staged or changed stays so. A file git does not track, ignored or not, is left
-    so too: it may hold what its owner does not want to share.
+    so too: it may hold what its owner does not want to share. With `add` one that git does not
+    ignore is added.
 
     Returns
     -------
@@ -227,7 +228,9 @@ def commit_env(path: Path, message: str) -> str | None:
         return None
     with path_lock(checkout, patience=_GIT_DEADLINE_S):
         status = _git(target, "status", "--porcelain", "--", target.name)
-        if not status or status.startswith("??"):
+        if status.startswith("??") and add:
+            _git(target, "add", "--intent-to-add", "--", target.name)
+        elif not status or status.startswith("??"):
             return None
         _git(target, "commit", "--quiet", "--only", "-m", message, "--", target.name)
         return _git(target, "rev-parse", "HEAD")

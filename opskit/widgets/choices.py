@@ -95,6 +95,32 @@ def app_choices(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def asked_for(apps: list[dict[str, Any]], app: str, secret: str) -> list[tuple[str, str, str]]:
+    """Return what was asked for by name, as a form plans over it; nothing where it is not there.
+
+    Parameters
+    ----------
+    apps
+        What the form offers.
+    app
+        The app's name, or ``server/app``.
+    secret
+        One of its secrets, and the plan says whether it can be; empty for all of which something
+        can be done.
+    """
+    for one in apps:
+        server, name = one["server"], one["app"]
+        if app in (name, f"{server}/{name}"):
+            if "about" in one:
+                return [(server, name, "")]
+            return [
+                (server, name, each["name"])
+                for each in one["secrets"]
+                if secret == each["name"] or not (secret or each["obstacle"])
+            ]
+    return []
+
+
 def about_asked(
     snapshot: Snapshot, kind: FormKind, name: str, offered: Iterable[Mapping[str, Any]]
 ) -> str:

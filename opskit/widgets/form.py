@@ -83,7 +83,7 @@ class Form(TextualWidget):
 
     @property
     def outcome(self) -> str:
-        """How the last run that was begun here ended, in words; empty before."""
+        """How its last run ended and whose click began it, in words; empty before."""
         return self._session.outcome
 
     def as_text(self) -> str:

@@ -27,7 +27,7 @@ from opskit.secrets.redact import redact
 from opskit.secrets.sealed import SEALER
 from opskit.secrets.value import Secret
 from opskit.statuses import Way
-from opskit.widgets.choices import offered, options_from
+from opskit.widgets.choices import asked_for, offered, options_from
 from opskit.widgets.filters import delete_filter, filters_shown, save_filter
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
 from opskit.widgets.person import Person, read_person
@@ -62,8 +62,8 @@ class Session:
     publish
         Called after every change of `state` or `steps`, from any thread.
     preselected
-        What is chosen at the start: ``app``, ``secret``, or ``rows`` to plan at once; ``where``
-        is a condition that a table begins with.
+        What is chosen at the start: ``app``, ``secret`` and ``options``, and whether to plan it
+        ``at_once``; or ``rows``, which are; ``where`` is a condition that a table begins with.
     needed
         How many different people must approve before it may be applied.
     plan
@@ -210,12 +210,14 @@ class Session:
             phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished_shown(),
             missing=snapshot.secrets.missing_servers, loaded=True, **read,
         )  # fmt: skip
-        if self.preselected.get("rows"):
-            rows, self.preselected = self.preselected["rows"], {}
+        given, self.preselected = self.preselected, {}
+        rows = given.get("rows")
+        if given.get("at_once"):
+            rows = asked_for(read["apps"], given["app"], given["secret"])
+        if rows:
             self._set(phase="planning")
-            self._make_plan(
-                Wanted(fleet=self.fleet, rows=rows, options=options_from({}), snapshot=snapshot)
-            )
+            options = options_from(given.get("options"))
+            self._make_plan(Wanted(fleet=self.fleet, rows=rows, options=options, snapshot=snapshot))
 
     def _plan(self, message: Mapping[str, Any]) -> None:
         verb = message.get("verb")

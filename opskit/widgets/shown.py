@@ -35,6 +35,7 @@ def first_state(form: FormKind, preselected: Mapping[str, Any], needed: int) -> 
         "alphabets": {},
         "chosen": {key: preselected.get(key, "") for key in ("app", "secret")},
         "preset": [list(row) for row in preselected.get("rows", ())],
+        "options": dict(preselected.get("options", {})),
         "asked": "",
         "where": preselected.get("where", ""),
         "filters": {},

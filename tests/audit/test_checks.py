@@ -67,7 +67,8 @@ def test_the_worst_comes_first(snap: opskit.Snapshot) -> None:
 
 def test_findings_have_the_promised_columns(snap: opskit.Snapshot) -> None:
     assert list(snap.audit().columns) == [
-        "key", "id", "severity", "server", "app", "secret", "what", "remedy", "plan",
+        "key", "id", "severity", "server", "app", "secret", "what", "remedy", "plan", "subject",
+        "acknowledged", "acknowledged_by", "acknowledged_until", "acknowledged_why",
     ]  # fmt: skip
 
 

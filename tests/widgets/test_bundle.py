@@ -23,7 +23,7 @@ def test_the_committed_bundle_is_made_from_its_sources(tmp_path: Path) -> None:
     (tmp_path / "static").mkdir()
     for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"]):
         subprocess.run(command, cwd=sources, check=True, capture_output=True, timeout=LIMIT)
-    for name in ("app.js", "form.js", "secret_input.js"):
+    for name in ("app.js", "attention.js", "form.js", "secret_input.js"):
         built = (tmp_path / "static" / name).read_bytes()
         assert built == (WIDGETS / "static" / name).read_bytes(), "make js, and commit it"
 

@@ -82,6 +82,27 @@ def test_a_rotation_from_choice_to_result_names_who_did_it(stage: Stage) -> None
     assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ada (ada)"]
 
 
+def test_what_was_asked_for_with_its_options_is_planned_at_once_and_stays_chosen(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+
+    def options_from(given: Any) -> opskit.Options:
+        said.append(given)
+        return QUICK
+
+    monkeypatch.setattr("opskit.widgets.session.options_from", options_from)
+    options = {"hook": "postgres:db", "use_pass": True}
+    wanted = {"app": f"{SERVER}/{APP}", "secret": "token", "options": options, "at_once": True}
+    desk = Desk("rotate", preselected=wanted)
+    (change,) = desk.until("planned")["plan"]["changes"]
+    assert (change["secret"], said) == ("token", [options])
+    desk.click("back")
+    state = desk.until("choose")
+    assert state["options"] == options
+    assert state["chosen"]["secret"] == "token"
+
+
 def test_of_two_clicks_one_counts(stage: Stage) -> None:
     desk = Desk("rotate")
     digest = desk.planned()

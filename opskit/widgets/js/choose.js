@@ -80,7 +80,7 @@ export function appChooser({ form, apps, chosen: preselected, asked }, saved) {
 }
 
 /** The fields that the kernel says this form has, with the choices it gives. */
-export function optionFields({ fields, no_hook: noHook }, saved) {
+export function optionFields({ fields, no_hook: noHook }, saved, preset = {}) {
   const number = (attributes) => h("input", { type: "number", class: "opskit-input opskit-short", ...attributes });
   const hook = h("input", { type: "text", class: "opskit-input opskit-hook", placeholder: "as in recipe", spellcheck: "false", autocomplete: "off", list: `${uid()}-hooks` });
   const inputs = {
@@ -103,7 +103,8 @@ export function optionFields({ fields, no_hook: noHook }, saved) {
   hook.title = `How a database is told its new password: a kind, then :SERVICE and user=NAME if need be; ${noHook} changes the file only.`;
   const all = Object.values(inputs);
   all.forEach((one, place) => { if (saved) one.value = saved.values[place]; });
-  if (saved) pass.checked = saved.pass;
+  pass.checked = saved ? saved.pass : Boolean(preset.use_pass);
+  if (!saved) hook.value = preset.hook ?? "";
   const said = () => hook.value.trim();
   return {
     element,

@@ -2,6 +2,7 @@
 import { browseView } from "./browse.js";
 import { appChooser, optionFields, presetChooser } from "./choose.js";
 import { badge, button, h } from "./dom.js";
+import { hearing } from "./hearing.js";
 import { secretField } from "./field.js";
 import { nameOffer } from "./name.js";
 import { planView } from "./plan.js";
@@ -9,8 +10,6 @@ import { progressList, resultView, revealed } from "./progress.js";
 import { openFor, tab, tabKey } from "./seal.js";
 import { whoami } from "./whoami.js";
 
-const PATIENCE_MS = 2500;
-const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this form's cell again.";
 const BUSY = { loading: "Reading every server…", planning: "Making the plan…", running: "Running" };
 
 /** What this tab must not lose when JupyterLab makes the form's view anew, as it does whenever what
@@ -31,7 +30,7 @@ function render({ model, el }, memory) {
   const stopped = new AbortController();
   const header = h("div", { class: "opskit-head" });
   const banner = h("div", { "aria-live": "assertive" });
-  const silence = h("p", { class: "opskit-unfinished", role: "alert", hidden: true }, UNANSWERED);
+  const { silence, heard, tell, forget } = hearing(model);
   // Always there, as screen readers announce only changes of a region they know.
   const aloud = h("div", { role: "status" });
   const body = h("div", { class: "opskit-body" });
@@ -52,21 +51,6 @@ function render({ model, el }, memory) {
   let view = -1;
   // The table of all secrets, while it is shown.
   let browsed = null;
-  let waiting = 0;
-
-  function heard() {
-    clearTimeout(waiting);
-    silence.hidden = true;
-  }
-  function listen() {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { silence.hidden = false; }, PATIENCE_MS);
-  }
-  function tell(message) {
-    listen();
-    // A widget that lost its kernel throws.
-    try { model.send(message); } catch { silence.hidden = false; }
-  }
   const ping = () => tell({ type: "ping", tab });
   async function send(type, more = {}) {
     tell({ type, tab, who: await whoami(), ...more });
@@ -99,7 +83,7 @@ function render({ model, el }, memory) {
       memory.again = browsed.again;
       return browsed.element;
     }
-    const fields = optionFields(form, saved?.fields);
+    const fields = optionFields(form, saved?.fields, now.options);
     const go = button(form.label, plan, "opskit-primary");
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
     const chooser = now.preset.length ? presetChooser(now.preset, saved?.chooser) : appChooser(now, saved?.chooser);
@@ -189,7 +173,7 @@ function render({ model, el }, memory) {
   // JupyterLab says so when the kernel, and with it this form, went away or came back.
   model.on("comm_live_update", ping);
   const clock = setInterval(() => { if (silence.hidden && model.get("state").phase === "running") steps.tick(); }, 1000);
-  stopped.signal.addEventListener("abort", () => { clearInterval(clock); clearTimeout(waiting); });
+  stopped.signal.addEventListener("abort", () => { clearInterval(clock); forget(); });
   memory.shows.add(reveal);
   reveal();
   show();

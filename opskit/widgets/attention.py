@@ -1,0 +1,260 @@
+"""The board of findings: each opens the form that mends it, or is let be, before all who look on.
+
+It has one state, as a form has: see `opskit.widgets.session`. A form that a card opens is a widget
+of its own, which every browser shows below that card, and stays until somebody closes it. When a
+run of it has ended, its servers are read again.
+"""
+
+# traitlets and anywidget ship partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from opskit.audit.acknowledged import span
+from opskit.errors import OpskitError
+from opskit.fleet import Fleet
+from opskit.inert import visible_in
+from opskit.secrets.redact import redact
+from opskit.snapshot import Snapshot
+from opskit.views.frame import View
+from opskit.widgets.cards import card, cards, counted
+from opskit.widgets.form import Form
+from opskit.widgets.kinds import FORMS
+from opskit.widgets.person import Person, read_person
+from opskit.widgets.words import TextualWidget
+
+_STATIC = Path(__file__).parent / "static"
+_USUAL_DAYS = 30
+_AT_WORK = ("planning", "running")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Opened:
+    """A form that a card opened: of which finding, by whom, and how its last run ended."""
+
+    form: Form
+    row: Any
+    by: Person
+    ended: tuple[str, str] = ("", "")
+
+
+class Attention(TextualWidget):
+    """What needs attention, as everybody on the notebook sees it.
+
+    Parameters
+    ----------
+    fleet
+        Whose findings.
+    snapshot
+        What to show at first; else every server is read.
+    with_pass
+        Whether to look into the password store, too.
+    """
+
+    _esm = _STATIC / "attention.js"
+    _css = "\n".join((_STATIC / name).read_text() for name in ("form.css", "attention.css"))
+
+    title = traitlets.Unicode("What needs attention").tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    found = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, fleet: Fleet, snapshot: Snapshot | None = None, *, with_pass: bool) -> None:
+        self._fleet, self._snapshot, self._with_pass = fleet, snapshot, with_pass
+        self._findings: View | None = None
+        self._forms: dict[str, _Opened] = {}
+        self._done: list[str] = []
+        self._lock = threading.RLock()
+        self._threads = ThreadPoolExecutor(1, "opskit-attention")
+        super().__init__(state={"busy": "", "error": "", "said": "", "open": {}, "read_at": ""})
+        self.on_msg(self._clicked)
+        if snapshot is None:
+            self._start("Reading every server…", self._read)
+        else:
+            self._show(snapshot)
+
+    def as_text(self) -> str:
+        """Say how many findings there are, what was done here, and what shows them elsewhere."""
+        counts = "" if self._findings is None else f" {counted(self._findings)}."
+        done = "".join(f" {one}" for one in self._done)
+        return (
+            f"opskit form: {self.title}.{counts}{done} It needs JupyterLab and a running kernel; "
+            "elsewhere use `opskit audit`, or fleet.snapshot().audit() in Python."
+        )
+
+    # -- clicks ---------------------------------------------------------------------------
+
+    def _clicked(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        said: Mapping[str, Any] = message if isinstance(message, dict) else {}
+        who, key = read_person(said.get("who")), str(said.get("key"))
+        match said.get("type"):
+            case "open":
+                self._start("Opening…", lambda: self._open(key, who))
+            case "close":
+                self._close(key, who)
+            case "acknowledge":
+                self._start("Writing it down…", lambda: self._acknowledge(said, key))
+            case "again":
+                self._start("Reading every server…", self._read)
+            case "ping":
+                self.send({"type": "pong", "tab": str(said.get("tab"))})
+            case _:
+                pass
+
+    def _start(self, busy: str, work: Callable[[], None]) -> None:
+        with self._lock:
+            # A click that comes while another is being carried out may be its second half.
+            if not self.state["busy"]:
+                self._submit(busy, work)
+
+    def _submit(self, busy: str, work: Callable[[], None]) -> None:
+        self._set(busy=busy, error="", said="")
+        self._threads.submit(self._guarded, work)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except OpskitError as error:
+            self._set(error=redact(str(error)))
+        except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
+            what = f"opskit met a fault ({type(error).__name__}: {error}). Please report it."
+            self._set(error=redact(what))
+        finally:
+            self._set(busy="")
+
+    # -- what a click starts --------------------------------------------------------------
+
+    def _read(self) -> None:
+        self._show(self._fleet.snapshot(with_pass=self._with_pass))
+
+    def _open(self, key: str, who: Person) -> None:
+        row = self._row(key)
+        if row is None or not row.plan or key in self._forms:
+            return
+        form = self._form(row.plan)
+        opened = _Opened(form=form, row=row, by=who)
+        self._forms[key] = opened
+
+        def changed(_change: Any) -> None:
+            self._watch(opened)
+
+        form.observe(changed, "state")
+        self._tell_open()
+
+    def _form(self, plan: Mapping[str, str]) -> Form:
+        """Return the form of a remedy, filled in and planned as far as no person is needed."""
+        kind = plan["plan"]
+        if "where" in plan:
+            # What no app declares is known only when every server was asked.
+            now = self._fleet.snapshot()
+            orphans = now.secrets.keep(
+                (now.secrets["server"] == plan["server"]) & (now.secrets["state"] == "orphan")
+            )
+            made = self._fleet.plan_remove(orphans.select(plan["where"]), snapshot=now)
+            return Form(fleet=self._fleet, kind=kind, plan=made)
+        return Form(
+            fleet=self._fleet,
+            kind=kind,
+            preselected={
+                "app": plan["app"],
+                "secret": plan.get("secret", ""),
+                "options": {"hook": plan.get("hook", ""), "use_pass": "pass" in plan},
+                # A value has to be given first.
+                "at_once": "value" not in FORMS[kind].fields,
+            },
+        )
+
+    def _watch(self, opened: _Opened) -> None:
+        """Read again what a run of a card's form has changed."""
+        state = opened.form.state
+        if state["phase"] != "ended":
+            return
+        ended = (state["result"]["run"], state["result"]["status"])
+        if ended == opened.ended:
+            return
+        opened.ended = ended
+        self._done.append(opened.form.outcome)
+        # Whatever else is being done: what was read before is old now.
+        self._submit("Reading again…", lambda: self._again([opened.row.server]))
+
+    def _again(self, servers: list[str]) -> None:
+        assert self._snapshot is not None, "a card was shown"
+        self._show(self._fleet.look_again(self._snapshot, servers, with_pass=self._with_pass))
+
+    def _close(self, key: str, who: Person) -> None:
+        with self._lock:
+            opened = self._forms.get(key)
+            if opened is None or opened.form.state["phase"] in _AT_WORK:
+                return
+            result = opened.form.state["result"]
+            by = opened.form.state["by"]
+            if result and result["revealable"] and by and by["username"] != who.username:
+                self._set(error=f"{by['name']} can still reveal new values here.")
+                return
+            del self._forms[key]
+            opened.form.close()
+            self._tell_open()
+
+    def _acknowledge(self, said: Mapping[str, Any], key: str) -> None:
+        keys = said.get("keys")
+        wanted = [str(one) for one in keys] if isinstance(keys, list) else [key]
+        rows = [row for row in map(self._row, wanted) if row is not None]
+        written: list[str] = []
+        try:
+            for row in rows:
+                done = self._fleet.acknowledge(
+                    row,
+                    why=str(said.get("why") or ""),
+                    until=str(said.get("until") or ""),
+                    who=str(said.get("name") or ""),
+                    commit=said.get("commit") is True,
+                )
+                written.append(str(done))
+        finally:
+            self._done += written
+            self._again([])
+        self._set(said=" ".join(written))
+
+    # -- what is shown --------------------------------------------------------------------
+
+    def _show(self, snapshot: Snapshot) -> None:
+        findings = snapshot.audit(acknowledged=True)
+        with self._lock:
+            self._snapshot, self._findings = snapshot, findings
+        self.update_text()
+        first, last = span(datetime.now(UTC).date())
+        usual = first + timedelta(days=_USUAL_DAYS)
+        with self.hold_sync():
+            self.found = cards(findings)
+            self._set(
+                read_at=f"{snapshot.facts.taken_at.astimezone():%H:%M}",
+                missing=findings.missing_servers,
+                days=[day.isoformat() for day in (first, last, usual)],
+            )
+
+    def _row(self, key: str) -> Any:
+        if self._findings is None:
+            return None
+        return next(self._findings.records(self._findings["key"] == key), None)
+
+    def _tell_open(self) -> None:
+        self._set(
+            open={
+                key: {"model": one.form.model_id, "by": one.by.to_json(), "card": card(one.row)}
+                for key, one in self._forms.items()
+            }
+        )
+
+    def _set(self, **changes: Any) -> None:
+        with self._lock:
+            self.state = {**self.state, **visible_in(changes)}

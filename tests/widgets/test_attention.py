@@ -1,0 +1,239 @@
+"""The board of findings: a card opens what mends its finding, and the finding goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import opskit
+from opskit import forms
+from opskit.demo.fleet import DemoFleet
+from opskit.secrets.sealed import SEALER, seal
+from opskit.secrets.value import Secret
+from opskit.widgets.attention import Attention
+from opskit.widgets.cards import cards
+from opskit.widgets.form import Form
+from tests.audit.test_keys import Use
+from tests.stage import APP, SERVER, Stage
+from tests.waiting import eventually
+
+ADA = {"username": "ada", "name": "Ada", "initials": "A", "color": "#123456"}
+BEN = {"username": "ben", "name": "Ben"}
+SOON = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
+
+
+class Board:
+    """A board that is shown, and what it says."""
+
+    def __init__(self, **more: Any) -> None:
+        self.shown: Attention = forms.attention(opskit.Fleet.from_abra(), **more)
+        self.until_idle()
+
+    def until_idle(self) -> None:
+        eventually(
+            lambda: self.shown.found and not self.shown.state["busy"], "the board to be filled"
+        )
+
+    def click(self, type: str, key: str, who: Any = ADA, **more: Any) -> None:  # noqa: A002
+        self.shown._clicked(self.shown, {"type": type, "key": key, "who": who, **more}, [])
+
+    def card(self, check: str, secret: str = "") -> dict[str, Any]:
+        return next(
+            one
+            for one in self.shown.found["cards"]
+            if one["check"] == check and (not secret or secret in one["secrets"])
+        )
+
+    def listed(self) -> set[str]:
+        return {key for one in self.shown.found["cards"] for key in one["keys"]}
+
+    def form(self, key: str) -> Form:
+        eventually(lambda: key in self.shown.state["open"], "the form of the card")
+        return self.shown._forms[key].form
+
+    def apply(self, key: str, who: Any = ADA) -> Form:
+        form = self.form(key)
+        state = eventually(lambda: form.state, "a plan", lambda one: one["phase"] == "planned")
+        digest, confirm = state["plan"]["digest"], state["plan"]["confirm"]
+        form._clicked(
+            form,
+            {"type": "apply", "who": who, "tab": "t", "digest": digest, "confirm": confirm},
+            [],
+        )
+        eventually(lambda: form.state["phase"] == "ended", "the end of the run")
+        return form
+
+
+@pytest.fixture
+def board(stage: Stage) -> Board:
+    """A board of an app that lacks a secret it declares."""
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(text.replace(b"SECRET_KEY_VERSION=v1", b"SECRET_KEY_VERSION=v5"))
+    return Board()
+
+
+def test_a_finding_is_mended_by_the_form_of_its_card_and_goes(board: Board) -> None:
+    card = board.card("secret-missing", "key")
+    assert card["act"] == "Generate…"
+    board.click("open", card["key"])
+    form = board.apply(card["key"])
+    eventually(lambda: card["key"] not in board.listed(), "the finding to go")
+
+    assert form.state["result"]["status"] == "done"
+    assert board.shown.state["open"][card["key"]]["by"]["name"] == "Ada"
+    assert board.shown.state["open"][card["key"]]["card"]["check"] == "secret-missing"
+    eventually(lambda: "done. By Ada (ada)" in repr(board.shown), "the notebook to say so")
+
+
+def test_a_double_click_opens_one_form(board: Board) -> None:
+    key = board.card("secret-missing")["key"]
+    board.click("open", key)
+    board.click("open", key, who=BEN)
+    form = board.form(key)
+    board.until_idle()
+    board.click("open", key, who=BEN)
+    board.until_idle()
+
+    assert board.form(key) is form
+    assert len(board.shown.state["open"]) == 1
+
+
+def test_who_looks_on_cannot_close_what_somebody_may_still_reveal(board: Board) -> None:
+    key = board.card("secret-missing")["key"]
+    board.click("open", key)
+    board.apply(key)
+    eventually(lambda: key not in board.listed(), "the finding to go")
+    board.until_idle()
+    board.click("close", key, who=BEN)
+    assert "Ada can still reveal" in board.shown.state["error"]
+    board.click("close", key)
+    assert board.shown.state["open"] == {}
+
+
+def test_what_is_acknowledged_goes_and_is_listed_apart(board: Board, stage: Stage) -> None:
+    card = board.card("secret-missing")
+    wanted = {"until": SOON, "why": "Not yet deployed.", "name": "Ada of ops"}
+    board.click("acknowledge", card["key"], keys=card["keys"], **wanted)
+    eventually(lambda: card["key"] not in board.listed(), "the finding to go")
+    (shown,) = (one for one in board.shown.found["acknowledged"] if one["key"] == card["key"])
+
+    assert (shown["who"], shown["until"], shown["why"]) == ("Ada of ops", SOON, "Not yet deployed.")
+    assert (stage.env_file.parent / "opskit.toml").exists()
+    board.until_idle()
+    assert "opskit.toml" in board.shown.state["said"]
+
+
+@pytest.mark.parametrize("wrong", [{"until": "2001-01-01"}, {"why": ""}, {"until": None}])
+def test_what_will_not_do_is_said_and_nothing_is_written(
+    board: Board, stage: Stage, wrong: dict[str, Any]
+) -> None:
+    card = board.card("secret-missing")
+    wanted = {"until": SOON, "why": "x", "name": "Ada", **wrong}
+    board.click("acknowledge", card["key"], keys=card["keys"], **wanted)
+    eventually(lambda: board.shown.state["error"], "a sentence")
+
+    assert card["key"] in board.listed()
+    assert not (stage.env_file.parent / "opskit.toml").exists()
+
+
+def test_a_value_that_is_asked_for_is_sealed_and_in_no_state(board: Board, stage: Stage) -> None:
+    recipe = stage.root / "abra" / "recipes" / "shop" / "compose.yml"
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(
+        text.replace(b"SECRET_KEY_VERSION=v5", b"SECRET_KEY_VERSION=v6  # generate=false")
+    )
+    assert recipe.exists()
+    board.click("again", "")
+    eventually(lambda: board.card("secret-missing")["act"] == "Insert…", "what is declared now")
+    key = board.card("secret-missing", "key")["key"]
+    board.until_idle()
+    board.click("open", key)
+    form = board.form(key)
+    state = eventually(lambda: form.state, "fields", lambda one: one["phase"] == "choose")
+    assert state["chosen"] == {"app": f"{SERVER}/{APP}", "secret": "key"}
+    assert not state["error"]
+    sealed = seal(Secret("good-canary-of-the-board"), SEALER.public, purpose="insert")
+    form._clicked(
+        form,
+        {"type": "plan", "who": ADA, "tab": "t", "rows": [[SERVER, APP, "key"]], "sealed": sealed},
+        [],
+    )
+    board.apply(key)
+    eventually(lambda: key not in board.listed(), "the finding to go")
+
+    everything = repr((board.shown.state, board.shown.found, form.state, board.shown))
+    assert "canary" not in everything
+
+
+def test_what_a_browser_makes_up_does_nothing(board: Board) -> None:
+    before = board.shown.found
+    for message in (None, [], {"type": "open"}, {"type": "close", "key": 7}, {"type": "erase"}):
+        board.shown._clicked(board.shown, message, [])
+        board.until_idle()
+    board.click("acknowledge", "nosuch", keys=["nosuch"], until=SOON, why="x", name="x")
+    board.until_idle()
+
+    assert board.shown.state["open"] == {}
+    assert board.shown.found == before
+
+
+# -- what is shown ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def snap(use: Use, demo_fleet: DemoFleet) -> opskit.Snapshot:
+    use(demo_fleet)
+    return opskit.Fleet.from_abra().snapshot()
+
+
+def test_every_finding_is_on_one_card_and_info_is_folded_by_check(snap: opskit.Snapshot) -> None:
+    found = snap.audit()
+    shown = cards(found)
+    apart = [one for group in shown["info"] for one in group["cards"]]
+    keys = [key for one in (*shown["cards"], *apart) for key in one["keys"]]
+
+    assert sorted(keys) == sorted(found["key"])
+    groups = [group["check"] for group in shown["info"]]
+    assert len(groups) == len(set(groups)) > 1
+    order = [shown["severities"].index(one["severity"]) for one in shown["cards"]]
+    assert order == sorted(order)
+    assert "info" not in {one["severity"] for one in shown["cards"]}
+
+
+def test_findings_that_one_plan_mends_are_one_card(snap: opskit.Snapshot) -> None:
+    shown = cards(snap.audit())
+    deploys = [one for one in shown["cards"] if one["act"] == "Deploy…"]
+
+    assert len({one["app"] for one in deploys}) == len(deploys)
+    assert any(len(one["what"]) > 1 for one in deploys)
+
+
+def test_a_board_begins_with_the_look_it_is_given_and_says_in_words_what_it_shows(
+    snap: opskit.Snapshot,
+) -> None:
+    shown = forms.attention(opskit.Fleet.from_abra(), snapshot=snap)
+
+    assert shown.found["cards"]
+    assert "1 critical" in repr(shown)
+    assert "elsewhere use `opskit audit`" in repr(shown)
+
+
+def test_orphans_are_planned_where_the_finding_says_and_word_to_confirm_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo = DemoFleet()
+    demo.start()
+    try:
+        for name, value in demo.env.items():
+            monkeypatch.setenv(name, value)
+        board = Board()
+        card = board.card("secret-orphan", "pads_coop_example_session")
+        board.click("open", card["key"])
+        form = board.apply(card["key"])
+        assert form.title == "Remove secrets"
+        eventually(lambda: card["key"] not in board.listed(), "the finding to go")
+    finally:
+        demo.stop()
