@@ -142,7 +142,7 @@ def test_a_run_shows_how_it_ended_escaped_and_without_values() -> None:
     )
     assert repr(run) == "<Run 20261128-1: partly-rolled-back, stacks: 2 done, 1 rolled-back>"
     html = shown(run)["text/html"]
-    assert "2 stacks" in html
+    assert "2 done, 1 rolled-back" in html
     assert "one node is down" in html
     assert "&lt;script&gt;" in html
     assert SCRIPT not in html

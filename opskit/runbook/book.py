@@ -134,7 +134,7 @@ class Runbook(Record):
         >>> plan = fleet.plan_restart("notes.coop.example")
         >>> rb = opskit.Runbook("Restart the notes", approved=[plan.digest])  # somebody read it
         >>> rb.apply(plan, "Restart").status
-        Restart: apply plan ...? Apply this plan (...)
+        Restart: plan ... was approved by ...
         'done'
         """
         if plan is not None:

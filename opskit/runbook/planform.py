@@ -35,7 +35,7 @@ class PlanSession(Session):
 
     def __post_init__(self) -> None:
         Session.__post_init__(self)
-        self.state |= {"apply": APPLY, "leave": LEAVE, "go_on": _GO_ON}
+        self.state |= {"apply": APPLY, "leave": LEAVE, "go_on": ""}
 
     @property
     def form(self) -> FormKind:
@@ -72,7 +72,7 @@ class PlanSession(Session):
                 return
             if self._writes(self.step.leave, who):
                 self.outcome = f"Left as it is, as {who} decided."
-                self._set(phase="left", by=who.to_json(), error="")
+                self._set(phase="left", by=who.to_json(), error="", go_on=_GO_ON)
 
     def _writes(self, write: Any, who: Person) -> bool:
         if who == NOBODY:
@@ -88,6 +88,10 @@ class PlanSession(Session):
     def _approvals(self, plan: Plan) -> list[dict[str, str]]:
         del plan
         return [person_named(one.identity).to_json() for one in self.step.approval.decision.agreed]
+
+    def _ended(self, run: Run, who: Person, tab: str) -> None:
+        self._set(go_on=_GO_ON if run.status == "done" else "")
+        Session._ended(self, run, who, tab)
 
     def _carry_out(self, plan: Plan, **options: Any) -> Run:
         del plan

@@ -75,6 +75,7 @@ def test_a_click_carries_the_step_out_and_the_cell_run_again_goes_on(
     result = form.until("ended")["result"]
 
     assert result["status"] == "done"
+    assert form.session.state["go_on"] == "Run this cell and those below it to go on."
     assert form.session.steps[-1]["action"] == "release-lock"
     assert statuses(rb) == {"Rotate": "done"}
     assert opskit.Fleet.from_abra().journal()["identity"].tolist() == ["Ada (ada)"]

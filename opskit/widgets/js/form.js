@@ -124,7 +124,7 @@ function render({ model, el }, memory) {
       case "ended":
         memory.chosen = memory.again;
         return h("div", {}, resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") }),
-          now.go_on && now.result.status === "done" && h("p", { class: "opskit-hint" }, now.go_on));
+          now.go_on && h("p", { class: "opskit-hint" }, now.go_on));
       case "left": return h("p", { class: "opskit-hint" }, now.go_on);
       default: return "";
     }
