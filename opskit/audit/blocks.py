@@ -165,9 +165,18 @@ def _block(rows: list[Any]) -> Block:
         server=first.server,
         app=_text(first.app),
         secrets=(_text(first.secret),) if _text(first.secret) else (),
-        what=tuple(row.what for row in rows),
+        what=tuple(map(_said, rows)),
         remedy=(in_words(plan) if plan else first.remedy,),
         fix=(first.key,) if plan else (),
+    )
+
+
+def _said(row: Any) -> str:
+    if not row.acknowledged:
+        return row.what
+    return (
+        f"{row.what} Acknowledged by {row.acknowledged_by} until {row.acknowledged_until}: "
+        f"{row.acknowledged_why}"
     )
 
 

@@ -53,7 +53,10 @@ def audit(
         str | None, one_of(("server", "app", "check"), "--by", help="What stands together.")
     ] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="List also what is for information only, and what is acknowledged.")
+        bool,
+        typer.Option(
+            "--all", help="List also what is for information only, and what is acknowledged."
+        ),
     ] = False,
     wide: WideOption = False,
     columns: ColumnsOption = None,
@@ -106,7 +109,7 @@ def show_findings(findings: View, *, by: By | None = None, all_: bool = False) -
     from opskit.audit.blocks import blocks, counted, counts
 
     number = ", ".join(f"{count} {severity}" for severity, count in counts(findings).items())
-    said = filter(None, (number or "no findings", findings.missing_counted))
+    said = filter(None, (number or "no findings", findings.remark, findings.missing_counted))
     console.print(_bold(" · ".join(said)))
     mild: list[Counted] = []
     if not all_:

@@ -111,6 +111,11 @@ class View(pd.DataFrame):
         return " · ".join(part for part in (counted, about.remark, self.missing_servers) if part)
 
     @property
+    def remark(self) -> str:
+        """What the caption says besides; empty when that is nothing."""
+        return self._about.remark
+
+    @property
     def missing_servers(self) -> str:
         """Name the servers that are missing; empty when none is."""
         about = self._about
