@@ -175,7 +175,8 @@ def _said(row: Any) -> str:
     if not row.acknowledged:
         return row.what
     return (
-        f"{row.what} Acknowledged by {row.acknowledged_by} until {row.acknowledged_until}: "
+        f"{row.what.removesuffix('.')}; acknowledged by {row.acknowledged_by} until "
+        f"{row.acknowledged_until}: "
         f"{row.acknowledged_why}"
     )
 

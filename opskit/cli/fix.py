@@ -41,7 +41,7 @@ def fix(
     fleet = open_fleet()
     snap = fleet.snapshot(with_pass=use_pass)
     mends: list[Mend] = []
-    for one in named(snap.audit(), keys).records():
+    for one in named(snap.audit(acknowledged=True), keys).records():
         if one.plan:
             mend = Mend.of(one)
             mends.append(replace(mend, use_pass=use_pass or mend.use_pass))
