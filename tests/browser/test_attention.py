@@ -66,10 +66,10 @@ def test_what_one_mends_or_lets_be_goes_for_all_who_look_on(
 
     expect(bob.form.get_by_role("group", name=f"Gone: {SECRET}")).to_be_visible()
     expect(card(bob, *mended)).to_have_count(0)
-    expect(bob.form.get_by_text("Done.")).to_be_visible()
+    expect(bob.form.get_by_text("Done: ")).to_be_visible()
     alice.is_told(": done. By ")
     bob.button("Close").click()
-    expect(alice.form.get_by_text("Done.")).to_have_count(0)
+    expect(alice.form.get_by_text("Done: ")).to_have_count(0)
 
     # What no machine mends is let be; the words of a made-up name are not taken for a person's.
     let_be = card(bob, "secret-orphan").first
