@@ -1,8 +1,8 @@
 """The board of findings: each opens the form that mends it, or is let be, before all who look on.
 
-It has one state, as a form has: see `opskit.widgets.session`. A form that a card opens is a widget
-of its own, which every browser shows below that card, and stays until somebody closes it. When a
-run of it has ended, its servers are read again.
+It has one state, as a form has: see `opskit.widgets.session`. A form that a card opens belongs to
+that card (`opskit.widgets.below`) and stays when its finding has gone: it says what was done, and
+how to undo it. When a run of it has ended, its server is read again.
 """
 
 # traitlets and anywidget ship partial types.
@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,28 +27,15 @@ from opskit.inert import visible_in
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
 from opskit.views.frame import View
+from opskit.widgets.below import Opener, filled_in
 from opskit.widgets.cards import card, cards, counted
-from opskit.widgets.form import Form
-from opskit.widgets.kinds import FORMS
 from opskit.widgets.person import Person, read_person
-from opskit.widgets.words import TextualWidget
 
 _STATIC = Path(__file__).parent / "static"
 _USUAL_DAYS = 30
-_AT_WORK = ("planning", "running")
 
 
-@dataclass(slots=True, kw_only=True)
-class _Opened:
-    """A form that a card opened: of which finding, by whom, and how its last run ended."""
-
-    form: Form
-    row: Any
-    by: Person
-    ended: tuple[str, str] = ("", "")
-
-
-class Attention(TextualWidget):
+class Attention(Opener):
     """What needs attention, as everybody on the notebook sees it.
 
     Parameters
@@ -72,11 +58,11 @@ class Attention(TextualWidget):
     def __init__(self, fleet: Fleet, snapshot: Snapshot | None = None, *, with_pass: bool) -> None:
         self._fleet, self._snapshot, self._with_pass = fleet, snapshot, with_pass
         self._findings: View | None = None
-        self._forms: dict[str, _Opened] = {}
-        self._done: list[str] = []
+        self._servers: dict[str, str] = {}
+        self._written: list[str] = []
         self._lock = threading.RLock()
         self._threads = ThreadPoolExecutor(1, "opskit-attention")
-        super().__init__(state={"busy": "", "error": "", "said": "", "open": {}, "read_at": ""})
+        super().__init__(state={"busy": "", "error": "", "said": "", "read_at": ""})
         self.on_msg(self._clicked)
         if snapshot is None:
             self._start("Reading every server…", self._read)
@@ -86,7 +72,7 @@ class Attention(TextualWidget):
     def as_text(self) -> str:
         """Say how many findings there are, what was done here, and what shows them elsewhere."""
         counts = "" if self._findings is None else f" {counted(self._findings)}."
-        done = "".join(f" {one}" for one in self._done)
+        done = "".join(f" {one}" for one in (*self.outcomes(), *self._written))
         return (
             f"opskit form: {self.title}.{counts}{done} It needs JupyterLab and a running kernel; "
             "elsewhere use `opskit audit`, or fleet.snapshot().audit() in Python."
@@ -101,7 +87,7 @@ class Attention(TextualWidget):
             case "open":
                 self._start("Opening…", lambda: self._open(key, who))
             case "close":
-                self._close(key, who)
+                self.close_form(str(said.get("form")), who)
             case "acknowledge":
                 self._start("Writing it down…", lambda: self._acknowledge(said, key))
             case "again":
@@ -139,71 +125,31 @@ class Attention(TextualWidget):
 
     def _open(self, key: str, who: Person) -> None:
         row = self._row(key)
-        if row is None or not row.plan or key in self._forms:
+        if row is None or not row.plan or self.has_open(key):
             return
-        form = self._form(row.plan)
-        opened = _Opened(form=form, row=row, by=who)
-        self._forms[key] = opened
+        self._servers[key] = row.server
+        begin = self._begin(row.plan)
+        self.open_form(key, who, about=card(row), fleet=self._fleet, kind=row.plan["plan"], **begin)
 
-        def changed(_change: Any) -> None:
-            self._watch(opened)
-
-        form.observe(changed, "state")
-        self._tell_open()
-
-    def _form(self, plan: Mapping[str, str]) -> Form:
-        """Return the form of a remedy, filled in and planned as far as no person is needed."""
-        kind = plan["plan"]
-        if "where" in plan:
-            # What no app declares is known only when every server was asked.
-            now = self._fleet.snapshot()
-            orphans = now.secrets.keep(
-                (now.secrets["server"] == plan["server"]) & (now.secrets["state"] == "orphan")
-            )
-            made = self._fleet.plan_remove(orphans.select(plan["where"]), snapshot=now)
-            return Form(fleet=self._fleet, kind=kind, plan=made)
-        return Form(
-            fleet=self._fleet,
-            kind=kind,
-            preselected={
-                "app": plan["app"],
-                "secret": plan.get("secret", ""),
-                "options": {"hook": plan.get("hook", ""), "use_pass": "pass" in plan},
-                # A value has to be given first.
-                "at_once": "value" not in FORMS[kind].fields,
-            },
+    def _begin(self, plan: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the form of a remedy begins with: a plan, as far as no person is needed."""
+        if "where" not in plan:
+            return {"preselected": filled_in(plan)}
+        # What no app declares is known only when every server was asked.
+        now = self._fleet.snapshot()
+        orphans = now.secrets.keep(
+            (now.secrets["server"] == plan["server"]) & (now.secrets["state"] == "orphan")
         )
+        return {"plan": self._fleet.plan_remove(orphans.select(plan["where"]), snapshot=now)}
 
-    def _watch(self, opened: _Opened) -> None:
+    def form_ended(self, at: str, /) -> None:
         """Read again what a run of a card's form has changed."""
-        state = opened.form.state
-        if state["phase"] != "ended":
-            return
-        ended = (state["result"]["run"], state["result"]["status"])
-        if ended == opened.ended:
-            return
-        opened.ended = ended
-        self._done.append(opened.form.outcome)
         # Whatever else is being done: what was read before is old now.
-        self._submit("Reading again…", lambda: self._again([opened.row.server]))
+        self._submit("Reading again…", lambda: self._again([self._servers[at]]))
 
     def _again(self, servers: list[str]) -> None:
         assert self._snapshot is not None, "a card was shown"
         self._show(self._fleet.look_again(self._snapshot, servers, with_pass=self._with_pass))
-
-    def _close(self, key: str, who: Person) -> None:
-        with self._lock:
-            opened = self._forms.get(key)
-            if opened is None or opened.form.state["phase"] in _AT_WORK:
-                return
-            result = opened.form.state["result"]
-            by = opened.form.state["by"]
-            if result and result["revealable"] and by and by["username"] != who.username:
-                self._set(error=f"{by['name']} can still reveal new values here.")
-                return
-            del self._forms[key]
-            opened.form.close()
-            self._tell_open()
 
     def _acknowledge(self, said: Mapping[str, Any], key: str) -> None:
         keys = said.get("keys")
@@ -221,7 +167,7 @@ class Attention(TextualWidget):
                 )
                 written.append(str(done))
         finally:
-            self._done += written
+            self._written += written
             self._again([])
         self._set(said=" ".join(written))
 
@@ -246,14 +192,6 @@ class Attention(TextualWidget):
         if self._findings is None:
             return None
         return next(self._findings.records(self._findings["key"] == key), None)
-
-    def _tell_open(self) -> None:
-        self._set(
-            open={
-                key: {"model": one.form.model_id, "by": one.by.to_json(), "card": card(one.row)}
-                for key, one in self._forms.items()
-            }
-        )
 
     def _set(self, **changes: Any) -> None:
         with self._lock:

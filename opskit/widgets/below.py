@@ -16,17 +16,38 @@ from typing import Any
 
 import traitlets
 
+from opskit.inert import visible_in
 from opskit.widgets.form import Form
+from opskit.widgets.kinds import FORMS
 from opskit.widgets.person import Person
 from opskit.widgets.words import TextualWidget
 
 _AT_WORK = frozenset({"planning", "running"})
 
 
+def filled_in(plan: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the form of a finding's remedy begins with, and whether it plans at once.
+
+    Parameters
+    ----------
+    plan
+        The remedy of one app, as `opskit.audit.remedies.Remedy.to_dict` gives it.
+    """
+    return {
+        "app": plan["app"],
+        "secret": plan.get("secret", ""),
+        "options": {"hook": plan.get("hook", ""), "use_pass": "pass" in plan},
+        # A value has to be given first.
+        "at_once": "value" not in FORMS[plan["plan"]].fields,
+    }
+
+
 class Opener(TextualWidget):
     """The base of widgets that open forms below themselves.
 
     What a browser asks for is the widget's to judge: it calls `open_form` and `close_form`.
+    ``opened`` says of each form its place (``at``), its ``title``, who opened it (``by``), what it
+    is ``about``, and why it was ``kept`` when somebody wanted to close it.
     """
 
     opened = traitlets.List().tag(sync=True)
@@ -37,62 +58,102 @@ class Opener(TextualWidget):
         self._opening = threading.RLock()
         super().__init__(**traits)
 
+    def has_open(self, at: str) -> bool:
+        """Return whether a form is open at a place."""
+        return any(one["at"] == at for one in self.opened)
+
     def open_form(
-        self, fleet: Any, kind: str, *, at: str, who: Person, preselected: Mapping[str, Any]
+        self, at: str, who: Person, *, about: Mapping[str, Any] | None = None, **begin: Any
     ) -> None:
-        """Open a form of a kind, unless one is open there.
+        """Open a form, unless one is open there.
 
         Parameters
         ----------
-        fleet, kind, preselected
-            As `opskit.widgets.session.Session` takes them.
         at
             The place of this widget that it belongs to.
         who
             The person who asked for it.
+        about
+            What browsers show of what it is for, when the place has gone.
+        begin
+            What `opskit.widgets.session.Session` begins with.
         """
         with self._opening:
-            if any(one["at"] == at for one in self.opened):
+            if self.has_open(at):
                 return
-            form = Form(fleet=fleet, kind=kind, preselected=preselected)
+            form = Form(**begin)
             ident = str(form.model_id)
             self._forms[ident] = form
 
             def changed(change: Any) -> None:
-                self._form_changed(ident, change["new"])
+                self._form_changed(at, ident, change["new"])
 
             form.observe(changed, "state")
             self.opened = [
                 *self.opened,
-                {"at": at, "form": ident, "title": form.title, "by": who.to_json()},
+                {
+                    "at": at,
+                    "form": ident,
+                    "title": form.title,
+                    "by": who.to_json(),
+                    "about": visible_in(dict(about or {})),
+                    "kept": "",
+                },
             ]
 
-    def close_form(self, ident: str) -> None:
-        """Take a form away, unless it is at work."""
+    def close_form(self, ident: str, who: Person) -> None:
+        """Take a form away, unless it is at work or somebody else can still reveal values in it.
+
+        Parameters
+        ----------
+        ident
+            Which, as ``opened`` names it.
+        who
+            The person who asked for it.
+        """
         with self._opening:
             form = self._forms.get(ident)
             if form is None or form.state.get("phase") in _AT_WORK:
+                return
+            revealer = _revealer(form.state)
+            if revealer is not None and revealer["username"] != who.username:
+                self._say_why_kept(ident, f"{revealer['name']} can still reveal new values here.")
                 return
             self.opened = [one for one in self.opened if one["form"] != ident]
             del self._forms[ident]
             form.close()
 
-    def form_ended(self) -> None:
-        """Do what is to be done once a run of a form below has ended; from that form's thread."""
+    def form_ended(self, at: str, /) -> None:
+        """Do what is to be done once a run of the form at a place has ended; from its thread."""
 
     def outcomes(self) -> list[str]:
         """Return how the runs of the forms below ended, in words."""
         return list(self._ended.values())
 
-    def _form_changed(self, ident: str, state: Mapping[str, Any]) -> None:
+    def _form_changed(self, at: str, ident: str, state: Mapping[str, Any]) -> None:
         """Take note of a run's end; told from the form's own thread."""
-        result = state.get("result")
-        form = self._forms.get(ident)
-        if form is None or state.get("phase") != "ended" or not result:
-            return
-        key = f"{result['run']} {result['status']}"
-        if key in self._ended:
-            return
-        self._ended[key] = form.outcome
-        self.form_ended()
+        with self._opening:
+            form = self._forms.get(ident)
+            if form is None:
+                return
+            if _revealer(state) is None:
+                self._say_why_kept(ident, "")
+            result = state.get("result")
+            if state.get("phase") != "ended" or not result:
+                return
+            key = f"{result['run']} {result['status']}"
+            if key in self._ended:
+                return
+            self._ended[key] = form.outcome
+        self.form_ended(at)
         self.update_text()
+
+    def _say_why_kept(self, ident: str, why: str) -> None:
+        # An equal list is told to no browser.
+        self.opened = [{**one, "kept": why} if one["form"] == ident else one for one in self.opened]
+
+
+def _revealer(state: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Return who can still reveal new values in a form, if anybody can."""
+    result = state.get("result")
+    return state["by"] if result and result["revealable"] else None

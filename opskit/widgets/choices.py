@@ -219,7 +219,7 @@ def _about(row: Any) -> list[list[str]]:
     runs = "no"
     if row.deployed:
         version = plain(row.deployed_version) or "yes"
-        runs = f"{version}{' (chaos)' if row.chaos is True else ''}"
+        runs = f"{version}{' (chaos)' if row.chaos else ''}"
     tasks = f"{row.running} of {row.desired} tasks" if row.deployed else ""
     if row.deployed and row.completed:
         done = f"{row.completed} completed"

@@ -15,6 +15,7 @@ from opskit.fleet import Fleet
 from opskit.inert import visible
 from opskit.widgets.below import Opener
 from opskit.widgets.pagesession import PageSession
+from opskit.widgets.person import read_person
 from opskit.widgets.words import instead
 
 _STATIC = Path(__file__).parent / "static"
@@ -41,14 +42,14 @@ class PageForm(Opener):
             app=app,
             publish=self._tell,
             open_form=lambda kind, at, who, preselected: self.open_form(
-                fleet, kind, at=at, who=who, preselected=preselected
+                at, who, fleet=fleet, kind=kind, preselected=preselected
             ),
         )
         super().__init__(title=visible(app), state=self._session.state)
         self.on_msg(self._clicked)
         self._session.read()
 
-    def form_ended(self) -> None:
+    def form_ended(self, _at: str, /) -> None:
         """Read the app again, as it has changed."""
         self._session.read()
 
@@ -56,7 +57,7 @@ class PageForm(Opener):
         if not isinstance(message, dict):
             return
         if message.get("type") == "close":
-            self.close_form(str(message.get("form")))
+            self.close_form(str(message.get("form")), read_person(message.get("who")))
         else:
             self._session.handle(message, self.send)
 

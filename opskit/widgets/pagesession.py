@@ -23,6 +23,7 @@ from opskit.inert import visible_in
 from opskit.page import AppPage
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
+from opskit.widgets.below import filled_in
 from opskit.widgets.choices import app_choices
 from opskit.widgets.kinds import FORMS, later_releases
 from opskit.widgets.person import Person, read_person
@@ -166,10 +167,14 @@ class PageSession:
         # What does not apply is no button that works.
         if page is None or self._obstacles.get((kind, secret), "unknown"):
             return
-        plan = next((one.plan for one in page.findings if one.key == finding), {})
-        options = {"hook": plan.get("hook", ""), "use_pass": plan.get("pass") == "yes"}
-        chosen = {"app": page.name, "secret": secret, "options": options if plan else {}}
-        self.open_form(kind, place(kind, secret), who, chosen)
+        # Another form than the remedy's, or of another secret, is not the remedy.
+        mends = {"plan": kind, **({"secret": secret} if secret else {})}
+        remedies = (one.plan for one in page.findings if one.key == finding)
+        plan = next((one for one in remedies if mends.items() <= one.items()), None)
+        chosen = {"app": page.name, "secret": secret, "options": {}}
+        self.open_form(
+            kind, place(kind, secret), who, {**chosen, **(filled_in(plan) if plan else {})}
+        )
 
     def _guarded(self, work: Callable[[], None], flag: str) -> None:
         error = ""

@@ -56,20 +56,20 @@ def test_what_one_mends_or_lets_be_goes_for_all_who_look_on(
     alice.page.keyboard.press("Enter")
     expect(alice.form.get_by_label("Secret value").first).to_be_visible()
     expect(bob.form.get_by_label("Secret value").first).to_be_visible()
-    opener = bob.form.locator(".opskit-by", has_text="Opened by")
+    opener = bob.form.locator(".opskit-by", has_text="opened by")
     expect(opener).to_contain_text(alice.name)
-    assert alice.page.evaluate("() => document.activeElement.className") == "opskit-inner"
+    expect(alice.form.get_by_role("group", name="Insert")).to_be_focused()
     alice.form.get_by_label("Secret value").first.fill(canary)
     assert found(canary, {"page": iter([values(alice)])})
-    alice.button("Insert").click()
+    alice.button("Insert…").click()
     alice.button("Apply").click()
 
     expect(bob.form.get_by_role("group", name=f"Gone: {SECRET}")).to_be_visible()
     expect(card(bob, *mended)).to_have_count(0)
-    expect(bob.form.get_by_text("Done.")).to_be_visible()
+    expect(bob.form.get_by_text("Done: ")).to_be_visible()
     alice.is_told(": done. By ")
     bob.button("Close").click()
-    expect(alice.form.get_by_text("Done.")).to_have_count(0)
+    expect(alice.form.get_by_text("Done: ")).to_have_count(0)
 
     # What no machine mends is let be; the words of a made-up name are not taken for a person's.
     let_be = card(bob, "secret-orphan").first

@@ -53,7 +53,7 @@ def test_one_rotates_from_the_page_and_another_sees_the_new_version_there(
     expect(opened).to_be_focused()
     expect(opened.get_by_role("checkbox", name="session")).to_be_checked()
     bob.page.get_by_role("group", name="Rotate secrets").wait_for()
-    opened.get_by_role("button", name="Rotate", exact=True).click()
+    opened.get_by_role("button", name="Rotate…", exact=True).click()
     opened.get_by_role("button", name="Apply").click()
     for person in (alice, bob):
         person.is_told(": done. By ")

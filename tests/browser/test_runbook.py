@@ -46,7 +46,7 @@ def test_two_people_carry_out_an_incident_and_the_report_names_both(
     alice.run_all()
     alice.page.get_by_role("button", name="Apply this plan").click()
     # It is carried out there, once; what is told of it by its words is in the notebook, too.
-    alice.page.locator(".opskit-outcome-good", has_text="Done.").wait_for()
+    alice.page.locator(".opskit-outcome-good", has_text="Done: ").wait_for()
     alice.is_told(f": done. By {alice.name}")
     # From the question on, as the notebook says.
     alice.command("notebook:run-all-below")

@@ -51,8 +51,15 @@ class Board:
         return {key for one in self.shown.found["cards"] for key in one["keys"]}
 
     def form(self, key: str) -> Form:
-        eventually(lambda: key in self.shown.state["open"], "the form of the card")
-        return self.shown._forms[key].form
+        eventually(lambda: self.shown.has_open(key), "the form of the card")
+        return self.shown._forms[self.opened(key)["form"]]
+
+    def opened(self, key: str) -> dict[str, Any]:
+        (found,) = (one for one in self.shown.opened if one["at"] == key)
+        return found
+
+    def close(self, key: str, who: Any = ADA) -> None:
+        self.click("close", "", who=who, form=self.opened(key)["form"])
 
     def apply(self, key: str, who: Any = ADA) -> Form:
         form = self.form(key)
@@ -83,8 +90,8 @@ def test_a_finding_is_mended_by_the_form_of_its_card_and_goes(board: Board) -> N
     eventually(lambda: card["key"] not in board.listed(), "the finding to go")
 
     assert form.state["result"]["status"] == "done"
-    assert board.shown.state["open"][card["key"]]["by"]["name"] == "Ada"
-    assert board.shown.state["open"][card["key"]]["card"]["check"] == "secret-missing"
+    assert board.opened(card["key"])["by"]["name"] == "Ada"
+    assert board.opened(card["key"])["about"]["check"] == "secret-missing"
     eventually(lambda: "done. By Ada (ada)" in repr(board.shown), "the notebook to say so")
 
 
@@ -98,7 +105,7 @@ def test_a_double_click_opens_one_form(board: Board) -> None:
     board.until_idle()
 
     assert board.form(key) is form
-    assert len(board.shown.state["open"]) == 1
+    assert len(board.shown.opened) == 1
 
 
 def test_who_looks_on_cannot_close_what_somebody_may_still_reveal(board: Board) -> None:
@@ -107,10 +114,10 @@ def test_who_looks_on_cannot_close_what_somebody_may_still_reveal(board: Board) 
     board.apply(key)
     eventually(lambda: key not in board.listed(), "the finding to go")
     board.until_idle()
-    board.click("close", key, who=BEN)
-    assert "Ada can still reveal" in board.shown.state["error"]
-    board.click("close", key)
-    assert board.shown.state["open"] == {}
+    board.close(key, who=BEN)
+    assert board.opened(key)["kept"] == "Ada can still reveal new values here."
+    board.close(key)
+    assert board.shown.opened == []
 
 
 def test_what_is_acknowledged_goes_and_is_listed_apart(board: Board, stage: Stage) -> None:
@@ -170,13 +177,13 @@ def test_a_value_that_is_asked_for_is_sealed_and_in_no_state(board: Board, stage
 
 def test_what_a_browser_makes_up_does_nothing(board: Board) -> None:
     before = board.shown.found
-    for message in (None, [], {"type": "open"}, {"type": "close", "key": 7}, {"type": "erase"}):
+    for message in (None, [], {"type": "open"}, {"type": "close", "form": 7}, {"type": "erase"}):
         board.shown._clicked(board.shown, message, [])
         board.until_idle()
     board.click("acknowledge", "nosuch", keys=["nosuch"], until=SOON, why="x", name="x")
     board.until_idle()
 
-    assert board.shown.state["open"] == {}
+    assert board.shown.opened == []
     assert board.shown.found == before
 
 

@@ -12,9 +12,11 @@ import pytest
 import opskit
 from opskit.cli.app import run
 from opskit.demo.engine import Swarm
-from opskit.widgets.choices import app_choices, offered
+from opskit.demo.fleet import DemoFleet
+from opskit.widgets.choices import app_choices, offered, whole_apps
 from opskit.widgets.kinds import FORMS
 from opskit.widgets.table import table
+from tests.audit.test_keys import Use
 from tests.conftest import embedded
 from tests.stage import APP, SERVER, Stage, staged
 
@@ -67,6 +69,17 @@ def test_the_table_says_for_each_verb_and_row_why_not(stage: Stage) -> None:
     assert browsed("rotate") == ["", "No app declares it.", "", ""]
     never = "It has no superseded version."
     assert browsed("prune") == [never, "No app declares it.", "", ""]
+
+
+def test_of_an_app_it_is_said_whether_a_checkout_that_is_no_release_runs(
+    use: Use, demo_fleet: DemoFleet
+) -> None:
+    use(demo_fleet)
+    apps = whole_apps(opskit.Fleet.from_abra().snapshot(), FORMS["restart"])
+    runs = {app["app"]: dict(app["about"])["Deployed"] for app in apps}
+    assert [app for app, said in runs.items() if said.endswith(" (chaos)")] == [
+        "neighbourhood-archive-press.garden.example"
+    ]
 
 
 def test_an_app_whose_server_does_not_answer_is_not_said_not_to_be_there(stage: Stage) -> None:

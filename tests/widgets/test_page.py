@@ -32,9 +32,7 @@ class Desk:
             fleet=opskit.Fleet.from_abra(),
             app=app,
             publish=lambda: None,
-            open_form=lambda kind, at, who, chosen: self.opened.append(
-                (kind, at, str(who), chosen)
-            ),
+            open_form=self.note,
         )
         self.session.read()
 
@@ -113,6 +111,24 @@ def test_a_click_opens_the_form_of_its_action_for_this_app_only(stage: Stage) ->
     assert desk.opened == [
         ("rotate", "rotate token", "Ada (ada)", {"app": NAME, "secret": "token", "options": {}}),
         ("deploy", "deploy", "Ada (ada)", {"app": NAME, "secret": "", "options": {}}),
+    ]
+
+
+def test_the_button_of_a_finding_plans_its_remedy_at_once(stage: Stage) -> None:
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(text.replace(b"SECRET_KEY_VERSION=v1", b"SECRET_KEY_VERSION=v5"))
+    desk = Desk()
+    findings = desk.read()["page"]["findings"]
+    (finding,) = (one for one in findings if one["plan"].get("secret") == "key")
+    desk.click("open", kind="generate", secret="key", finding=finding["key"])
+    # A key that a browser sends with another button is no remedy of that.
+    desk.click("open", kind="rotate", secret="token", finding=finding["key"])
+
+    options = {"hook": "", "use_pass": False}
+    remedy = {"app": NAME, "secret": "key", "options": options, "at_once": True}
+    assert desk.opened == [
+        ("generate", "generate key", "Ada (ada)", remedy),
+        ("rotate", "rotate token", "Ada (ada)", {"app": NAME, "secret": "token", "options": {}}),
     ]
 
 

@@ -1,15 +1,13 @@
 // One app on one page: shows what the kernel read of it, and opens forms for it below.
 import { formsBelow } from "./below.js";
-import { badge, button, h, state } from "./dom.js";
+import { button, h, state } from "./dom.js";
+import { hearing } from "./hearing.js";
 import { tab } from "./seal.js";
 import { whoami } from "./whoami.js";
 
-const PATIENCE_MS = 2500;
-const UNANSWERED = "The kernel does not answer. It may be busy with a cell; if it was restarted, run this page's cell again.";
-
 /** What this tab must not lose when JupyterLab makes the page's view anew. */
 function memoryOfTab() {
-  return { logs: null };
+  return { logs: null, expected: null };
 }
 
 const moment = (iso) => new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -31,7 +29,7 @@ const section = (title, rows, nothing, content) => h("div", { class: "opskit-par
 
 function render({ model, el }, memory) {
   const head = h("div", { class: "opskit-head" });
-  const silence = h("p", { class: "opskit-unfinished", role: "alert", hidden: true }, UNANSWERED);
+  const { silence, heard, tell, ping, forget } = hearing(model);
   // Always there, as screen readers announce only changes of a region they know.
   const aloud = h("div", { role: "status", class: "opskit-stands" });
   const said = h("div", { role: "status", class: "opskit-hint" });
@@ -46,32 +44,20 @@ function render({ model, el }, memory) {
   for (const kind of ["keydown", "keyup", "keypress"]) root.addEventListener(kind, (event) => event.stopPropagation());
   root.dataset.lmSuppressShortcuts = "true";
   const buttons = new Map();
-  let waiting = 0;
 
-  function heard() {
-    clearTimeout(waiting);
-    silence.hidden = true;
-  }
-  async function send(type, more = {}) {
-    const message = { type, tab, ...more };
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { silence.hidden = false; }, PATIENCE_MS);
-    try { model.send(message); } catch { silence.hidden = false; }
-  }
-  const ping = () => send("ping");
-  const panels = formsBelow(model, {
+  const send = async (type, more = {}) => tell({ type, tab, who: await whoami(), ...more });
+  const panels = formsBelow(model, memory, {
     place: (all) => {
       const now = all.map(([, element]) => element).reverse();
       for (const one of [...below.children]) if (!now.includes(one)) one.remove();
       now.forEach((one, at) => { if (below.children[at] !== one) below.insertBefore(one, below.children[at] ?? null); });
     },
     close: (form) => send("close", { form }),
-    closed: (at) => (buttons.get(at) ?? root).focus(),
+    closed: (at) => (buttons.get(at) ?? actions.firstElementChild).focus(),
   });
-  async function open({ kind, secret = "", at, finding = "" }) {
+  function open({ kind, secret = "", at, finding = "" }) {
     panels.expect(at);
-    await send("open", { kind, secret, finding, who: await whoami() });
-    ping();
+    send("open", { kind, secret, finding });
   }
   /** A button that opens a form; one that does not apply says why when it is asked. */
   function opener(action, name, style) {
@@ -154,8 +140,9 @@ function render({ model, el }, memory) {
     if (held) buttons.get(held)?.focus();
   }
   function received(message) {
+    if (message.tab !== tab) return;
     heard();
-    if (message.tab !== tab || message.type !== "logs") return;
+    if (message.type !== "logs") return;
     memory.logs = message;
     drawLogs();
     logs.scrollIntoView({ block: "nearest" });
@@ -170,7 +157,7 @@ function render({ model, el }, memory) {
   show();
   ping();
   return () => {
-    clearTimeout(waiting);
+    forget();
     panels.stop();
     model.off("change:state", changed);
     model.off("change:opened", heard);

@@ -1,5 +1,6 @@
 // The board of findings: filtered here, acted on by the kernel; a card's form is a widget of its own.
-import { badge, button, h, labelled } from "./dom.js";
+import { formsBelow } from "./below.js";
+import { button, h, labelled } from "./dom.js";
 import { hearing } from "./hearing.js";
 import { tab } from "./seal.js";
 import { whoami } from "./whoami.js";
@@ -13,12 +14,12 @@ const remedyOf = (remedy) => h("p", { class: "opskit-remedy" }, h("span", { "ari
 const level = (severity) => h("span", { class: `opskit-level opskit-level-${severity}` }, severity);
 
 /** What this tab must not lose when JupyterLab makes the view anew. */
-const memoryOfTab = () => ({ levels: new Set(), server: "", words: "", shown: AT_ONCE, unfolded: new Set(), drafts: {}, name: null, mine: "", focus: null });
+const memoryOfTab = () => ({ levels: new Set(), server: "", words: "", shown: AT_ONCE, unfolded: new Set(), drafts: {}, name: null, expected: null, focus: null });
 const ABLE = "button, input, select, summary";
 
 function render({ model, el }, memory) {
   const when = h("span", { class: "opskit-hint" });
-  const { silence, heard, tell, forget } = hearing(model);
+  const { silence, heard, tell, ping, forget } = hearing(model);
   const aloud = h("div", { role: "status", class: "opskit-aloud" });
   const banner = h("div", { "aria-live": "assertive" });
   const levels = h("div", { class: "opskit-levels", role: "group", "aria-label": "Severity" });
@@ -36,7 +37,8 @@ function render({ model, el }, memory) {
   root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
   const drawn = new Map();
-  const nested = new Map();
+  // The panels of open forms by their cards' keys.
+  let panels = new Map();
   search.value = memory.words;
 
   // JupyterLab makes all views anew when a colleague's run ends: whoever typed goes on typing.
@@ -45,35 +47,15 @@ function render({ model, el }, memory) {
     memory.focus = { key: place?.dataset.key, at: [...(place ?? root).querySelectorAll(ABLE)].indexOf(target) };
   });
   root.addEventListener("focusout", () => setTimeout(() => { if (root.isConnected && !root.contains(document.activeElement)) memory.focus = null; }));
+  const cardOfKey = (key) => [...root.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
   function focusAgain() {
     if (!memory.focus || document.activeElement !== document.body) return;
     const { key, at } = memory.focus;
-    const place = key ? [...root.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key) : root;
+    const place = key ? cardOfKey(key) : root;
     place?.querySelectorAll(ABLE)[at]?.focus({ preventScroll: true });
   }
 
   const send = async (type, more = {}) => tell({ type, tab, who: await whoami(), ...more });
-
-  // -- a form below its card -------------------------------------------------------------
-
-  /** The place of an opened form; it is filled once, and moves with its card. */
-  function formOf(key, { model: id, by }) {
-    const known = nested.get(key);
-    if (known?.id === id) return known.box;
-    known?.view?.remove();
-    const inner = h("div", { class: "opskit-inner", tabindex: -1 });
-    const box = h("div", { class: "opskit-nested" }, inner,
-      h("div", { class: "opskit-row" }, h("span", { class: "opskit-by" }, "Opened by ", badge(by), ` ${by.name}`), button("Close", () => send("close", { key }), "opskit-quiet")));
-    const one = { id, box, view: null };
-    nested.set(key, one);
-    const manager = model.widget_manager;
-    manager.get_model(id).then((child) => manager.create_view(child)).then((view) => {
-      if (nested.get(key) !== one) return view.remove();
-      one.view = view;
-      inner.replaceChildren(view.el);
-    }).catch(() => inner.replaceChildren(h("p", { class: "opskit-error", role: "alert" }, "This form cannot be shown. Load the page again.")));
-    return box;
-  }
 
   // -- a card ----------------------------------------------------------------------------
 
@@ -109,7 +91,7 @@ function render({ model, el }, memory) {
 
   function cardOf(card, opened, { kind, remedy }) {
     const place = placeOf(card);
-    const below = h("div", {});
+    const [below, slot] = [h("div", {}), h("div", {})];
     const acknowledge = button("Acknowledge until…", () => toggle(), "opskit-quiet");
     acknowledge.setAttribute("aria-label", `Acknowledge until… ${card.check}, ${place}`);
     function toggle(focus = true) {
@@ -121,25 +103,26 @@ function render({ model, el }, memory) {
       if (focus) form.focus();
     }
     acknowledge.setAttribute("aria-expanded", "false");
-    const act = card.act && !opened && button(card.act, () => { memory.mine = card.key; act.disabled = true; setTimeout(() => { act.disabled = false; }, 3000); send("open", { key: card.key }); }, "opskit-primary");
+    const act = card.act && !opened && button(card.act, () => { forms.expect(card.key); act.disabled = true; setTimeout(() => { act.disabled = false; }, 3000); send("open", { key: card.key }); }, "opskit-primary");
     if (act) act.setAttribute("aria-label", `${card.act} ${card.check}, ${place}`);
     const element = h("li", { class: `opskit-card opskit-card-${card.severity} ${kind}`, "data-key": card.key },
       h("div", { class: "opskit-card-what" },
         h("div", { class: "opskit-card-head" }, !kind && level(card.severity), ...whereOf(card, kind ? "" : card.check), h("code", { class: "opskit-key", title: "Its key, as opskit audit shows it" }, card.keys.join(" "))),
         ...card.what.map((one) => h("p", {}, one)),
         card.remedy !== remedy && remedyOf(card.remedy)),
-      h("div", { class: "opskit-card-acts" }, act, acknowledge), below, opened && formOf(card.key, opened));
+      h("div", { class: "opskit-card-acts" }, act, acknowledge), below, slot);
     if (memory.drafts[card.key]) toggle(false);
-    return element;
+    return { element, slot };
   }
 
   /** The same element while nothing of it changes: somebody may be typing in it. */
   function kept(card, opened, how = { kind: "", remedy: "" }) {
-    const seen = JSON.stringify([card, opened?.model, how]);
-    const before = drawn.get(card.key);
-    if (before?.seen === seen) return before.element;
-    const element = cardOf(card, opened, how);
-    drawn.set(card.key, { seen, element });
+    const seen = JSON.stringify([card, opened?.form, how]);
+    if (drawn.get(card.key)?.seen !== seen) drawn.set(card.key, { seen, ...cardOf(card, opened, how) });
+    return withForm(card.key, drawn.get(card.key));
+  }
+  function withForm(key, { element, slot }) {
+    put(slot, panels.has(key) ? [panels.get(key)] : []);
     return element;
   }
 
@@ -200,26 +183,18 @@ function render({ model, el }, memory) {
 
   function draw() {
     const found = model.get("found");
-    const now = model.get("state");
     const ready = Boolean(found.cards);
     filters.hidden = !ready;
     if (!ready) return;
     drawFilters(found);
-    const open = now.open;
+    const open = Object.fromEntries(model.get("opened").map((one) => [one.at, one]));
     const there = new Set([...found.cards, ...found.info.flatMap((one) => one.cards)].map((card) => card.key));
-    for (const [key, one] of nested) if (!open[key]) { one.view?.remove(); nested.delete(key); }
     // A form stays when its finding has gone: it says what was done, and how to undo it.
-    const gone = Object.entries(open).filter(([key]) => !there.has(key));
-    put(begun, gone.map(([key, one]) => goneOf(key, one)));
+    put(begun, Object.values(open).filter(({ at }) => !there.has(at)).map(goneOf));
     const suit = found.cards.filter((card) => fits(card) || open[card.key]);
     const shown = suit.slice(0, memory.shown);
     put(list, shown.map((card) => kept(card, open[card.key])));
     list.hidden = !shown.length;
-    // Who opened a form goes on in it; an old view may not have been let go yet.
-    if (root.isConnected && nested.has(memory.mine)) {
-      nested.get(memory.mine).box.firstElementChild.focus();
-      memory.mine = "";
-    }
     const more = suit.length - shown.length;
     const info = found.info.map((group) => ({ ...group, cards: group.cards.filter(fits) })).filter((group) => group.cards.length);
     const acknowledged = found.acknowledged.filter((card) => fits({ ...card, severity: [...memory.levels][0] ?? card.severity }));
@@ -239,13 +214,14 @@ function render({ model, el }, memory) {
       h("div", { class: "opskit-card-head" }, level(card.severity), ...whereOf(card)),
       h("p", {}, card.what.join(" ")), h("p", { class: "opskit-remedy" }, `By ${card.who} until ${card.until}: ${card.why}`)));
 
-  function goneOf(key, one) {
-    const before = drawn.get(`gone ${key}`);
-    if (before?.id === one.model) return before.element;
-    const element = h("div", { class: "opskit-gone", role: "group", "aria-label": `Gone: ${placeOf(one.card)}` },
-      h("div", { class: "opskit-card-head" }, h("span", { class: "opskit-level opskit-level-gone" }, "gone"), ...whereOf(one.card)), formOf(key, one));
-    drawn.set(`gone ${key}`, { id: one.model, element });
-    return element;
+  function goneOf({ at, form, about }) {
+    if (!drawn.has(`gone ${form}`)) {
+      const slot = h("div", {});
+      const element = h("div", { class: "opskit-gone", role: "group", "aria-label": `Gone: ${placeOf(about)}` },
+        h("div", { class: "opskit-card-head" }, h("span", { class: "opskit-level opskit-level-gone" }, "gone"), ...whereOf(about)), slot);
+      drawn.set(`gone ${form}`, { element, slot });
+    }
+    return withForm(at, drawn.get(`gone ${form}`));
   }
 
   function show() {
@@ -265,17 +241,21 @@ function render({ model, el }, memory) {
   server.addEventListener("input", () => { memory.server = server.value; memory.shown = AT_ONCE; draw(); });
   const changed = () => { heard(); show(); };
   const received = (message) => { if (message.tab === tab) heard(); };
-  const ping = () => tell({ type: "ping", tab });
   model.on("change:state", changed);
   model.on("change:found", changed);
   model.on("msg:custom", received);
   model.on("comm_live_update", ping);
+  const forms = formsBelow(model, memory, {
+    place: (all) => { panels = new Map(all); draw(); },
+    close: (form) => send("close", { form }),
+    closed: (key) => (cardOfKey(key)?.querySelector(ABLE) ?? search).focus(),
+  });
   show();
   ping();
   requestAnimationFrame(focusAgain);
   return () => {
     forget();
-    for (const one of nested.values()) one.view?.remove();
+    forms.stop();
     model.off("change:state", changed);
     model.off("change:found", changed);
     model.off("msg:custom", received);

@@ -30,7 +30,7 @@ function render({ model, el }, memory) {
   const stopped = new AbortController();
   const header = h("div", { class: "opskit-head" });
   const banner = h("div", { "aria-live": "assertive" });
-  const { silence, heard, tell, forget } = hearing(model);
+  const { silence, heard, tell, ping, forget } = hearing(model);
   // Always there, as screen readers announce only changes of a region they know.
   const aloud = h("div", { role: "status" });
   const body = h("div", { class: "opskit-body" });
@@ -51,7 +51,6 @@ function render({ model, el }, memory) {
   let view = -1;
   // The table of all secrets, while it is shown.
   let browsed = null;
-  const ping = () => tell({ type: "ping", tab });
   async function send(type, more = {}) {
     tell({ type, tab, who: await whoami(), ...more });
   }
