@@ -83,7 +83,7 @@ export function formsBelow(model, memory, { place, close, closed }) {
     stop() {
       gone = true;
       model.off("change:opened", sync);
-      for (const { panel } of panels.values()) panel?.view.remove();
+      for (const { panel } of panels.values()) panel?.view?.remove();
     },
   };
 }
