@@ -257,6 +257,23 @@ def audit_view(
     return View.from_rows(FindingsRow, rows, shown)
 
 
+def at_least(findings: View, severity: str) -> View:
+    """Return the findings of a severity or worse.
+
+    Raises
+    ------
+    InputError
+        There is no such severity.
+    """
+    if severity not in SEVERITIES:
+        raise InputError(
+            f"there is no severity called {severity!r}.",
+            remedy=f"Choose from: {', '.join(SEVERITIES)}",
+        )
+    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
+    return findings.keep(findings["severity"].isin(bad))
+
+
 class FindingsError(OpskitError):
     """An audit found what was not to be found."""
 
@@ -275,15 +292,12 @@ def fail_on(findings: View, severity: Severity | str) -> None:
     ------
     FindingsError
         There are such findings; says how many.
+    InputError
+        There is no such severity.
     """
     if not severity:
         return
-    if severity not in SEVERITIES:
-        raise OpskitError(
-            f"there is no severity called {severity!r}. Choose from: {', '.join(SEVERITIES)}"
-        )
-    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
-    number = len(findings.keep(findings["severity"].isin(bad)))
+    number = len(at_least(findings, severity))
     if number:
         noun = "finding is" if number == 1 else "findings are"
         raise FindingsError(f"{number} {noun} of severity {severity} or worse.")
