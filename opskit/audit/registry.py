@@ -224,7 +224,7 @@ def audit_view(
     for key, about_what, (one, finding) in zip(keys_of(abouts), abouts, found, strict=True):
         known = let_be(about_what)
         is_let_be = holds(known, views.facts)
-        over = f" {said_of(known)}" if known and not is_let_be else ""
+        over = f" {said_of(known, views.facts)}" if known and not is_let_be else ""
         rows.append(
             FindingsRow(
                 key=key,
