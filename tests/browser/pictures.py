@@ -56,6 +56,15 @@ FORM_CELLS = {
 }
 """How a form is called whose function needs more than a fleet, or an app of that name."""
 NO_FORMS = {"SecretInput", "ask"}
+CLICKS = {
+    "attention": ("Rotate… ", "Acknowledge until… "),
+    "app": ("Rotate… ", "Logs of "),
+}
+"""What is opened below a form that is none of `FORMS`: by the first words of the button's name."""
+MORE_CELLS = {
+    "app": ("forms.app(fleet, 'git.coop.example')", "forms.app(fleet, 'notes.garden.example')"),
+}
+"""Further calls of a form: an app that is not well, and one that does not run."""
 
 PICTURE_CELLS = {
     "findings_trend": "pictures.findings_trend(weeks(snap))",
@@ -95,13 +104,20 @@ Journal.finish = _held
 """Lets a form's run stay as running until it is photographed."""
 
 _SETTINGS = {
-    # All cells at once, not only those that a window shows.
-    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    # All cells at once, not only those that a window shows, and nothing below them.
+    "@jupyterlab/notebook-extension/tracker": {
+        "windowingMode": "none",
+        "scrollPastEnd": False,
+    },
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
 
 _HEIGHT = """() => Math.max(400, ...[...document.querySelectorAll(
   '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer')].map(one => one.scrollHeight))"""
+
+_TO_THE_TOP = """() => document.querySelectorAll(
+  '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer').forEach(
+  one => { one.scrollTop = 0; })"""
 
 _SHUT_DOWN = (
     "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
@@ -129,6 +145,7 @@ class Album:
                 height = int(person.page.evaluate(_HEIGHT)) + 120
                 size = {"width": width, "height": min(max(height, 400), HIGHEST)}
                 person.page.set_viewport_size(size)
+                person.page.evaluate(_TO_THE_TOP)
                 file = f"{_slug(group)}--{_slug(name)}--{theme}-{width}.png"
                 person.page.screenshot(path=self.folder / file, animations="disabled")
                 files.append(file)
@@ -247,6 +264,13 @@ def photograph_forms(album: Album, lab: Lab, browser: Browser) -> None:
                 album.photograph(person, f"form {name}", f"{fleet}, at first")
                 if fleet != "empty" and name in FORMS:
                     _go_through(album, person, name, lab.folder / GATE)
+                elif fleet != "empty":
+                    _open_below(album, person, name)
+        for number, call in enumerate(MORE_CELLS.get(name, ()), 2):
+            with album.trying(f"form {name}, {call}"), _visit(browser) as person:
+                cells = (FLEETS["six servers"], BEGIN, call)
+                _shown(person, lab, lab.write(f"{name} {number}.ipynb", *cells))
+                album.photograph(person, f"form {name}", call)
         if "app" in inspect.signature(getattr(forms, name)).parameters:
             with album.trying(f"form {name}, unknown app"), _visit(browser) as person:
                 unknown = f"forms.{name}(fleet, app='nowhere.example')"
@@ -285,6 +309,13 @@ def _go_through(album: Album, person: Person, name: str, gate: Path) -> None:
     gate.touch()
     form.locator(".opskit-outcome").wait_for()
     album.photograph(person, f"form {name}", "at its end")
+
+
+def _open_below(album: Album, person: Person, name: str) -> None:
+    for begin in CLICKS.get(name, ()):
+        person.form.get_by_role("button", name=re.compile(f"^{begin}")).first.click()
+        _settle(person)
+        album.photograph(person, f"form {name}", f"after {begin}")
 
 
 def _choose(form: Locator) -> None:
