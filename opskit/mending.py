@@ -100,8 +100,8 @@ def named(findings: View, keys: Iterable[str]) -> View:
 def rounds(mends: Iterable[Mend]) -> list[list[Mend]]:
     """Return what can be joined to one plan, round after round; each but once.
 
-    New values of one app are made together, so that it restarts once. What else is of one app
-    comes one after the other, and what is removed comes last.
+    New values of one app are made together, so that it restarts once, and its old versions are
+    pruned together. What else is of one app comes one after the other, and orphans come last.
     """
     by_app: defaultdict[str, list[Mend]] = defaultdict(list)
     by_server: dict[tuple[str, bool], Mend] = {}
@@ -121,7 +121,7 @@ def rounds(mends: Iterable[Mend]) -> list[list[Mend]]:
 def _add(of_app: list[Mend], one: Mend) -> None:
     for at, other in enumerate(of_app):
         alike = replace(one, secrets=()) == replace(other, secrets=())
-        if alike and one.plan in ("rotate", "generate"):
+        if alike and one.plan in ("rotate", "generate", "prune"):
             of_app[at] = replace(other, secrets=other.secrets + one.secrets)
             return
     of_app.append(one)
@@ -150,7 +150,7 @@ def plan_mend(
         case "deploy":
             return fleet.plan_deploy(mend.app, options, snapshot=snapshot)
         case "prune":
-            return fleet.plan_prune(mend.app, options=options, snapshot=snapshot)
+            return fleet.plan_prune(mend.app, list(secrets), options=options, snapshot=snapshot)
         case "remove":
             snap = snapshot or fleet.snapshot()
             rows = snap.secrets.keep(may_be_orphan(snap.secrets)).select(mend.where)

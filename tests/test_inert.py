@@ -273,7 +273,10 @@ def test_a_command_that_is_shown_names_exactly_what_it_is_about(hostile: Hostile
     for remedy, words in (
         (remedies.renew(SERVER, hostile.app, "token"), ["secret", "rotate", hostile.app, "token"]),
         (remedies.deploy(SERVER, hostile.app), ["app", "deploy", hostile.app]),
-        (remedies.prune(SERVER, hostile.app), ["secret", "prune", hostile.app]),
+        (
+            remedies.prune(SERVER, hostile.app, "token"),
+            ["secret", "prune", hostile.app, "token"],
+        ),
     ):
         assert shlex.split(str(remedy)) == ["opskit", *words]
 

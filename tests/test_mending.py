@@ -11,8 +11,9 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.mending import Mend, named, rounds
+from opskit.mending import Mend, named, plan_mend, rounds
 from opskit.views.frame import View
+from tests.stage import Stage
 
 APP, OTHER = "coop.example/git.coop.example", "coop.example/id.coop.example"
 
@@ -72,6 +73,31 @@ def test_orphans_of_one_server_are_planned_together(fleet: opskit.Fleet, finding
     assert {one.server for one in together} == {
         "coop.example", "garden.example", "mutual.example"
     }  # fmt: skip
+
+
+def test_of_old_versions_those_go_that_the_findings_name_and_others_of_the_app_stay(
+    embedded_stage: Stage,
+) -> None:
+    embedded_stage.write_files()
+    text = embedded_stage.env_file.read_bytes()
+    embedded_stage.env_file.write_bytes(
+        text.replace(b"TOKEN_VERSION='v1'", b"TOKEN_VERSION=v3").replace(
+            b"KEY_VERSION=v1", b"KEY_VERSION=v3"
+        )
+    )
+    embedded_stage.create(
+        *(f"{name}_v{number}" for name in ("token", "key") for number in (1, 2, 3))
+    )
+    fleet = opskit.Fleet.from_abra()
+    found = list(fleet.snapshot().audit().query("id == 'secret-superseded'").itertuples())
+    assert sorted(row.secret for row in found) == ["key", "token"]
+
+    token = next(row for row in found if row.secret == "token")
+    assert fleet.plan_remedy(token).changes[["secret", "from"]].to_numpy().tolist() == [
+        ["token", "v1"]
+    ]
+    ((both,),) = rounds(map(Mend.of, found))
+    assert sorted(plan_mend(fleet, both).changes["secret"]) == ["key", "token"]
 
 
 def test_what_a_person_has_to_mend_is_said(fleet: opskit.Fleet, findings: View) -> None:

@@ -15,18 +15,33 @@ from opskit.facts import Facts
 
 
 def acknowledged_in(facts: Facts) -> Callable[[tuple[str, ...]], Acknowledged | None]:
-    """Return what gives a finding's acknowledgement, over or not, from what it is about."""
-    return latest(facts.declared.acknowledged).get
+    """Return what gives a finding's acknowledgement, in force or not, from what it is about.
+
+    Of several it is one in force, where one is.
+    """
+    found = facts.declared.acknowledged
+    in_force = [one for one in found if holds(one, facts)]
+    return {**latest(found), **latest(in_force)}.get
 
 
 def holds(one: Acknowledged | None, facts: Facts) -> bool:
-    """Return whether an acknowledgement was not over when a snapshot was taken."""
-    return one is not None and one.until >= facts.taken_at.astimezone(UTC).date()
+    """Return whether an acknowledgement was made and not over when a snapshot was taken."""
+    return one is not None and _made(one, facts) and one.until >= _day(facts)
 
 
-def said_of(one: Acknowledged) -> str:
+def said_of(one: Acknowledged, facts: Facts) -> str:
     """Return who acknowledged a finding, until when and why, of one that is a finding again."""
-    return f"It was acknowledged by {one.who} until {one.until}, which is over: {one.why}"
+    why_not = "which is over" if _made(one, facts) else f"made on {one.made_on}, a day to come"
+    return f"It was acknowledged by {one.who} until {one.until}, {why_not}: {one.why}"
+
+
+def _made(one: Acknowledged, facts: Facts) -> bool:
+    # Where a colleague is, it may be tomorrow. A day far off would let something be for decades.
+    return one.made_on <= _day(facts) + timedelta(days=1)
+
+
+def _day(facts: Facts) -> date:
+    return facts.taken_at.astimezone(UTC).date()
 
 
 def span(today: date) -> tuple[date, date]:

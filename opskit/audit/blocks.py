@@ -15,7 +15,6 @@ import pandas as pd
 
 from opskit.audit.registry import SEVERITIES, Severity, checks
 from opskit.audit.remedies import in_words
-from opskit.errors import InputError
 from opskit.views.frame import View
 
 By = Literal["server", "app", "check"]
@@ -85,23 +84,6 @@ def counts(findings: View) -> dict[Severity, int]:
     """Return how many findings there are of each severity, the worst first."""
     found = Counter(findings["severity"])
     return {severity: found[severity] for severity in SEVERITIES if found[severity]}
-
-
-def at_least(findings: View, severity: str) -> View:
-    """Return the findings of a severity or worse.
-
-    Raises
-    ------
-    InputError
-        There is no such severity.
-    """
-    if severity not in SEVERITIES:
-        raise InputError(
-            f"there is no severity called {severity!r}.",
-            remedy=f"Choose from: {', '.join(SEVERITIES)}",
-        )
-    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
-    return findings.keep(findings["severity"].isin(bad))
 
 
 def counted(findings: View) -> tuple[View, list[Counted]]:

@@ -224,7 +224,7 @@ def audit_view(
     for key, about_what, (one, finding) in zip(keys_of(abouts), abouts, found, strict=True):
         known = let_be(about_what)
         is_let_be = holds(known, views.facts)
-        over = f" {said_of(known)}" if known and not is_let_be else ""
+        over = f" {said_of(known, views.facts)}" if known and not is_let_be else ""
         rows.append(
             FindingsRow(
                 key=key,
@@ -257,6 +257,23 @@ def audit_view(
     return View.from_rows(FindingsRow, rows, shown)
 
 
+def at_least(findings: View, severity: str) -> View:
+    """Return the findings of a severity or worse.
+
+    Raises
+    ------
+    InputError
+        There is no such severity.
+    """
+    if severity not in SEVERITIES:
+        raise InputError(
+            f"there is no severity called {severity!r}.",
+            remedy=f"Choose from: {', '.join(SEVERITIES)}",
+        )
+    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
+    return findings.keep(findings["severity"].isin(bad))
+
+
 class FindingsError(OpskitError):
     """An audit found what was not to be found."""
 
@@ -275,15 +292,12 @@ def fail_on(findings: View, severity: Severity | str) -> None:
     ------
     FindingsError
         There are such findings; says how many.
+    InputError
+        There is no such severity.
     """
     if not severity:
         return
-    if severity not in SEVERITIES:
-        raise OpskitError(
-            f"there is no severity called {severity!r}. Choose from: {', '.join(SEVERITIES)}"
-        )
-    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
-    number = len(findings.keep(findings["severity"].isin(bad)))
+    number = len(at_least(findings, severity))
     if number:
         noun = "finding is" if number == 1 else "findings are"
         raise FindingsError(f"{number} {noun} of severity {severity} or worse.")

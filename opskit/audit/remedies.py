@@ -81,7 +81,7 @@ class Remedy:
                 return f"opskit app deploy {quote(self.shown)}"
             case "prune":
                 too = " --pass" if self.use_pass else ""
-                return f"opskit secret prune {quote(self.shown)}{too}"
+                return f"opskit secret prune {quote(self.shown)} {quote(self.secret)}{too}"
             case "remove":
                 return (
                     "If nobody misses it: opskit secret remove --orphans "
@@ -241,9 +241,9 @@ class Remedies:
         is_made_up = self._is_made_up(app, declared) and not given
         return self._of(app, "rotate" if is_made_up else "insert", secret, hook)
 
-    def prune(self, server: str, name: str) -> Remedy:
-        """Return what removes superseded versions."""
-        return self._of(self._app(server, name), "prune")
+    def prune(self, server: str, name: str, secret: str) -> Remedy:
+        """Return what removes superseded versions of a secret, and of no other."""
+        return self._of(self._app(server, name), "prune", secret)
 
     def forget(self, server: str, swarm_name: str, needed: str) -> Remedy | str:
         """Return what removes an orphan that nobody needs."""

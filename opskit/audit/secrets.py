@@ -130,7 +130,7 @@ def superseded(views: Views) -> Iterator[Finding]:
                     secret=row.secret,
                     subject=row.swarm_name,
                     what=f"{_version(row)} is unused and no longer declared.",
-                    remedy=remedies.prune(server, row.app.name),
+                    remedy=remedies.prune(server, row.app.name, row.secret),
                 )
 
 

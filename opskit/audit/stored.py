@@ -78,7 +78,7 @@ def outlived(views: Views) -> Iterator[Finding]:
                         what=f"the password store keeps a value of {secret.name} from before "
                         "the one in use, which no version in the swarm has: "
                         f"…/{secret.name}{PREVIOUS}",
-                        remedy=remedies.prune(seen.server, app.name),
+                        remedy=remedies.prune(*key),
                     )
 
 
@@ -155,7 +155,7 @@ def _clearing(kept: Remedies, entry: str, of: tuple[str, str, str] | None) -> st
     if of is None:
         return f"If nobody misses it: pass rm {quote(entry)}"
     if entry.endswith(PREVIOUS):
-        return str(kept.prune(*of[:2]))
+        return str(kept.prune(*of))
     return f"If no run is unfinished (opskit journal): pass rm {quote(entry)}"
 
 

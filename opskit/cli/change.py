@@ -297,6 +297,10 @@ def prune(
             help="Only this app; every app when left out.", autocompletion=complete.apps
         ),
     ] = "",
+    secrets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these; all when left out.", autocompletion=complete.secrets),
+    ] = None,
     keep: Annotated[int | None, typer.Option(min=0, help="Superseded versions to leave.")] = None,
     use_pass: Pass = False,
     dry_run: DryRun = False,
@@ -304,7 +308,7 @@ def prune(
 ) -> None:
     """Remove superseded versions, keeping the newest one back; there is no way back."""
     options = make_options(use_pass=use_pass)
-    plan = open_fleet().plan_prune(app or None, keep=keep, options=options)
+    plan = open_fleet().plan_prune(app or None, secrets or None, keep=keep, options=options)
     carry_out(plan, dry_run=dry_run, yes=yes)
 
 

@@ -82,7 +82,7 @@ def audit(
     taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
     findings = narrow(taken.audit(acknowledged=all_), where, server)
     if min_severity is not None:
-        from opskit.audit.blocks import at_least
+        from opskit.audit.registry import at_least
 
         findings = at_least(findings, min_severity)
     if fix:

@@ -50,7 +50,7 @@ def fix(
     if not mends:
         raise typer.Exit(1)
     given = [one for one in dict.fromkeys(mends) if one.plan == "insert"]
-    if len(given) > 1 and not sys.stdin.isatty():
+    if len(given) > 1 and (file is not None or not sys.stdin.isatty()):
         raise InputError(
             f"{len(given)} values are to be given, and one can come in.",
             remedy="Mend them one after the other.",

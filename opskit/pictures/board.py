@@ -13,11 +13,11 @@ from opskit.pictures.picture import HEALTH, SEVERITIES, WIDTH, altair, safe, sho
 
 _MARKS = SEVERITIES | HEALTH
 _INDENT = 14
-_FIRST = 258
+_FIRST = 250
 """Where the columns begin, in pixels."""
-_STEP = 48
-_WORDS_AT_MOST = 36
-_WIDE_AT_MOST = 66
+_STEP = 43
+_WORDS_AT_MOST = 34
+_WIDE_AT_MOST = 59
 _LINE = 21
 
 

@@ -14,7 +14,7 @@ from opskit.errors import InputError
 from opskit.join import stack_of
 from opskit.modes import StackMode
 from opskit.plan.waits import about_jobs
-from opskit.steps.deploy import check_environment
+from opskit.steps.dockercli import check_environment
 from opskit.steps.images import running_images
 from opskit.steps.parts import Part, PartKind
 from opskit.swarm import model

@@ -281,13 +281,21 @@ def _kept_whole(file: Path, path: str, fence: Callable[[], None]) -> Generator[N
     """Put an entry of pass's back as it was where it fails: gpg writes over a file in place.
 
     So a disk that is full cuts short the only copy there is. What went before fits where it was.
-    `fence` raises when it may be somebody else's by now: then it is left.
+    `fence` raises when it may be somebody else's by now: then it is left. An entry that is there
+    and cannot be read could not be put back: it is not written over.
     """
-    before = _encrypted(file)
+    try:
+        before = _encrypted(file)
+    except (OSError, InputError) as fault:
+        reason = fault.what if isinstance(fault, InputError) else f"{fault.strerror}."
+        raise OpskitError(
+            f"{path} in the password store cannot be read, so that it could not be put back; it "
+            f"was not written over: {reason}"
+        ) from fault
     try:
         yield
     except OpskitError as error:
-        if _encrypted(file) == before:
+        if _holds(file, before):
             raise
         fence()
         try:
@@ -309,10 +317,18 @@ def _kept_whole(file: Path, path: str, fence: Callable[[], None]) -> Generator[N
 
 
 def _encrypted(file: Path) -> bytes | None:
+    """Return an entry as it is on disk; nothing where there is none."""
     try:
         return read_regular(file, _LARGEST)
-    except (OSError, InputError):
+    except FileNotFoundError:
         return None
+
+
+def _holds(file: Path, content: bytes | None) -> bool:
+    try:
+        return _encrypted(file) == content
+    except (OSError, InputError):
+        return False
 
 
 def _unkept(file: Path) -> list[str]:

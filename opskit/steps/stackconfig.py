@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from opskit.abra.deployment import Deployment
-from opskit.steps.deploy import docker_environment
+from opskit.steps.dockercli import docker_environment
 from opskit.swarm.lists import pieces
 
 _SECONDS = 30.0

@@ -255,7 +255,7 @@ class View(pd.DataFrame):
             return visible(str(pd.DataFrame(self).to_html(notebook=True)))
         joined = self._about.joined
         if not joined or not {one for names in joined.values() for one in names} <= set(self):
-            return html_table(self, self.shown_columns(), self.caption)
+            return html_table(self, self.shown_columns(), self.caption, goes=self.goes)
         page = pd.DataFrame(
             {
                 title: self[names[0]]

@@ -21,9 +21,15 @@ from opskit.statuses import STATUSES
 HTML_ROWS = 60
 _WIDE = 34
 """Longer cells may wrap; shorter ones stay on one line."""
+_FEW_SPACES = 2
 
 _JOINTS = re.compile("([._])")
 _SPACES = re.compile("[\\n\\t]+")
+
+_HEADINGS = frozenset({"server", "app"})
+"""What a row is about: never left out."""
+_CHARACTER, _PADDING = 7.5, 12
+"""Pixels, about, in any of the fonts that JupyterLab may use."""
 
 # Text and background pairs of at least 4.5:1 contrast, the same in light and dark themes.
 _TONES = {
@@ -52,18 +58,24 @@ _TONED_COLUMNS = frozenset({"state", "severity", "status"})
 
 # "table" in each selector outweighs what JupyterLab says of tables in outputs.
 _STYLE = """<style>
-.opskit-scroll{overflow-x:auto}
+.opskit-scroll{overflow-x:auto;container-type:inline-size}
 table.opskit-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 table.opskit-table caption{caption-side:top;text-align:left;white-space:nowrap;padding:4px 0 6px;
 color:var(--jp-ui-font-color1,inherit);font-weight:600}
+table.opskit-table tbody tr{background:none!important}
 table.opskit-table th,table.opskit-table td{text-align:left!important;padding:3px 12px 3px 0;
 vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-color2,#8884)}
 table.opskit-table th{font-weight:600}
 table.opskit-table td.w{white-space:normal;min-width:17em;max-width:32em;overflow-wrap:anywhere}
 table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
 table.opskit-fluid{width:100%;max-width:75em;table-layout:auto!important}
-table.opskit-fluid td+td{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:none}
-table.opskit-fluid td.l{overflow-wrap:normal}
+table.opskit-fluid td+td,table.opskit-fluid td+td.w{white-space:normal;overflow-wrap:anywhere;
+min-width:9em;max-width:none}
+table.opskit-fluid td+td.l{overflow-wrap:normal;min-width:11em}
+table.opskit-table tr.opskit-over td{border-bottom:0}
+table.opskit-table tr.opskit-below td{padding-left:20px;white-space:normal}
+.opskit-below span{position:sticky;left:20px;display:inline-block;max-width:min(44em,90cqw);
+overflow-wrap:anywhere;color:var(--jp-ui-font-color2,inherit)}
 .opskit-tone{display:inline-block;padding:0 7px;border-radius:9px;white-space:nowrap}
 .opskit-more{font-size:12px;padding:4px 0;color:var(--jp-ui-font-color1,inherit)}
 </style>"""
@@ -99,33 +111,101 @@ def cell_text(value: Any) -> str:
 
 
 def html_table(
-    frame: pd.DataFrame, columns: Sequence[str], caption: str, *, fluid: bool = False
+    frame: pd.DataFrame,
+    columns: Sequence[str],
+    caption: str,
+    *,
+    goes: Sequence[str] = (),
+    fluid: bool = False,
 ) -> str:
     """Render the first rows as an HTML table without script, readable in light and dark.
 
-    One that is fluid is as wide as the page, and never wider.
+    A sentence that few rows have stands below its row. Where the page has no room, the columns of
+    `goes` are left out, the first first, and named. One that is fluid is as wide as the page, and
+    never wider.
     """
+    rows = list(values_of(frame, columns, HTML_ROWS))
+    below = set[str]() if fluid else _sentences(columns, rows)
+    beside = [(at, name) for at, name in enumerate(columns) if name not in below]
     numeric = numeric_columns(frame, columns)
-    head = "".join(
-        f'<th scope="col"{_class(name in numeric)}>{html.escape(title_of(name))}</th>'
+    room = _room_for(beside, rows, goes)
+    kinds = {
+        name: ("n " if name in numeric else "") + (f"g{room[name]}" if name in room else "")
         for name in columns
+    }
+    head = "".join(
+        f'<th scope="col"{_class(kinds[name])}>{html.escape(title_of(name))}</th>'
+        for _, name in beside
     )
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            _html_cell(name, value, numeric=name in numeric)
+    body = ""
+    for values in rows:
+        notes = [
+            f"{title_of(name)}: {text}"
             for name, value in zip(columns, values, strict=True)
+            if name in below and (text := cell_text(value))
+        ]
+        cells = "".join(_html_cell(name, values[at], kinds[name]) for at, name in beside)
+        body += f"<tr{_class('opskit-over' if notes else '')}>{cells}</tr>" + "".join(
+            f'<tr class="opskit-below"><td colspan="{len(beside)}"><span>{html.escape(note)}</span>'
+            "</td></tr>"
+            for note in notes
         )
-        + "</tr>"
-        for values in values_of(frame, columns, HTML_ROWS)
-    )
     more, kind = more_rows(len(frame), HTML_ROWS), " opskit-fluid" if fluid else ""
     note = f'<div class="opskit-more">{html.escape(more)}</div>' if more else ""
     return (
         f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table{kind}">'
         f"<caption>{html.escape(cell_text(caption))}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{_left_out(room)}</div>{note}"
     )
+
+
+def is_sentence(text: str) -> bool:
+    """Tell whether a cell is to be read, rather than compared with those above and below it."""
+    return len(text) > _WIDE and text.count(" ") > _FEW_SPACES
+
+
+def _sentences(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> set[str]:
+    """Return the columns that hold a sentence in some rows, and nothing in most."""
+    found: set[str] = set()
+    for at, name in enumerate(columns):
+        texts = [text for row in rows if (text := cell_text(row[at]))]
+        if len(texts) * 2 <= len(rows) and any(map(is_sentence, texts)):
+            found.add(name)
+    return found
+
+
+def _room_for(
+    beside: Sequence[tuple[int, str]], rows: Sequence[tuple[object, ...]], goes: Sequence[str]
+) -> dict[str, int]:
+    """Return how wide a page must be, in pixels, for each column that may be left out."""
+    widths = {
+        name: _PADDING
+        + _CHARACTER
+        * max([len(title_of(name)), *(min(len(cell_text(row[at])), _WIDE) for row in rows)])
+        for at, name in beside
+    }
+    total, found = sum(widths.values()), dict[str, int]()
+    for name in goes:
+        if name in widths and name not in _HEADINGS:
+            found[name] = math.ceil(total)
+            total -= widths[name]
+    return found
+
+
+def _left_out(room: dict[str, int]) -> str:
+    """Render what names the columns that have no room, and the rules that let them go."""
+    if not room:
+        return ""
+    rules = "".join(
+        f"@container (max-width:{one - 1}px){{.g{one}{{display:none}}.s{one}{{display:inline}}}}"
+        for one in room.values()
+    )
+    names = "".join(
+        f'<span hidden class="s{one}">{"Left out for lack of room: " if at == 0 else ", "}'
+        f"{html.escape(title_of(name))}</span>"
+        for at, (name, one) in enumerate(room.items())
+    )
+    return f'<style>{rules}</style><div class="opskit-more">{names}</div>'
 
 
 def values_of(
@@ -159,8 +239,8 @@ def title_of(column: str) -> str:
     return cell_text(column.replace("_", " "))
 
 
-def _class(numeric: bool) -> str:
-    return ' class="n"' if numeric else ""
+def _class(kind: str) -> str:
+    return f' class="{kind.strip()}"' if kind else ""
 
 
 def tone_of(column: str, value: object) -> str:
@@ -170,7 +250,7 @@ def tone_of(column: str, value: object) -> str:
     return _TONE_OF.get(value, "")
 
 
-def _html_cell(column: str, value: object, *, numeric: bool) -> str:
+def _html_cell(column: str, value: object, kind: str) -> str:
     if isinstance(value, Lines):
         lines = filter(None, map(cell_text, value))
         # A name may be broken where it has joints, and nowhere else.
@@ -183,6 +263,5 @@ def _html_cell(column: str, value: object, *, numeric: bool) -> str:
         colour, ground = _TONES[tone]
         style = f"color:{colour};background:{ground}"
         text = f'<span class="opskit-tone" style="{style}">{text}</span>'
-    wide = len(plain) > _WIDE
-    kind = ' class="w"' if wide else _class(numeric)
-    return f"<td{kind}>{text}</td>"
+    kinds = f"w {kind}" if len(plain) > _WIDE else kind
+    return f"<td{_class(kinds)}>{text}</td>"

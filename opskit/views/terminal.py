@@ -21,13 +21,21 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from opskit.views.render import cell_text, more_rows, numeric_columns, title_of, tone_of, values_of
+from opskit.views.render import (
+    cell_text,
+    is_sentence,
+    more_rows,
+    numeric_columns,
+    title_of,
+    tone_of,
+    values_of,
+)
 
 TEXT_ROWS = 60
 _TEXT_WIDTH = 160
 _GAP, _INDENT, _BELOW = 2, 2, 4
-_SENTENCE, _SPACES = 34, 2
-"""A cell of more characters and with more spaces is a sentence."""
+_NARROW = 34
+"""Below it a sentence is not indented."""
 _FEW = 20
 """One row in so many may take a second line before a column goes."""
 _MEAN_LINES = 1.5
@@ -70,8 +78,7 @@ class _Column:
     @property
     def is_prose(self) -> bool:
         return not self.is_list and any(
-            length > _SENTENCE and self.text(row).count(" ") > _SPACES
-            for row, length in enumerate(self.lengths)
+            is_sentence(self.text(row)) for row in range(len(self.cells))
         )
 
     def text(self, row: int) -> str:
@@ -329,7 +336,7 @@ def _lines(layout: _Layout, width: int, console: Console) -> Iterator[Text]:
 
 
 def _wrapped(text: str, width: int, indent: int, console: Console, style: str) -> Iterator[Text]:
-    indent = min(indent, max(width - _SENTENCE, 0))
+    indent = min(indent, max(width - _NARROW, 0))
     for line in Text(text, style=style).wrap(console, max(width - indent, 1)):
         line.rstrip()
         yield Text(" " * indent) + line

@@ -96,6 +96,24 @@ def test_after_its_day_it_is_a_finding_again_that_says_who_let_it_be(desk: Desk)
     assert "acknowledged" not in over.caption
 
 
+def test_one_that_says_it_was_made_on_a_day_to_come_lets_nothing_be(desk: Desk) -> None:
+    row = desk.finding()
+    desk.let_be(row)
+    text = desk.file.read_text()
+    dated = text.replace(f"made_on = {TODAY}", "made_on = 2099-01-01")
+    desk.file.write_text(dated.replace(f"until = {SOON}", "until = 2099-06-01"))
+    (shown,) = desk.look().audit().query(f"key == '{row.key}'").records()
+    assert "until 2099-06-01, made on 2099-01-01, a day to come: We wait" in shown.what
+    assert not shown.acknowledged
+
+    desk.file.write_text(f"{desk.file.read_text()}\n{text[text.index('[[') :]}")
+    assert row.key not in set(desk.look().audit()["key"])
+
+    tomorrow = TODAY + timedelta(days=1)
+    desk.file.write_text(text.replace(f"made_on = {TODAY}", f"made_on = {tomorrow}"))
+    assert row.key not in set(desk.look().audit()["key"])
+
+
 def test_a_saved_snapshot_carries_what_was_acknowledged_then(desk: Desk, tmp_path: Path) -> None:
     row = desk.finding()
     desk.look().save(tmp_path / "before.opskit")
@@ -225,7 +243,7 @@ def test_a_file_with_a_fault_is_one_finding_with_its_line_and_hides_nothing(
 
     assert row.key in set(found["key"])
     assert fault.server == SERVER
-    assert fault.what.startswith(f"{desk.file}:{line}: ")
+    assert fault.what.startswith(f"{desk.file.relative_to(desk.fleet.root)}:{line}: ")
     assert says in fault.what
     with pytest.raises(InputError, match=says):
         desk.let_be(row)

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 import opskit
-from opskit.audit.blocks import BY, Block, at_least, blocks, counted, counts
+from opskit.audit.blocks import BY, Block, blocks, counted, counts
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
-from opskit.errors import InputError
 from opskit.views.frame import View
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
@@ -77,12 +76,6 @@ def test_what_is_for_information_is_counted_by_check(findings: View) -> None:
     assert "info" not in set(worse["severity"])
     assert len(worse) + counts(findings)["info"] == len(findings)
     assert (healthcheck.apps, healthcheck.servers) == (len(rows), rows["server"].nunique())
-
-
-def test_only_findings_of_a_severity_or_worse(findings: View) -> None:
-    assert set(at_least(findings, "high")["severity"]) == {"critical", "high"}
-    with pytest.raises(InputError, match="critical, high, medium, low, info"):
-        at_least(findings, "grave")
 
 
 def test_an_app_whose_name_does_not_tell_its_server_is_named_with_it(findings: View) -> None:

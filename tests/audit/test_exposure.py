@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import opskit
-from opskit.audit.registry import FindingsError
+from opskit.audit.registry import FindingsError, at_least
 from opskit.demo.fleet import DemoFleet
-from opskit.errors import OpskitError
+from opskit.errors import InputError
 from opskit.secrets.recipients import openable
 
 
@@ -141,5 +141,12 @@ def test_findings_end_a_scheduled_run_only_when_bad_enough(snap: opskit.Snapshot
         snap.fail_on("critical")
     with pytest.raises(FindingsError, match="of severity low or worse"):
         snap.fail_on("low")
-    with pytest.raises(OpskitError, match="no severity called 'hihg'"):
-        snap.fail_on("hihg")
+
+
+def test_a_severity_that_is_none_is_bad_input_wherever_findings_are_cut(
+    snap: opskit.Snapshot,
+) -> None:
+    assert set(at_least(snap.audit(), "high")["severity"]) == {"critical", "high"}
+    for cut in (snap.fail_on, lambda severity: at_least(snap.audit(), severity)):
+        with pytest.raises(InputError, match=r"no severity called 'hihg'.*critical, high, medium"):
+            cut("hihg")

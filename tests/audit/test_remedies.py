@@ -276,4 +276,4 @@ def test_what_is_left_in_the_store_is_pruned_of_the_app_that_is_meant(
         lambda server, app, secret: f"hosts/{server}/{app}/{secret}",
     )
     (row,) = [row for row in found.records() if row.path == entry]
-    assert row.remedy == f"opskit secret prune {SERVER}/{APP} --pass"
+    assert row.remedy == f"opskit secret prune {SERVER}/{APP} token --pass"

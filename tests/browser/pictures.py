@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import html
 import inspect
+import io
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -23,9 +25,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
+from rich.console import Console
+from rich.text import Text
 
+import opskit
 from opskit import forms, pictures
-from opskit.demo.fleet import ANNOUNCED
+from opskit.demo.fleet import ANNOUNCED, DemoFleet
 from opskit.widgets.kinds import FORMS
 from tests.browser.lab import FLAGS, Lab, Person, somebody
 from tests.waiting import LIMIT
@@ -56,6 +61,15 @@ FORM_CELLS = {
 }
 """How a form is called whose function needs more than a fleet, or an app of that name."""
 NO_FORMS = {"SecretInput", "ask"}
+CLICKS = {
+    "attention": ("Rotate… ", "Acknowledge until… "),
+    "app": ("Rotate… ", "Logs of "),
+}
+"""What is opened below a form that is none of `FORMS`: by the first words of the button's name."""
+MORE_CELLS = {
+    "app": ("forms.app(fleet, 'git.coop.example')", "forms.app(fleet, 'notes.garden.example')"),
+}
+"""Further calls of a form: an app that is not well, and one that does not run."""
 
 PICTURE_CELLS = {
     "findings_trend": "pictures.findings_trend(weeks(snap))",
@@ -95,13 +109,20 @@ Journal.finish = _held
 """Lets a form's run stay as running until it is photographed."""
 
 _SETTINGS = {
-    # All cells at once, not only those that a window shows.
-    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    # All cells at once, not only those that a window shows, and nothing below them.
+    "@jupyterlab/notebook-extension/tracker": {
+        "windowingMode": "none",
+        "scrollPastEnd": False,
+    },
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
 
 _HEIGHT = """() => Math.max(400, ...[...document.querySelectorAll(
   '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer')].map(one => one.scrollHeight))"""
+
+_TO_THE_TOP = """() => document.querySelectorAll(
+  '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer').forEach(
+  one => { one.scrollTop = 0; })"""
 
 _SHUT_DOWN = (
     "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
@@ -129,6 +150,7 @@ class Album:
                 height = int(person.page.evaluate(_HEIGHT)) + 120
                 size = {"width": width, "height": min(max(height, 400), HIGHEST)}
                 person.page.set_viewport_size(size)
+                person.page.evaluate(_TO_THE_TOP)
                 file = f"{_slug(group)}--{_slug(name)}--{theme}-{width}.png"
                 person.page.screenshot(path=self.folder / file, animations="disabled")
                 files.append(file)
@@ -247,6 +269,13 @@ def photograph_forms(album: Album, lab: Lab, browser: Browser) -> None:
                 album.photograph(person, f"form {name}", f"{fleet}, at first")
                 if fleet != "empty" and name in FORMS:
                     _go_through(album, person, name, lab.folder / GATE)
+                elif fleet != "empty":
+                    _open_below(album, person, name)
+        for number, call in enumerate(MORE_CELLS.get(name, ()), 2):
+            with album.trying(f"form {name}, {call}"), _visit(browser) as person:
+                cells = (FLEETS["six servers"], BEGIN, call)
+                _shown(person, lab, lab.write(f"{name} {number}.ipynb", *cells))
+                album.photograph(person, f"form {name}", call)
         if "app" in inspect.signature(getattr(forms, name)).parameters:
             with album.trying(f"form {name}, unknown app"), _visit(browser) as person:
                 unknown = f"forms.{name}(fleet, app='nowhere.example')"
@@ -267,9 +296,9 @@ def _call(name: str) -> str:
 
 def _go_through(album: Album, person: Person, name: str, gate: Path) -> None:
     form = person.form
-    if verb := FORMS[name].verb:
+    if label := FORMS[name].label:
         _choose(form)
-        person.button(verb).click()
+        person.button(label).click()
         form.locator(".opskit-digest, .opskit-error").first.wait_for()
     if person.button("Approve").count():
         person.button("Approve").click()
@@ -287,8 +316,18 @@ def _go_through(album: Album, person: Person, name: str, gate: Path) -> None:
     album.photograph(person, f"form {name}", "at its end")
 
 
+def _open_below(album: Album, person: Person, name: str) -> None:
+    for begin in CLICKS.get(name, ()):
+        person.form.get_by_role("button", name=re.compile(f"^{begin}")).first.click()
+        _settle(person)
+        album.photograph(person, f"form {name}", f"after {begin}")
+
+
 def _choose(form: Locator) -> None:
     """Choose something, where nothing is."""
+    apps = form.get_by_label("App", exact=True)
+    if apps.count() and not apps.input_value():
+        apps.select_option(index=0)
     boxes = form.locator("input[type=checkbox], input[type=radio]")
     rows = form.locator(".opskit-choice input:enabled, table input[type=checkbox]:enabled")
     if rows.count() and not any(boxes.nth(n).is_checked() for n in range(boxes.count())):
@@ -311,10 +350,60 @@ def photograph_pictures(album: Album, lab: Lab, browser: Browser) -> None:
                 album.photograph(person, f"picture {name}", fleet)
 
 
+README_CELLS = {
+    "attention": ("forms.attention(fleet)", 610),
+    "plan": (
+        "forms.approve(fleet.plan_rotate(fleet.snapshot().secrets.select("
+        "\"recipe == 'hedgedoc' and generate and state == 'current'\")), needed=2)",
+        2000,
+    ),
+}
+"""The forms that README shows, and how many pixels of each at most."""
+
+
+def photograph_readme(album: Album, lab: Lab, browser: Browser) -> None:
+    """Take what README shows: two forms, the fleet map, and an audit in a terminal."""
+    for name, (call, height) in README_CELLS.items():
+        with album.trying(f"readme {name}"), _visit(browser) as person:
+            person.page.set_viewport_size({"width": 1400, "height": 2400})
+            begin = FLEETS["six servers"], BEGIN
+            _shown(person, lab, lab.write(f"{name} readme.ipynb", *begin, call))
+            if person.button("Not now").count():
+                person.button("Not now").click()
+            box = person.form.bounding_box()
+            assert box is not None, name
+            clip = {**box, "height": min(box["height"], height)}
+            person.page.screenshot(path=album.folder / f"{name}.png", clip=clip)  # type: ignore[arg-type]
+    with DemoFleet() as demo:
+        os.environ.update(demo.env)
+        snap = opskit.Fleet.from_abra().snapshot()
+    pictures.fleet_map(snap).save(album.folder / "fleet.svg")
+    (album.folder / "audit.svg").write_text(_in_a_terminal("audit"))
+
+
+def _in_a_terminal(*arguments: str, columns: int = 100) -> str:
+    """Draw what a command of opskit prints on the demo fleet."""
+    program = [sys.executable, "-m", "opskit"]
+    said = subprocess.run(
+        [*program, "demo", "--", *program, *arguments],
+        env={**os.environ, "COLUMNS": str(columns), "FORCE_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    ).stdout
+    console = Console(record=True, width=columns, file=io.StringIO())
+    console.print(Text("$ opskit " + " ".join(arguments), style="bold"))
+    console.print(Text.from_ansi(said))
+    drawing = console.export_svg(title="opskit")
+    # A README's pictures fetch nothing.
+    return re.sub(r"@font-face \{.*?\}", "", drawing, flags=re.DOTALL)
+
+
 PARTS = {
     "notebooks": photograph_notebooks,
     "forms": photograph_forms,
     "pictures": photograph_pictures,
+    "readme": photograph_readme,
 }
 
 

@@ -47,7 +47,7 @@ def opskit_lab(tmp_path: Path) -> Iterator[Lab]:
     while found is None:
         line = process.stdout.readline()
         assert line, (tmp_path / "log").read_text()[-2000:]
-        found = re.match(r"Open http://127\.0\.0\.1:(\d+)/lab\?token=(\w+)", line)
+        found = re.match(r"Open http://127\.0\.0\.1:(\d+)/lab\S*\?token=(\w+)", line)
     lab = Lab(
         folder=tmp_path / "work", state=tmp_path, environment={}, port=int(found[1]), token=found[2]
     )

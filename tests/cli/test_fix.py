@@ -15,7 +15,7 @@ from opskit.audit.registry import SEVERITIES
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
-from tests.cli.screen import shown
+from tests.cli.screen import Screen, shown
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Capture = pytest.CaptureFixture[str]
@@ -161,6 +161,18 @@ def test_one_value_comes_in_and_not_several(
     answer(monkeypatch, "one\n")
     assert run(["fix", *several, "--yes"]) == 2
     assert "3 values are to be given" in capsys.readouterr().err
+
+
+def test_one_file_is_not_put_into_several_secrets_before_a_terminal_either(
+    root: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = keys(capsys, "app == 'traefik.coop.example' and id == 'secret-old'")
+    file = tmp_path / "value"
+    file.write_text("c4nary-of-fix")
+    monkeypatch.setattr("sys.stdin", Screen())
+    assert run(["fix", *several, "--file", str(file), "--yes"]) == 2
+    assert "3 values are to be given, and one can come in" in capsys.readouterr().err
+    assert keys(capsys, "app == 'traefik.coop.example' and id == 'secret-old'") == several
 
 
 @pytest.mark.usefixtures("looked_at")

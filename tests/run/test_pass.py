@@ -257,7 +257,9 @@ def test_a_value_that_an_earlier_prune_left_behind_goes_with_the_next_and_is_lis
     assert PREVIOUS in listed_by_pass()
 
     where, remedy = compared()[PREVIOUS]
-    assert (where, remedy) == ("only in the store", f"opskit secret prune {APP} --pass")
+    assert (where, remedy) == (
+        "only in the store", f"opskit secret prune {APP} token --pass"
+    )  # fmt: skip
     assert run_cli([*remedy.split()[1:], "--yes"]) == 0
     assert listed_by_pass() == {ENTRY}
 
@@ -311,8 +313,8 @@ def test_a_value_before_that_nothing_needs_is_a_finding_until_its_remedy_took_it
     stage.touch("worker")
     assert fleet.plan_prune(APP, keep=0).apply().status == "done"
     assert found(with_pass=False) == []
-    command = f"opskit secret prune {APP} --pass"
-    data = {"plan": "prune", "app": f"{SERVER}/{APP}", "pass": "yes"}
+    command = f"opskit secret prune {APP} token --pass"
+    data = {"plan": "prune", "app": f"{SERVER}/{APP}", "secret": "token", "pass": "yes"}
     assert found() == [("token", command, data)]
     assert run_cli(["audit", "--pass"]) == 1
     assert "pass-previous" in capsys.readouterr().out

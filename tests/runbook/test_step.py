@@ -88,13 +88,15 @@ def test_a_notebook_run_anew_leaves_out_what_is_finished(
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
     client(notebook, allow_errors=True).execute()
-    assert notebook.cells[1].outputs[0]["text"].startswith("revoking\n✓ Revoke: done in ")
-    assert "A leak" not in notebook.cells[2].outputs[0]["evalue"]
-    assert any("did not finish" in line for line in notebook.cells[2].outputs[0]["traceback"])
+    line, printed = notebook.cells[1].outputs
+    assert line["data"]["text/plain"].startswith("✓ Revoke: done in ")
+    assert printed["text"] == "revoking\n"
+    assert "A leak" not in notebook.cells[2].outputs[-1]["evalue"]
+    assert any("did not finish" in line for line in notebook.cells[2].outputs[-1]["traceback"])
 
     monkeypatch.delenv("BROKEN")
     client(notebook).execute()
     assert "Goes on with runbook" in notebook.cells[0].outputs[0]["text"]
     assert "Left out; rerun=True repeats it." in notebook.cells[1].outputs[0]["text"]
     assert "revoking" not in str(notebook.cells[1].outputs)
-    assert notebook.cells[2].outputs[0]["text"].startswith("✓ Rotate: done in ")
+    assert notebook.cells[2].outputs[0]["data"]["text/plain"].startswith("✓ Rotate: done in ")

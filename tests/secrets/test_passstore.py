@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from opskit.bounded import read_regular
 from opskit.errors import InputError, LockHeldError, MissingToolError, OpskitError
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.secrets.value import Secret
@@ -441,6 +443,32 @@ def test_the_beginning_of_a_new_entry_is_not_taken_for_one(on_disk: PassStore, d
     with pytest.raises(OpskitError, match=r"disk .* is full"):
         on_disk.store(f"{ENTRY}.next", LARGE)
     assert not on_disk.exists(f"{ENTRY}.next")
+
+
+@pytest.mark.parametrize("fault", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_an_entry_that_cannot_be_read_for_putting_it_back_is_not_written_over(
+    fault: int, on_disk: PassStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(os.environ["PASSWORD_STORE_DIR"]) / f"{ENTRY}.gpg"
+    before = file.read_bytes()
+    faults = [OSError(fault, os.strerror(fault))]
+
+    def at_first(path: Path, limit: int) -> bytes:
+        if faults:
+            raise faults.pop()
+        return read_regular(path, limit)
+
+    monkeypatch.setattr("opskit.secrets.passstore.read_regular", at_first)
+    with pytest.raises(OpskitError, match=rf"not written over: {os.strerror(fault)}\."):
+        on_disk.store(ENTRY, LARGE)
+    assert file.read_bytes() == before
+
+
+def test_what_is_no_file_is_not_written_over(folder: Path) -> None:
+    (folder / "shop" / "token.gpg").mkdir(parents=True)
+    with pytest.raises(OpskitError, match="this is no regular file"):
+        PassStore("pass").store("shop/token", Secret("a value"))
+    assert (folder / "shop" / "token.gpg").is_dir()
 
 
 def test_an_entry_that_cannot_be_put_back_is_named_with_the_way_to_restore_it(

@@ -3,6 +3,9 @@ import { h, state } from "./dom.js";
 import { filterBar } from "./filter.js";
 
 const ROW = 28;
+const TWOFOLD = 46;
+/** Pixels; in less a row takes two lines. */
+const NARROW = 640;
 const HEIGHT = 364;
 const SHOWN = [
   ["server", "Server"],
@@ -29,6 +32,7 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
   let order = [];
   let sorted = saved?.sorted ?? { by: "age_days", down: true };
   let onlyChosen = saved?.onlyChosen ?? false;
+  let tall = ROW;
 
   const values = (name) => [...columns[name].values].filter(Boolean).sort();
   const filter = filterBar(now, { server: values("server"), recipe: values("recipe"), state: values("state") }, { onchange: arrange, onfilter, match }, saved?.filter);
@@ -50,6 +54,16 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
   const grid = h("div", { role: "table", class: "opskit-grid", "aria-label": "Secrets", tabindex: 0, style: `height:${HEIGHT}px`, onscroll: draw },
     h("div", { role: "row", class: "opskit-tr opskit-th" }, h("div", { role: "columnheader" }, all), ...heads), space);
 
+  // Measured while it is drawn: what the kernel says is the same for wide and narrow windows.
+  new ResizeObserver(() => {
+    const wanted = grid.clientWidth && grid.clientWidth < NARROW ? TWOFOLD : ROW;
+    if (wanted === tall) return;
+    tall = wanted;
+    grid.classList.toggle("opskit-twofold", tall === TWOFOLD);
+    space.style.height = `${order.length * tall}px`;
+    draw();
+  }).observe(grid);
+
   function compare(a, b) {
     if (sorted.by === "age_days") return (age(a) ?? -1) - (age(b) ?? -1);
     return text(sorted.by, a).localeCompare(text(sorted.by, b), undefined, { numeric: true });
@@ -65,19 +79,19 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     }
     order.sort((a, b) => (sorted.down ? compare(b, a) : compare(a, b)));
     for (const head of heads) head.setAttribute("aria-sort", head.dataset.name === sorted.by ? (sorted.down ? "descending" : "ascending") : "none");
-    space.style.height = `${order.length * ROW}px`;
+    space.style.height = `${order.length * tall}px`;
     grid.setAttribute("aria-rowcount", order.length);
     found.textContent = `${order.length.toLocaleString()} of ${count.toLocaleString()} versions`;
     grid.scrollTop = 0;
     changed();
   }
   function draw() {
-    const first = Math.max(0, Math.floor(grid.scrollTop / ROW) - 3);
-    const last = Math.min(order.length, first + Math.ceil(HEIGHT / ROW) + 6);
+    const first = Math.max(0, Math.floor(grid.scrollTop / tall) - 3);
+    const last = Math.min(order.length, first + Math.ceil(HEIGHT / tall) + 6);
     // Rows that stay are left alone: one of them may have the keyboard's focus.
     const before = new Map([...space.children].map((one) => [one.dataset.key, one]));
     const after = order.slice(first, last).map((row, place) => {
-      const key = `${first + place} ${row} ${chosen.has(keyOf(row))} ${why(row, keyOf(row))}`;
+      const key = `${tall} ${first + place} ${row} ${chosen.has(keyOf(row))} ${why(row, keyOf(row))}`;
       const one = before.get(key) ?? line(row, first + place);
       one.dataset.key = key;
       return one;
@@ -107,7 +121,7 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
       const value = column === "age_days" ? (age(row) === null ? "" : age(row).toFixed(0)) : text(column, row);
       return h("div", { role: "cell", class: `opskit-c-${column}`, title: value || false }, column === "state" ? state(value) : value);
     };
-    const element = h("div", { role: "row", class: "opskit-tr", "aria-rowindex": place + 1, "data-place": place, style: `top:${place * ROW}px` },
+    const element = h("div", { role: "row", class: "opskit-tr", "aria-rowindex": place + 1, "data-place": place, style: `top:${place * tall}px` },
       h("div", { role: "cell" }, box), ...SHOWN.map(([column]) => cell(column)));
     if (isChosen) element.classList.add(reason ? "opskit-refused" : "opskit-on");
     else if (reason) element.classList.add("opskit-unable");
