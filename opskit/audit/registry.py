@@ -76,6 +76,7 @@ _ACKNOWLEDGED = ("acknowledged_by", "acknowledged_until", "acknowledged_why")
 _FAMILIES = (
     "opskit.audit.secrets",
     "opskit.audit.fleet",
+    "opskit.audit.files",
     "opskit.audit.swarm",
     "opskit.audit.services",
     "opskit.audit.stored",

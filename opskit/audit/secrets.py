@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -66,23 +65,6 @@ def missing(views: Views) -> Iterator[Finding]:
             what=f"{_version(row)} is missing: the next deploy fails.",
             remedy=remedies.make(row.server, row.app, row.secret),
         )
-
-
-@check("secret-marks", severity="medium", title="A mark of a secret cannot be read")
-def marks(views: Views) -> Iterator[Finding]:
-    """Find what an ``.env`` or a recipe's sample asks of a value in words nobody knows."""
-    for server, apps in views.facts.apps_by_server.items():
-        for app in apps:
-            for secret in app.secrets:
-                for problem in secret.problems:
-                    yield Finding(
-                        server=server,
-                        app=app.name,
-                        secret=secret.name,
-                        subject=f"{PurePath(problem.path).name}: {problem.what}",
-                        what=f"{problem.path}:{problem.line}: {problem.what}",
-                        remedy=problem.remedy,
-                    )
 
 
 @check("secret-stale", severity="high", title="An undeclared version is still in use")

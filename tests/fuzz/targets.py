@@ -43,6 +43,7 @@ from opskit.swarm.context import Context, find_context
 from opskit.swarm.observe import Observation, observe
 from opskit.swarm.transport import TRANSPORT
 from opskit.views.frame import View
+from tests.audit.test_files import IDENTITY
 from tests.fuzz.conditions import conditions
 from tests.fuzz.damage import bent, damaged
 from tests.swarm.scripted import Conversation, serving
@@ -182,7 +183,10 @@ def _tree(folder: Path, *, env: bytes, compose: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     declared = read_tree(root)
-    _look_at_files(Snapshot(Facts(taken_at=datetime.now(UTC), declared=declared, observed=())))
+    snapshot = Snapshot(Facts(taken_at=datetime.now(UTC), declared=declared, observed=()))
+    _look_at_files(snapshot)
+    found = snapshot.audit(acknowledged=True)
+    assert not found.duplicated([*IDENTITY]).any(), "two findings are about the very same"
     with suppress(OpskitError), deployment(root, _SERVER, _APP) as found:
         repr(found)
 

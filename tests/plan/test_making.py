@@ -141,7 +141,7 @@ def test_a_mark_of_which_nobody_knows_whether_it_is_a_no_is_one(
     with pytest.raises(InputError, match="marked generate=false"):
         fleet().plan_generate(APP, "token")
     (row,) = fleet().snapshot().audit().query("id == 'secret-marks'").records()
-    assert row.what.startswith(f"{stage.env_file}:3: the generate of SECRET_TOKEN_VERSION")
+    assert row.what.startswith(f"servers/{SERVER}/{APP}.env:3: the generate of SECRET_")
     assert row.remedy == "Write generate=true or generate=false."
 
 
@@ -155,7 +155,7 @@ def test_a_mark_nobody_knows_is_a_finding_and_nothing_else_is_lost_by_it(
     mark(marks)
     (row,) = fleet().snapshot().audit().query("id == 'secret-marks'").records()
     assert (row.app, row.secret) == (APP, "token")
-    assert row.what.startswith(f"{stage.env_file}:3: the {marks.partition('=')[0]} of")
+    assert row.what.startswith(f"servers/{SERVER}/{APP}.env:3: the {marks.partition('=')[0]} of")
     assert "weird" not in row.what
     assert remedy in row.remedy
     shown = fleet().plan_generate(APP, "token").calls["call"].tolist()

@@ -1,0 +1,100 @@
+"""Findings about files: one for each fault of each file, wherever its lines and folder are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import opskit
+from opskit.abra.layout import read_tree
+from opskit.demo.fleet import DemoFleet
+from opskit.facts import Facts
+from opskit.views.frame import View
+
+IDENTITY = ("id", "server", "app", "secret", "subject")
+"""What a finding is known again by: its key, and what is acknowledged."""
+
+CONFLICT = "<<<<<<< HEAD\nA=1\n=======\nA=2\n>>>>>>> theirs\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two servers with an app each, and a recipe."""
+    root = tmp_path / "abra"
+    for server in ("one.example", "two.example"):
+        (root / "servers" / server).mkdir(parents=True)
+        write(root, server, "TYPE=shop\n")
+    (root / "recipes" / "shop").mkdir(parents=True)
+    (root / "recipes" / "shop" / "compose.yml").write_text("services:\n  app:\n    image: x\n")
+    return root
+
+
+def write(root: Path, server: str, text: str) -> None:
+    (root / "servers" / server / f"shop.{server}.env").write_text(text)
+
+
+def audit(root: Path) -> View:
+    """Return what is found where no server was asked."""
+    declared = read_tree(root)
+    facts = Facts(taken_at=datetime.now(UTC), declared=declared, observed=())
+    return opskit.Snapshot(facts).audit(acknowledged=True)
+
+
+def test_no_two_findings_of_the_demo_fleet_are_about_the_very_same(
+    use: Callable[[DemoFleet], Path], demo_fleet: DemoFleet
+) -> None:
+    use(demo_fleet)
+    findings = opskit.Fleet.from_abra().snapshot().audit(acknowledged=True)
+
+    assert not findings.duplicated([*IDENTITY]).any()
+
+
+def test_equal_faults_of_a_file_are_one_finding_that_names_its_lines(root: Path) -> None:
+    write(root, "one.example", "TYPE=shop\nONE\nTWO\nA='open\nTHREE\n")
+    found = audit(root).query("id == 'file-unreadable'")
+    lines = [row.what.partition(": ")[0] for row in found.records()]
+
+    assert sorted(lines) == [
+        "servers/one.example/shop.one.example.env, lines 2, 3 and 5",
+        "servers/one.example/shop.one.example.env:4",
+    ]
+    assert not found.duplicated([*IDENTITY]).any()
+
+
+def test_equal_faults_of_files_of_one_name_are_findings_of_their_own(root: Path) -> None:
+    for server in ("one.example", "two.example"):
+        (root / "servers" / server / "same.env").symlink_to("nowhere")
+    found = audit(root).query("server == '' or app == 'same'")
+
+    assert len(found) == 2
+    assert found["key"].is_unique
+    assert not found.duplicated([*IDENTITY]).any()
+
+
+@pytest.mark.parametrize("fault", ["ONE\nTWO\n", CONFLICT])
+def test_a_finding_is_the_same_when_lines_move_and_in_another_folder(
+    root: Path, tmp_path: Path, fault: str
+) -> None:
+    write(root, "one.example", f"TYPE=shop\n{fault}")
+    before = audit(root)
+    write(root, "one.example", f"# more\n\nTYPE=shop\n{fault}")
+    shutil.move(root, tmp_path / "elsewhere")
+    after = audit(tmp_path / "elsewhere")
+
+    assert list(after["key"]) == list(before["key"])
+    assert set(after["what"]) != set(before["what"])
+
+
+def test_mending_one_of_two_equal_faults_gives_its_key_to_no_other(root: Path) -> None:
+    write(root, "one.example", "TYPE=shop\nONE\nTWO\n")
+    (before,) = audit(root).query("id == 'file-unreadable'").records()
+    write(root, "one.example", "TYPE=shop\nTWO\n")
+    (after,) = audit(root).query("id == 'file-unreadable'").records()
+
+    assert (after.key, after.subject) == (before.key, before.subject)
+    assert before.what.startswith("servers/one.example/shop.one.example.env, lines 2 and 3: ")
+    assert after.what.startswith("servers/one.example/shop.one.example.env:2: ")
