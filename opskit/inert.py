@@ -4,6 +4,7 @@ A server's name, a label, a task's error or a recipe may hold anything: what mov
 cursor or hides text, what turns the direction of reading, what a spreadsheet takes for a formula.
 All of opskit's output passes through here: tables and errors as they are made, and whatever a
 command prints at its standard output and standard error. HTML is escaped besides, where it is made.
+An address of a repository may hold a token: it is shown without.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Any, cast
 _SUSPECT = re.compile(r"[^\n\t -~]")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Controls, formats (bidirectional marks, zero widths, tags), halves of characters, separators."""
+
+_LOGIN = re.compile(r"(?i)(https?://)[^/?#\s]*@|(://[^:@/?#\s]*):[^/?#\s]*@")
+"""Over HTTP a user's name may be the token itself."""
 
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
@@ -47,6 +51,18 @@ def visible_in(data: Any) -> Any:
             return [visible_in(one) for one in cast("list[Any]", data)]
         case _:
             return data
+
+
+def without_login(text: str) -> str:
+    """Return text with no password or token in any address.
+
+    Examples
+    --------
+    >>> from opskit.inert import without_login
+    >>> without_login("https://bot:a-token@git.example/wiki, ssh://git@git.example/wiki")
+    'https://git.example/wiki, ssh://git@git.example/wiki'
+    """
+    return _LOGIN.sub(lambda found: found[1] or f"{found[2]}@", text)
 
 
 def no_formula(text: str) -> str:

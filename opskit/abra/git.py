@@ -18,6 +18,7 @@ from shlex import quote
 
 from opskit.abra.files import decode, printable
 from opskit.errors import InputError, MissingToolError
+from opskit.inert import without_login
 
 _PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 """Variables that a git hook sets for what it runs, and that would lead to another repository."""
@@ -114,9 +115,9 @@ def run_git(
             if not apart:
                 _end(process, apart=False)
             raise
-    return Ended(
-        status=process.returncode, output=output, complaint=complaint.decode("utf-8", "replace")
-    )
+    # It may name where it pushed to, by a hook.
+    said = without_login(complaint.decode("utf-8", "replace"))
+    return Ended(status=process.returncode, output=output, complaint=said)
 
 
 def _end(process: subprocess.Popen[bytes], *, apart: bool) -> None:
@@ -149,7 +150,7 @@ def clone(address: str, folder: Path) -> None:
         raise InputError(str(error), path=folder) from None
     if ended.status:
         raise InputError(
-            f"{address} cannot be cloned: {ended.reason}",
+            f"{without_login(address)} cannot be cloned: {ended.reason}",
             remedy="Check the recipe's name, or recipe_url in your settings.",
         )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from opskit.abra.compose import Entry
 from opskit.abra.files import printable
 from opskit.abra.interpolate import Piece, interpolate
+from opskit.inert import without_login
 
 ENV_SUFFIX = ".env"
 DEFAULT_SERVER = "default"
@@ -33,6 +34,9 @@ STACK_LIMIT = 45
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What can stand for a version in a secret's name. Anything else may be a value, put there by
 mistake, and is not shown."""
+
+_LOGIN = re.compile(r"\A[^/@\s]+@(?=[^/@\s]+\.[^/@\s]+/)")
+"""In an address without ``https://``."""
 
 _SECRET_KEY = re.compile(r"SECRET_(?P<inner>\w+)_VERSION|(?P<outer>\w+_SECRET)_VERSION")
 _BARE_SECRET_KEY = re.compile(r"SECRET_(?P<inner>\w+)")
@@ -56,11 +60,19 @@ def stack_name(app: str, values: Mapping[str, str]) -> str:
 
 
 def recipe_of(values: Mapping[str, str]) -> tuple[str, str]:
-    """Return recipe and pinned version of ``RECIPE=`` or ``TYPE=``, a name or ``name:version``."""
+    """Return recipe and pinned version of ``RECIPE=`` or ``TYPE=``, a name or ``name:version``.
+
+    Where the name is an address, a login in it is left out: what it names is shown everywhere.
+    """
     named = (values.get("RECIPE") or values.get("TYPE") or "").strip()
-    scheme, separator, rest = named.rpartition("://")
+    scheme, separator, rest = nameable(named).rpartition("://")
     name, _, version = rest.partition(":")
     return scheme + separator + name, version.removesuffix(CHAOS_MARK)
+
+
+def nameable(recipe: str) -> str:
+    """Return a recipe as it may be named: without a login, if it is an address that has one."""
+    return _LOGIN.sub("", without_login(recipe))
 
 
 def recipe_key(values: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from opskit.abra.env import parse_env
 from opskit.abra.files import read_bytes
 from opskit.abra.git import clone
 from opskit.abra.layout import check_root
-from opskit.abra.names import ENV_SUFFIX, recipe_folders, stack_name
+from opskit.abra.names import ENV_SUFFIX, nameable, recipe_folders, stack_name
 from opskit.abra.recipe import SAMPLE, Recipe, Recipes
 from opskit.abra.releases import in_order
 from opskit.errors import InputError
@@ -56,6 +56,7 @@ def new_app(root: Path, server: str, domain: str, recipe: str, version: str | No
     """
     check_root(root)
     path = env_place(root, server, domain)
+    _check_name(recipe)
     recipes = Recipes(root)
     found = _find(recipes, root, recipe)
     if found.fault and version != "":
@@ -117,8 +118,9 @@ def clone_of(root: Path, name: str, address: str) -> tuple[str, Path]:
     Raises
     ------
     InputError
-        No recipe can have that name.
+        No recipe can have that name, or it holds a login.
     """
+    _check_name(name)
     folders = recipe_folders(name)
     if not folders or name.startswith("-"):
         raise InputError(f"{name!r} cannot be a recipe.", remedy="Write it as wordpress.")
@@ -126,6 +128,15 @@ def clone_of(root: Path, name: str, address: str) -> tuple[str, Path]:
     if "/" in name:
         url = name if "://" in name else f"https://{name}"
     return url, root / "recipes" / folders[0]
+
+
+def _check_name(recipe: str) -> None:
+    """Refuse an address with a login, which would stand in the ``.env``, plans and the journal."""
+    if (named := nameable(recipe)) != recipe:
+        raise InputError(
+            f"a recipe's name is shown and kept, and that of {named} holds a login.",
+            remedy="Name it without, and let git know the login: see git help credentials",
+        )
 
 
 def _find(recipes: Recipes, root: Path, name: str, version: str = "") -> Recipe:

@@ -16,6 +16,7 @@ from opskit.abra.names import recipe_folders
 from opskit.abra.newapp import clone_of
 from opskit.doctor.rows import CheckupRow, mend, told, well
 from opskit.errors import InputError, JournalError
+from opskit.inert import without_login
 from opskit.journal.database import SCHEMA, Database
 from opskit.settings import Settings, journal_path, read_settings, settings_path, state_dir
 from opskit.swarm.context import DEFAULT_SERVER, context_names
@@ -158,7 +159,7 @@ def _recipes(root: Path, declared: Declared, recipe_url: str) -> Iterator[Checku
         yield mend(
             "recipes",
             f"{name} is not in {folder}, and apps name it.",
-            f"Fetch it: git clone {shlex.quote(url)} {shlex.quote(str(wanted))}",
+            f"Fetch it: git clone {shlex.quote(without_login(url))} {shlex.quote(str(wanted))}",
         )
     if named and not missing:
         yield well(

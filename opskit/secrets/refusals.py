@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from opskit.inert import without_login
 from opskit.secrets.recipients import (
     Key,
     is_named,
@@ -204,7 +205,7 @@ def why(entry: Entry, said: Sequence[str], status: int) -> str:
 
 def line_that_matters(said: Sequence[str]) -> str:
     """Return the first line that names a fault, else the last that says anything; masked."""
-    news = [line.rstrip() for line in redact("\n".join(said)).splitlines()]
+    news = [line.rstrip() for line in redact(without_login("\n".join(said))).splitlines()]
     news = [line for line in news if not _NO_NEWS.fullmatch(line)]
     faults = [line for line in news if _FAULT.fullmatch(line)]
     return (faults or news[-1:] or [""])[0].strip().rstrip(".")

@@ -11,8 +11,8 @@ import msgspec
 
 from opskit.abra.edit import empty_value, set_name, set_value, unset_value
 from opskit.abra.env import parse_env
-from opskit.abra.names import recipe_key
-from opskit.errors import StalePlanError
+from opskit.abra.names import nameable, recipe_key
+from opskit.errors import InputError, StalePlanError
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.envfile import commit_env, replace_env
 from opskit.steps.parts import Part
@@ -289,6 +289,12 @@ def pin(path: Path, version: str, expected: str) -> Pin:
     values = parse_env(content, path).values
     key = recipe_key(values)
     old = values.get(key, "")
+    if nameable(old) != old:
+        raise InputError(
+            f"{key}= holds a login, which a plan would show and keep.",
+            path=path,
+            remedy="Name the recipe without, and let git know the login: see git help credentials",
+        )
     scheme, separator, rest = old.rpartition("://")
     new = f"{scheme}{separator}{rest.partition(':')[0]}:{version}"
     after = digest(set_name(content, key, new, path))

@@ -32,7 +32,7 @@ _HOST = r"(?P<host>\[[^\]\s]+\]|[^\s:@/?#%\[\]]+)(?::(?P<port>\d*))?"
 _SSH = re.compile(rf"(?i:ssh)://(?:(?P<user>{_CHAR}*)@)?{_HOST}(?P<path>(?:/(?:[/:@]|{_CHAR})*)?)")
 _TCP = re.compile(rf"(?P<scheme>tcp|https?)://{_HOST}/?")
 _UNIX = re.compile(r"unix://(?P<path>.+)", re.DOTALL)
-_PASSWORD = re.compile(r"(://[^:@/?#]*:)[^/?#]*@")
+_PASSWORD = re.compile(r"((?i:tcp|https?)://|://[^:@/?#]*:)[^/?#]*@")
 
 HOW_TO_WRITE_ONE = (
     "Use ssh://HOST, ssh://USER@HOST:PORT, ssh://HOST/PATH/TO/docker.sock, unix://PATH or "

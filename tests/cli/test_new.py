@@ -16,6 +16,7 @@ from opskit.errors import InputError, LockLostError, StepError
 from opskit.plan.data import PlanData
 from opskit.secrets.passstore import PassStore
 from opskit.steps import StepContext
+from opskit.steps.env import digest, pin
 from opskit.steps.newenv import CreateEnv
 from tests.abra.releases import Releases
 from tests.stage import APP, SERVER, Stage, staged
@@ -235,6 +236,12 @@ def test_a_recipe_that_is_not_there_is_cloned_only_when_asked(
     (config / "config.toml").write_text(f'recipe_url = "file://{tmp_path}/{{name}}"\n')
     assert run(gone) == 2
     assert f"file://{tmp_path}/{{name}} cannot be cloned" in capsys.readouterr().err
+    address = "http://bot:s3cr3t@127.0.0.1:9/{recipe}"
+    (config / "config.toml").write_text(f'recipe_url = "{address}"\n')
+    assert run(gone) == 2
+    said = capsys.readouterr().err
+    assert "http://127.0.0.1:9/gone cannot be cloned: fatal: " in said
+    assert "s3cr3t" not in said
 
 
 @pytest.mark.parametrize(
@@ -254,6 +261,25 @@ def test_what_will_not_do_is_said(
     wish = {"server": SERVER, "domain": DOMAIN} | given
     with pytest.raises(InputError, match=message):
         opskit.Fleet.from_abra().plan_new("shop", **wish)
+
+
+@pytest.mark.parametrize("scheme", ["https://", ""])
+def test_a_recipe_s_name_holds_no_login_as_it_is_kept(stage: Stage, scheme: str) -> None:
+    name = f"{scheme}bot:s3cr3t@git.example/wiki"
+    fleet = opskit.Fleet.from_abra()
+    for refused in (
+        lambda: fleet.plan_new(name, server=SERVER, domain=DOMAIN),
+        lambda: fleet.fetch_recipe(name),
+    ):
+        with pytest.raises(InputError, match=f"that of {scheme}git.example/wiki holds a login"):
+            refused()
+    content = stage.env_file.read_bytes().replace(b"TYPE=shop", f"TYPE={name}:1.0.0".encode())
+    stage.env_file.write_bytes(content)
+    with pytest.raises(InputError, match="TYPE= holds a login, which a plan would show and keep"):
+        pin(stage.env_file, "2.0.0", digest(content))
+    shown = fleet.apps()
+    assert f"{scheme}git.example/wiki" in shown["recipe"].tolist()
+    assert "s3cr3t" not in shown.to_json()
 
 
 def test_two_apps_never_share_a_stack_name(stage: Stage, recipe: Releases) -> None:

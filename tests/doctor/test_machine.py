@@ -108,6 +108,24 @@ def test_a_recipe_that_apps_name_and_nobody_fetched_is_cloned(rows: Rows, home: 
     assert rows("recipes").state == "well"
 
 
+@pytest.mark.parametrize("recipe", ["hedgedoc", "https://bot:s3cr3t-t0ken@git.example/hedgedoc"])
+@pytest.mark.parametrize("login", ["bot:s3cr3t-t0ken", "s3cr3t-t0ken"])
+def test_a_token_in_a_recipe_s_address_is_shown_nowhere(
+    login: str, recipe: str, home: Path
+) -> None:
+    server = home / ".abra" / "servers" / "coop.example"
+    server.mkdir(parents=True)
+    (server / "pad.coop.example.env").write_text(f"TYPE={recipe}:1.0.0\n")
+    settings = home / ".config" / "opskit" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f'recipe_url = "https://{login}@git.example/{{recipe}}"\n')
+    settings.chmod(0o600)
+    view = examine()
+    (row,) = (row for row in view.records() if row.check == "recipes")
+    assert "Fetch it: git clone https://git.example/hedgedoc " in row.remedy
+    assert "s3cr3t" not in view.to_json()
+
+
 @pytest.mark.parametrize(
     ("check", "package"), [("git", "git"), ("docker", "docker.io"), ("ssh", "openssh-client")]
 )
