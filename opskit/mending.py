@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, assert_never, cast
 from opskit.audit.remedies import PlanKind
 from opskit.errors import InputError
 from opskit.plan.options import Options
+from opskit.plan.remove import check_store_of_orphans
 from opskit.plan.selection import may_be_orphan
 from opskit.run.run import Plan
 from opskit.secrets.value import Secret
@@ -41,6 +42,11 @@ class Mend:
         Which orphans are to be removed.
     use_pass
         Whether the password store is kept in step.
+
+    Raises
+    ------
+    InputError
+        The password store is to be kept in step with orphans, of which it has nothing.
     """
 
     plan: PlanKind
@@ -50,6 +56,10 @@ class Mend:
     hook: str = ""
     where: str = ""
     use_pass: bool = False
+
+    def __post_init__(self) -> None:
+        if self.plan == "remove":
+            check_store_of_orphans(use_pass=self.use_pass)
 
     @classmethod
     def of(cls, finding: Any) -> Self:
@@ -104,13 +114,12 @@ def rounds(mends: Iterable[Mend]) -> list[list[Mend]]:
     pruned together. What else is of one app comes one after the other, and orphans come last.
     """
     by_app: defaultdict[str, list[Mend]] = defaultdict(list)
-    by_server: dict[tuple[str, bool], Mend] = {}
+    by_server: dict[str, Mend] = {}
     for one in dict.fromkeys(mends):
         if one.plan == "remove":
-            key = (one.server, one.use_pass)
-            before = by_server.get(key)
+            before = by_server.get(one.server)
             where = f"({before.where}) or ({one.where})" if before else one.where
-            by_server[key] = replace(one, where=where)
+            by_server[one.server] = replace(one, where=where)
         else:
             _add(by_app[one.app], one)
     number = max(map(len, by_app.values()), default=0)

@@ -269,15 +269,17 @@ def remove(
     yes: Yes = False,
 ) -> None:
     """Remove secrets that nothing uses, every version of them, or orphans; no way back."""
-    if orphans == bool(app) or (orphans and (all_ or use_pass)):
+    if orphans == bool(app) or (orphans and all_):
         raise InputError(
             "say what to remove: an app and its secrets, or --orphans alone.",
             remedy="See them: opskit secrets --where \"state == 'orphan'\"",
         )
     fleet = open_fleet()
     if orphans:
+        from opskit.plan.remove import check_store_of_orphans
         from opskit.plan.selection import may_be_orphan
 
+        check_store_of_orphans(use_pass=use_pass)
         snap = fleet.snapshot()
         found = snap.secrets.keep(may_be_orphan(snap.secrets))
         plan = fleet.plan_remove(narrow(found, where, server), snapshot=snap)

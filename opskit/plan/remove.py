@@ -278,6 +278,21 @@ class RemovalPlanner:
         )
 
 
+def check_store_of_orphans(*, use_pass: bool) -> None:
+    """Refuse to keep the password store in step with orphans: its entries are of apps.
+
+    Raises
+    ------
+    InputError
+        That was wanted.
+    """
+    if use_pass:
+        raise InputError(
+            "an orphan is of no app, so the password store has no entry to keep in step.",
+            remedy="Leave out --pass for orphans.",
+        )
+
+
 def _refuse_used(server: str, target: Target, needed: Uses) -> None:
     for row in target.versions:
         users = needed.needed_by(row.stored.id) if row.stored else []

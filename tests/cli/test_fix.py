@@ -144,6 +144,14 @@ def test_a_dry_run_prints_the_calls_of_all_and_changes_nothing(root: Path, capsy
     assert keys(capsys, f"app == '{GIT}' and id in ['secret-old', 'secret-stale']") == old
 
 
+@pytest.mark.usefixtures("looked_at")
+def test_of_orphans_no_entry_is_kept_in_step_whoever_removes_them(capsys: Capture) -> None:
+    orphans = keys(capsys, "id == 'secret-orphan'")
+    for command in (["fix", *orphans], ["secret", "remove", "--orphans"]):
+        assert run([*command, "--pass", "--dry-run"]) == 2
+        assert "an orphan is of no app, so the password store has" in capsys.readouterr().err
+
+
 def test_a_value_that_somebody_has_comes_from_standard_input(
     root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
