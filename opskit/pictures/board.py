@@ -50,7 +50,7 @@ def board(lines: Sequence[Line], columns: Sequence[str]) -> Any:
     """Draw lines below each other."""
     alt = altair()
     places = {name: _FIRST + _STEP * number for number, name in enumerate(columns)}
-    end = _FIRST + _STEP * len(columns) + 4
+    end = _FIRST + _STEP * len(columns) - 8
     texts: list[dict[str, Any]] = [
         {"x": x + 5, "row": 0, "said": name, "kind": "title"} for name, x in places.items()
     ]

@@ -66,7 +66,7 @@ table.opskit-table tbody tr{background:none!important}
 table.opskit-table th,table.opskit-table td{text-align:left!important;padding:3px 12px 3px 0;
 vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--jp-border-color2,#8884)}
 table.opskit-table th{font-weight:600}
-table.opskit-table td.w{white-space:normal;min-width:17em;max-width:32em;overflow-wrap:anywhere}
+table.opskit-table td.w{white-space:normal;min-width:12em;max-width:32em;overflow-wrap:anywhere}
 table.opskit-table td.n,table.opskit-table th.n{text-align:right!important}
 table.opskit-fluid{width:100%;max-width:75em;table-layout:auto!important}
 table.opskit-fluid td+td,table.opskit-fluid td+td.w{white-space:normal;overflow-wrap:anywhere;

@@ -351,10 +351,10 @@ def photograph_pictures(album: Album, lab: Lab, browser: Browser) -> None:
 
 
 README_CELLS = {
-    "attention": ("forms.attention(fleet)", 610),
+    "attention": ("forms.attention(fleet)", 590),
     "plan": (
         "forms.approve(fleet.plan_rotate(fleet.snapshot().secrets.select("
-        "\"recipe == 'hedgedoc' and generate and state == 'current'\")), needed=2)",
+        "\"recipe == 'hedgedoc' and secret == 'session' and state == 'current'\")), needed=2)",
         2000,
     ),
 }
@@ -363,7 +363,8 @@ README_CELLS = {
 
 def photograph_readme(album: Album, lab: Lab, browser: Browser) -> None:
     """Take what README shows: two forms, the fleet map, and an audit in a terminal."""
-    for name, (call, height) in README_CELLS.items():
+    for name in album.wanted(README_CELLS):
+        call, height = README_CELLS[name]
         with album.trying(f"readme {name}"), _visit(browser) as person:
             person.page.set_viewport_size({"width": 1400, "height": 2400})
             begin = FLEETS["six servers"], BEGIN

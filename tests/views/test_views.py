@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -141,6 +142,29 @@ def test_a_long_table_shows_its_head_and_says_how_much_is_left() -> None:
     view = View.from_rows(Text, [Text(a=str(n)) for n in range(500)], About(noun="rows"))
     assert "440 more rows" in view._repr_html_()
     assert "440 more rows" in repr(view)
+
+
+def test_in_a_notebook_a_rare_sentence_stands_below_its_row(snap: opskit.Snapshot) -> None:
+    table = snap.servers._repr_html_()
+    assert '<th scope="col">error</th>' not in table
+    assert table.count('<tr class="opskit-below">') == 2
+    assert "<span>error: it is a worker" in table
+
+
+def test_in_a_notebook_what_has_no_room_is_left_out_in_turn_and_named(
+    snap: opskit.Snapshot,
+) -> None:
+    apps = snap.apps
+    table = apps._repr_html_()
+    needs = {
+        name: int(pixels)
+        for pixels, name in re.findall(r'<th scope="col" class="(?:n )?g(\d+)">([^<]+)</th>', table)
+    }
+    goes = [name.replace("_", " ") for name in apps.goes if name not in {"server", "app"}]
+    assert sorted(needs, key=needs.__getitem__, reverse=True) == goes
+    for name, pixels in needs.items():
+        assert f"@container (max-width:{pixels - 1}px){{.g{pixels}{{display:none}}" in table
+        assert re.search(rf'<span hidden class="s{pixels}">[^<]*{name}</span>', table)
 
 
 @pytest.mark.parametrize(
