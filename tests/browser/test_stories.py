@@ -101,7 +101,7 @@ OLD = (
 )
 
 
-def test_on_friday_two_people_rotate_in_waves_and_prune(
+def test_on_friday_two_people_rotate_in_waves(
     opskit_lab: Lab, alice: Person, bob: Person
 ) -> None:
     for person in (alice, bob):
@@ -130,15 +130,6 @@ def test_on_friday_two_people_rotate_in_waves_and_prune(
     alice.button("Rotate 4…").click()
     alice.button("Leave out 1").click()
     alice.button("Rotate 3…").click()
-    agree_and_apply(alice, bob)
-
-    # The version just replaced stays for a way back, what is older goes.
-    alice.button("Another one").click()
-    form.get_by_role("radio", name="Prune").click()
-    form.get_by_label("Condition").fill("secret == 'macaroon' and state == 'superseded'")
-    form.get_by_text("2 of ").wait_for()
-    form.get_by_label("Select all rows shown").click()
-    alice.button("Prune 1…").click()
     agree_and_apply(alice, bob)
     tell("Friday", alice, bob)
 
