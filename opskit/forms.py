@@ -84,15 +84,18 @@ def attention(
     return Attention(fleet, snapshot, with_pass=with_pass)
 
 
-def browse(fleet: Fleet, *, where: str = "") -> Form:
+def browse(fleet: Fleet, *, where: str = "", needed: int = 0) -> Form:
     """Search, sort and filter all secrets; rotate, generate, insert, remove or prune some.
 
     Parameters
     ----------
     where
         A condition to begin with, as ``snap.secrets.select`` takes it; may be changed in the form.
+    needed
+        So many different people must approve each plan before it can be applied, as in `approve`.
     """
-    return _form(fleet, "browse", where=where)
+    check_count("needed", needed, least=0)
+    return _form(fleet, "browse", where=where, needed=needed)
 
 
 def rotate(
@@ -184,13 +187,14 @@ def _form(
     secret: str = "",
     rows: Sequence[tuple[str, str, str]] = (),
     where: str = "",
+    needed: int = 0,
 ) -> Form:
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_text("app", app, "Name one, as it stands in fleet.apps().", empty=True)
     check_text("secret", secret, "Name one that the app declares.", empty=True)
     check_text("where", where, "Such as: age_days > 90", empty=True)
     preselected = {"app": app, "secret": secret, "rows": rows, "where": where}
-    return Form(fleet=fleet, kind=kind, preselected=preselected)
+    return Form(fleet=fleet, kind=kind, preselected=preselected, needed=needed)
 
 
 def _triples(selection: Selection) -> list[tuple[str, str, str]]:

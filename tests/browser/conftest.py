@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +19,7 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.real import load_sample
 from tests.browser.lab import FLAGS, Lab, Person, somebody
 from tests.conftest import _real
-from tests.waiting import LIMIT
+from tests.waiting import LIMIT, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +56,42 @@ def lab(sample: DockerdFleet, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="package")
+def opskit_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """What `opskit lab --demo` starts: an embedded fleet and one JupyterLab, for all who ask."""
+    place = tmp_path_factory.mktemp("opskit-lab")
+    config = place / "config"
+    config.mkdir()
+    # The tests drive JupyterLab by its commands.
+    (config / "jupyter_server_config.json").write_text(
+        json.dumps({"LabApp": {"expose_app_in_browser": True}})
+    )
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "HOME": str(place),
+        "JUPYTER_CONFIG_DIR": str(config),
+    }  # fmt: skip
+    with (place / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "opskit", "lab", "work", "--demo", "--no-browser"],
+            cwd=place, env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
+        )  # fmt: skip
+    assert process.stdout is not None
+    found = None
+    while found is None:
+        line = process.stdout.readline()
+        assert line, (place / "log").read_text()[-2000:]
+        found = re.match(r"Open http://127\.0\.0\.1:(\d+)/(\S+)\?token=(\w+)", line)
+    assert found[2] == "lab/tree/00-start-here.ipynb"
+    lab = Lab(
+        folder=place / "work", state=place, environment={}, port=int(found[1]), token=found[3]
+    )
+    eventually(lab.answers, "the lab's server to answer")
+    yield lab
+    process.send_signal(signal.SIGTERM)
+    process.wait(LIMIT)
+    process.stdout.close()
 
 
 @pytest.fixture
