@@ -101,9 +101,7 @@ OLD = (
 )
 
 
-def test_on_friday_two_people_rotate_in_waves(
-    opskit_lab: Lab, alice: Person, bob: Person
-) -> None:
+def test_on_friday_two_people_rotate_in_waves(opskit_lab: Lab, alice: Person, bob: Person) -> None:
     for person in (alice, bob):
         person.context.add_init_script(_COUNT)
     notebook = opskit_lab.write("friday.ipynb", FRIDAY)

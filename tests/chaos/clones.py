@@ -12,6 +12,14 @@ from tests.chaos.recipes import git
 from tests.chaos.world import CLONED, App, Operator, World
 
 
+_UNPUSHED = (
+    ("status", "--porcelain"),
+    ("diff", "--stat", "@{upstream}"),
+    # A change and its undoing are none together, and two for whoever rebases them.
+    ("log", "--format=%h", "@{upstream}.."),
+)
+
+
 class ClonesError(Exception):
     """Both operators changed one line, which holding an app in hands is to prevent."""
 
@@ -53,7 +61,7 @@ class Clones:
             # Whatever cannot be told, as when the disk is full, is not pushed.
             asked = [
                 git(folder, *question, "--", f"{app.name}.env", check=False)
-                for question in (("status", "--porcelain"), ("diff", "--stat", "@{upstream}"))
+                for question in _UNPUSHED
             ]
         if not any(one.stdout or one.returncode for one in asked):
             with self._guard:
