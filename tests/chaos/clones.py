@@ -11,7 +11,6 @@ from threading import Lock
 from tests.chaos.recipes import git
 from tests.chaos.world import CLONED, App, Operator, World
 
-
 _UNPUSHED = (
     ("status", "--porcelain"),
     ("diff", "--stat", "@{upstream}"),
