@@ -73,24 +73,33 @@ def audit(
 
     What is acknowledged is left out and counts as none.
     """
+    from opskit.audit.registry import at_least
+
     if snapshot is not None and (with_pass or fix):
         lacking = "fits no servers of today" if fix else "does not say what the store had then"
         raise InputError(
             f"a saved snapshot {lacking}.",
             remedy=f"Leave out --snapshot or {'--fix' if fix else '--pass'}.",
         )
-    taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
-    findings = narrow(taken.audit(acknowledged=all_), where, server)
-    if min_severity is not None:
-        from opskit.audit.registry import at_least
+    is_shaped = format is not Format.table or wide or columns is not None
+    if fix and (is_shaped or by is not None):
+        raise InputError(
+            "--fix goes through findings one by one, and shows no table of them.",
+            remedy="Leave out --fix, or --format, --columns, --wide and --by.",
+        )
 
-        findings = at_least(findings, min_severity)
+    def look() -> View:
+        taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
+        found = narrow(taken.audit(acknowledged=all_), where, server)
+        return found if min_severity is None else at_least(found, min_severity)
+
+    findings = look()
     if fix:
         from opskit.cli.fix import go_through
 
-        go_through(findings)
-        return
-    if format is Format.table and not wide and columns is None:
+        if go_through(findings):
+            findings = look()
+    elif not is_shaped:
         show_findings(findings, by=cast("By | None", by), all_=all_)
     else:
         show(findings, format, wide=wide, columns=columns)

@@ -41,7 +41,8 @@ def fix(
     fleet = open_fleet()
     snap = fleet.snapshot(with_pass=use_pass)
     mends: list[Mend] = []
-    for one in named(snap.audit(acknowledged=True), keys).records():
+    findings = named(snap.audit(acknowledged=True), keys)
+    for one in findings.records():
         if one.plan:
             mend = Mend.of(one)
             mends.append(replace(mend, use_pass=use_pass or mend.use_pass))
@@ -56,17 +57,31 @@ def fix(
             remedy="Mend them one after the other.",
         )
     values = {one: _value(one, file, keep_newline, asks=not (yes or dry_run)) for one in given}
+    was_refused = False
     for number, together in enumerate(rounds(mends)):
         # What a round changed, the next one has to see.
         seen = None if number else snap
-        plans = [plan_mend(fleet, one, values.get(one), snapshot=seen) for one in together]
-        carry_out(
-            Plan.join(plans),
-            dry_run=dry_run,
-            yes=yes,
-            max_parallel=max_parallel,
-            keep_going=keep_going,
-        )
+        try:
+            plans = [plan_mend(fleet, one, values.get(one), snapshot=seen) for one in together]
+            carry_out(
+                Plan.join(plans),
+                dry_run=dry_run,
+                yes=yes,
+                max_parallel=max_parallel,
+                keep_going=keep_going,
+            )
+        except InputError as error:
+            if dry_run or not number:
+                raise
+            # What was mended before may have mended this one too.
+            print(f"opskit: {error}", file=sys.stderr)
+            was_refused = True
+    left = len(findings) - len(mends)
+    if was_refused:
+        now = fleet.snapshot(with_pass=use_pass).audit(acknowledged=True)
+        left = findings["key"].isin(now["key"]).sum()
+    if left:
+        raise typer.Exit(1)
 
 
 def _value(one: Mend, file: FileOption, keep_newline: bool, *, asks: bool) -> Secret:
@@ -81,8 +96,14 @@ class _QuitError(OpskitError):
     """Leave this one and all others as they are."""
 
 
-def go_through(findings: View) -> None:
-    """Plan what mends each finding that can be, show it, ask, and apply it."""
+def go_through(findings: View) -> bool:
+    """Plan what mends each finding that can be, show it, ask, and apply it.
+
+    Returns
+    -------
+    bool
+        Whether anything was applied, so that findings may have gone.
+    """
     from rich.console import Console
 
     from opskit.audit.blocks import blocks
@@ -93,24 +114,26 @@ def go_through(findings: View) -> None:
     told = [one for one in blocks(findings) if one.fix]
     worse = len(findings.keep(findings["severity"] != "info"))
     left = worse - sum(len(one.keys) for one in told)
-    failed = False
+    applied = failed = False
     try:
         for number, one in enumerate(told, 1):
             console.print(f"\n{number} of {len(told)}", style="bold", highlight=False)
             print_blocks([one], console)
             mends = map(Mend.of, named(findings, one.fix).records())
             for mend in (mend for together in rounds(mends) for mend in together):
-                failed = not _went_well(mend) or failed
+                well = _went_well(mend)
+                applied, failed = applied or well is True, failed or well is False
     except _QuitError:
         print("the others are left as they are.")
     if left:
         print(f"{left} {'finding is' if left == 1 else 'findings are'} for a person: opskit audit")
     if failed:
         raise typer.Exit(1)
+    return applied
 
 
-def _went_well(mend: Mend) -> bool:
-    """Carry one remedy out if that is wanted, and return whether nothing went wrong."""
+def _went_well(mend: Mend) -> bool | None:
+    """Carry one remedy out if that is wanted, and return how; nothing where none was applied."""
     from opskit.mending import plan_mend
 
     try:
@@ -122,9 +145,10 @@ def _went_well(mend: Mend) -> bool:
         plan = plan_mend(open_fleet(), mend, value)
         carry_out(plan, dry_run=False, yes=False, ask=_wanted)
     except _SkippedError:
-        return True
+        return None
     except InputError as error:
         print(f"opskit: {error}", file=sys.stderr)
+        return None
     except typer.Exit as ended:
         return not ended.exit_code
     return True

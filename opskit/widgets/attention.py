@@ -29,6 +29,7 @@ from opskit.snapshot import Snapshot
 from opskit.views.frame import View
 from opskit.widgets.below import Opener, filled_in
 from opskit.widgets.cards import card, cards, counted
+from opskit.widgets.kinds import FORMS
 from opskit.widgets.person import Person, read_person
 
 _STATIC = Path(__file__).parent / "static"
@@ -132,15 +133,12 @@ class Attention(Opener):
         self.open_form(key, who, about=card(row), fleet=self._fleet, kind=row.plan["plan"], **begin)
 
     def _begin(self, plan: Mapping[str, str]) -> dict[str, Any]:
-        """Return what the form of a remedy begins with: a plan, as far as no person is needed."""
-        if "where" not in plan:
-            return {"preselected": filled_in(plan)}
-        # What no app declares is known only when every server was asked.
-        now = self._fleet.snapshot()
-        orphans = now.secrets.keep(
-            (now.secrets["server"] == plan["server"]) & (now.secrets["state"] == "orphan")
-        )
-        return {"plan": self._fleet.plan_remove(orphans.select(plan["where"]), snapshot=now)}
+        """Return what the form of a remedy begins with: its plan, or fields for a value."""
+        # Whoever goes back from a plan finds chosen what it was for; of orphans a table tells.
+        begin = {} if "where" in plan else {"preselected": filled_in(plan) | {"at_once": False}}
+        if "value" in FORMS[plan["plan"]].fields:
+            return begin
+        return {**begin, "plan": self._fleet.plan_remedy(plan)}
 
     def form_ended(self, at: str, /) -> None:
         """Read again what a run of a card's form has changed."""

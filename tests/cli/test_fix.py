@@ -188,6 +188,31 @@ def test_what_a_person_has_to_mend_is_said(capsys: Capture) -> None:
     (key,) = keys(capsys, "id == 'stack-collision'")
     assert run(["fix", key, "--yes"]) == 1
     assert f"{key} is for a person to mend. Set a different" in capsys.readouterr().err
+    (other,) = keys(capsys, "id == 'secret-superseded'")
+    assert run(["fix", key, other, "--dry-run"]) == 1
+    said = capsys.readouterr()
+    assert f"{key} is for a person to mend" in said.err
+    assert "(cloud_coop_example_admin_password_v1)" in said.out
+
+
+def test_what_an_earlier_round_mended_too_is_said_and_is_no_bad_input(
+    root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key,) = keys(capsys, "id == 'secret-superseded'")
+    monkeypatch.setattr("opskit.mending.rounds", lambda mends: [list(mends)] * 2)
+    assert run(["fix", key, "--yes"]) == 0
+    said = capsys.readouterr()
+    assert "there is nothing to prune" in said.err
+    assert said.out.count(": done (stacks: 1 done)") == 1
+
+
+@pytest.mark.usefixtures("looked_at")
+@pytest.mark.parametrize(
+    "option", [["--format", "json"], ["--columns", "key"], ["--wide"], ["--by", "app"]]
+)
+def test_no_table_is_shown_of_what_is_gone_through(option: list[str], capsys: Capture) -> None:
+    assert run(["audit", "--fix", *option]) == 2
+    assert "Leave out --fix, or --format, --columns, --wide and --by" in capsys.readouterr().err
 
 
 def test_all_that_can_be_mended_is_gone_through_one_by_one(
@@ -196,7 +221,7 @@ def test_all_that_can_be_mended_is_gone_through_one_by_one(
     narrow = ["--server", "coop.example", "--where", f"app in ['{GIT}', 'cloud.coop.example']"]
     # The stale version is deployed, two rotations are skipped, the prune is confirmed by its word.
     answer(monkeypatch, "what?\ny\nn\nskip\ncloud.coop.example\n")
-    assert run(["audit", "--fix", *narrow]) == 0
+    assert run(["audit", "--fix", *narrow]) == 1
     said = capsys.readouterr().out
     assert "1 of 3" in said
     assert said.count(": done (stacks: 1 done)") == 2
@@ -204,11 +229,19 @@ def test_all_that_can_be_mended_is_gone_through_one_by_one(
     assert len(left) == 2
 
 
+def test_when_all_is_mended_nothing_is_left_to_tell_of(
+    root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, "cloud.coop.example\n")
+    assert run(["audit", "--fix", "--where", "id == 'secret-superseded'"]) == 0
+    assert ": done (stacks: 1 done)" in capsys.readouterr().out
+
+
 def test_whoever_quits_leaves_the_others_as_they_are(
     root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = keys(capsys, "severity != 'info'")
     answer(monkeypatch, "q\n")
-    assert run(["audit", "--fix"]) == 0
+    assert run(["audit", "--fix"]) == 1
     assert "the others are left as they are" in capsys.readouterr().out
     assert keys(capsys, "severity != 'info'") == before

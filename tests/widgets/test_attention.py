@@ -11,6 +11,7 @@ import pytest
 import opskit
 from opskit import forms
 from opskit.demo.fleet import DemoFleet
+from opskit.secrets.passstore import PassStore
 from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.attention import Attention
@@ -93,6 +94,32 @@ def test_a_finding_is_mended_by_the_form_of_its_card_and_goes(board: Board) -> N
     assert board.opened(card["key"])["by"]["name"] == "Ada"
     assert board.opened(card["key"])["about"]["check"] == "secret-missing"
     eventually(lambda: "done. By Ada (ada)" in repr(board.shown), "the notebook to say so")
+
+
+def test_a_value_before_that_the_store_alone_has_goes_from_its_card(
+    stage: Stage, password_store: PassStore
+) -> None:
+    entry = f"hosts/{SERVER}/{APP}/token.previous"
+    password_store.store(entry, Secret("the canary before"))
+    board = Board(with_pass=True)
+    card = board.card("pass-previous", "token")
+    board.click("open", card["key"])
+    form = board.apply(card["key"])
+    eventually(lambda: card["key"] not in board.listed(), "the finding to go")
+
+    assert form.state["result"]["status"] == "done"
+    assert form.state["chosen"] == {"app": f"{SERVER}/{APP}", "secret": "token"}
+    assert password_store.entries() == frozenset()
+
+
+def test_why_a_remedy_cannot_be_planned_any_more_is_said_on_the_board(
+    board: Board, stage: Stage
+) -> None:
+    card = board.card("secret-missing", "key")
+    stage.create("key_v5")
+    board.click("open", card["key"])
+    eventually(lambda: "key_v5" in board.shown.state["error"], "why it cannot be")
+    assert board.shown.opened == []
 
 
 def test_a_double_click_opens_one_form(board: Board) -> None:
