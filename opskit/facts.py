@@ -67,6 +67,11 @@ class Facts:
         """Observations by server name."""
         return {observation.server: observation for observation in self.observed}
 
+    @property
+    def oldest(self) -> datetime:
+        """When the server was read that was read first: after another look at some, not now."""
+        return min((one.taken_at for one in self.observed), default=self.taken_at)
+
     @cached_property
     def apps_by_server(self) -> dict[str, tuple[DeclaredApp, ...]]:
         """Declared apps by server name, for every server known from either side."""

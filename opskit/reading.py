@@ -138,7 +138,7 @@ class Reading:
             Which to read again, and with them all that lead to the same swarm; of none, only what
             the files say is new.
         with_pass
-            See `snapshot`.
+            See `snapshot`; where `snap` was looked up there, so is this.
         """
         check_kind("snap", snap, Snapshot, "Give what fleet.snapshot() gave.")
         check_flag("with_pass", with_pass)
@@ -148,7 +148,7 @@ class Reading:
         known = {one.server: one for one in (*snap.facts.observed, *fresh.observed)}
         observed = tuple(known[one.name] for one in fresh.declared.servers if one.name in known)
         facts = Facts(taken_at=fresh.taken_at, declared=fresh.declared, observed=observed)
-        return _taken(facts, with_pass)
+        return _taken(facts, with_pass or snap.looked_in_pass)
 
     def _look(
         self,

@@ -35,6 +35,11 @@ class Views:
         check_kind("facts", facts, Facts, "Give what fleet.snapshot() or Snapshot.load() reads.")
         self.facts, self._in_pass, self.before_in_pass = facts, in_pass, before_in_pass
 
+    @property
+    def looked_in_pass(self) -> bool:
+        """Whether it was looked up what the password store has."""
+        return self._in_pass is not None
+
     @cached_property
     def servers(self) -> View:
         """One row per server: `opskit.views.apps.ServersRow`."""

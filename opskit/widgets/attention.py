@@ -46,7 +46,7 @@ class Attention(Opener):
     snapshot
         What to show at first; else every server is read.
     with_pass
-        Whether to look into the password store, too.
+        Whether to look into the password store, too; so it is when `snapshot` did.
     """
 
     _esm = _STATIC / "attention.js"
@@ -57,7 +57,8 @@ class Attention(Opener):
     found = traitlets.Dict().tag(sync=True)
 
     def __init__(self, fleet: Fleet, snapshot: Snapshot | None = None, *, with_pass: bool) -> None:
-        self._fleet, self._snapshot, self._with_pass = fleet, snapshot, with_pass
+        self._fleet, self._snapshot = fleet, snapshot
+        self._with_pass = with_pass or (snapshot is not None and snapshot.looked_in_pass)
         self._findings: View | None = None
         self._servers: dict[str, str] = {}
         self._written: list[str] = []
@@ -181,7 +182,7 @@ class Attention(Opener):
         with self.hold_sync():
             self.found = cards(findings)
             self._set(
-                read_at=f"{snapshot.facts.taken_at.astimezone():%H:%M}",
+                read_at=_clock(snapshot.facts.oldest),
                 missing=findings.missing_servers,
                 days=[day.isoformat() for day in (first, last, usual)],
             )
@@ -194,3 +195,10 @@ class Attention(Opener):
     def _set(self, **changes: Any) -> None:
         with self._lock:
             self.state = {**self.state, **visible_in(changes)}
+
+
+def _clock(at: datetime) -> str:
+    """Return a time of today, and of another day with it."""
+    here = at.astimezone()
+    is_today = here.date() == datetime.now().astimezone().date()
+    return f"{here:%H:%M}" if is_today else f"{here:%Y-%m-%d %H:%M}"

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import opskit
 from opskit import forms
 from opskit.demo.fleet import DemoFleet
+from opskit.facts import Facts
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
@@ -271,3 +273,25 @@ def test_orphans_are_planned_where_the_finding_says_and_word_to_confirm_is_asked
         eventually(lambda: card["key"] not in board.listed(), "the finding to go")
     finally:
         demo.stop()
+
+
+def test_what_was_not_read_again_says_when_it_was_and_the_store_is_looked_up_again(
+    stage: Stage,
+) -> None:
+    fleet = opskit.Fleet.from_abra()
+    snap = fleet.snapshot(with_pass=True)
+    before = snap.facts.taken_at - timedelta(days=2, hours=3)
+    observed = tuple(msgspec.structs.replace(one, taken_at=before) for one in snap.facts.observed)
+    facts = Facts(taken_at=before, declared=snap.facts.declared, observed=observed)
+    old = opskit.Snapshot(facts, frozenset(), frozenset())
+    files, servers = fleet.look_again(old, []), fleet.look_again(old, [SERVER])
+
+    assert files.looked_in_pass
+    assert not fleet.look_again(opskit.Snapshot(facts), []).looked_in_pass
+    assert (files.facts.oldest, servers.facts.oldest > before) == (before, True)
+    shown = Board(snapshot=files).shown
+    assert shown.state["read_at"] == f"{before.astimezone():%Y-%m-%d %H:%M}"
+    assert shown._with_pass
+    assert Board(snapshot=servers).shown.state["read_at"] == (
+        f"{servers.facts.oldest.astimezone():%H:%M}"
+    )
