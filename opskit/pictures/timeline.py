@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from opskit.decoding import decode_json
 from opskit.journal.runs import open_journal
 from opskit.pictures.lanes import Lane, Segment, lanes_chart
 from opskit.pictures.picture import Picture, counted, drawn, safe
+from opskit.run.outcome import is_fault, unit_outcome
 from opskit.run.run import Run
 from opskit.statuses import STATUSES, RunStatus
 from opskit.views.columns import Column, Row
@@ -28,6 +29,7 @@ _NOTICED_S = 0.25
 """Shorter waits before an app's first step are no waits."""
 _FOR_APPS = "waits for other apps"
 _NOT_BEGUN = "not begun"
+_BAD = ("failed", "partly undone", "interrupted")
 _WAITS = {
     "take-lock": "waits for the lock",
     "verify": "waits for tasks",
@@ -40,6 +42,7 @@ _WAITS = {
 class _PlannedUnit(msgspec.Struct):
     server: str
     app: str
+    steps: tuple[msgspec.Raw, ...] = ()
 
 
 class _Planned(msgspec.Struct):
@@ -82,13 +85,19 @@ def timeline(run: Run | str) -> Picture:
     units = decode_json(record.plan, _Planned).units
     rows = _rows(steps, units, min((row.started_at for row in steps), default=None))
     numbers = View.from_rows(BarsRow, rows, About(noun="bars", remark=f"run {record.run}"))
-    there, back = (_lanes(rows, way) for way in ("there", "back"))
+    is_at_work = record.status == "running"
+    there = _lanes(
+        rows, "there",
+        _outcomes([row for row in steps if row.phase == "do"], units, is_at_work=is_at_work),
+    )  # fmt: skip
+    back = _lanes(rows, "back", _outcomes(steps, units, is_at_work=is_at_work))
+    is_faulty = any(row.phase == "do" and is_fault(row) for row in steps)
     shown = _most(there)
     cut = f"The {LANES_AT_MOST} of {len(there):,} apps that failed or took longest."
     return drawn(
         lanes_chart(shown, _most(back)) if rows else None,
         title=f"Run {record.run}",
-        alt=_said(rows, record.status),
+        alt=_said(rows, record.status, is_faulty=is_faulty),
         note=cut if len(shown) < len(there) else "",
         numbers=numbers,
         labels=(),
@@ -140,7 +149,21 @@ def _why(row: Any) -> str:
     return "" if is_idle else _WAITS.get(row.action, "")
 
 
-def _lanes(rows: Sequence[BarsRow], way: str) -> list[Lane]:
+def _outcomes(
+    steps: Sequence[Any], units: Sequence[_PlannedUnit], *, is_at_work: bool
+) -> dict[tuple[str, str], str]:
+    """Return what became of each app, by server and app."""
+    return {
+        (safe(unit.server), safe(unit.app)): unit_outcome(
+            len(unit.steps), [row for row in steps if row.unit == number], is_at_work=is_at_work
+        )
+        for number, unit in enumerate(units)
+    }
+
+
+def _lanes(
+    rows: Sequence[BarsRow], way: str, outcomes: Mapping[tuple[str, str], str]
+) -> list[Lane]:
     by_app: dict[tuple[str, str], list[BarsRow]] = {}
     for row in rows:
         if row.way == way:
@@ -149,8 +172,8 @@ def _lanes(rows: Sequence[BarsRow], way: str) -> list[Lane]:
     return [
         Lane(
             name=app if names.count(app) == 1 else f"{app} · {server}",
-            words=_ended(own),
-            is_bad=any(row.outcome == "failed" for row in own),
+            words=_ended(own, outcomes[server, app]),
+            is_bad=outcomes[server, app] in _BAD,
             segments=[
                 Segment(
                     begins=row.begins_s, ends=row.ends_s, outcome=row.outcome,
@@ -164,16 +187,16 @@ def _lanes(rows: Sequence[BarsRow], way: str) -> list[Lane]:
     ]  # fmt: skip
 
 
-def _ended(own: Sequence[BarsRow]) -> str:
-    """Return how an app's way ended."""
+def _ended(own: Sequence[BarsRow], outcome: str) -> str:
+    """Return how an app's way ended, and where it did if not at its end."""
     worked = [row for row in own if row.begins_s is not None and row.outcome != "waited"]
     if not worked:
         return _NOT_BEGUN
     failed = next((row for row in worked if row.outcome == "failed"), None)
-    if failed is not None:
-        return f"failed: {failed.step.partition(' ')[2]}"
+    if failed is not None and outcome in _BAD:
+        return f"{outcome}: {failed.step.partition(' ')[2]}"
     seconds = sum((row.ends_s or 0) - (row.begins_s or 0) for row in worked)
-    return f"{worked[-1].outcome} in {seconds:,.1f} s"
+    return f"{outcome} {'after' if outcome in _BAD else 'in'} {seconds:,.1f} s"
 
 
 def _most(lanes: list[Lane]) -> list[Lane]:
@@ -184,7 +207,7 @@ def _most(lanes: list[Lane]) -> list[Lane]:
     return [lane for lane in lanes if id(lane) in kept]
 
 
-def _said(rows: Sequence[BarsRow], status: RunStatus) -> str:
+def _said(rows: Sequence[BarsRow], status: RunStatus, *, is_faulty: bool) -> str:
     there = [row for row in rows if row.step and row.way == "there"]
     back = [row for row in rows if row.way == "back"]
     apps, idle = ({(row.server, row.app) for row in rows if bool(row.step) is is_begun}
@@ -202,7 +225,7 @@ def _said(rows: Sequence[BarsRow], status: RunStatus) -> str:
         said += f" {counted(len(back), 'step')} back on {counted(undone, 'app')}."
     if idle - apps:
         said += f" {counted(len(idle - apps), 'app')} not begun."
-    return f"{said} {STATUSES[status].sentence(fault=bool(failed))}"
+    return f"{said} {STATUSES[status].sentence(fault=is_faulty)}"
 
 
 def _end(row: Any) -> datetime:

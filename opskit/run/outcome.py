@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from opskit.errors import InputError
 from opskit.journal.records import StepRecord, name_in
@@ -18,7 +18,9 @@ from opskit.views.frame import About, View
 class OutcomeRow(Row, frozen=True, kw_only=True):
     """A row of what a run shows of itself: one stack."""
 
-    status: Annotated[str, Column("done, undone, partly undone, failed, interrupted or skipped.")]
+    status: Annotated[
+        str, Column("done, undone, partly undone, failed, running, interrupted or skipped.")
+    ]
     server: Annotated[str, Column("The server, as abra names it.")]
     app: Annotated[str, Column("The app's name; that of a stack without one.")]
     what: Annotated[str, Column("What became of it: each secret with its versions.")]
@@ -41,10 +43,10 @@ def outcome_view(run: str) -> View:
     for one in taken:
         by_unit.setdefault(one.unit, []).append(one)
     rows = [
-        _row(unit, by_unit.get(number, []))
+        _row(unit, by_unit.get(number, []), is_at_work=record.status == "running")
         for number, unit in enumerate(load_plan(record.plan).units)
     ]
-    fault = any(one.status == "failed" for one in taken)
+    fault = any(one.phase == "do" and is_fault(one) for one in taken)
     who = name_in(record.identity or record.actor)
     remark = f"{record.kind}, run {record.run}: {STATUSES[record.status].name(fault=fault)}"
     hidden = {"error"} if not any(row.error for row in rows) else set[str]()
@@ -62,12 +64,12 @@ def shown_outcome(run: str) -> View | None:
         return None
 
 
-def _row(unit: Unit, taken: Sequence[StepRecord]) -> OutcomeRow:
+def _row(unit: Unit, taken: Sequence[StepRecord], *, is_at_work: bool) -> OutcomeRow:
     ended = [one.finished_at for one in taken if one.finished_at is not None]
     began = min((one.started_at for one in taken), default=None)
     errors = [one.error for one in taken if one.error]
     return OutcomeRow(
-        status=_status(taken),
+        status=unit_outcome(len(unit.steps), taken, is_at_work=is_at_work),
         server=unit.server,
         app=unit.app or unit.stack,
         what="; ".join(filter(None, map(_said, unit.changes))) or "the app",
@@ -76,21 +78,70 @@ def _row(unit: Unit, taken: Sequence[StepRecord]) -> OutcomeRow:
     )
 
 
-def _status(taken: Sequence[StepRecord]) -> str:
-    back = [one for one in taken if one.phase == "undo"]
-    there = [one for one in taken if one.phase == "do"]
-    match (taken, back):
-        case ([], _):
-            return "skipped"
-        case (_, [_, *_]):
-            whole = all(one.status in ("done", "skipped") for one in back)
-            return "undone" if whole else "partly undone"
-        case _ if any(one.status == "failed" for one in there):
-            return "failed"
-        case _ if any(one.status == "running" for one in there):
-            return "interrupted"
-        case _:
-            return "done"
+class Taken(Protocol):
+    """A step of a run as the journal has it: there or back, and how it ended."""
+
+    @property
+    def step(self) -> int:
+        """Its place among the steps of its stack, from 0."""
+        ...
+
+    @property
+    def phase(self) -> str:
+        """Do or undo."""
+        ...
+
+    @property
+    def action(self) -> str:
+        """What kind of step it is."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """Running, done, skipped or failed."""
+        ...
+
+
+def unit_outcome(steps: int, taken: Sequence[Taken], *, is_at_work: bool = False) -> str:
+    """Say what became of one stack: done, undone, partly undone, failed, interrupted or skipped.
+
+    A lock that could not be released is no failure: all else is as it was to be.
+
+    Parameters
+    ----------
+    steps
+        How many steps its plan has for it; those that were never begun leave no trace.
+    taken
+        Those of it that were begun, there and back.
+    is_at_work
+        Whether its run is: then it is running, rather than interrupted.
+    """
+    there, back = (
+        {one.step: _stands(one) for one in taken if one.phase == phase} for phase in ("do", "undo")
+    )
+    if not taken:
+        return "skipped"
+    if back:
+        if all(back.get(step) == "done" for step in there):
+            return "undone"
+        return "running" if is_at_work and "failed" not in back.values() else "partly undone"
+    if "failed" in there.values():
+        return "failed"
+    if all(there.get(step) == "done" for step in range(steps)):
+        return "done"
+    return "running" if is_at_work else "interrupted"
+
+
+def is_fault(one: Taken) -> bool:
+    """Return whether a step failed, and more than the release of a lock with it."""
+    releases = ("do", "release-lock"), ("undo", "take-lock")
+    return one.status == "failed" and (one.phase, one.action) not in releases
+
+
+def _stands(one: Taken) -> str:
+    if one.status == "failed":
+        return "failed" if is_fault(one) else "done"
+    return "done" if one.status == "skipped" else one.status
 
 
 def _said(change: Change) -> str:

@@ -207,7 +207,10 @@ def test_what_a_run_waited_for_and_did_not_begin_is_said(
 ) -> None:
     monkeypatch.setenv("OPSKIT_STATE_DIR", str(tmp_path))
     with open_journal() as journal:
-        units = [{"server": "coop.example", "app": f"{n}.coop.example"} for n in range(3)]
+        units = [
+            {"server": "coop.example", "app": f"{n}.coop.example", "steps": [{}, {}]}
+            for n in range(3)
+        ]
         journal.begin(
             run="20260101-000000-abcdef", kind="rotate", plan_digest="", identity="", actor="me",
             host="here", pid=1, tool_version="1", plan=msgspec.json.encode({"units": units}),
@@ -225,6 +228,8 @@ def test_what_a_run_waited_for_and_did_not_begin_is_said(
     assert "waits for other apps" in set(rows.loc["1.coop.example", "waits"])
     assert rows.loc["2.coop.example", "outcome"] == "not begun"
     assert "failed: switch service" in picture.svg
+    # One of two steps is not all of it.
+    assert "interrupted after" in picture.svg
     assert "1 app not begun" in picture.alt
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import pytest
+
 import opskit
-from opskit.run.outcome import outcome_view
+from opskit.run.outcome import outcome_view, unit_outcome
 from tests.stage import APP, BAD, QUICK, SERVER, Stage
 
 
@@ -36,3 +40,62 @@ def test_a_run_says_what_went_wrong_where(embedded_stage: Stage) -> None:
     assert run.status == "rolled-back"
     assert row.status == "undone"
     assert row.error
+
+
+# -- what becomes of one stack ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step as the journal has it."""
+
+    step: int
+    phase: str
+    status: str
+    action: str
+
+
+ACTIONS = ("take-lock", "create-secret", "update-service", "release-lock")
+
+
+def taken(there: str, back: str = "") -> list[Taken]:
+    """Take the first steps there, and the last of those back: d(one), f(ailed), r(unning)."""
+    words = {"d": "done", "f": "failed", "r": "running"}
+    steps = range(len(ACTIONS))
+    begun = [(n, "do", words[c]) for n, c in zip(steps, there, strict=False)]
+    last = reversed(range(len(there)))
+    begun += [(n, "undo", words[c]) for n, c in zip(last, back, strict=False)]
+    return [Taken(n, phase, status, ACTIONS[n]) for n, phase, status in begun]
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "outcome"),
+    [
+        ("", "", "skipped"),
+        ("dddd", "", "done"),
+        # Stopped between two steps, no step tells of it.
+        ("dd", "", "interrupted"),
+        ("ddr", "", "interrupted"),
+        ("ddf", "", "failed"),
+        # The lock is left, and all is done and proved.
+        ("dddf", "", "done"),
+        ("dddr", "", "interrupted"),
+        ("dddd", "dddd", "undone"),
+        ("ddf", "ddd", "undone"),
+        ("ddd", "dd", "partly undone"),
+        ("ddd", "dfd", "partly undone"),
+        ("ddd", "dr", "partly undone"),
+        # All is as it was but for the lock.
+        ("ddd", "ddf", "undone"),
+    ],
+)
+def test_a_stack_is_done_or_undone_only_if_all_of_it_is(
+    there: str, back: str, outcome: str
+) -> None:
+    assert unit_outcome(len(ACTIONS), taken(there, back)) == outcome
+
+
+def test_a_stack_that_is_worked_on_is_running() -> None:
+    for there, back in (("dd", ""), ("ddr", ""), ("ddf", "d")):
+        assert unit_outcome(len(ACTIONS), taken(there, back), is_at_work=True) == "running"
+    assert unit_outcome(len(ACTIONS), taken("ddf"), is_at_work=True) == "failed"
