@@ -91,10 +91,12 @@ class StepLog:
             if threading.current_thread() is threading.main_thread():
                 print(f"{self._running or 'A step'} is being carried out: this waits for its end.")
             self._one.acquire()
-        self._running = title or self._running
+        before, self._running = self._running, title or self._running
         try:
             yield
         finally:
+            # A step that was refused, before it was begun, is none that is carried out.
+            self._running = before
             self._one.release()
 
     def add_runs(self, since: datetime | None = None) -> None:
