@@ -55,24 +55,29 @@ class PlanSession(Session):
             who = read_person(message.get("who"))
             if self.state["phase"] != "planned" or not Session._may_apply(self, message):
                 return False
-            return self._writes(self.step.agree, who)
+            # To undo what was carried out is none of the step's decisions.
+            return self._rollback is not None or self._writes(self.step.agree, who)
 
     def _approve(self, message: Mapping[str, Any], who: Person) -> None:
         with self._lock:
-            shown = self.state["plan"]
-            if self.state["phase"] != "planned" or message.get("digest") != shown["digest"]:
-                return
-            if self._writes(self.step.agree, who):
+            if self._is_asked(message) and self._writes(self.step.agree, who):
                 self._set(approvals=self._approvals(self.step.plan))
 
     def _leave(self, message: Mapping[str, Any], who: Person) -> None:
         with self._lock:
-            shown = self.state["plan"]
-            if self.state["phase"] != "planned" or message.get("digest") != shown["digest"]:
-                return
-            if self._writes(self.step.leave, who):
+            if self._is_asked(message) and self._writes(self.step.leave, who):
                 self.outcome = f"Left as it is, as {who} decided."
                 self._set(phase="left", by=who.to_json(), error="", go_on=_GO_ON)
+
+    def _is_asked(self, message: Mapping[str, Any]) -> bool:
+        """Return whether a click is about the step's plan, rather than undoing what it did."""
+        shown, is_planned = self.state["plan"], self.state["phase"] == "planned"
+        is_same = is_planned and message.get("digest") == shown["digest"]
+        return is_same and self._rollback is None
+
+    def _show_rollback(self, run: str) -> None:
+        Session._show_rollback(self, run)
+        self._set(leave="", apply="Roll back")
 
     def _writes(self, write: Any, who: Person) -> bool:
         if who == NOBODY:
