@@ -229,7 +229,12 @@ class ReleaseLock(Step, frozen=True, kw_only=True, tag="release-lock"):
         if released or ctx.retry:
             return {"released": released}
         # Every write was made, and looked at again, while it was the run's own.
-        return {"released": False, "note": f"once all was done, {ctx.patiently(hold.lost)}"}
+        try:
+            whose = str(ctx.patiently(hold.lost))
+        except OpskitError:
+            # No failure to release: it may be a colleague's, whom breaking it would harm.
+            whose = "the lock was no longer this run's; whose it is was not seen."
+        return {"released": False, "note": f"once all was done, {whose}"}
 
     def undo(self, ctx: StepContext) -> Detail:
         """Do nothing: whoever undoes the run takes the lock first."""
