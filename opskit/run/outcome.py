@@ -102,7 +102,6 @@ class Taken(Protocol):
         ...
 
 
-
 def unit_outcome(steps: int, taken: Sequence[Taken], *, is_at_work: bool = False) -> str:
     """Say what became of one stack: done, undone, partly undone, failed, interrupted or skipped.
 

@@ -77,7 +77,7 @@ class PlanSession(Session):
 
     def _show_rollback(self, run: str) -> None:
         Session._show_rollback(self, run)
-        self._set(leave="", apply="")
+        self._set(leave="", apply="Roll back")
 
     def _writes(self, write: Any, who: Person) -> bool:
         if who == NOBODY:

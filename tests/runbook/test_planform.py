@@ -158,6 +158,29 @@ def test_a_plan_is_left_by_a_click_and_whoever_the_server_does_not_name_decides_
     assert (runs(), statuses(rb)) == ([], {"Rotate": "skipped"})
 
 
+def test_undoing_what_was_carried_out_decides_nothing_about_the_step(
+    shop: Stage, shown: list[PlanStep]
+) -> None:
+    rb, plan = opskit.Runbook(TITLE), rotation()
+    form = Form(rb, plan, shown)
+    form.session.fleet = opskit.Fleet.from_abra()
+    form.click("apply")
+    run = form.until("ended")["result"]["run"]
+    said, decided = form.session.outcome, rb._log.entries_of("decision")
+    form.click("rollback", run=run)
+    asked = eventually(
+        lambda: form.session.state, "the way back", lambda now: now["phase"] == "planned"
+    )
+    assert eventually(lambda: form.session.state["apply"], "its button", "Roll back".__eq__)
+    assert not form.session.state["leave"]
+    for kind in ("leave", "approve"):
+        form.click(kind, digest=asked["plan"]["digest"])
+    assert (form.session.state["phase"], form.session.outcome) == ("planned", said)
+    form.click("apply", digest=asked["plan"]["digest"], confirm=asked["plan"]["confirm"])
+    assert form.until("ended")["result"]["status"] == "rolled-back"
+    assert rb._log.entries_of("decision") == decided
+
+
 def test_a_yes_from_before_what_it_follows_was_done_again_carries_nothing_out(
     shop: Stage, shown: list[PlanStep]
 ) -> None:
@@ -170,6 +193,9 @@ def test_a_yes_from_before_what_it_follows_was_done_again_carries_nothing_out(
     form.click("apply")
     assert "'Look' was carried out once more since" in form.until_error()
     assert runs() == []
+    # Whoever waits next is not told of a step that was refused.
+    with shown[-1]._steps.alone():
+        assert shown[-1]._steps._running == ""
 
 
 def test_a_run_that_fails_is_shown_with_its_reason_and_its_step_is_failed(

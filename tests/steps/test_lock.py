@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from opskit.errors import LockHeldError, LockLostError, UnreachableError
-from opskit.steps import StepContext, holding, lock
+from opskit.errors import EngineError, LockHeldError, LockLostError, UnreachableError
+from opskit.steps import ReleaseLock, StepContext, holding, lock
 from opskit.steps.holding import Hold
 from opskit.swarm.engine import Engine
 from tests.stage import SERVER, Stage
@@ -207,6 +207,22 @@ def test_a_lock_that_could_not_be_released_is_still_the_holders(
     assert hold.release()
     with pytest.raises(LockLostError, match="nobody holds it now"):
         hold.ask()
+
+
+def test_a_lock_that_went_to_somebody_unseen_is_not_said_to_be_the_runs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unseen(engine: Engine, stack: str) -> LockLostError:
+        raise EngineError("it does not say", server=engine.server)
+
+    take(stage, "second")
+    monkeypatch.setattr(lock, "lost", unseen)
+    ctx = StepContext(
+        engine=stage.engine, run="first", actor="kim", host="laptop", lock=holder(stage, "first")
+    )
+    said = ReleaseLock(stack=stage.stack).do(ctx)
+    note = "once all was done, the lock was no longer this run's; whose it is was not seen."
+    assert said == {"released": False, "note": note}
 
 
 def test_a_lock_that_was_held_once_more_is_released_as_soon_as_the_server_answers(
