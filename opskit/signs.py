@@ -44,7 +44,8 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     fails
         Whether one of them fails.
     complaint
-        What its latest task that does not run says of it, masked.
+        What the engine says of its latest task that does not run. Nothing that a program wrote:
+        a page stands where many look, and its logs come when somebody asks.
     """
 
     health: str = ""
@@ -69,7 +70,7 @@ def sign_of(engine: Engine, tasks: Sequence[model.Task], *, amiss: bool) -> Sign
         name if len(counted) == 1 else f"{number} {name}" for name, number in counted.items()
     )
     fails = "unhealthy" in counted
-    said = redact(visible(complaint(engine, tasks))) if amiss or fails else ""
+    said = redact(visible(complaint(engine, tasks, quotes=False))) if amiss or fails else ""
     return Sign(health=health, fails=fails, complaint=said)
 
 

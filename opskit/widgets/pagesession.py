@@ -1,7 +1,7 @@
 """What an app's page is doing, without any browser: what it shows, and what each click asks for.
 
-The page is one for everybody who looks on. What a service wrote goes to the tab that asked for it
-and into no state, as a notebook keeps the state of its widgets.
+The page is one for everybody who looks on. What a service wrote, its last words too, goes to the
+tab that asked for it and into no state, as a notebook keeps the state of its widgets.
 """
 
 # pandas ships partial types.
@@ -105,6 +105,7 @@ class PageSession:
     page: AppPage | None = None
     state: dict[str, Any] = field(init=False)
     _obstacles: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    _errors: dict[str, str] = field(default_factory=dict[str, str])
     _is_due: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _reader: ThreadPoolExecutor = field(
@@ -156,7 +157,8 @@ class PageSession:
                     self._set(asking=True)
                 self._asker.submit(self._guarded, self._ask, "asking")
             case "logs":
-                self._asker.submit(self._send_logs, str(message.get("service")), tab, send)
+                service = str(message.get("service"))
+                self._asker.submit(self._send_logs, service, tab, send)
             case "ping":
                 send({"type": "pong", "tab": tab})
             case _:
@@ -177,15 +179,12 @@ class PageSession:
         )
 
     def _guarded(self, work: Callable[[], None], flag: str) -> None:
-        error = ""
-        try:
-            work()
-        except OpskitError as raised:
-            error = redact(str(raised))
-        except Exception as raised:  # noqa: BLE001 (a thread's fault would be seen by nobody)
-            what = f"opskit met a fault ({type(raised).__name__}: {raised}). Please report it."
-            error = redact(what)
-        self._set(**{flag: False}, error=error)
+        error = _error_of(work)
+        with self._lock:
+            # What another thread met stands until that is done once more, and well.
+            self._errors[flag] = error
+            said = dict.fromkeys(filter(None, self._errors.values()))
+            self._set(**{flag: False}, error=" ".join(said))
 
     def _read(self) -> None:
         with self._lock:
@@ -235,22 +234,39 @@ class PageSession:
         self._set(answer=msgspec.to_builtins(answer))
 
     def _send_logs(self, service: str, tab: str, send: Send) -> None:
-        told: dict[str, Any] = {"type": "logs", "tab": tab, "service": service, "error": ""}
-        try:
-            view = self.fleet.logs(self.app, [service], tail=_TAIL)
-        except OpskitError as raised:
-            send(visible_in({**told, "lines": [], "error": redact(str(raised))}))
-            return
-        lines = [
-            {"time": row.time.isoformat(), "stream": row.stream, "line": row.line[:_LONGEST_LINE]}
-            for row in view.records()
-        ]
-        send(visible_in({**told, "lines": lines[-_TAIL:]}))
+        told: dict[str, Any] = {"type": "logs", "tab": tab, "service": service}
+        lines: list[dict[str, str]] = []
+
+        def read() -> None:
+            lines.extend(
+                {
+                    "time": row.time.isoformat(),
+                    "stream": row.stream,
+                    "line": row.line[:_LONGEST_LINE],
+                }
+                for row in self.fleet.logs(self.app, [service], tail=_TAIL).records()
+            )
+
+        error = _error_of(read)
+        shown = [] if error else lines[-_TAIL:]
+        send(visible_in({**told, "lines": shown, "error": error}))
 
     def _set(self, **changes: Any) -> None:
         with self._lock:
             self.state = {**self.state, **visible_in(changes)}
         self.publish()
+
+
+def _error_of(work: Callable[[], None]) -> str:
+    """Do something, and return what went wrong: a thread's fault would be seen by nobody."""
+    try:
+        work()
+    except OpskitError as raised:
+        return redact(str(raised))
+    except Exception as raised:  # noqa: BLE001 (as above)
+        what = f"opskit met a fault ({type(raised).__name__}: {raised}). Please report it."
+        return redact(what)
+    return ""
 
 
 def place(kind: str, secret: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 import opskit
 from opskit import forms
 from opskit.errors import InputError
+from opskit.signs import Answer
 from opskit.widgets.kinds import FORMS
 from opskit.widgets.page import PageForm
 from opskit.widgets.pagesession import ACTIONS, PageSession
@@ -158,6 +159,42 @@ def test_logs_that_cannot_be_had_say_why(stage: Stage) -> None:
     (message,) = eventually(lambda: desk.sent, "the logs")
     assert "has no service called 'nobody'" in message["error"]
     assert message["lines"] == []
+
+
+def test_a_fault_at_the_logs_is_told_to_the_tab_that_asked(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a fault of a test")
+
+    desk = Desk()
+    desk.read()
+    monkeypatch.setattr(opskit.Fleet, "logs", broken)
+    desk.click("logs", service="web")
+    (message,) = eventually(lambda: desk.sent, "the logs")
+    assert (message["tab"], message["service"], message["lines"]) == ("ada-1", "web", [])
+    assert "opskit met a fault (RuntimeError: a fault of a test)" in message["error"]
+
+
+def test_what_one_thread_met_is_not_taken_away_by_another(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise InputError("no address.", remedy="")
+
+    desk = Desk()
+    desk.read()
+    monkeypatch.setattr(opskit.Fleet, "answer", broken)
+    desk.click("ask")
+    assert "no address" in desk.until("the fault", lambda now: now["error"])["error"]
+    read = desk.session.page
+    desk.click("read")
+    eventually(lambda: desk.session.page, "another page", lambda now: now is not read)
+    assert "no address" in desk.until("the fault")["error"]
+    answer = Answer(url="", text="answers", tone="good")
+    monkeypatch.setattr(opskit.Fleet, "answer", lambda *_: answer)
+    desk.click("ask")
+    assert desk.until("no fault", lambda now: not now["error"])["error"] == ""
 
 
 def test_an_app_that_is_not_there_is_said_and_reading_again_finds_it(stage: Stage) -> None:
