@@ -149,6 +149,11 @@ class Facts:
                 return f"an app may declare it, as {path} cannot be read"
         return ""
 
+    def unknown(self, name: str) -> dict[str, str]:
+        """Servers of which one list, such as ``services``, was not read, each with the reason."""
+        partly = {o.server: o.unread[name] for o in self.observed if name in o.unread}
+        return self.missing() | partly
+
     def missing(self) -> dict[str, str]:
         """Servers whose swarm could not be read, each with the reason."""
         gone = {o.server: o.error or "not read" for o in self.observed if not o.manager}

@@ -326,6 +326,8 @@ class _Join:
         if doubt := about_unread(app):
             return _declared_row(app, secret, "unknown", doubt)
         deployed = app.stack in self._deployed
+        if not deployed and (why := self._seen.unread.get("services")):
+            return _declared_row(app, secret, "unknown", f"its services could not be read: {why}")
         return _declared_row(app, secret, "missing" if deployed else "undeployed")
 
     def _stored_rows(self, stored: model.StoredObject) -> list[SecretRow]:
@@ -333,7 +335,7 @@ class _Join:
         used_by = self._uses.running(stored.id)
         rows: list[SecretRow] = []
         for app, declared in self._own.get(name, ()):
-            doubt = about_unread(app)
+            doubt = about_unread(app) or self._unseen(used_by)
             rows.append(
                 SecretRow(
                     stack=app.stack,
@@ -359,7 +361,7 @@ class _Join:
         if not told_here:
             return []
         state: State = "orphan" if not known else "stale" if used_by else "superseded"
-        doubt = self._doubt(name, app, certain=known)
+        doubt = self._doubt(name, app, certain=known) or self._unseen(used_by)
         return [
             SecretRow(
                 stack=stack,
@@ -374,6 +376,12 @@ class _Join:
                 doubt=doubt,
             )
         ]
+
+    def _unseen(self, used_by: list[str]) -> str:
+        """Return why it may be used though nothing that was read uses it."""
+        unread = self._seen.unread
+        lists = () if used_by else (one for one in ("services", "tasks") if one in unread)
+        return next((f"its {one} could not be read: {unread[one]}" for one in lists), "")
 
     def _taken_apart(self, name: str) -> tuple[DeclaredApp | None, str, str, str, bool]:
         """Return app, stack, secret and version of a name, and whether the secret is declared."""

@@ -178,6 +178,8 @@ def page_of(
     row = _only(snapshot.apps, app)
     services = _services(snapshot, app, signs)
     missing = snapshot.facts.missing().get(app.server, "")
+    seen = snapshot.facts.seen.get(app.server)
+    unread = {} if missing or seen is None else seen.unread
     deployed = None if pd.isna(row.deployed) else bool(row.deployed)
     headline, tone = _headline(services, deployed)
     later = row.upgrades if isinstance(row.upgrades, list | tuple) else None
@@ -200,6 +202,7 @@ def page_of(
         url=url_of(app),
         notes=(
             *([f"{app.server} could not be read: {missing}"] if missing else []),
+            *(f"Its server's {name} could not be read: {why}" for name, why in unread.items()),
             *([app.note] if app.note else []),
             *(_problem(one) for one in (*app.problems, *app.unsupported)),
         ),

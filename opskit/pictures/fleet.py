@@ -135,7 +135,7 @@ def fleet_map(snap: Snapshot) -> Picture:
 
 def _places(snap: Snapshot) -> dict[tuple[str, str, str], _Place]:
     """Return everything the map knows: (server, app, stack), the server itself without the two."""
-    missing = snap.facts.missing()
+    missing = snap.facts.unknown("services")
     found: defaultdict[tuple[str, str, str], _Place] = defaultdict(_Place)
     for server in snap.facts.apps_by_server:
         found[server, "", ""].health = _UNREAD if server in missing else _ALL
@@ -150,9 +150,10 @@ def _places(snap: Snapshot) -> dict[tuple[str, str, str], _Place]:
         keys[row.server, app] = (row.server, app, stack)
         place = found[row.server, app, stack]
         place.stack, place.services = stack, services[row.server, stack]
-        place.health = _health(place.services) if place.services else _ABSENT
-        if row.server in missing:
+        if pd.isna(row.deployed):
             place.health = _UNREAD
+        else:
+            place.health = _health(place.services) if row.deployed else _ABSENT
         place.newer = (
             safe(row.upgrades[-1]) if isinstance(row.upgrades, list) and row.upgrades else ""
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from opskit.abra.model import DeclaredApp
 from opskit.abra.names import label
@@ -52,7 +52,9 @@ class AppsRow(Row, frozen=True, kw_only=True):
     recipe_version: Annotated[str | None, Column("The release that TYPE pins.")]
     revision: Annotated[str | None, Column("The recipe's checkout that the row is computed from.")]
     stack: Annotated[str, Column("The name it is deployed under.")]
-    deployed: Annotated[bool | None, Column("Whether it runs; NA when its server is unread.")]
+    deployed: Annotated[
+        bool | None, Column("Whether it runs; NA when its server or its services are unread.")
+    ]
     deployed_version: Annotated[str | None, Column("The release that runs, by abra's label.")]
     chaos: Annotated[bool | None, Column("Whether a checkout that is no release was deployed.")]
     chaos_version: Annotated[str | None, Column("The commit of that checkout.")]
@@ -92,11 +94,11 @@ def servers_view(facts: Facts) -> View:
                 error=_error(seen),
                 host=(seen.host if seen else None) or None,
                 engine=(seen.info.server_version if seen else None) or None,
-                nodes=len(read.nodes) if read else None,
-                managers=len(managers) if read else None,
+                nodes=_count(read, "nodes"),
+                managers=None if _count(read, "nodes") is None else len(managers),
                 apps=len(apps),
-                services=len(read.services) if read else None,
-                secrets=len(read.secrets) if read else None,
+                services=_count(read, "services"),
+                secrets=_count(read, "secrets"),
                 autolock=cluster.spec.encryption_config.auto_lock_managers if cluster else None,
                 swarm_since=cluster.created_at if cluster else None,
                 taken_at=seen.taken_at if seen else None,
@@ -107,6 +109,10 @@ def servers_view(facts: Facts) -> View:
         "secrets", "error", goes=("nodes", "engine", "manager", "secrets", "services", "apps"),
     )  # fmt: skip
     return View.from_rows(ServersRow, rows, shown)
+
+
+def _count(read: Observation | None, name: Literal["nodes", "services", "secrets"]) -> int | None:
+    return None if read is None or name in read.unread else len(getattr(read, name))
 
 
 def _error(seen: Observation | None) -> str | None:
@@ -142,10 +148,11 @@ def apps_view(facts: Facts) -> View:
     rows: list[AppsRow] = []
     for server, apps in facts.apps_by_server.items():
         seen = facts.seen.get(server)
-        deployments = _deployments(seen) if seen is not None and seen.manager else None
+        known = seen is not None and seen.manager and "services" not in seen.unread
+        deployments = _deployments(seen) if seen is not None and known else None
         for app in apps:
-            known = facts.declared.releases.get(app.recipe, ())
-            rows.append(_app_row(app, deployments, known))
+            releases = facts.declared.releases.get(app.recipe, ())
+            rows.append(_app_row(app, deployments, releases))
     shown = about(
         facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
         "deployed_version", "running", "desired", "secrets", "note",

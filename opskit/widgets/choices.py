@@ -135,7 +135,7 @@ def about_asked(
     unread = [row for row in found if plain(row.deployed) is None]
     if unread and len(unread) == len(found):
         server = unread[0].server
-        why = snapshot.facts.missing().get(server, "nobody asked").rstrip(".")
+        why = snapshot.facts.unknown("services").get(server, "nobody asked").rstrip(".")
         return f"{name} is not read, as {server} is not: {why}."
     return f"There is no app {name} {kind.wanted}."
 
