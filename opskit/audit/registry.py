@@ -244,18 +244,26 @@ def audit_view(
                 acknowledged_why=known and known.why,
             )
         )
-    number = sum(row.acknowledged for row in rows)
-    columns = _SHOWN
-    if acknowledged:
-        columns += _ACKNOWLEDGED
-    else:
-        rows = [row for row in rows if not row.acknowledged]
-    shown = replace(about(views.facts, "findings", *columns, goes=_GOES), joined=_ON_A_PAGE)
-    if number:
-        shown = replace(
-            shown, remark=f"{number} {'of them' if acknowledged else 'more'} acknowledged"
-        )
-    return View.from_rows(FindingsRow, rows, shown)
+    shown = replace(about(views.facts, "findings", *_SHOWN, goes=_GOES), joined=_ON_A_PAGE)
+    return listed(View.from_rows(FindingsRow, rows, shown), acknowledged=acknowledged)
+
+
+def listed(findings: View, *, acknowledged: bool) -> View:
+    """Return findings with what is acknowledged, or without, and say in the caption how many are.
+
+    Parameters
+    ----------
+    findings
+        What an audit gave with what is acknowledged, or rows of it: only of these it is counted.
+    acknowledged
+        Whether it stays among them.
+    """
+    number = len(findings.keep(findings["acknowledged"]))
+    rows = findings if acknowledged else findings.keep(~findings["acknowledged"])
+    return rows.told(
+        remark=f"{number} {'of them' if acknowledged else 'more'} acknowledged" if number else "",
+        shown=_SHOWN + _ACKNOWLEDGED if acknowledged else _SHOWN,
+    )
 
 
 def at_least(findings: View, severity: str) -> View:

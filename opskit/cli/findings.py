@@ -73,7 +73,7 @@ def audit(
 
     What is acknowledged is left out and counts as none.
     """
-    from opskit.audit.registry import at_least
+    from opskit.audit.registry import at_least, listed
 
     if snapshot is not None and (with_pass or fix):
         lacking = "fits no servers of today" if fix else "does not say what the store had then"
@@ -90,8 +90,9 @@ def audit(
 
     def look() -> View:
         taken = take_snapshot(snapshot, server, deadline, with_pass=with_pass)
-        found = narrow(taken.audit(acknowledged=all_), where, server)
-        return found if min_severity is None else at_least(found, min_severity)
+        found = narrow(taken.audit(acknowledged=True), where, server)
+        found = found if min_severity is None else at_least(found, min_severity)
+        return listed(found, acknowledged=all_)
 
     findings = look()
     if fix:

@@ -79,7 +79,7 @@ def fix(
     left = len(findings) - len(mends)
     if was_refused:
         now = fleet.snapshot(with_pass=use_pass).audit(acknowledged=True)
-        left = findings["key"].isin(now["key"]).sum()
+        left = len(findings.keep(findings["key"].isin(now["key"])))
     if left:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -198,6 +198,12 @@ class View(pd.DataFrame):
     def keep(self, mask: Any) -> View:
         """Return the rows where `mask` holds."""
         return cast("View", self[mask])
+
+    def told(self, *, remark: str, shown: tuple[str, ...]) -> View:
+        """Return the same rows, counted from 0, with another remark and other columns shown."""
+        view = cast("View", self.reset_index(drop=True))
+        view._about = replace(self._about, remark=remark, shown=shown)
+        return view
 
     # pandas' own of this name picks columns, as `pick` does.
     def select(self, condition: str) -> View:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -357,6 +357,23 @@ def test_the_command_says_where_it_is_kept_and_the_audit_shows_it_with_all(
     assert run(["audit", "--all", "--where", f"key == '{row.key}'"]) == 0
 
 
+def test_what_is_acknowledged_is_counted_among_what_was_asked_for(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = desk.finding()
+    desk.let_be(row)
+    for narrow, is_counted in (
+        (["--server", SERVER], True),
+        (["--server", "garden.example"], False),
+        (["--where", f"key == '{row.key}'"], True),
+        (["--where", f"key != '{row.key}'"], False),
+        (["--min-severity", row.severity], True),
+        (["--min-severity", "critical"], False),
+    ):
+        run(["audit", *narrow])
+        assert ("1 more acknowledged" in capsys.readouterr().out) is is_counted, narrow
+
+
 def test_a_day_that_will_not_do_is_bad_input(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
