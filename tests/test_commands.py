@@ -63,6 +63,7 @@ def bare(source: str) -> Iterator[tuple[int, str]]:
 
 QUOTES = {
     # What `Lookup.shown` gives, and lists of words that each are quoted.
+    "cli/apps.py": {"shown"},
     "doctor/files.py": {"name", "os.geteuid()"},
     "swarm/refusal.py": {"{server}"},
     "plan/deploy.py": {"shown", "self.assembler.lookup.shown(app)", "' '.join(made)"},

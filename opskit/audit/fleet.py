@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from opskit.audit.registry import Finding, check
+from opskit.swarm.observe import Observation
 from opskit.views.apps import colliding_stacks
 from opskit.views.views import Views
 
@@ -17,8 +18,8 @@ def unreachable(views: Views) -> Iterator[Finding]:
         if not seen.reachable:
             yield Finding(
                 server=seen.server,
-                what=seen.error,
-                remedy=f"Try it by hand: docker --context {quote(seen.server)} info",
+                what=_why(seen),
+                remedy=seen.remedy or f"Try it by hand: docker --context {quote(seen.server)} info",
             )
 
 
@@ -29,9 +30,13 @@ def not_manager(views: Views) -> Iterator[Finding]:
         if seen.reachable and not seen.manager:
             yield Finding(
                 server=seen.server,
-                what=seen.error,
-                remedy=f"Look there: docker --context {quote(seen.server)} info",
+                what=_why(seen),
+                remedy=seen.remedy or f"Look there: docker --context {quote(seen.server)} info",
             )
+
+
+def _why(seen: Observation) -> str:
+    return seen.error.removesuffix(seen.remedy).rstrip()
 
 
 @check("server-partly-read", severity="high", title="A list could not be read")

@@ -54,7 +54,7 @@ def _remedy(context: Context, error: OSError) -> str:
     if context.address.path in _USUAL_SOCKETS:
         return "Is Docker running there? Start it: sudo systemctl start docker"
     return (
-        "Is Docker running there? See whether the address is right: "
+        "Is Docker running there? Else check its address: "
         f"docker context inspect {quote(context.server)}"
     )
 

@@ -33,8 +33,9 @@ _PATHS = [lists.INFO.path, *(listing.path for listing in _LISTS.values())]
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """What one server said, or why it said nothing.
 
-    `manager` is true when the swarm's objects could be read. `error` is one plain sentence,
-    empty when all is well. `unread` names lists that failed though the others did not.
+    `manager` is true when the swarm's objects could be read. `error` is one plain sentence, empty
+    when all is well; where opskit knows what mends it, that is its end, and `remedy`. `unread` names
+    lists that failed though the others did not.
     """
 
     server: str
@@ -43,6 +44,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     reachable: bool = False
     manager: bool = False
     error: str = ""
+    remedy: str = ""
     info: model.Info = model.Info()
     nodes: tuple[model.Node, ...] = ()
     services: tuple[model.Service, ...] = ()
@@ -67,7 +69,8 @@ def observe_server(server: str, seconds: float = 15.0) -> Observation:
     try:
         context = find_context(server)
     except OpskitError as error:
-        return Observation(server=server, taken_at=datetime.now(UTC), error=str(error))
+        nothing = Observation(server=server, taken_at=datetime.now(UTC))
+        return _failed(nothing, error)
     return observe(context, seconds)
 
 
@@ -81,11 +84,11 @@ def observe(context: Context, seconds: float = 15.0) -> Observation:
             raise failure or AssertionError("replies or why there are none")
         info = _read(lists.INFO, replies[0], context)
     except OpskitError as error:
-        return msgspec.structs.replace(seen, error=_sentence(error, context))
+        return _failed(seen, error)
     seen = msgspec.structs.replace(seen, reachable=True, info=info)
     if not info.swarm.control_available:
         error = refusal.not_managing(info.swarm, context.server)
-        return msgspec.structs.replace(seen, error=_sentence(error, context))
+        return _failed(seen, error)
     found: dict[str, tuple[Any, ...]] = {}
     unread: dict[str, str] = {}
     try:
@@ -93,13 +96,13 @@ def observe(context: Context, seconds: float = 15.0) -> Observation:
             try:
                 found[name] = _read(listing, reply, context)
             except RefusedError as error:
-                unread[name] = _sentence(error, context)
+                unread[name] = _sentence(error, context.server)
         if failure is not None:
             raise failure
     except NotManagerError as error:
-        return msgspec.structs.replace(seen, error=_sentence(error, context))
+        return _failed(seen, error)
     except OpskitError as error:
-        return msgspec.structs.replace(seen, reachable=False, error=_sentence(error, context))
+        return _failed(msgspec.structs.replace(seen, reachable=False), error)
     return msgspec.structs.replace(seen, manager=True, unread=unread, **found)
 
 
@@ -109,5 +112,10 @@ def _read(listing: Listing[_T], reply: Reply, context: Context) -> _T:
     return listing.read(reply.body, context.server)
 
 
-def _sentence(error: OpskitError, context: Context) -> str:
-    return str(error).removeprefix(f"{context.server}: ")
+def _failed(seen: Observation, error: OpskitError) -> Observation:
+    remedy = getattr(error, "remedy", "")
+    return msgspec.structs.replace(seen, error=_sentence(error, seen.server), remedy=remedy)
+
+
+def _sentence(error: OpskitError, server: str) -> str:
+    return str(error).removeprefix(f"{server}: ")

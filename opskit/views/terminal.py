@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 import pandas as pd
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
@@ -314,7 +314,7 @@ def _lines(layout: _Layout, width: int, console: Console) -> Iterator[Text]:
     columns, indent = layout.beside, _INDENT if layout.above else 0
     room = width - indent
     pad = Text(" " * indent)
-    for line in _laid(columns, [(one.title, "bold") for one in columns], room):
+    for line in _laid(columns, [(one.title, "bold") for one in columns], room, console):
         yield pad + line
     total = sum(one.width for one in columns) + _GAP * (len(columns) - 1)
     yield pad + Text("─" * min(room, total), style="bright_black")
@@ -329,7 +329,7 @@ def _lines(layout: _Layout, width: int, console: Console) -> Iterator[Text]:
                 (texts[number] if number < len(texts) else "", one.styles[row])
                 for one, texts in zip(columns, cells, strict=True)
             ]
-            yield from (pad + laid for laid in _laid(columns, line, room))
+            yield from (pad + laid for laid in _laid(columns, line, room, console))
         for one in layout.below:
             if text := one.text(row):
                 yield from _wrapped(f"{one.title}: {text}", width, indent + _BELOW, console, "")
@@ -343,9 +343,12 @@ def _wrapped(text: str, width: int, indent: int, console: Console, style: str) -
 
 
 def _laid(
-    columns: Sequence[_Column], cells: Sequence[tuple[str, str]], room: int
+    columns: Sequence[_Column], cells: Sequence[tuple[str, str]], room: int, console: Console
 ) -> Iterator[Text]:
-    """Return a row's cells at their places; what does not fit there begins a line of its own."""
+    """Return a row's cells at their places; what does not fit there begins a line of its own.
+
+    Only what is longer than the terminal is wide is broken, at its spaces where it has some.
+    """
     line, end, place = Text(), 0, 0
     for column, (text, style) in zip(columns, cells, strict=True):
         length = _length(text)
@@ -357,11 +360,12 @@ def _laid(
         if end and start < end + _GAP:
             yield line
             line, end = Text(), 0
-        for piece in chop_cells(text, room) if length > room else [text]:
+        for piece in Text(text).wrap(console, max(room, 1)) if length > room else [Text(text)]:
+            piece.rstrip()
             if length > room and end:
                 yield line
                 line, end = Text(), 0
             line.append(" " * (start - end))
-            line.append(piece, style=style)
-            end = start + _length(piece)
+            line.append(piece.plain, style=style)
+            end = start + _length(piece.plain)
     yield line

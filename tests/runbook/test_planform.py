@@ -112,12 +112,12 @@ def test_a_cell_that_is_run_meanwhile_waits_for_the_form(
 
     def slowly() -> Step:
         held.set()
-        assert go_on.wait(60)
+        eventually(go_on.is_set, "the cell to be run")
         return begin()
 
     shown[-1]._begin = slowly
     form.click("apply")
-    assert held.wait(60)
+    eventually(held.is_set, "the form to be at work")
     threading.Timer(0.2, go_on.set).start()
     assert rb.step("Verify", repeat=True, after="Rotate").due
     assert "Rotate is being carried out: this waits for its end." in capsys.readouterr().out
