@@ -34,8 +34,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """What one server said, or why it said nothing.
 
     `manager` is true when the swarm's objects could be read. `error` is one plain sentence, empty
-    when all is well; where opskit knows what mends it, that is its end, and `remedy`. `unread` names
-    lists that failed though the others did not.
+    when all is well; where opskit knows what mends it, that is its end, and `remedy`. `unread`
+    names lists that failed though the others did not.
     """
 
     server: str
