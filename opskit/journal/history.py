@@ -172,7 +172,9 @@ def facts(
 
 def _few(names: str, noun: str) -> str:
     """Name a few, and count the more; `names` is a JSON list of the database."""
-    found = sorted(filter(None, msgspec.json.decode(names, type=list[str | None])))
+    listed = msgspec.json.decode(names, type=list[object])
+    # A damaged plan may name anything.
+    found = sorted(one for one in listed if isinstance(one, str) and one)
     return ", ".join(found) if len(found) <= _NAMED else f"{len(found):,} {noun}"
 
 

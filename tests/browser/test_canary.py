@@ -147,8 +147,9 @@ def test_a_value_given_below_the_table_is_nowhere_else(
     alice.open(lab, notebook)
     alice.run_all()
     alice.form.get_by_text("1 of ").wait_for()
-    alice.form.get_by_label("Select all rows shown").check()
+    # First what is to be done: a secret that comes from elsewhere cannot be rotated.
     alice.form.get_by_role("radio", name="Insert").check()
+    alice.form.get_by_label("Select all rows shown").check()
     bob.open(lab, notebook)
     bob.form.get_by_text("1 of ").wait_for()
     give(alice, canary, "typed")

@@ -22,6 +22,7 @@ PARAMETERS = """demo = False
 app = "id.coop.example"
 name = "admin_password"
 contained = "revoked at the provider"
+signatures = 1
 apply = True
 approved = []
 who = "Kim"

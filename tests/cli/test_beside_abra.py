@@ -142,6 +142,7 @@ def test_every_command_of_the_table_does_it_and_through_the_function_beside_it(
     do("rollback", str(upgraded), "--yes")
     assert f"TYPE=blog:{OLD}\n" in stage.env_file.read_text()
     do("app", "ps", APP)
+    do("app", "show", APP, "--probe")
     monkeypatch.setattr("opskit.cli.apps.time", SimpleNamespace(sleep=follow_once))
     do("app", "logs", APP, "--follow", "--tail", "5", "--since", "2020-01-01", status=130)
     do("volumes")

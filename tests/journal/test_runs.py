@@ -40,6 +40,12 @@ def test_a_run_is_remembered_with_its_plan_byte_for_byte(journal: Journal) -> No
     assert run.started_at <= run.finished_at
 
 
+def test_a_plan_that_names_what_is_no_app_names_none(journal: Journal) -> None:
+    begin(journal, plan=b'{"units": [{"app": 7, "changes": [{"secret": [1]}]}, {"app": "wiki"}]}')
+    (record,) = journal.runs_frame().records()
+    assert record.apps == "wiki"
+
+
 def test_a_step_is_one_row_from_intent_to_outcome(journal: Journal) -> None:
     begin(journal)
     intent(journal)
