@@ -93,7 +93,11 @@ def suspended(
 def _stands_still(process: BaseProcess) -> bool:
     if not process.is_alive():
         return True
-    stat = Path(f"/proc/{process.pid}/stat").read_text()
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text()
+    except FileNotFoundError:
+        # It ended meanwhile.
+        return True
     return stat.rpartition(")")[2].split()[0] == "T"
 
 
