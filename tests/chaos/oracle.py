@@ -231,7 +231,9 @@ class Values:
                 known = self.known.get(stored.ident if stored else "")
                 if value is None:
                     # It may have ended since the engine told of it.
-                    found.append(f"{mount.service}, which has no file {mount.target}, does not run")
+                    found.append(
+                        f"{mount.service}, which has no file {mount.target} {_there(pid)}, does not run"
+                    )
                 elif known is None and stored:
                     if value not in self.among.get(stored.ident, {value}):
                         found.append(f"{name} has a value that nobody made for it")
@@ -251,6 +253,16 @@ def _mounted(pid: int, target: str) -> bytes | None:
         return Path(f"/proc/{pid}/root/run/secrets/{target}").read_bytes()
     except OSError:
         return None
+
+
+def _there(pid: int) -> str:
+    """Tell what there is instead."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(bytes(1), b" ").decode()
+        files = sorted(path.name for path in Path(f"/proc/{pid}/root/run/secrets").iterdir())
+    except OSError as error:
+        return f"({error})"
+    return f"(process {pid}, {command.strip()}, has {', '.join(files) or 'none'})"
 
 
 def apps_of(state: Path, run: str) -> set[str]:
