@@ -232,7 +232,8 @@ class Values:
                 if value is None:
                     # It may have ended since the engine told of it.
                     found.append(
-                        f"{mount.service}, which has no file {mount.target} {_there(pid)}, does not run"
+                        f"{mount.service}, which has no file {mount.target} {_there(pid)}, "
+                        "does not run"
                     )
                 elif known is None and stored:
                     if value not in self.among.get(stored.ident, {value}):
