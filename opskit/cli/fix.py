@@ -56,6 +56,10 @@ def fix(
             f"{len(given)} values are to be given, and one can come in.",
             remedy="Mend them one after the other.",
         )
+    if file is not None and not given:
+        raise InputError(
+            "no value is to be given, and --file gives one.", remedy="Leave out --file."
+        )
     values = {one: _value(one, file, keep_newline, asks=not (yes or dry_run)) for one in given}
     was_refused = False
     for number, together in enumerate(rounds(mends)):

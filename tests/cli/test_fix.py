@@ -185,6 +185,16 @@ def test_one_file_is_not_put_into_several_secrets_before_a_terminal_either(
 
 
 @pytest.mark.usefixtures("looked_at")
+def test_a_file_for_what_takes_no_value_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    (key,) = keys(capsys, "id == 'secret-superseded'")
+    file = tmp_path / "value"
+    file.write_text("c4nary-of-fix")
+    assert run(["fix", key, "--file", str(file), "--yes"]) == 2
+    assert "Leave out --file" in capsys.readouterr().err
+    assert keys(capsys, "id == 'secret-superseded'") == [key]
+
+
+@pytest.mark.usefixtures("looked_at")
 def test_what_a_person_has_to_mend_is_said(capsys: Capture) -> None:
     (key,) = keys(capsys, "id == 'stack-collision'")
     assert run(["fix", key, "--yes"]) == 1
