@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from opskit.errors import NotFoundError, VerifyError
 from opskit.pace import Pace, longest
@@ -25,7 +26,7 @@ from opskit.places import (
 from opskit.steps.base import TRANSIENT, StepContext
 from opskit.steps.complaint import complaint
 from opskit.steps.pacing import asked_for, pace_of
-from opskit.steps.tasks import about_lost, lost
+from opskit.steps.tasks import about_lost, lost, without_secrets
 from opskit.swarm import model
 from opskit.swarm.engine import RawSpec
 
@@ -81,6 +82,7 @@ class _Standing:
     what nobody can tell of it, `recent` are the tasks that may know why something is amiss.
     """
 
+    service: model.Service
     pace: Pace
     asked_for: float
     right: frozenset[str] | None
@@ -143,9 +145,11 @@ class Wait:
             self.ctx.keep_lock()
             right: frozenset[str] | None = frozenset()
             settled, notes, paces = True, list[str](), list[Pace]()
+            services: list[model.Service] = []
             try:
                 for goal, seen in self._standings(chosen):
                     paces.append(seen.pace)
+                    services.append(seen.service)
                     patience = max(patience, seen.asked_for)
                     settled = settled and seen.settled
                     notes += [f"{goal.service}: {seen.note}"] if seen.note else []
@@ -166,6 +170,7 @@ class Wait:
                 since = now if since is None else since
                 awaited = f"{stable:g} s without a change" if settled else why
                 if settled and now - since >= stable:
+                    self._check_files(services, right)
                     return Converged(note="; ".join(notes), until=until)
             if now >= until:
                 said = [why, *([self._complaint(blamed)] if blamed else []), *notes]
@@ -205,8 +210,9 @@ class Wait:
 
         def lacking(why: str, note: str = "") -> _Standing:
             return _Standing(
-                pace=pace, asked_for=asked, right=None, why=why, note=note, recent=recent
-            )
+                service=service, pace=pace, asked_for=asked, right=None, why=why, note=note,
+                recent=recent,
+            )  # fmt: skip
 
         if amiss := _mounts_amiss(goal, service):
             return lacking(amiss)
@@ -226,6 +232,7 @@ class Wait:
         state = service.update_status.state if service.update_status else ""
         settled = state not in _UNDER_WAY
         return _Standing(
+            service=service,
             pace=pace,
             asked_for=asked,
             right=right,
@@ -265,6 +272,17 @@ class Wait:
             raise VerifyError(
                 f"{where} failed on its spec and is not tried again: {self._complaint(recent)}."
             )
+
+    def _check_files(self, services: Sequence[model.Service], right: frozenset[str]) -> None:
+        """Raise when a task that runs has none of its service's secrets."""
+        for service in services:
+            bare = self.ctx.patiently(partial(without_secrets, self.ctx.engine, service, right))
+            if bare:
+                raise VerifyError(
+                    f"{service.spec.name} on {self.ctx.engine.server} runs without its secrets: "
+                    f"its engine was killed as it made the container {bare[:12]}. Restart the "
+                    "service, which makes a new one."
+                )
 
     def _needed(self, service: model.Service, current: Sequence[model.Task]) -> int:
         """Return how many places a service should have filled."""

@@ -8,7 +8,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Literal, assert_never
 from urllib.parse import urlsplit
 
@@ -19,7 +20,9 @@ from opskit.errors import InputError, VerifyError
 from opskit.places import is_alive
 from opskit.steps.base import StepContext
 from opskit.swarm import model
+from opskit.swarm.engine import Engine
 
+_SECRETS = "/run/secrets"
 _TO_END = frozenset({"shutdown", "remove"})
 
 
@@ -48,6 +51,35 @@ def about_lost(found: Mapping[str, str]) -> str:
     names = sorted(set(found.values()))
     which = f"node {names[0]} is" if len(names) == 1 else f"nodes {', '.join(names)} are"
     return f"{which} down, and whether its old task there has ended cannot be told"
+
+
+def without_secrets(engine: Engine, service: model.Service, tasks: Collection[str]) -> str:
+    """Return a container of these tasks that was started without the service's secrets, or "".
+
+    Docker notes on disk what a container is to have only as it starts it. When the engine is
+    killed between making and starting one, the next start is without, and Swarm calls the task
+    running (measured on 20.10). A secret's file leaves its place in the container's own file
+    system, unless something temporary covers it; only the containers of the node that is asked
+    can be looked at, and only runc is known to leave the place.
+    """
+    spec = service.spec.task_template.container_spec
+    covered = [mount.target for mount in (spec and spec.mounts) or () if mount.type == "tmpfs"]
+    paths = [
+        PurePosixPath(_SECRETS, secret.file.name)
+        for secret in (spec and spec.secrets) or ()
+        if secret.file
+    ]
+    seen = [path for path in paths if not any(map(path.is_relative_to, covered))]
+    if not seen or engine.info().default_runtime != "runc":
+        return ""
+    bare = [
+        container.id
+        for container in engine.containers(service.id)
+        if container.task_id in tasks and not engine.has_file(container.id, str(seen[0]))
+    ]
+    # Unless they have ended meanwhile.
+    there = {container.id for container in engine.containers(service.id)} if bare else ()
+    return next((ident for ident in bare if ident in there), "")
 
 
 _PAUSE_S = 1.0

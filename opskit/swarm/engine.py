@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from opskit.errors import RefusedError, UnreachableError
+from opskit.errors import NotFoundError, RefusedError, UnreachableError
 from opskit.swarm import lists, model
 from opskit.swarm.context import Context
 from opskit.swarm.frames import is_framed, read_frames
@@ -170,6 +170,19 @@ class Engine:
         """Read how the healthcheck of a container on the node that was asked stands."""
         body = self._read(f"/containers/{quote(container, safe='')}/json")
         return decoded(body, model.ContainerDetail, self.server).state.health
+
+    def has_file(self, container: str, path: str) -> bool:
+        """Return whether a container on the node that was asked has a file there.
+
+        It is looked for in the container's own file system and its volumes. Of what is mounted
+        over a path, the engine tells no more than that there is a place for it.
+        """
+        place = f"/containers/{quote(container, safe='')}/archive?path={quote(path, safe='')}"
+        try:
+            self._call(lambda client: client.ask("HEAD", place), is_read=True)
+        except NotFoundError:
+            return False
+        return True
 
     def digest_at_registry(self, image: str, login: Mapping[str, Any]) -> str:
         """Ask the registry of an image, through the engine, for the digest of its tag.

@@ -91,6 +91,7 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"
 
     type: Text = ""
     source: Text = ""
+    target: Text = ""
 
 
 class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -452,4 +453,5 @@ class Info(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal")
     mem_total: int = 0
     containers_running: int = 0
     system_time: datetime | None = None
+    default_runtime: Text = ""
     swarm: SwarmInfo = SwarmInfo()

@@ -131,6 +131,19 @@ def test_two_references_with_one_target_conflict(bench: Bench) -> None:
     assert b"have a conflicting target: 'same'" in reply.body
 
 
+def test_a_container_is_asked_for_the_place_of_a_secret(bench: Bench) -> None:
+    bench.engine.create_secret(bench.name("pw_v1"), b"x", {})
+    spec = bench.service("app", bench.name("pw_v1"))
+    made = bench.raw("POST", "/services/create", json.dumps(spec).encode())
+    service = json.loads(made.body)["ID"]
+    (container,) = eventually(lambda: bench.engine.containers(service), "it to run", bool)
+
+    assert bench.engine.info().default_runtime == "runc"
+    assert bench.engine.has_file(container.id, "/run/secrets/file0")
+    assert not bench.engine.has_file(container.id, "/run/secrets/file1")
+    assert not bench.engine.has_file("nowhere", "/run/secrets/file0")
+
+
 def test_a_service_converges_and_counts_its_tasks(bench: Bench) -> None:
     spec = bench.service("app", Mode={"Replicated": {"Replicas": 2}})
     bench.raw("POST", "/services/create", json.dumps(spec).encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from opskit.demo.engine.api.call import Call, Reply, reply, route
 from opskit.demo.engine.execs import ExecRequest
 from opskit.demo.engine.filters import contains, equals, identity, matches, parsed
@@ -152,6 +154,16 @@ def _inspect_container(call: Call) -> Reply:
     )
 
 
+def _stat_in_container(call: Call) -> Reply:
+    """Say whether there is a file, for those of secrets: no others are known of a container."""
+    service = call.swarm.services.find(_find_container(call).service_id)
+    references = shape_of(service.spec).container.secrets
+    places = [PurePosixPath("/run/secrets", one.file.name) for one in references if one.file]
+    if PurePosixPath(call.query.get("path", "")) not in places:
+        raise Refusal(404, "Could not find the file in the container")
+    return Reply()
+
+
 def _create_exec(call: Call) -> Reply:
     task = _find_container(call)
     return reply({"Id": call.execs.create(task, call.json(ExecRequest)).id}, 201)
@@ -176,6 +188,7 @@ ROUTES = (
     route("DELETE", "/volumes/{}", _remove_volume),
     route("GET", "/containers/json", _list_containers),
     route("GET", "/containers/{}/json", _inspect_container),
+    route("HEAD", "/containers/{}/archive", _stat_in_container),
     route("POST", "/containers/{}/exec", _create_exec),
     route("POST", "/exec/{}/start", _start_exec),
     route("GET", "/exec/{}/json", lambda call: reply(call.execs.find(call.ident).describe())),

@@ -52,6 +52,7 @@ def engine_info(swarm: Swarm, edition: Edition) -> Json:
         "Driver": "overlay2",
         "DriverStatus": [],
         "SystemTime": stamp(),
+        "DefaultRuntime": "runc",
         "LoggingDriver": "json-file",
         "KernelVersion": "embedded",
         "OperatingSystem": "opskit embedded engine",
