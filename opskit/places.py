@@ -26,6 +26,14 @@ def has_failed(task: model.Task) -> bool:
     return task.status.state in _FAILED_STATES
 
 
+def has_failed_by_itself(task: model.Task) -> bool:
+    """Return whether a task has failed for what it runs.
+
+    An engine that was restarted may miss the container of a task: that says nothing of it.
+    """
+    return has_failed(task) and not task.status.err.startswith("No such container")
+
+
 def has_ended_well(task: model.Task) -> bool:
     """Return whether a task has done what it was for."""
     return task.status.state == "complete"

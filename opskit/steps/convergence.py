@@ -19,6 +19,7 @@ from opskit.places import (
     filled,
     has_ended_well,
     has_failed,
+    has_failed_by_itself,
     is_alive,
     is_there_to_end,
     is_wanted,
@@ -204,7 +205,9 @@ class Wait:
         ends = is_there_to_end(service, tasks, current)
         over = _is_over(service, tasks, current)
         if self.forward:
-            failures = [task for task in current if has_failed(task) and task.created_at >= since]
+            failures = [
+                task for task in current if has_failed_by_itself(task) and task.created_at >= since
+            ]
             stopped = ends and not any(map(has_failed, current))
             self._check_rollout(service, recent, failures, over=over, stopped_by_success=stopped)
 
