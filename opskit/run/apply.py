@@ -21,7 +21,7 @@ from opskit.run.work import Outcome, Progressed, Work, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.statuses import STATUSES, Ended, KnownStatus
-from opskit.steps import ConvergeBack, StepContext, TakeLock
+from opskit.steps import StepContext, TakeLock
 from opskit.steps.holding import Hold
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
@@ -234,12 +234,6 @@ class Runner:
             store=self.store,
             stop=self.stop,
             retry=self.retry,
-            switched=frozenset(
-                one.service
-                for step in unit.steps
-                if isinstance(step, ConvergeBack)
-                for one in step.watched
-            ),
         )
         lock_step = unit.steps[0]
         if isinstance(lock_step, TakeLock):

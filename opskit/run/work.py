@@ -23,10 +23,12 @@ from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
 from opskit.steps import (
     CannotUndoError,
+    ConvergeBack,
     InterruptedStepError,
     ReleaseLock,
     Step,
     StepContext,
+    SwitchService,
     TakeLock,
 )
 from opskit.steps.base import Detail, joined
@@ -106,8 +108,20 @@ class Work:
         ctx = self.open_context()
         ctx.reported = lambda action: self.journal.reported(self.run, self.number, action)
         ctx.intended = lambda action: self.journal.intended(self.run, self.number, action)
+        ctx.switched = self._switched
         ctx.needed_later = lambda what: needed_later(self.journal, self.run, self.unit, what)
         return ctx
+
+    def _switched(self) -> frozenset[str]:
+        begun, steps = self._begun(), self.unit.steps
+        watched = [one for step in steps if isinstance(step, ConvergeBack) for one in step.watched]
+        # Whoever else took a service there, say a deploy, is not undone with this run.
+        waiting = {
+            step.service
+            for n, step in enumerate(steps)
+            if isinstance(step, SwitchService) and n not in begun
+        }
+        return frozenset(one.service for one in watched) - waiting
 
     def onward(self) -> Outcome:
         """Resume where the unit stopped, in the direction it was going."""
@@ -173,11 +187,14 @@ class Work:
         return self._ended("done", "", *notes)
 
     def _undo_own(self, ctx: StepContext) -> Outcome:
-        """Undo what this very run did just now, as long as the stack is still its own."""
+        """Undo what this run did, as long as the stack is still its own and can go back."""
         try:
             # Where only taking the lock was begun, that is what failed.
             if self._begun() != frozenset({0}):
                 ctx.ask_lock()
+            # Others may have come in between where an earlier process began it.
+            if ctx.retry and (conflict := self._undo_conflict(ctx)):
+                return self._ended("failed", conflict)
         except LockLostError as error:
             return self._ended("failed", f"{redact(str(error))} {_STOPPED}")
         except OpskitError as error:

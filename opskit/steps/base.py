@@ -64,7 +64,8 @@ class StepContext:
     retry
         Whether an earlier process may have taken the step before.
     switched
-        The services that the unit takes from one version to another, and back when undone.
+        Gives the services that the unit has begun to take to another version, and takes back when
+        it is undone.
     outcome
         What doing the step that is being undone had reported.
     reported
@@ -96,7 +97,7 @@ class StepContext:
     keep_lock: Callable[[], None] = lambda: None
     ask_lock: Callable[[], None] = lambda: None
     retry: bool = False
-    switched: frozenset[str] = frozenset()
+    switched: Callable[[], frozenset[str]] = frozenset
     outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
     reported: Callable[[str], Detail] = lambda _: {}
     intended: Callable[[str], Detail | None] = lambda _: {}

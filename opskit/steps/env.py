@@ -48,6 +48,9 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
         path = Path(self.path)
+        if ctx.retry and self._is_declared(read_env(path)):
+            # Before it stopped; what else changed since is not this step's.
+            return {"written": False}
         return replaced(ctx, path, self.before, self.after, lambda was: declared(was, self))
 
     def undo(self, ctx: StepContext) -> Detail:
@@ -81,6 +84,10 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
         for one, now in self._passed(read_env(Path(self.path))):
             return f"{self.path} declares {one.key}={now} by now, not {one.new}."
         return ""
+
+    def _is_declared(self, content: bytes) -> bool:
+        values = parse_env(content, Path(self.path)).values
+        return all(values.get(one.key) == one.new for one in self.declarations)
 
     def _passed(self, content: bytes) -> list[tuple[Declaration, str]]:
         """Find what declares neither its old nor its new version, and which one it does."""
@@ -242,6 +249,9 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
         path = Path(self.path)
+        if ctx.retry and parse_env(read_env(path), path).values.get(self.key) == self.new:
+            # Before it stopped; what else changed since is not this step's.
+            return {"written": False}
         return replaced(
             ctx, path, self.before, self.after, lambda was: set_name(was, self.key, self.new, path)
         )

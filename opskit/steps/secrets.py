@@ -171,7 +171,8 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
         gone back, their tasks count: one on a node that is down may still live.
         """
         services = ctx.patiently(ctx.engine.services)
-        mine = {one.id for one in services if one.spec.name in ctx.switched}
+        switched = ctx.switched()
+        mine = {one.id for one in services if one.spec.name in switched}
         found = uses([one for one in services if one.id not in mine], ())
         tasks = ctx.patiently(ctx.engine.tasks)
         lives = uses(services, [one for one in tasks if alive or one.service_id not in mine])

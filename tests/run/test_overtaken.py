@@ -51,6 +51,34 @@ def test_a_run_that_a_later_one_went_past_is_left_alone(
     assert stage.state() == before
 
 
+@pytest.mark.parametrize("moment", [21, 22, 23])
+def test_services_that_others_took_there_meanwhile_do_not_go_back_with_the_file_alone(
+    stage: Stage, moment: int
+) -> None:
+    fleet = opskit.Fleet.from_abra()
+    assert apply_in_a_process(stage.env, "rotate", moment)
+    assert b"TOKEN_VERSION='v2'" in stage.env_file.read_bytes(), "declared, and not yet switched"
+    lock.break_lock(stage.engine, stage.stack)
+    for service in ("app", "worker"):
+        # As a deploy does with what is declared.
+        mount(stage, service, "token_v2")
+    with stage.env_file.open("ab") as file:
+        file.write(b"# by hand\n")
+    before = stage.state()
+
+    with pytest.raises(StepError, match="nothing was changed") as refused:
+        fleet.rollback()
+    assert f"{stage.stack}_token_v2 is needed by {stage.stack}_app" in str(refused.value)
+    assert stage.state() == before
+
+    run = fleet.resume()
+    assert run.status == "done", run.errors
+    after = stage.state()
+    assert b"TOKEN_VERSION='v2'" in after["env"]
+    assert after["env"].endswith(b"# by hand\n")
+    assert after["locks"] == []
+
+
 def test_what_only_had_its_lock_left_to_release_is_done(stage: Stage) -> None:
     fleet = opskit.Fleet.from_abra()
     assert apply_in_a_process(stage.env, "rotate", 40)
@@ -240,11 +268,12 @@ def test_a_service_that_uses_yet_another_version_is_neither_switched_nor_called_
 
 
 def mount(stage: Stage, service: str, name: str) -> None:
-    """Let a service mount a secret as a colleague might."""
+    """Let a service mount another version of a secret, as a colleague might."""
     (secret,) = stage.engine.secrets(f"{stage.stack}_{name}")
     raw = stage.engine.raw_service(f"{stage.stack}_{service}")
-    (reference,) = raw.spec["TaskTemplate"]["ContainerSpec"]["Secrets"]
-    reference["SecretID"], reference["SecretName"] = secret.id, secret.spec.name
+    for reference in raw.spec["TaskTemplate"]["ContainerSpec"]["Secrets"]:
+        if reference["SecretName"].rpartition("_")[0] == secret.spec.name.rpartition("_")[0]:
+            reference["SecretID"], reference["SecretName"] = secret.id, secret.spec.name
     stage.put(service, raw.spec)
 
 
