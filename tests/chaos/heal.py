@@ -11,7 +11,7 @@ from tests.chaos import oracle
 from tests.chaos.operator import LOCK_SECONDS
 from tests.chaos.oracle import Declared, look
 from tests.chaos.play import Campaign, Ended
-from tests.chaos.recipes import NEW
+from tests.chaos.recipes import BAD, NEW
 from tests.chaos.world import APPS, OPERATORS, App, Operator
 from tests.waiting import linger
 
@@ -140,7 +140,20 @@ class Healer:
         declared = Declared.read(operator.env_file(app).read_text())
         if oracle.not_there(app, declared, seen):
             self._must(operator, "secret", "generate", app.name, "--all", "--yes")
+        if app.name in self._campaign.had_bad and self._is_bad(app, declared):
+            every = app.recipe.apart or app.recipe.keys
+            # Inserted while the app was down, where nothing could show that it does not work.
+            self._must(operator, "secret", "rotate", app.name, *every, "--yes")
         self._must(operator, "app", "deploy", app.name, *_DEPLOY)
+
+    def _is_bad(self, app: App, declared: Declared) -> bool:
+        """Tell whether the app cannot run on a value that it declares."""
+        there = look(self._world, app.server).secrets
+        names = {
+            oracle.swarm_name(app, secret, declared.versions[variable])
+            for secret, variable in app.recipe.keys.values()
+        }
+        return any(oracle.holds(self._world, app.server, one, BAD) for one in names & there.keys())
 
     def _must(self, operator: Operator, *argv: str) -> None:
         ended = self._type(operator, *argv)
