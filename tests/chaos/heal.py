@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 
 from tests.chaos import oracle
@@ -42,7 +43,9 @@ class Healer:
         """End the faults, the runs and the round, which began then."""
         self._campaign.faults.heal()
         for _ in range(_TRIES):
-            waiting = [self._end_runs(operator) for operator in self._world.operators.values()]
+            waiting = [
+                self._end_runs(operator, began) for operator in self._world.operators.values()
+            ]
             if not any(waiting):
                 break
             linger(LOCK_SECONDS)
@@ -60,8 +63,8 @@ class Healer:
         runs = oracle.runs(operator.state.path)
         return [run for run, (_, status) in runs.items() if status not in oracle.ENDED]
 
-    def _end_runs(self, operator: Operator) -> bool:
-        """Finish or undo what stopped, the newest first.
+    def _end_runs(self, operator: Operator, began: float) -> bool:
+        """Finish or undo what stopped in this round, the newest first.
 
         Return whether some could not be for another's lock, which is to run out first.
         """
@@ -69,9 +72,13 @@ class Healer:
         for run in reversed(self._unfinished(operator)):
             way = self._random.choice(("resume", "rollback"))
             for how in (way, "rollback" if way == "resume" else "resume"):
+                was_proved = oracle.is_proved(operator.state.path, run)
                 ended = self._type(operator, how, run)
                 if run not in self._unfinished(operator):
                     self._campaign.tally.outcomes[f"{how} after a fault"] += 1
+                    if was_proved:
+                        # Only its lock was left: what it declared others may have passed since.
+                        ended = replace(ended, began=began)
                     self._claim(operator, run, ended)
                     break
                 locked = locked or "locked by" in ended.text

@@ -336,6 +336,13 @@ def steps_of(state: Path, process: int) -> int:
     return 0
 
 
+def is_proved(state: Path, run: str) -> bool:
+    """Tell whether a run found its change to work, before anything was undone."""
+    query = "SELECT phase, action, status FROM steps WHERE run = ?"
+    steps = _rows(state, query, run)
+    return ("do", "verify", "done") in steps and all(phase == "do" for phase, *_ in steps)
+
+
 def runs(state: Path) -> dict[str, tuple[str, str]]:
     """Read kind and status of every run, plainly from the journal's table."""
     rows = _rows(state, "SELECT run, kind, status FROM runs ORDER BY rowid")
