@@ -95,13 +95,27 @@ def _play(world: World, asked: argparse.Namespace) -> int:
     )
     healer, judge = Healer(campaign, asked.seed), Judge(campaign)
     print(f"ready after {time.monotonic() - began:.0f} s", flush=True)
+    try:
+        _rounds(campaign, story, healer, judge, asked)
+    finally:
+        # Above all when it did not come to its end.
+        if asked.keep:
+            _keep(world, asked.keep)
+    judge.check_values()
+    _report(campaign, asked.seed, time.monotonic() - began)
+    return 1 if campaign.tally.violations else 0
+
+
+def _rounds(
+    campaign: Campaign, story: Story, healer: Healer, judge: Judge, asked: argparse.Namespace
+) -> None:
     played, number = time.monotonic(), 0
     while number < asked.rounds or (
         not asked.rounds and time.monotonic() - played < 60 * asked.minutes
     ):
         number += 1
         start = time.monotonic()
-        campaign.play(story.draw(shifts_clocks=world.can_shift_clocks))
+        campaign.play(story.draw(shifts_clocks=campaign.world.can_shift_clocks))
         over = time.monotonic()
         healer.heal(start)
         healed = time.monotonic()
@@ -112,11 +126,6 @@ def _play(world: World, asked: argparse.Namespace) -> int:
             f"{healed - over:.0f} s, checked in {time.monotonic() - healed:.0f} s",
             flush=True,
         )
-    judge.check_values()
-    _report(campaign, asked.seed, time.monotonic() - began)
-    if asked.keep:
-        _keep(world, asked.keep)
-    return 1 if campaign.tally.violations else 0
 
 
 def _begin(campaign: Campaign) -> None:
@@ -162,6 +171,10 @@ def _report(campaign: Campaign, seed: int, seconds: float) -> None:
 
 def _keep(world: World, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    for app in APPS:
+        for operator in world.operators.values():
+            kept = folder / f"{operator.name}-{app.name}.env"
+            kept.write_bytes(operator.env_file(app).read_bytes())
     shutil.copytree(world.said, folder / "said", dirs_exist_ok=True)
     for operator in world.operators.values():
         shutil.copytree(operator.state.path, folder / operator.name, dirs_exist_ok=True)

@@ -6,6 +6,7 @@ one pair of hands at a time, and stays there until what was begun is ended and p
 
 from __future__ import annotations
 
+from collections import Counter
 from threading import Lock
 
 from tests.chaos.recipes import git
@@ -29,6 +30,8 @@ class Clones:
     def __init__(self, world: World) -> None:
         self._world = world
         self._hands: dict[str, str] = {}
+        self._at_work = Counter[str]()
+        """How many of its holder's terminals work on an app."""
         self._guard = Lock()
         self._git = {name: Lock() for name in world.operators}
 
@@ -39,21 +42,35 @@ class Clones:
         with self._guard:
             if self._hands.setdefault(app.name, operator.name) != operator.name:
                 return False
+            self._at_work[app.name] += 1
+        if self._is_up_to_date(operator, app):
+            return True
+        with self._guard:
+            self._at_work[app.name] -= 1
+        return False
+
+    def _is_up_to_date(self, operator: Operator, app: App) -> bool:
+        folder = operator.servers(app.server)
         with self._git[operator.name]:
-            if git(operator.servers(app.server), "fetch", "-q", check=False).returncode:
+            if git(folder, "fetch", "-q", check=False).returncode:
                 # As when the disk is full: what the other pushed is not known then.
                 return False
-            git(operator.servers(app.server), "merge", "-q", "--ff-only", check=False)
+            git(folder, "merge", "-q", "--ff-only", check=False)
             here, there = (
-                git(operator.servers(app.server), "rev-parse", f"{commit}:{app.name}.env").stdout
+                git(folder, "rev-parse", f"{commit}:{app.name}.env").stdout
                 for commit in ("HEAD", "@{upstream}")
             )
         return here == there
 
-    def leave(self, operator: Operator, app: App) -> None:
-        """Push what is committed, and let the other have the app when that went well."""
-        if app.server not in CLONED:
+    def leave(self, operator: Operator, app: App, *, has_ended: bool) -> None:
+        """Push what is committed, and let the other have the app when nothing goes on there.
+
+        What has not ended stays at work on it until all is brought together.
+        """
+        if app.server not in CLONED or not has_ended:
             return
+        with self._guard:
+            self._at_work[app.name] -= 1
         folder = operator.servers(app.server)
         with self._git[operator.name]:
             git(folder, "push", "-q", check=False)
@@ -62,8 +79,11 @@ class Clones:
                 git(folder, *question, "--", f"{app.name}.env", check=False)
                 for question in _UNPUSHED
             ]
-        if not any(one.stdout or one.returncode for one in asked):
-            with self._guard:
+        with self._guard:
+            if (
+                not any(one.stdout or one.returncode for one in asked)
+                and not self._at_work[app.name]
+            ):
                 self._hands.pop(app.name, None)
 
     def bring_together(self) -> None:
@@ -78,3 +98,4 @@ class Clones:
                     raise ClonesError(git(folder, "diff").stdout)
                 git(folder, "push", "-q")
         self._hands.clear()
+        self._at_work.clear()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 
 from tests.chaos import oracle
 from tests.chaos.operator import LOCK_SECONDS
 from tests.chaos.oracle import Declared, look
 from tests.chaos.play import Campaign, Ended
-from tests.chaos.recipes import NEW
+from tests.chaos.recipes import BAD, NEW
 from tests.chaos.world import APPS, OPERATORS, App, Operator
 from tests.waiting import linger
 
@@ -42,7 +43,9 @@ class Healer:
         """End the faults, the runs and the round, which began then."""
         self._campaign.faults.heal()
         for _ in range(_TRIES):
-            waiting = [self._end_runs(operator) for operator in self._world.operators.values()]
+            waiting = [
+                self._end_runs(operator, began) for operator in self._world.operators.values()
+            ]
             if not any(waiting):
                 break
             linger(LOCK_SECONDS)
@@ -60,8 +63,8 @@ class Healer:
         runs = oracle.runs(operator.state.path)
         return [run for run, (_, status) in runs.items() if status not in oracle.ENDED]
 
-    def _end_runs(self, operator: Operator) -> bool:
-        """Finish or undo what stopped, the newest first.
+    def _end_runs(self, operator: Operator, began: float) -> bool:
+        """Finish or undo what stopped in this round, the newest first.
 
         Return whether some could not be for another's lock, which is to run out first.
         """
@@ -69,9 +72,13 @@ class Healer:
         for run in reversed(self._unfinished(operator)):
             way = self._random.choice(("resume", "rollback"))
             for how in (way, "rollback" if way == "resume" else "resume"):
+                was_proved = oracle.is_proved(operator.state.path, run)
                 ended = self._type(operator, how, run)
                 if run not in self._unfinished(operator):
                     self._campaign.tally.outcomes[f"{how} after a fault"] += 1
+                    if was_proved:
+                        # Only its lock was left: what it declared others may have passed since.
+                        ended = replace(ended, began=began)
                     self._claim(operator, run, ended)
                     break
                 locked = locked or "locked by" in ended.text
@@ -140,7 +147,20 @@ class Healer:
         declared = Declared.read(operator.env_file(app).read_text())
         if oracle.not_there(app, declared, seen):
             self._must(operator, "secret", "generate", app.name, "--all", "--yes")
+        if app.name in self._campaign.had_bad and self._is_bad(app, declared):
+            every = app.recipe.apart or app.recipe.keys
+            # Inserted while the app was down, where nothing could show that it does not work.
+            self._must(operator, "secret", "rotate", app.name, *every, "--yes")
         self._must(operator, "app", "deploy", app.name, *_DEPLOY)
+
+    def _is_bad(self, app: App, declared: Declared) -> bool:
+        """Tell whether the app cannot run on a value that it declares."""
+        there = look(self._world, app.server).secrets
+        names = {
+            oracle.swarm_name(app, secret, declared.versions[variable])
+            for secret, variable in app.recipe.keys.values()
+        }
+        return any(oracle.holds(self._world, app.server, one, BAD) for one in names & there.keys())
 
     def _must(self, operator: Operator, *argv: str) -> None:
         ended = self._type(operator, *argv)

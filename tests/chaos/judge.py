@@ -108,6 +108,8 @@ class Judge:
             seen = look(self._world, server)
             wrong = [f"{app.name}: {one}" for app in apps
                      for one in self._campaign.values.wrong(app, seen)]  # fmt: skip
+            wrong += [f"{app.name}: {one} runs without its secrets" for app in apps
+                      for one in self._restarted(app, seen)]  # fmt: skip
             if not wrong or (time.monotonic() > until and (is_revived or seen.are_all_there())):
                 return wrong
             if time.monotonic() > until:
@@ -116,3 +118,12 @@ class Judge:
                 self._campaign.faults.kill_dockerd(server)
                 until, is_revived = time.monotonic() + _SETTLED_S, True
             pause()
+
+    def _restarted(self, app: App, seen: Look) -> list[str]:
+        """Return services that have none of their secrets, and make new tasks of them."""
+        bare = self._campaign.values.bare(app, seen)
+        for name in bare:
+            service = f"{app.stack}_{name}"
+            self._campaign.tally.note(f"{service} of {app.server} runs without its secrets")
+            self._world.docker(app.server, "service", "update", "--force", "-q", service)
+        return sorted(bare)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http
 import http.client
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.world import App, World
+from tests.waiting import eventually
 
 _VERSION = re.compile(r"(?m)^(SECRET_\w*VERSION=)(\S+)")
 _TYPE = re.compile(r"(?m)^TYPE=\w+:(\S+)")
@@ -76,6 +78,25 @@ class Look:
         """Return the secrets that an app's services mount, or would when docker takes them back."""
         services = self.services_of(app).values()
         return {name for one in services for name in (*one.mounts.values(), *one.before.values())}
+
+
+def holds(world: World, server: str, secret: str, text: str) -> bool:
+    """Tell whether a secret's value has a text in it, as a service that mounts it reads it."""
+    reader, ask = f"reader-of-{secret}", f"grep -q {text} /run/secrets/*"
+    made = world.docker(
+        server, "service", "create", "--detach", "--name", reader, "--secret", secret,
+        "--restart-condition", "none", "--no-resolve-image", "local/busybox:1", "sh", "-c", ask,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    try:
+        ended = eventually(
+            lambda: world.docker(server, "service", "ps", "--format", "{{.CurrentState}}", reader),
+            f"{reader} to end",
+            lambda asked: asked.stdout.startswith(("Complete", "Failed")),
+        )
+        return ended.stdout.startswith("Complete")
+    finally:
+        world.docker(server, "service", "rm", reader)
 
 
 class UnreadableError(Exception):
@@ -248,6 +269,29 @@ class Values:
                     found.append(f"{mount.service} reads another value than {name} has")
         return sorted(set(found))
 
+    def bare(self, app: App, seen: Look) -> dict[str, list[int]]:
+        """Return services with processes that have none of their secrets, and those.
+
+        An engine that is killed between making a container and starting it does so later, without
+        its secrets. Only a new task has them.
+        """
+        found: dict[str, list[int]] = {}
+        for name, service in seen.services_of(app).items():
+            for pid in service.processes if service.mounts else ():
+                if not any(_mounted(pid, target) for target in service.mounts) and _lives(pid):
+                    found.setdefault(name, []).append(pid)
+        return found
+
+
+def began(pid: int) -> float:
+    """Return when a process began, by the clock of ``time.monotonic``."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}/root/run/secrets").exists()
+
 
 def _mounted(pid: int, target: str) -> bytes | None:
     try:
@@ -290,6 +334,13 @@ def steps_of(state: Path, process: int) -> int:
     with suppress(sqlite3.OperationalError):
         return sum(count for (count,) in _rows(state, query, process))
     return 0
+
+
+def is_proved(state: Path, run: str) -> bool:
+    """Tell whether a run found its change to work, before anything was undone."""
+    query = "SELECT phase, action, status FROM steps WHERE run = ?"
+    steps = _rows(state, query, run)
+    return ("do", "verify", "done") in steps and all(phase == "do" for phase, *_ in steps)
 
 
 def runs(state: Path) -> dict[str, tuple[str, str]]:

@@ -93,6 +93,8 @@ class Campaign:
         self.done: dict[str, list[str]] = {name: [] for name in world.operators}
         self.attempts: dict[str, list[Operation]] = {}
         """What was tried on each app since the last check."""
+        self.had_bad: set[str] = set()
+        """Apps that were given a value which they cannot run on."""
         self._begun = Counter[str]()
         self._active = Counter[str]()
         self._tried = 0
@@ -152,6 +154,8 @@ class Campaign:
             turns = [self._begun[name] for name in names]
             for name in names:
                 self.attempts.setdefault(name, []).append(operation)
+            if operation.verb == "insert-bad":
+                self.had_bad.update(names)
             if operation.verb == "config":
                 self.lines.setdefault(operation.app.name, []).append(operation.line)
         before = self._state(operation, operator) if alone else None
@@ -171,8 +175,10 @@ class Campaign:
                 self.before[ended.run] = before
         with self._guard:
             self._active.subtract(names)
-        if ended.status in _STATUSES and not oracle.unfinished_on(operator.state.path, names):
-            self.clones.leave(operator, operation.app)
+        has_ended = ended.status in _STATUSES
+        if has_ended:
+            has_ended = not oracle.unfinished_on(operator.state.path, names)
+        self.clones.leave(operator, operation.app, has_ended=has_ended)
 
     def run(
         self,
@@ -325,6 +331,10 @@ class Campaign:
                 wrong = done_wrongly(operation, ended.run, (before, was), now, self.values)
                 if not wrong:
                     self.tally.outcomes["checked alone"] += 1
+                    return
+                bare = self.values.bare(operation.app, now.seen).values()
+                if any(oracle.began(pid) > ended.ended for pids in bare for pid in pids):
+                    # Its engine was killed since; nobody but the judge can tell.
                     return
                 # Containers come and go with their engine; what is declared and mounted does not.
                 if any(not one.endswith("does not run") for one in wrong):
