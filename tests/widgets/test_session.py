@@ -103,6 +103,46 @@ def test_what_was_asked_for_with_its_options_is_planned_at_once_and_stays_chosen
     assert state["chosen"]["secret"] == "token"
 
 
+def test_a_form_of_one_app_offers_no_other_and_says_what_it_leads_back_to(
+    stage: Stage,
+) -> None:
+    folder = stage.env_file.parent
+    text = stage.env_file.read_bytes()
+    (folder / "other.example.env").write_bytes(text.replace(b"STACK_NAME=", b"STACK_NAME=other_"))
+    bound = {"app": f"{SERVER}/{APP}", "only": True}
+    for kind, again, again_of_all in (
+        ("rotate", "Rotate others…", "Rotate others…"),
+        ("deploy", "Deploy again…", "Deploy another app…"),
+    ):
+        state = Desk(kind, preselected=bound).until("choose")
+        assert [one["app"] for one in state["apps"]] == [APP]
+        assert state["again"] == again
+        state = Desk(kind, preselected={"app": f"{SERVER}/{APP}"}).until("choose")
+        assert len(state["apps"]) == 2
+        assert state["again"] == again_of_all
+
+    gone = {"app": f"{SERVER}/gone.example", "only": True}
+    state = Desk("restart", preselected=gone).until("choose")
+    assert (state["apps"], state["asked"]) == (
+        [], f"There is no app {SERVER}/gone.example here that is deployed."
+    )  # fmt: skip
+
+
+def test_a_form_that_begins_with_a_plan_of_several_leads_back_to_them_and_plans_nothing_anew(
+    stage: Stage,
+) -> None:
+    fleet = opskit.Fleet.from_abra()
+    rows = [(SERVER, APP, "token"), (SERVER, APP, "key")]
+    plan = fleet.plan_rotate(APP, ["token", "key"], QUICK)
+    desk = Desk("rotate", plan=plan, preselected={"app": f"{SERVER}/{APP}", "rows": rows})
+    desk.until("planned")
+    desk.click("back")
+    state = desk.until("choose")
+
+    assert state["preset"] == [list(row) for row in rows]
+    assert state["plan"] is None
+
+
 def test_of_two_clicks_one_counts(stage: Stage) -> None:
     desk = Desk("rotate")
     digest = desk.planned()

@@ -52,7 +52,7 @@ export function resultView(result, { tab, take, reveal, another }) {
         ...mine.map((name) => { const one = button(`Reveal ${name.split("/")[1]}`, () => { one.disabled = true; reveal(name); }, "opskit-quiet"); return one; })) : "",
       h("div", { class: "opskit-row opskit-actions" },
         ...result.ways.map(({ way, label }, place) => button(label, () => take(way, result.run), place < result.ways.length - 1 ? "opskit-primary" : "")),
-        another && button("Another one", another, "opskit-quiet")));
+        another && button(another.label, another.go, "opskit-quiet")));
 }
 
 /** One revealed value: hidden until shown; `forget` lets it go for good. */
