@@ -18,11 +18,13 @@ import opskit
 from opskit import forms
 from opskit.errors import InputError
 from opskit.journal.runs import open_journal
+from opskit.run.work import Progressed
 from opskit.secrets.generate import Policy
 from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.form import Form
 from opskit.widgets.person import NOBODY, read_person
+from opskit.widgets.running import Running
 from opskit.widgets.session import Session
 from tests.abra.releases import Releases
 from tests.run.test_stacks import NEW, OLD, files
@@ -653,3 +655,17 @@ def test_an_insert_form_knows_what_each_charset_means(stage: Stage) -> None:
         charset: Policy(charset=charset).alphabet() for charset in ("", "hex,special")
     }
     assert Desk("rotate").until("choose")["alphabets"] == {}
+
+
+def test_a_step_that_waits_says_what_for(stage: Stage) -> None:
+    running = Running()
+    step = Progressed(
+        unit=0, step=3, server=SERVER, app=APP, action="verify", subject="db", phase="do",
+        status="running", waits_for="db: 0 of 1 tasks run",
+    )  # fmt: skip
+    running.add(step)
+    assert [(one["status"], one["waits_for"]) for one in running.steps] == [
+        ("running", "db: 0 of 1 tasks run")
+    ]
+    running.add(replace(step, status="done", waits_for=""))
+    assert [(one["status"], one["waits_for"]) for one in running.steps] == [("done", "")]
