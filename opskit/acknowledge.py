@@ -17,6 +17,7 @@ from opskit.abra.model import Acknowledged
 from opskit.arguments import check_flag, check_kind, check_text, given
 from opskit.atomic import create_file
 from opskit.audit.acknowledged import span
+from opskit.claimed import person_here
 from opskit.errors import InputError, StalePlanError
 from opskit.reading import Reading
 from opskit.secrets.redact import redact
@@ -94,7 +95,8 @@ class Acknowledging(Reading):
         until
             The last day, such as ``2027-03-31``: from tomorrow on, within a year.
         who
-            Who says so; by default the name of this machine's user.
+            Who says so; by default who runs the cell, where a Jupyter server says so, else the name
+        of this machine's user.
         commit
             Commit the file when its folder is a git checkout.
         snapshot
@@ -125,7 +127,7 @@ class Acknowledging(Reading):
             app=_text(row.app),
             secret=_text(row.secret),
             subject=row.subject,
-            who=_words("who", who or getpass.getuser()),
+            who=_words("who", who or person_here() or getpass.getuser()),
             why=_words("why", why),
             until=_day(until, today),
             made_on=today,
