@@ -17,7 +17,7 @@ const keysOf = (card) => card.acts.map((act) => act.key);
 const level = (severity) => h("span", { class: `opskit-level opskit-level-${severity}` }, severity);
 
 /** What this tab must not lose when JupyterLab makes the view anew. */
-const memoryOfTab = () => ({ levels: new Set(), server: "", words: "", shown: AT_ONCE, unfolded: new Set(), drafts: {}, name: null, expected: null, focus: null });
+const memoryOfTab = () => ({ levels: new Set(), server: "", words: "", shown: AT_ONCE, unfolded: new Set(), spots: {}, drafts: {}, name: null, expected: null, focus: null });
 const ABLE = "button, input, select, summary";
 
 function render({ model, el }, memory) {
@@ -31,7 +31,7 @@ function render({ model, el }, memory) {
   const again = button("Read again", () => send("again"), "opskit-quiet");
   const header = h("div", { class: "opskit-head" }, h("h3", {}, model.get("title")), when, again);
   const filters = h("div", { class: "opskit-row opskit-filters" }, levels, server, labelled("Search findings", search));
-  const begun = h("div", { class: "opskit-begun" });
+  const begun = h("ul", { class: "opskit-cards", "aria-label": "Gone" });
   const list = h("ul", { class: "opskit-cards", "aria-label": "Findings" });
   const rest = h("div", { class: "opskit-rest" });
   const root = h("section", { class: "opskit-form opskit-attention", "aria-label": model.get("title") }, header, silence, aloud, banner, filters, begun, list, rest);
@@ -196,12 +196,16 @@ function render({ model, el }, memory) {
     drawFilters(found);
     const open = Object.fromEntries(model.get("opened").map((one) => [one.at, one]));
     const there = new Set(everyCard().flatMap(keysOf));
-    // A form stays when its finding has gone: it says what was done, and how to undo it.
-    put(begun, Object.values(open).filter(({ at }) => !there.has(at)).map(goneOf));
     const suit = found.cards.filter((card) => fits(card) || keysOf(card).some((key) => open[key]));
     const shown = suit.slice(0, memory.shown);
-    put(list, shown.map((card) => kept(card, open)));
-    list.hidden = !shown.length;
+    const items = shown.map((card) => kept(card, open));
+    shown.forEach((card, spot) => keysOf(card).filter((key) => open[key]).forEach((key) => { memory.spots[key] = spot; }));
+    // A form stays when its finding has gone, where it was: it says what was done, and how to undo it.
+    const gone = Object.values(open).filter(({ at }) => !there.has(at));
+    put(begun, gone.filter(({ at }) => !(at in memory.spots)).map(goneOf));
+    for (const one of gone.filter(({ at }) => at in memory.spots)) items.splice(memory.spots[one.at], 0, goneOf(one));
+    put(list, items);
+    [begun, list].forEach((one) => { one.hidden = !one.childElementCount; });
     const more = suit.length - shown.length;
     const info = found.info.map((group) => ({ ...group, cards: group.cards.filter(fits) })).filter((group) => group.cards.length);
     const acknowledged = found.acknowledged.filter((card) => fits({ ...card, severity: [...memory.levels][0] ?? card.severity }));
@@ -243,8 +247,8 @@ function render({ model, el }, memory) {
   function goneOf({ at, form, about }) {
     if (!drawn.has(`gone ${form}`)) {
       const slot = h("div", {});
-      const element = h("div", { class: "opskit-gone", role: "group", "aria-label": `Gone: ${placeOf(about)}` },
-        h("div", { class: "opskit-card-head" }, h("span", { class: "opskit-level opskit-level-gone" }, "gone"), ...whereOf(about)), slot);
+      const element = h("li", {}, h("div", { class: "opskit-gone", role: "group", "aria-label": `Gone: ${placeOf(about)}` },
+        h("div", { class: "opskit-card-head" }, h("span", { class: "opskit-level opskit-level-gone" }, "gone"), ...whereOf(about)), slot));
       drawn.set(`gone ${form}`, { element, slot });
     }
     return withForms([at], drawn.get(`gone ${form}`));
