@@ -349,6 +349,22 @@ def test_orphans_are_planned_where_the_finding_says_and_word_to_confirm_is_asked
         demo.stop()
 
 
+def test_on_the_demo_fleet_a_password_that_a_database_keeps_is_rotated_below_its_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with DemoFleet() as demo:
+        for name, value in demo.env.items():
+            monkeypatch.setenv(name, value)
+        board = Board()
+        card = next(one for one in board.shown.found["cards"] if "hook mariadb" in one["remedy"])
+        board.click("open", card["key"])
+        form = board.apply(card["key"])
+        eventually(lambda: card["key"] not in board.listed(), "the finding to go")
+
+        assert form.state["result"]["status"] == "done"
+        assert "run-hook" in [step["action"] for step in form.steps]
+
+
 def test_what_was_not_read_again_says_when_it_was_and_the_store_is_looked_up_again(
     stage: Stage,
 ) -> None:
