@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from opskit.abra.acknowledged import FILE, with_acknowledged
+from opskit.abra.acknowledged import FILE, with_acknowledged, without_acknowledged
 from opskit.abra.files import is_folder, read_bytes
 from opskit.abra.model import Acknowledged
 from opskit.arguments import check_flag, check_kind, check_text, given
 from opskit.atomic import create_file
 from opskit.audit.acknowledged import span
+from opskit.claimed import person_here
 from opskit.errors import InputError, StalePlanError
 from opskit.reading import Reading
 from opskit.secrets.redact import redact
@@ -48,8 +51,20 @@ class Acknowledgement:
     commit: str | None
 
     def __str__(self) -> str:
-        shared = f"committed as {self.commit[:12]}" if self.commit else "not committed"
-        return f"{_named(self.entry)} is let be until {self.entry.until}: {self.path}, {shared}"
+        named = _named(self.entry.about)
+        return f"{named} is let be until {self.entry.until}: {_kept(self.path, self.commit)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """What is a finding again, and where it was written, each with its commit if there is one."""
+
+    about: tuple[str, ...]
+    commits: Mapping[Path, str | None]
+
+    def __str__(self) -> str:
+        where = "; ".join(_kept(path, commit) for path, commit in self.commits.items())
+        return f"{_named(self.about)} is a finding again: {where}"
 
 
 class Acknowledging(Reading):
@@ -80,7 +95,8 @@ class Acknowledging(Reading):
         until
             The last day, such as ``2027-03-31``: from tomorrow on, within a year.
         who
-            Who says so; by default the name of this machine's user.
+            Who says so; by default who runs the cell, where a Jupyter server says so, else the name
+        of this machine's user.
         commit
             Commit the file when its folder is a git checkout.
         snapshot
@@ -111,15 +127,66 @@ class Acknowledging(Reading):
             app=_text(row.app),
             secret=_text(row.secret),
             subject=row.subject,
-            who=_words("who", who or getpass.getuser()),
+            who=_words("who", who or person_here() or getpass.getuser()),
             why=_words("why", why),
             until=_day(until, today),
             made_on=today,
         )
-        path = self._write(entry)
-        said = f"Let {_named(entry)} be until {entry.until}"
+        # The local engine has apps without a folder, and what is of no server has none.
+        path, server = self._files(entry.server)[0]
+        _rewrite(path, lambda before: with_acknowledged(before, path, server, entry))
+        said = f"Let {_named(entry.about)} be until {entry.until}"
         return Acknowledgement(
             entry=entry, path=path, commit=commit_env(path, said, add=True) if commit else None
+        )
+
+    def withdraw(
+        self, finding: str | Found, *, commit: bool = False, snapshot: Snapshot | None = None
+    ) -> Withdrawal:
+        """Withdraw what lets a finding be, whoever said so: it is a finding again, for all.
+
+        Parameters
+        ----------
+        finding
+            Its key, or its row of ``snap.audit(acknowledged=True)``.
+        commit
+            Commit the file when its folder is a git checkout.
+        snapshot
+            Where to look a key up; else every server is read now.
+
+        Raises
+        ------
+        InputError
+            There is no such finding, nobody acknowledged it, or the file has a fault.
+
+        Examples
+        --------
+        >>> from datetime import date, timedelta
+        >>> row = next(fleet.snapshot().audit().records())
+        >>> soon = date.today() + timedelta(days=30)
+        >>> done = fleet.acknowledge(row, why="The mast is down until then.", until=soon)
+        >>> print(fleet.withdraw(row))
+        server-unreachable of radio.example is a finding again: ...opskit.toml, not committed
+        """
+        check_flag("commit", commit)
+        row = self._row(finding, snapshot)
+        about = (row.id, row.server, _text(row.app), _text(row.secret), row.subject)
+        changed = [
+            path
+            for path, server in self._files(row.server)
+            if _exists(path)
+            and _rewrite(path, partial(without_acknowledged, path=path, server=server, about=about))
+        ]
+        if not changed:
+            raise InputError(
+                f"nobody acknowledged {_named(about)}.", remedy="See: opskit audit --all"
+            )
+        said = f"Let {_named(about)} be a finding again"
+        return Withdrawal(
+            about=about,
+            commits={
+                path: commit_env(path, said, add=True) if commit else None for path in changed
+            },
         )
 
     def _row(self, finding: object, snapshot: Snapshot | None) -> Found:
@@ -140,40 +207,52 @@ class Acknowledging(Reading):
             remedy="It may have gone: see opskit audit.",
         )
 
-    def _write(self, entry: Acknowledged) -> Path:
-        folder = self.root / "servers" / entry.server
-        server = entry.server
-        # The local engine has apps without a folder, and what is of no server has none.
-        if not server or "/" in server or server in {".", ".."} or not is_folder(folder):
-            folder, server = self.root / "servers", ""
-        path = folder / FILE
-        for _ in range(_TRIES):
-            try:
-                _put(path, server, entry)
-            except (StalePlanError, FileExistsError):
-                # A colleague wrote at this very moment: theirs is kept.
-                continue
-            except OSError as error:
-                raise InputError(f"it cannot be written ({error.strerror}).", path=path) from error
-            return path
-        raise InputError("others keep writing it.", path=path, remedy="Try again.")
+    def _files(self, server: str) -> list[tuple[Path, str]]:
+        """Return the files that may let something of a server be, each with whose it is."""
+        servers = self.root / "servers"
+        shared = [(servers / FILE, "")]
+        if not server or "/" in server or server in {".", ".."} or not is_folder(servers / server):
+            return shared
+        return [(servers / server / FILE, server), *shared]
 
 
-def _put(path: Path, server: str, entry: Acknowledged) -> None:
-    if not path.is_symlink() and not path.exists():
-        create_file(path, with_acknowledged(b"", path, server, entry), mode=_MODE)
-        return
+def _rewrite(path: Path, change: Callable[[bytes], bytes]) -> bool:
+    """Change a file, or make it, and return whether anything changed."""
+    for _ in range(_TRIES):
+        try:
+            return _put(path, change)
+        except (StalePlanError, FileExistsError):
+            # A colleague wrote at this very moment: theirs is kept.
+            continue
+        except OSError as error:
+            raise InputError(f"it cannot be written ({error.strerror}).", path=path) from error
+    raise InputError("others keep writing it.", path=path, remedy="Try again.")
+
+
+def _put(path: Path, change: Callable[[bytes], bytes]) -> bool:
+    if not _exists(path):
+        create_file(path, change(b""), mode=_MODE)
+        return True
     before = read_bytes(path)
-    replace_env(
-        path,
-        expected_sha256=hashlib.sha256(before).hexdigest(),
-        content=with_acknowledged(before, path, server, entry),
-    )
+    after = change(before)
+    if after == before:
+        return False
+    replace_env(path, expected_sha256=hashlib.sha256(before).hexdigest(), content=after)
+    return True
 
 
-def _named(entry: Acknowledged) -> str:
-    where = " ".join(part for part in (entry.app or entry.server, entry.secret) if part)
-    return f"{entry.check} of {where or 'the fleet'}"
+def _exists(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def _kept(path: Path, commit: str | None) -> str:
+    return f"{path}, {f'committed as {commit[:12]}' if commit else 'not committed'}"
+
+
+def _named(about: tuple[str, ...]) -> str:
+    check, server, app, secret, _ = about
+    where = " ".join(part for part in (app or server, secret) if part)
+    return f"{check} of {where or 'the fleet'}"
 
 
 def _words(name: str, text: str) -> str:

@@ -152,7 +152,7 @@ class Facts:
     def unknown(self, name: str) -> dict[str, str]:
         """Servers of which one list, such as ``services``, was not read, each with the reason."""
         partly = {o.server: o.unread[name] for o in self.observed if name in o.unread}
-        return self.missing() | partly
+        return dict(sorted((self.missing() | partly).items()))
 
     def missing(self) -> dict[str, str]:
         """Servers whose swarm could not be read, each with the reason."""

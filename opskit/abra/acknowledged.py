@@ -87,30 +87,56 @@ def with_acknowledged(content: bytes, path: Path, server: str, new: Acknowledged
     InputError
         The content has a fault.
     """
+    return _rewritten(content, path, server, new.about, new)
+
+
+def without_acknowledged(content: bytes, path: Path, server: str, about: tuple[str, ...]) -> bytes:
+    """Return a file's content without the entries about something; all else stays as it is.
+
+    Raises
+    ------
+    InputError
+        The content has a fault.
+    """
+    return _rewritten(content, path, server, about, None)
+
+
+def _rewritten(
+    content: bytes, path: Path, server: str, about: tuple[str, ...], new: Acknowledged | None
+) -> bytes:
     import tomlkit  # needed to write only
 
     before = _parsed(content, path, server)
+    gone = [at for at, one in enumerate(before) if one.about == about]
+    if not gone and new is None:
+        return content
     document = tomlkit.parse(content.decode() or _FIRST)
     entries: Any = document.setdefault(_TABLE, tomlkit.aot())
-    for number in reversed([at for at, one in enumerate(before) if one.about == new.about]):
+    for number in reversed(gone):
         del entries[number]
-    entry = tomlkit.table()
-    named = msgspec.structs.asdict(new)
-    if server:
-        del named["server"]
-    for name, value in named.items():
-        if value:
-            entry.add(name, value)
-    entries.append(entry)
+    if new is not None:
+        entries.append(_table(new, server))
+    elif not entries:
+        del document[_TABLE]
     after = tomlkit.dumps(document).encode()
-    wanted = (*(one for one in before if one.about != new.about), new)
+    wanted = (*(one for one in before if one.about != about), *([new] if new else []))
     if _parsed(after, path, server) != wanted:
         raise InputError(
-            "an entry cannot be put in here without touching others.",
+            "an entry cannot be changed in here without touching others.",
             path=path,
             remedy=f"Write each as a table [[{_TABLE}]] of its own.",
         )
     return after
+
+
+def _table(entry: Acknowledged, server: str) -> Any:
+    import tomlkit
+
+    table = tomlkit.table()
+    for name, value in msgspec.structs.asdict(entry).items():
+        if value and not (server and name == "server"):
+            table.add(name, value)
+    return table
 
 
 def _parsed(content: bytes, path: Path, server: str) -> tuple[Acknowledged, ...]:

@@ -30,6 +30,8 @@ _MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
 _LOOSELY = re.compile(rf"(?:^|(?<=\s))({'|'.join(sorted(MARKS))})\s*=\s*(\S*)", re.IGNORECASE)
 _COMMENTED_OUT = re.compile(r"^[ \t]*#[ \t#]*(?=[A-Za-z_]\w*=)", re.MULTILINE)
 
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
 _LARGEST = 2_097_152
 """Bytes that Linux hands to a program in all its variables together, unless it is set otherwise."""
 
@@ -103,8 +105,10 @@ def parse_env(content: bytes, path: Path) -> EnvFile:
     else:
         text = decode(content)
         if found := conflicts(text):
-            line = found[0][0]
-            reader.report(line, about_conflicts(found), CONFLICT_REMEDY, kind="conflict")
+            line, count = found[0][0], f"{len(found)} conflicts" if len(found) > 1 else ""
+            reader.report(
+                line, about_conflicts(found), CONFLICT_REMEDY, kind="conflict", about=count
+            )
             text = without_conflicts(text, found)
         for statement in statements(text):
             reader.take(statement)
@@ -182,18 +186,25 @@ class _Reader:
 
     def take(self, statement: Statement) -> None:
         key, line = statement.key, statement.line
+        # Another word before a = may be a piece of a value over several lines.
+        about = key if _NAME.fullmatch(key) else ""
         if statement.fault:
-            self.report(line, statement.fault, _REMEDIES[statement.fault], kind="unread")
+            self.report(
+                line, statement.fault, _REMEDIES[statement.fault], kind="unread", about=about
+            )
             return
         if "\0" in statement.raw:
-            self.report(line, "the value holds a NUL byte.", "Remove it.", kind="unread")
+            self.report(
+                line, "the value holds a NUL byte.", "Remove it.", kind="unread", about=about
+            )
             return
         if not is_utf8(statement.raw):
-            self.report(line, "the value holds bytes that are not UTF-8.", "Save it as UTF-8.")
+            what = "the value holds bytes that are not UTF-8."
+            self.report(line, what, "Save it as UTF-8.", about=about)
         try:
             value, foreign = expand(statement.raw, statement.quote, self.values)
         except TooLongError:
-            self.report(line, TOO_LONG, "Shorten it.", kind="unread")
+            self.report(line, TOO_LONG, "Shorten it.", kind="unread", about=about)
             return
         size = self._size + len(value) - len(self.values.get(key, ""))
         if size > _LARGEST:
@@ -206,10 +217,16 @@ class _Reader:
         self._size = size
         self.values[key] = value
         if foreign:
-            self.report(line, foreign, "Write the value out.")
+            self.report(line, foreign, "Write the value out.", about=about)
         self.lines[key] = line
         self.modifiers[key] = modifiers(statement.comment)
 
-    def report(self, line: int, what: str, remedy: str, *, kind: ProblemKind = "amiss") -> None:
-        path = printable(str(self._path))
-        self.problems.append(Problem(path=path, line=line, what=what, remedy=remedy, kind=kind))
+    def report(
+        self, line: int, what: str, remedy: str, *, kind: ProblemKind = "amiss", about: str = ""
+    ) -> None:
+        self.problems.append(
+            Problem(
+                path=printable(str(self._path)), line=line, what=what, remedy=remedy, kind=kind,
+                about=about,
+            )
+        )  # fmt: skip

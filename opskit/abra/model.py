@@ -15,7 +15,8 @@ ProblemKind = Literal["amiss", "unread", "conflict", "locked"]
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """Something that could not be read: where, what, and how to mend it.
 
-    `line` counts from 1; 0 means the file or folder as a whole.
+    `line` counts from 1; 0 means the file or folder as a whole. `about` is the variable whose line
+    it is, where that is known: lines move, and what they hold may be a value.
     """
 
     path: str
@@ -23,6 +24,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     remedy: str
     kind: ProblemKind = "amiss"
+    about: str = ""
 
 
 class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):

@@ -104,7 +104,7 @@ def counted(findings: View) -> tuple[View, list[Counted]]:
 
 
 def blocks(findings: View, by: By | None = None) -> list[Block]:
-    """Join findings: those of one secret that one plan mends, and those alike of one app.
+    """Join findings: those that one plan mends, and those alike of one app.
 
     Parameters
     ----------
@@ -115,10 +115,12 @@ def blocks(findings: View, by: By | None = None) -> list[Block]:
     """
     joined: dict[tuple[str, ...], list[Any]] = {}
     for number, row in enumerate(findings.records()):
-        place = (row.server, _text(row.app), _text(row.secret))
+        # Of a plan for the whole app it does not matter which secrets it is about.
+        secret = "" if row.plan and "secret" not in row.plan else _text(row.secret)
         mended = json.dumps(row.plan, sort_keys=True) if row.plan else row.remedy
         check = row.id if by == "check" else ""
-        alone = "" if row.plan and _text(row.secret) else str(number)
+        alone = "" if row.plan else str(number)
+        place = (row.server, _text(row.app), secret)
         joined.setdefault((*place, mended, check, alone), []).append(row)
     found: dict[tuple[object, ...], Block] = {}
     for number, rows in enumerate(joined.values()):
@@ -140,24 +142,26 @@ def _checks(rows: Iterable[Any]) -> tuple[str, ...]:
 def _block(rows: list[Any]) -> Block:
     first = rows[0]
     plan: Mapping[str, str] = first.plan
+    secrets = tuple(dict.fromkeys(secret for row in rows if (secret := _text(row.secret))))
     return Block(
         severity=first.severity,
         keys=tuple(row.key for row in rows),
         check=first.id,
         server=first.server,
         app=_text(first.app),
-        secrets=(_text(first.secret),) if _text(first.secret) else (),
-        what=tuple(map(_said, rows)),
+        secrets=secrets,
+        what=tuple(_said(row, names_secret=len(secrets) > 1) for row in rows),
         remedy=(in_words(plan) if plan else first.remedy,),
         fix=(first.key,) if plan else (),
     )
 
 
-def _said(row: Any) -> str:
+def _said(row: Any, *, names_secret: bool) -> str:
+    what = f"{row.secret}: {row.what}" if names_secret and _text(row.secret) else row.what
     if not row.acknowledged:
-        return row.what
+        return what
     return (
-        f"{row.what.removesuffix('.')}; acknowledged by {row.acknowledged_by} until "
+        f"{what.removesuffix('.')}; acknowledged by {row.acknowledged_by} until "
         f"{row.acknowledged_until}: "
         f"{row.acknowledged_why}"
     )

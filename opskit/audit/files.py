@@ -1,7 +1,9 @@
 """Checks of the files that declare apps, and of the marks in them.
 
-Equal faults of one file are one finding, which names their lines: a finding is known again by its
-file and its fault, not by a line, which moves with each change above it.
+Equal faults of one variable in one file are one finding, which names their lines. It is known again
+by its file, its fault and the variable, not by a line, which moves with each change above it. Of
+lines without a variable nothing may be told, as they may be values: they are one finding, known by
+how many they are. So whoever lets one be does not let be the next of its kind.
 """
 
 from __future__ import annotations
@@ -79,18 +81,19 @@ def _joined(
     secret: str | None = None,
 ) -> Iterator[Finding]:
     """Return a finding for each fault of each file, named from abra's folder on if it is there."""
-    alike: defaultdict[tuple[str, str], list[Problem]] = defaultdict(list)
+    alike: defaultdict[tuple[str, str, str], list[Problem]] = defaultdict(list)
     for problem in problems:
-        # Of a conflict there is one in a file, and what is wrong names its lines.
+        # What is wrong with a conflict names its lines.
         fault = "conflict" if problem.kind == "conflict" else problem.what
-        alike[_from_root(problem.path, root), fault].append(problem)
-    for (path, fault), found in alike.items():
+        alike[_from_root(problem.path, root), fault, problem.about].append(problem)
+    for (path, fault, variable), found in alike.items():
+        number = f"{len(found)} times" if len(found) > 1 else ""
         yield Finding(
             server=server,
             app=app,
             secret=secret,
             # Abra's folder is another one on another machine.
-            subject=f"{path}: {fault}",
+            subject=": ".join(filter(None, (path, fault, variable, number))),
             what=f"{path}{_at({one.line for one in found})}: {found[0].what}",
             remedy=" ".join(dict.fromkeys(one.remedy for one in found)),
         )

@@ -94,26 +94,33 @@ def pending(views: Views) -> Iterator[Finding]:
 @check(
     "secret-superseded",
     severity="low",
-    title="An old version is left over",
+    title="Old versions are left over",
     background="old-versions",
 )
 def superseded(views: Views) -> Iterator[Finding]:
-    """Find versions that a prune would take: those kept for a way back are no fault."""
+    """Find all versions that a prune of a secret takes: those kept for a way back are no fault."""
     remedies, keep = Remedies(views), read_settings().keep
     for seen in views.facts.observed:
         server = seen.server
         rows = secret_rows(views.facts.apps_by_server[server], seen, views.facts.around(server))
         for one in superseded_rows(rows, uses(seen.services, seen.tasks), keep):
-            for row in sorted(one.surplus, key=lambda row: row.swarm_name):
-                assert row.app is not None, "an app declares another version"
-                yield Finding(
-                    server=server,
-                    app=row.app.name,
-                    secret=row.secret,
-                    subject=row.swarm_name,
-                    what=f"{_version(row)} is unused and no longer declared.",
-                    remedy=remedies.prune(server, row.app.name, row.secret),
-                )
+            if not one.surplus:
+                continue
+            # v9 before v10.
+            old = sorted(one.surplus, key=lambda row: (len(row.swarm_name), row.swarm_name))
+            app, secret = old[0].app, old[0].secret
+            assert app is not None, "an app declares another version"
+            *others, last = map(_version, old)
+            named = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+            yield Finding(
+                server=server,
+                app=app.name,
+                secret=secret,
+                # Whoever lets it be lets all be that the prune takes.
+                subject=" ".join(row.swarm_name for row in old),
+                what=f"{named} unused and no longer declared.",
+                remedy=remedies.prune(server, app.name, secret),
+            )
 
 
 @check("secret-orphan", severity="medium", title="A secret belongs to no app")

@@ -30,6 +30,7 @@ from opskit.lean import without_grammars
 
 FIRST_PORT = 8888
 START = "00-start-here.ipynb"
+_LAUNCHER = "opskit-runbooks"
 _CLAIMS: list[socket.socket] = []
 """Kept open; each is a port that is this process's."""
 
@@ -125,10 +126,14 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
     store = documents / "ystore.db"
     config = private_folder(server.state / "config")
     defaults = private_folder(config / "labconfig") / "default_setting_overrides.json"
-    write_private(defaults, json.dumps(default_settings(server.folder)))
+    found = runbooks(server.folder)
+    write_private(defaults, json.dumps(default_settings(found)))
+    write_launcher(documents, found)
     # Found before any other kernel of this name; what somebody has set themselves wins.
-    for name, ours in (("JUPYTER_PATH", server.state), ("JUPYTER_CONFIG_PATH", config)):
-        os.environ[name] = os.pathsep.join(filter(None, (str(ours), os.environ.get(name))))
+    ours = {"JUPYTER_PATH": (documents, server.state), "JUPYTER_CONFIG_PATH": (config,)}
+    for name, places in ours.items():
+        before = os.environ.get(name, "")
+        os.environ[name] = os.pathsep.join([*map(str, places), *([before] if before else [])])
     # The collaboration server stops itself once more, also when nobody has come.
     logging.getLogger("asyncio").addFilter(is_worth_showing)
     try:
@@ -138,16 +143,44 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
         store.unlink(missing_ok=True)
 
 
-def default_settings(folder: Path) -> dict[str, dict[str, Any]]:
+def runbooks(folder: Path) -> list[dict[str, str]]:
+    """Return the ``path`` and the title, as ``label``, of each notebook that can be read."""
+    return [
+        {"path": path.name, "label": title}
+        for path in sorted(folder.glob("*.ipynb"))
+        if (title := _title_of(path))
+    ]
+
+
+def write_launcher(place: Path, found: list[dict[str, str]]) -> None:
+    """Write the extension of JupyterLab that shows runbooks in its Launcher.
+
+    Parameters
+    ----------
+    place
+        A folder of ``JUPYTER_PATH``.
+    found
+        What `runbooks` gives.
+    """
+    extension = private_folder(place / "labextensions" / _LAUNCHER)
+    script = Path(__file__).with_name("launcher.js").read_text(encoding="utf-8")
+    listed = f"const RUNBOOKS = {json.dumps(found)};"
+    write_private(
+        private_folder(extension / "static") / "launcher.js",
+        script.replace("const RUNBOOKS = [];", listed),
+    )
+    build = {"load": "static/launcher.js", "extension": "./extension"}
+    package = {"name": _LAUNCHER, "version": "0.1.0", "jupyterlab": {"_build": build}}
+    write_private(extension / "package.json", json.dumps(package))
+
+
+def default_settings(found: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
     """Return how JupyterLab is set where its user has set nothing.
 
-    It asks about no news, shows the notebooks' names whole, and has a menu of their titles. (Its
-    launcher takes no entries from settings.)
+    It asks about no news, shows the notebooks' names whole, and has a menu of `runbooks`.
     """
     items = [
-        {"command": "docmanager:open", "args": {"path": path.name, "label": title}, "rank": rank}
-        for rank, path in enumerate(sorted(folder.glob("*.ipynb")))
-        if (title := _title_of(path))
+        {"command": "docmanager:open", "args": one, "rank": rank} for rank, one in enumerate(found)
     ]
     menu = {"id": "jp-mainmenu-runbooks", "label": "Runbooks", "items": items, "rank": 4.5}
     return {
@@ -183,6 +216,8 @@ def _settings(server: LabServer, ystore: Path, *, browser: bool) -> list[str]:
         "ServerApp.open_browser": browser,
         "ServerApp.allow_remote_access": False,
         "IdentityProvider.token": server.token,
+        "ServerApp.identity_provider_class": "opskit.jupyter.named.NamingIdentityProvider",
+        "ServerApp.kernel_websocket_connection_class": "opskit.jupyter.named.NamingConnection",
         "LabApp.default_url": server.first_page,
         "YDocExtension.disable_rtc": False,
         "YDocExtension.ystore_class": "opskit.jupyter.ystore.BriefYStore",

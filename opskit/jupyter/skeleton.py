@@ -31,10 +31,10 @@ server. What else must be there: access, a second person, a quiet hour.'''),
 demo = True  # False: your own servers
 app = "notes.coop.example"
 name = "session"  # of the secret
-apply = False  # True: ask below each plan, then carry it out; False: a dry run
-approved = []  # where nobody can click: plans that were read, as ["05e838050b7a"]
-who = ""  # your name, for the journal and for colleagues who meet your lock
-stable = 5.0  # seconds the services must stay well before a change counts'''),
+apply = False  # True: asks below each plan; False: a dry run
+approved = []  # no browser: plans read, as ["05e838050b7a"]
+who = ""  # your name, for the journal and your lock
+stable = 5.0  # seconds that services must stay well'''),
     ("markdown", "## 1 · Look"),
     ("code", '''\
 import opskit

@@ -17,6 +17,7 @@ from opskit.plan.data import load_plan
 from opskit.run.apply import Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
 from opskit.run.run import Run, ended, store_of, with_sentences
+from opskit.run.shown import left_of, shown_to
 from opskit.run.ways import RollbackData, rollback_of, ways_of
 from opskit.statuses import STATUSES, Ended
 from opskit.views.frame import View
@@ -89,17 +90,21 @@ def give_up(run: str, identity: str = "") -> None:
 def _again(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run:
     how = checked(options)
     check_text("run", run, _RUN, empty=True)
+    undo = act is Runner.roll_back
     with open_journal() as journal:
-        record = _found(journal, run, undo=act is Runner.roll_back)
+        record = _found(journal, run, undo=undo)
         data = load_plan(record.plan)
-        runner = Runner(
-            data=data,
-            journal=journal,
-            run=record.run,
-            store=store_of(data),
-            **how,
-        )
-        return ended(runner, act(runner))
+        left = left_of(journal, record.run, data, undo=undo)
+        title = f"{data.kind}, {'undone' if undo else 'resumed'}"
+        with shown_to(how["on_progress"], title, left) as how["on_progress"]:
+            runner = Runner(
+                data=data,
+                journal=journal,
+                run=record.run,
+                store=store_of(data),
+                **how,
+            )
+            return ended(runner, act(runner))
 
 
 def _found(journal: Journal, run: str, *, undo: bool) -> RunRecord:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
 from opskit.arguments import check_count, check_flag, check_function, check_text
+from opskit.claimed import person_here
 from opskit.errors import InputError
 from opskit.run.work import Progressed, say_nothing
 from opskit.settings import read_settings
@@ -24,7 +25,8 @@ class RunOptions(TypedDict, total=False):
     keep_going
         Go on with other stacks after one failed.
     identity
-        The claimed person, for lock and journal.
+        The claimed person, for lock and journal; by default who runs the cell, where a Jupyter
+        server says so.
     on_progress
         Told of each step as it begins and ends, from worker threads.
 
@@ -76,5 +78,6 @@ def checked(given: RunOptions) -> dict[str, Any]:
     check_count("max_parallel", options["max_parallel"], least=1)
     check_flag("keep_going", options["keep_going"])
     check_text("identity", options["identity"], "Name the person.", empty=True)
+    options["identity"] = options["identity"] or person_here()
     check_function("on_progress", options["on_progress"])
     return options

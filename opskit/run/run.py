@@ -19,7 +19,7 @@ from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_v
 from opskit.run.apply import Given, Of, Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
 from opskit.run.outcome import shown_outcome
-from opskit.run.shown import shown_to
+from opskit.run.shown import all_of, shown_to
 from opskit.run.ways import ways_of
 from opskit.run.work import Outcome
 from opskit.secrets.passstore import PassStore
@@ -242,8 +242,8 @@ class Plan:
                 remedy=f"Make it longer; or say confirm={told.confirm!r}.",
             )
         how = checked(options)
-        with open_journal() as journal, shown_to(how["on_progress"], self.data) as told:
-            how["on_progress"] = told
+        shown = shown_to(how["on_progress"], self.data.kind, all_of(self.data))
+        with open_journal() as journal, shown as how["on_progress"]:
             runner = Runner(
                 data=self.data,
                 journal=journal,

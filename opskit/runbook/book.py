@@ -36,7 +36,8 @@ class Runbook(Record):
     fresh
         Begin a new book all the same, as a scheduled notebook does.
     who
-        Who carries it out, for the record; by default the operating system's user.
+        Who carries it out, for the record; by default who runs the cell, where a Jupyter server
+        says so, else the operating system's user.
     dry_run
         Only show what would be done, in a book of its own.
     approved

@@ -330,7 +330,8 @@ def about(facts: Facts, noun: str, *shown: str, goes: tuple[str, ...] = ()) -> A
         shown=shown,
         goes=goes,
         servers=len(facts.apps_by_server),
-        missing=facts.missing(),
+        # A server whose list of this was refused is missing here, too.
+        missing=facts.unknown(noun),
     )
 
 

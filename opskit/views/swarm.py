@@ -47,7 +47,9 @@ class ConfigsRow(Row, frozen=True, kw_only=True):
     version: Annotated[str | None, Column("What its name ends with.")]
     swarm_name: Annotated[str, Column("Its whole name: <stack>_<config>_<version>.")]
     declared: Annotated[bool, Column("Whether an app's files name this version.")]
-    observed: Annotated[bool, Column("Whether it is in the swarm.")]
+    observed: Annotated[
+        bool | None, Column("Whether it is in the swarm; NA where nobody could read that.")
+    ]
     used_by: Annotated[list[str], Column("Services whose current spec names it.")]
     created_at: Annotated[datetime | None, Column("When the swarm stored it.")]
     config_id: Annotated[str | None, Column("The swarm's id of it.")]
@@ -119,6 +121,7 @@ def nodes_view(facts: Facts) -> View:
 def configs_view(facts: Facts) -> View:
     """Return the configs view: one `ConfigsRow` per version, declared or observed."""
     rows: list[ConfigsRow] = []
+    unknown = facts.unknown("configs")
     for server, apps in facts.apps_by_server.items():
         declared = {c.swarm_name: (app, c) for app in reversed(apps) for c in app.configs}
         seen = facts.seen.get(server)
@@ -149,7 +152,7 @@ def configs_view(facts: Facts) -> View:
                     version=version or None,
                     swarm_name=name,
                     declared=name in declared,
-                    observed=there is not None,
+                    observed=None if server in unknown else there is not None,
                     used_by=users.get(there.id, []) if there else [],
                     created_at=there.created_at if there else None,
                     config_id=there.id if there else None,

@@ -24,11 +24,12 @@ from opskit.audit.acknowledged import span
 from opskit.errors import OpskitError
 from opskit.fleet import Fleet
 from opskit.inert import visible_in
+from opskit.mending import plan_mend
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
 from opskit.views.frame import View
 from opskit.widgets.below import Opener, filled_in
-from opskit.widgets.cards import card, cards, counted
+from opskit.widgets.cards import Act, Cards, counted
 from opskit.widgets.kinds import FORMS
 from opskit.widgets.person import Person, read_person
 
@@ -60,6 +61,7 @@ class Attention(Opener):
         self._fleet, self._snapshot = fleet, snapshot
         self._with_pass = with_pass or (snapshot is not None and snapshot.looked_in_pass)
         self._findings: View | None = None
+        self._acts: dict[str, Act] = {}
         self._servers: dict[str, str] = {}
         self._written: list[str] = []
         self._lock = threading.RLock()
@@ -92,6 +94,9 @@ class Attention(Opener):
                 self.close_form(str(said.get("form")), who)
             case "acknowledge":
                 self._start("Writing it down…", lambda: self._acknowledge(said, key))
+            case "withdraw":
+                commit = said.get("commit") is True
+                self._start("Withdrawing it…", lambda: self._withdraw(key, commit=commit))
             case "again":
                 self._start("Reading every server…", self._read)
             case "ping":
@@ -126,20 +131,20 @@ class Attention(Opener):
         self._show(self._fleet.snapshot(with_pass=self._with_pass))
 
     def _open(self, key: str, who: Person) -> None:
-        row = self._row(key)
-        if row is None or not row.plan or self.has_open(key):
+        act = self._acts.get(key)
+        if act is None or self.has_open(key):
             return
-        self._servers[key] = row.server
-        begin = self._begin(row.plan)
-        self.open_form(key, who, about=card(row), fleet=self._fleet, kind=row.plan["plan"], **begin)
+        self._servers[key] = act.block.server
+        begin = self._begin(act)
+        self.open_form(key, who, about=act.about, fleet=self._fleet, kind=act.mend.plan, **begin)
 
-    def _begin(self, plan: Mapping[str, str]) -> dict[str, Any]:
+    def _begin(self, act: Act) -> dict[str, Any]:
         """Return what the form of a remedy begins with: its plan, or fields for a value."""
         # Whoever goes back from a plan finds chosen what it was for; of orphans a table tells.
-        begin = {} if "where" in plan else {"preselected": filled_in(plan) | {"at_once": False}}
-        if "value" in FORMS[plan["plan"]].fields:
+        begin = {} if act.mend.where else {"preselected": filled_in(act.mend)}
+        if "value" in FORMS[act.mend.plan].fields:
             return begin
-        return {**begin, "plan": self._fleet.plan_remedy(plan)}
+        return {**begin, "plan": plan_mend(self._fleet, act.mend)}
 
     def form_ended(self, at: str, /) -> None:
         """Read again what a run of a card's form has changed."""
@@ -170,17 +175,29 @@ class Attention(Opener):
             self._again([])
         self._set(said=" ".join(written))
 
+    def _withdraw(self, key: str, *, commit: bool) -> None:
+        row = self._row(key)
+        if row is None:
+            return
+        try:
+            done = str(self._fleet.withdraw(row, commit=commit))
+            self._written.append(done)
+        finally:
+            self._again([])
+        self._set(said=done)
+
     # -- what is shown --------------------------------------------------------------------
 
     def _show(self, snapshot: Snapshot) -> None:
         findings = snapshot.audit(acknowledged=True)
+        shown = Cards.of(findings)
         with self._lock:
-            self._snapshot, self._findings = snapshot, findings
+            self._snapshot, self._findings, self._acts = snapshot, findings, shown.acts
         self.update_text()
         first, last = span(datetime.now(UTC).date())
         usual = first + timedelta(days=_USUAL_DAYS)
         with self.hold_sync():
-            self.found = cards(findings)
+            self.found = shown.to_json()
             self._set(
                 read_at=_clock(snapshot.facts.oldest),
                 missing=findings.missing_servers,

@@ -17,6 +17,7 @@ from typing import Any
 import traitlets
 
 from opskit.inert import visible_in
+from opskit.mending import Mend
 from opskit.widgets.form import Form
 from opskit.widgets.kinds import FORMS
 from opskit.widgets.person import Person
@@ -25,20 +26,18 @@ from opskit.widgets.words import TextualWidget
 _AT_WORK = frozenset({"planning", "running"})
 
 
-def filled_in(plan: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the form of a finding's remedy begins with, and whether it plans at once.
-
-    Parameters
-    ----------
-    plan
-        The remedy of one app, as `opskit.audit.remedies.Remedy.to_dict` gives it.
-    """
+def filled_in(mend: Mend) -> dict[str, Any]:
+    """Return what the form of a remedy of one app begins with, and whether it plans at once."""
+    server, _, app = mend.app.partition("/")
+    several = len(mend.secrets) > 1
     return {
-        "app": plan["app"],
-        "secret": plan.get("secret", ""),
-        "options": {"hook": plan.get("hook", ""), "use_pass": "pass" in plan},
+        "app": mend.app,
+        "only": True,
+        "secret": "" if several or not mend.secrets else mend.secrets[0],
+        "rows": [(server, app, secret) for secret in mend.secrets] if several else [],
+        "options": {"hook": mend.hook, "use_pass": mend.use_pass},
         # A value has to be given first.
-        "at_once": "value" not in FORMS[plan["plan"]].fields,
+        "at_once": "value" not in FORMS[mend.plan].fields,
     }
 
 

@@ -53,13 +53,17 @@ def secret_states(snapshot: Snapshot) -> dict[Key, SecretState]:
     return found
 
 
-def offered(snapshot: Snapshot, kind: FormKind, asked: str) -> dict[str, Any]:
-    """Return the apps that a form offers, and why the one that was `asked` for is not there."""
-    if kind.chooses == "app":
-        apps, charsets = whole_apps(snapshot, kind), list[str]()
-    else:
-        apps = app_choices(snapshot, kind)
-        charsets = [secret["charset"] for app in apps for secret in app["secrets"]]
+def offered(
+    snapshot: Snapshot, kind: FormKind, asked: str, *, only: bool = False
+) -> dict[str, Any]:
+    """Return the apps that a form offers, and why the one that was `asked` for is not there.
+
+    With `only` it offers no other one.
+    """
+    apps = (whole_apps if kind.chooses == "app" else app_choices)(snapshot, kind)
+    if only:
+        apps = [one for one in apps if asked in _names(one)]
+    charsets = [secret["charset"] for app in apps for secret in app["secrets"]]
     return {
         "apps": apps,
         "alphabets": alphabets(charsets) if "value" in kind.fields else {},
@@ -110,7 +114,7 @@ def asked_for(apps: list[dict[str, Any]], app: str, secret: str) -> list[tuple[s
     """
     for one in apps:
         server, name = one["server"], one["app"]
-        if app in (name, f"{server}/{name}"):
+        if app in _names(one):
             if "about" in one:
                 return [(server, name, "")]
             return [
@@ -128,7 +132,7 @@ def about_asked(
 
     That nobody could read its server must not pass for that there is none.
     """
-    if any(name in (one["app"], f"{one['server']}/{one['app']}") for one in offered):
+    if any(name in _names(one) for one in offered):
         return ""
     view = snapshot.apps
     found = [row for row in view.records() if name in (row.app, f"{row.server}/{row.app}")]
@@ -138,6 +142,11 @@ def about_asked(
         why = snapshot.facts.unknown("services").get(server, "nobody asked").rstrip(".")
         return f"{name} is not read, as {server} is not: {why}."
     return f"There is no app {name} {kind.wanted}."
+
+
+def _names(one: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how an app that is offered may be called."""
+    return one["app"], f"{one['server']}/{one['app']}"
 
 
 def _side_doors(snapshot: Snapshot) -> dict[Key, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from opskit.errors import InputError
 from opskit.fleet import Fleet
@@ -144,6 +144,22 @@ class FormKind:
     def label(self) -> str:
         """What stands on its button, which only plans."""
         return f"{self.verb}…" if self.verb else ""
+
+    def again(self, *, only: bool) -> str:
+        """Return what stands on the button that leads from a run back to the choice, if any."""
+        match self.chooses:
+            case "table":
+                return "Another one"
+            case "secrets":
+                return f"{self.verb} others…"
+            case "secret":
+                return f"{self.verb} another…"
+            case "app":
+                return f"{self.verb} again…" if only else f"{self.verb} another app…"
+            case "nothing":
+                return ""
+            case _ as unknown:
+                assert_never(unknown)
 
     def why_not(self, secret: SecretState) -> str:
         """Return why nothing can be done with a secret, or nothing."""

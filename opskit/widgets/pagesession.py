@@ -20,6 +20,7 @@ import msgspec
 from opskit.errors import OpskitError
 from opskit.fleet import Fleet
 from opskit.inert import visible_in
+from opskit.mending import Mend
 from opskit.page import AppPage
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
@@ -173,9 +174,9 @@ class PageSession:
         mends = {"plan": kind, **({"secret": secret} if secret else {})}
         remedies = (one.plan for one in page.findings if one.key == finding)
         plan = next((one for one in remedies if mends.items() <= one.items()), None)
-        chosen = {"app": page.name, "secret": secret, "options": {}}
+        chosen = {"app": page.name, "only": True, "secret": secret, "options": {}}
         self.open_form(
-            kind, place(kind, secret), who, {**chosen, **(filled_in(plan) if plan else {})}
+            kind, place(kind, secret), who, {**chosen, **(filled_in(Mend.of(plan)) if plan else {})}
         )
 
     def _guarded(self, work: Callable[[], None], flag: str) -> None:

@@ -48,6 +48,7 @@ class Running:
                 "seconds": round(step.seconds, 1),
                 "began": round(time.time() - step.seconds, 1),
                 "error": redact(step.error),
+                "waits_for": step.waits_for,
             }
         )
         with self._lock:

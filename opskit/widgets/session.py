@@ -64,6 +64,7 @@ class Session:
     preselected
         What is chosen at the start: ``app``, ``secret`` and ``options``, and whether to plan it
         ``at_once``; or ``rows``, which are; ``where`` is a condition that a table begins with.
+        With ``only`` there is no other app to choose.
     needed
         How many different people must approve before it may be applied.
     plan
@@ -112,6 +113,8 @@ class Session:
     def begin(self) -> None:
         """Read the fleet, and plan at once what was preselected whole."""
         if self.plan is not None:
+            # Whoever goes back from it chooses: it is not planned once more.
+            self.preselected = {}
             self._show_plan(self.plan)
             self.publish()
             return
@@ -201,7 +204,8 @@ class Session:
                 except OpskitError as error:
                     read["error"] = redact(str(error))
             case "app" | "secrets" | "secret":
-                read = offered(snapshot, self.form, self.state["chosen"]["app"])
+                asked, only = self.state["chosen"]["app"], self.state["only"]
+                read = offered(snapshot, self.form, asked, only=only)
             case "nothing":
                 pass
             case _ as unknown:

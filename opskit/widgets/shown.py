@@ -18,6 +18,7 @@ from opskit.run.again import Rollback
 from opskit.run.run import Plan, Run
 from opskit.run.ways import ways_of
 from opskit.secrets.redact import redact
+from opskit.settings import read_settings
 from opskit.statuses import STATUSES
 from opskit.widgets.kinds import FormKind
 from opskit.widgets.person import person_named
@@ -26,6 +27,7 @@ from opskit.widgets.words import done_in_words, ways_on
 
 def first_state(form: FormKind, preselected: Mapping[str, Any], needed: int) -> dict[str, Any]:
     """Return what a form shows before anything was read."""
+    only, rows = bool(preselected.get("only")), [list(row) for row in preselected.get("rows", ())]
     return {
         "form": form.to_json(),
         "phase": "loading",
@@ -34,8 +36,11 @@ def first_state(form: FormKind, preselected: Mapping[str, Any], needed: int) -> 
         "apps": [],
         "alphabets": {},
         "chosen": {key: preselected.get(key, "") for key in ("app", "secret")},
-        "preset": [list(row) for row in preselected.get("rows", ())],
+        "only": only,
+        "preset": rows,
+        "again": "Choose again" if rows else form.again(only=only),
         "options": dict(preselected.get("options", {})),
+        "keep": read_settings().keep,
         "asked": "",
         "where": preselected.get("where", ""),
         "filters": {},

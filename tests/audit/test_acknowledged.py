@@ -179,6 +179,41 @@ def test_a_finding_of_no_server_is_kept_beside_all_of_them(desk: Desk) -> None:
     assert row.key not in set(desk.look().audit()["key"])
 
 
+def test_what_is_withdrawn_is_a_finding_again_at_once_for_all(desk: Desk) -> None:
+    row, before = desk.finding(), desk.look().audit()
+    desk.let_be(row)
+    done = desk.fleet.withdraw(row.key)
+
+    assert set(desk.look().audit()["key"]) == set(before["key"])
+    assert str(done) == (
+        f"secret-old of {row.app} {row.secret} is a finding again: {desk.file}, not committed"
+    )
+    with pytest.raises(InputError, match="nobody acknowledged secret-old of"):
+        desk.fleet.withdraw(row)
+    desk.let_be(row)
+    assert row.key not in set(desk.look().audit()["key"])
+
+
+def test_withdrawing_takes_it_out_of_both_files_and_leaves_all_else(desk: Desk) -> None:
+    row, other = desk.finding(), desk.finding("secret-stale")
+    desk.let_be(row)
+    shared = desk.file.parent.parent / "opskit.toml"
+    named = desk.file.read_text().replace("check =", f"server = '{SERVER}'\ncheck =")
+    shared.write_text(f"# ours\n{named}")
+    desk.file.write_text(WHOLE)
+    desk.let_be(row)
+    desk.let_be(other)
+    done = desk.fleet.withdraw(row)
+
+    assert list(done.commits) == [desk.file, shared]
+    assert desk.file.read_text().startswith(WHOLE)
+    assert [one.check for one in read_tree(desk.fleet.root).acknowledged] == [
+        "secret-old", "secret-stale"
+    ]  # fmt: skip
+    assert {one.who for one in read_tree(desk.fleet.root).acknowledged} == {"Eve", "Ada"}
+    assert shared.read_text().startswith("# ours\n")
+
+
 # -- the file --------------------------------------------------------------------------------
 
 WHOLE = """\
@@ -355,6 +390,20 @@ def test_the_command_says_where_it_is_kept_and_the_audit_shows_it_with_all(
     assert run(["audit", "--all", "-f", "csv"]) == 1
     assert "We wait." in capsys.readouterr().out
     assert run(["audit", "--all", "--where", f"key == '{row.key}'"]) == 0
+
+
+def test_the_command_withdraws_too_and_takes_no_day_then(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = desk.finding()
+    desk.let_be(row)
+    assert run(["acknowledge", row.key, "--withdraw", "--why", "x"]) == 2
+    assert "has no day, reason or name" in capsys.readouterr().err
+    assert run(["acknowledge", row.key, "--withdraw"]) == 0
+    assert "is a finding again" in capsys.readouterr().out
+    assert row.key in set(desk.look().audit()["key"])
+    assert run(["acknowledge", row.key]) == 2
+    assert "not said until when" in capsys.readouterr().err
 
 
 def test_what_is_acknowledged_is_counted_among_what_was_asked_for(

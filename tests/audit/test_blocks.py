@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import opskit
@@ -45,6 +46,18 @@ def test_secrets_of_an_app_with_the_same_fault_are_one_block(findings: View) -> 
     assert len(block.what) == 1
     assert block.fix == block.keys
     assert block.remedy == ("insert a value",)
+
+
+def test_what_one_deploy_mends_of_several_secrets_is_one_block_that_says_of_which(
+    findings: View,
+) -> None:
+    deploy = findings.query("app == @GIT and secret == 'jwt_secret'")
+    other = deploy.tail(1).assign(secret="lfs_jwt_secret", key="other")
+    (block,) = blocks(View(pd.concat([deploy, other])))
+    assert block.secrets == ("jwt_secret", "lfs_jwt_secret")
+    assert block.what[0].startswith("jwt_secret: v")
+    assert block.what[-1].startswith("lfs_jwt_secret: v")
+    assert block.fix == block.keys[:1]
 
 
 def test_every_finding_is_in_one_block_and_the_worst_come_first(findings: View) -> None:

@@ -89,12 +89,39 @@ def test_a_finding_is_the_same_when_lines_move_and_in_another_folder(
     assert set(after["what"]) != set(before["what"])
 
 
-def test_mending_one_of_two_equal_faults_gives_its_key_to_no_other(root: Path) -> None:
-    write(root, "one.example", "TYPE=shop\nONE\nTWO\n")
-    (before,) = audit(root).query("id == 'file-unreadable'").records()
-    write(root, "one.example", "TYPE=shop\nTWO\n")
-    (after,) = audit(root).query("id == 'file-unreadable'").records()
+def unreadable(root: Path, text: str) -> dict[str, str]:
+    """Return the subjects of what is found in a file of this text, each with its key."""
+    write(root, "one.example", f"TYPE=shop\n{text}")
+    found = audit(root).query("id == 'file-unreadable'")
+    return dict(zip(found["subject"], found["key"], strict=True))
 
-    assert (after.key, after.subject) == (before.key, before.subject)
-    assert before.what.startswith("servers/one.example/shop.one.example.env, lines 2 and 3: ")
-    assert after.what.startswith("servers/one.example/shop.one.example.env:2: ")
+
+def test_the_next_line_of_a_kind_is_another_finding_than_the_one_that_may_be_let_be(
+    root: Path,
+) -> None:
+    first = unreadable(root, "MOTTO='open\n")
+    both = unreadable(root, "# more\nNAME='open\n\nMOTTO='open\n")
+
+    assert [one.rpartition(": ")[2] for one in first] == ["MOTTO"]
+    assert first.items() <= both.items()
+    assert [one.rpartition(": ")[2] for one in set(both) - set(first)] == ["NAME"]
+
+
+def test_of_lines_without_a_variable_one_more_is_another_finding_and_none_is_quoted(
+    root: Path,
+) -> None:
+    one, two = unreadable(root, "hunter2\n"), unreadable(root, "hunter2\nhunter3\n")
+    piece = unreadable(root, "hunter4='\n")
+
+    assert len(one) == len(two) == len(piece) == 1
+    assert not set(one.values()) & set(two.values())
+    assert "hunter" not in repr((one, two, piece))
+
+
+def test_a_second_conflict_in_a_file_is_another_finding(root: Path) -> None:
+    write(root, "one.example", f"TYPE=shop\n{CONFLICT}")
+    (one,) = audit(root).query("id == 'file-conflict'").records()
+    write(root, "one.example", f"TYPE=shop\n{CONFLICT}B=1\n{CONFLICT}")
+    (two,) = audit(root).query("id == 'file-conflict'").records()
+
+    assert one.key != two.key

@@ -62,10 +62,10 @@ FORM_CELLS = {
 """How a form is called whose function needs more than a fleet, or an app of that name."""
 NO_FORMS = {"SecretInput", "ask"}
 CLICKS = {
-    "attention": ("Rotate… ", "Acknowledge until… "),
-    "app": ("Rotate… ", "Logs of "),
+    "attention": ("Rotate… ", "Apply", "Insert ", "Acknowledge until… "),
+    "app": ("Rotate… ", "Apply", "Deploy…", "Logs of "),
 }
-"""What is opened below a form that is none of `FORMS`: by the first words of the button's name."""
+"""What is clicked in a form that is none of `FORMS`, by the first words of the button's name."""
 MORE_CELLS = {
     "app": ("forms.app(fleet, 'git.coop.example')", "forms.app(fleet, 'notes.garden.example')"),
 }
@@ -270,7 +270,7 @@ def photograph_forms(album: Album, lab: Lab, browser: Browser) -> None:
                 if fleet != "empty" and name in FORMS:
                     _go_through(album, person, name, lab.folder / GATE)
                 elif fleet != "empty":
-                    _open_below(album, person, name)
+                    _open_below(album, person, name, lab.folder / GATE)
         for number, call in enumerate(MORE_CELLS.get(name, ()), 2):
             with album.trying(f"form {name}, {call}"), _visit(browser) as person:
                 cells = (FLEETS["six servers"], BEGIN, call)
@@ -316,9 +316,14 @@ def _go_through(album: Album, person: Person, name: str, gate: Path) -> None:
     album.photograph(person, f"form {name}", "at its end")
 
 
-def _open_below(album: Album, person: Person, name: str) -> None:
+def _open_below(album: Album, person: Person, name: str, gate: Path) -> None:
     for begin in CLICKS.get(name, ()):
-        person.form.get_by_role("button", name=re.compile(f"^{begin}")).first.click()
+        person.page.get_by_role("button", name=re.compile(f"^{begin}")).first.click()
+        if begin == "Apply":
+            person.page.locator(".opskit-step").first.wait_for()
+            album.photograph(person, f"form {name}", "while it runs below")
+            gate.touch()
+            person.page.locator(".opskit-outcome").first.wait_for()
         _settle(person)
         album.photograph(person, f"form {name}", f"after {begin}")
 

@@ -64,7 +64,10 @@ def test_what_one_mends_or_lets_be_goes_for_all_who_look_on(
     alice.button("Insert…").click()
     alice.button("Apply").click()
 
-    expect(bob.form.get_by_role("group", name=f"Gone: {SECRET}")).to_be_visible()
+    # Where it was, for who did it and for who looks on.
+    for person in (alice, bob):
+        findings = person.form.get_by_role("list", name="Findings")
+        expect(findings.get_by_role("group", name=f"Gone: {SECRET}")).to_be_visible()
     expect(card(bob, *mended)).to_have_count(0)
     expect(bob.form.get_by_text("Done: ")).to_be_visible()
     alice.is_told(": done. By ")
@@ -86,6 +89,12 @@ def test_what_one_mends_or_lets_be_goes_for_all_who_look_on(
     listed.click()
     expect(card(alice, place, "By Bob of the coop until")).to_be_visible()
     assert "Its owner is on holiday." in (lacking / "opskit.toml").read_text()
+    withdrawn = card(alice, place, "By Bob of the coop until")
+    withdrawn.get_by_role("button", name="Withdraw… secret-orphan").click()
+    withdrawn.get_by_role("button", name="Withdraw", exact=True).click()
+    expect(card(bob, place, "secret-orphan")).to_be_visible()
+    expect(listed).to_have_count(0)
+    assert "Its owner is on holiday." not in (lacking / "opskit.toml").read_text()
     (lacking / "opskit.toml").unlink()
 
     alice.command("docmanager:save")

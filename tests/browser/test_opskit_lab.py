@@ -12,6 +12,16 @@ NOTEBOOK = "00-start-here.ipynb"
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.kernel]
 
 
+def test_the_launcher_opens_a_runbook_by_its_title(opskit_lab: Lab, alice: Person) -> None:
+    alice.page.goto(opskit_lab.url("lab/tree/00-start-here.ipynb"))
+    alice.page.get_by_role("heading", name="Start here").wait_for()
+    alice.command("launcher:create")
+    launcher = alice.page.locator(".jp-Launcher")
+    expect(launcher.get_by_role("heading", name="Runbooks")).to_be_visible()
+    launcher.locator(".jp-LauncherCard", has_text="Audit the fleet").click()
+    alice.page.get_by_role("heading", name="Audit the fleet").wait_for()
+
+
 def test_what_one_runs_the_other_sees_and_it_survives_a_reload(
     opskit_lab: Lab, alice: Person, bob: Person
 ) -> None:

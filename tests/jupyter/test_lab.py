@@ -55,6 +55,15 @@ class Server:
         with urllib.request.urlopen(request, timeout=LIMIT) as answer:
             return json.load(answer)
 
+    def read(self, path: str) -> str:
+        """Give what a browser is given there."""
+        request = urllib.request.Request(
+            self.address.partition("/lab")[0] + path,
+            headers={"Authorization": f"token {self.token}"},
+        )
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+            return answer.read().decode()
+
     def complaint(self) -> str:
         """Give its log when it does not answer, else nothing."""
         try:
@@ -63,22 +72,28 @@ class Server:
             return (self.home / "log").read_text() or "an empty log"
         return ""
 
-    def socket(self, path: str) -> websocket.WebSocket:
+    def socket(self, path: str, header: dict[str, str] | None = None) -> websocket.WebSocket:
         base = self.address.partition("/lab")[0].replace("http", "ws", 1)
-        return websocket.create_connection(
-            base + path, header={"Authorization": f"token {self.token}"}, timeout=LIMIT
-        )
+        known = header or {"Authorization": f"token {self.token}"}
+        return websocket.create_connection(base + path, header=known, timeout=LIMIT)
 
     def run(self, code: str) -> str:
         """Run something in a new kernel and give what it printed."""
         kernel = self.ask("/api/kernels", {"name": "python3"})["id"]
+        channels = self.socket(f"/api/kernels/{kernel}/channels")
+        printed = self.printed(channels, code)
+        channels.close()
+        return printed
+
+    @staticmethod
+    def printed(channels: websocket.WebSocket, code: str) -> str:
+        """Run something in a kernel and give what it printed."""
         message = {
             "header": {"msg_id": uuid.uuid4().hex, "username": "", "session": uuid.uuid4().hex,
                        "msg_type": "execute_request", "version": "5.3"},
             "parent_header": {}, "metadata": {}, "channel": "shell",
             "content": {"code": code, "silent": False, "store_history": True},
         }  # fmt: skip
-        channels = self.socket(f"/api/kernels/{kernel}/channels")
         channels.send(json.dumps(message))
         printed = ""
         while True:
@@ -90,7 +105,6 @@ class Server:
             if heard["msg_type"] == "execute_reply":
                 assert heard["content"]["status"] == "ok", heard["content"]
             if heard["msg_type"] == "status" and heard["content"]["execution_state"] == "idle":
-                channels.close()
                 return printed
 
 
@@ -173,6 +187,16 @@ def test_it_asks_about_no_news_and_has_a_menu_of_the_runbooks_titles(server: Ser
 
 @pytest.mark.slow
 @pytest.mark.kernel
+def test_its_launcher_has_the_runbooks_by_their_titles(server: Server) -> None:
+    page = server.read("/lab")
+    assert '"name": "opskit-runbooks"' in page
+    script = server.read("/lab/extensions/opskit-runbooks/static/launcher.js")
+    assert f'{{"path": "{NOTEBOOK}", "label": "Start here: the whole fleet in one look"}}' in script
+    assert script.count('"label": "') == 13
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
 def test_somebody_without_a_name_gives_one_which_the_server_keeps(server: Server) -> None:
     me = f"{server.address.partition('/lab')[0]}/api/me"
     visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
@@ -186,9 +210,18 @@ def test_somebody_without_a_name_gives_one_which_the_server_keeps(server: Server
         me, method="PATCH", data=json.dumps({"name": "Kim", "display_name": "Kim"}).encode(),
         headers={"X-XSRFToken": xsrf, "Content-Type": "application/json"},
     )  # fmt: skip
+    # Opened before Kim had a name, as a notebook is.
+    kernel = server.ask("/api/kernels", {"name": "python3"})["id"]
+    cookie = "; ".join(f"{one.name}={one.value}" for one in cookies)
+    channels = server.socket(f"/api/kernels/{kernel}/channels", {"Cookie": cookie})
+    who = "from opskit.claimed import person_here; print(person_here())"
+    assert server.printed(channels, who) == "\n"
     visitor.open(named, timeout=LIMIT).close()
     with visitor.open(me, timeout=LIMIT) as answer:
-        assert json.load(answer)["identity"]["display_name"] == "Kim"
+        identity = json.load(answer)["identity"]
+    assert identity["display_name"] == "Kim"
+    assert server.printed(channels, who) == f"Kim ({identity['username']})\n"
+    channels.close()
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from opskit.jupyter.parameters import is_secret_like, names_secret
 
 LONGEST = 12
 """Lines of a cell of code."""
+WIDEST = 66
+"""Characters of a line with a parameter: a narrow window shows its comment whole."""
 ALLOWED = {"opskit", "pandas"}
 SECTIONS = {
     "a purpose": r"(?m)^\*\*Purpose\.\*\* \S",
@@ -101,6 +103,8 @@ def _prose(cell: Cell) -> Iterator[str]:
 
 def _code(cell: Cell) -> Iterator[str]:
     written = source(cell)
+    if "parameters" in tags(cell) and max(map(len, written.splitlines())) > WIDEST:
+        yield f"has a parameter of more than {WIDEST} characters"
     if len(written.splitlines()) > LONGEST:
         yield f"has more than {LONGEST} lines"
     if cell.get("outputs") and "keep-output" not in tags(cell):

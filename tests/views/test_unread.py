@@ -72,6 +72,27 @@ def test_what_was_refused_is_not_counted_as_none(without: Without, name: str) ->
     assert pd.isna(getattr(row, name))
 
 
+def test_no_config_is_told_absent_where_configs_were_refused(without: Without) -> None:
+    configs = without("configs").configs
+    own = configs.query(f"server == '{SERVER}'")
+
+    assert own["declared"].all()
+    assert own["observed"].isna().all()
+    assert not (set(configs.select("not observed")["server"]) & {SERVER})
+
+
+@pytest.mark.parametrize(
+    "name", ["nodes", "services", "tasks", "secrets", "configs", "networks", "volumes"]
+)
+def test_a_view_of_a_list_that_was_refused_names_the_server_as_missing(
+    without: Without, name: str
+) -> None:
+    snap = without(name)
+    caption = getattr(snap, name).caption
+    assert caption.endswith("3 of 6 servers missing: coop.example, library.example, radio.example")
+    assert "2 of 6 servers missing" in snap.audit().caption
+
+
 @pytest.mark.parametrize("name", ["services", "tasks"])
 def test_no_secret_is_told_unused_where_a_list_of_its_users_was_refused(
     without: Without, name: str

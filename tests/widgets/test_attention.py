@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,20 @@ import pytest
 
 import opskit
 from opskit import forms
+from opskit.audit.blocks import blocks, counted
 from opskit.demo.fleet import DemoFleet
 from opskit.facts import Facts
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.attention import Attention
-from opskit.widgets.cards import cards
+from opskit.widgets.cards import Cards
 from opskit.widgets.form import Form
 from tests.audit.test_keys import Use
 from tests.stage import APP, SERVER, Stage
 from tests.waiting import eventually
 
+GIT = "git.coop.example"
 ADA = {"username": "ada", "name": "Ada", "initials": "A", "color": "#123456"}
 BEN = {"username": "ben", "name": "Ben"}
 SOON = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
@@ -87,7 +90,7 @@ def board(stage: Stage) -> Board:
 
 def test_a_finding_is_mended_by_the_form_of_its_card_and_goes(board: Board) -> None:
     card = board.card("secret-missing", "key")
-    assert card["act"] == "Generate…"
+    assert [act["label"] for act in card["acts"]] == ["Generate…"]
     board.click("open", card["key"])
     form = board.apply(card["key"])
     eventually(lambda: card["key"] not in board.listed(), "the finding to go")
@@ -162,6 +165,48 @@ def test_what_is_acknowledged_goes_and_is_listed_apart(board: Board, stage: Stag
     assert "opskit.toml" in board.shown.state["said"]
 
 
+def test_what_was_acknowledged_is_a_finding_again_once_it_is_withdrawn(
+    board: Board, stage: Stage
+) -> None:
+    card = board.card("secret-missing")
+    wanted = {"until": SOON, "why": "Not yet deployed.", "name": "Ada"}
+    board.click("acknowledge", card["key"], keys=card["keys"], **wanted)
+    eventually(lambda: card["key"] not in board.listed(), "the finding to go")
+    board.until_idle()
+    board.click("withdraw", card["key"])
+    eventually(lambda: card["key"] in board.listed(), "the finding to be back")
+    board.until_idle()
+
+    assert board.shown.found["acknowledged"] == []
+    assert "is a finding again" in board.shown.state["said"]
+    assert "Not yet deployed." not in (stage.env_file.parent / "opskit.toml").read_text()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_prune_card_names_what_its_form_prunes(stage: Stage, number: int) -> None:
+    text = stage.env_file.read_bytes()
+    stage.env_file.write_bytes(
+        text.replace(b"TOKEN_VERSION='v1'", b"TOKEN_VERSION=v9").replace(
+            b"KEY_VERSION=v1", b"KEY_VERSION=v9"
+        )
+    )
+    versions = [*(f"v{one}" for one in range(2, 3 + number)), "v9"]
+    stage.create(*(f"{secret}_{one}" for secret in ("token", "key") for one in versions))
+    board = Board()
+    card = board.card("secret-superseded")
+    assert [one["label"] for one in card["acts"]] == ["Prune…"]
+    board.click("open", card["key"])
+    form = board.form(card["key"])
+    state = eventually(lambda: form.state, "a plan", lambda one: one["phase"] == "planned")
+
+    pruned: dict[str, list[str]] = {}
+    for one in state["plan"]["changes"]:
+        pruned.setdefault(one["secret"], []).append(one["from"])
+    assert sorted(pruned) == sorted(card["secrets"]) == ["key", "token"]
+    assert len(card["what"]) == 1
+    assert all(set(gone) == set(re.findall(r"v\d", card["what"][0])) for gone in pruned.values())
+
+
 @pytest.mark.parametrize("wrong", [{"until": "2001-01-01"}, {"why": ""}, {"until": None}])
 def test_what_will_not_do_is_said_and_nothing_is_written(
     board: Board, stage: Stage, wrong: dict[str, Any]
@@ -183,7 +228,10 @@ def test_a_value_that_is_asked_for_is_sealed_and_in_no_state(board: Board, stage
     )
     assert recipe.exists()
     board.click("again", "")
-    eventually(lambda: board.card("secret-missing")["act"] == "Insert…", "what is declared now")
+    eventually(
+        lambda: board.card("secret-missing")["acts"][0]["label"] == "Insert…",
+        "what is declared now",
+    )
     key = board.card("secret-missing", "key")["key"]
     board.until_idle()
     board.click("open", key)
@@ -227,7 +275,7 @@ def snap(use: Use, demo_fleet: DemoFleet) -> opskit.Snapshot:
 
 def test_every_finding_is_on_one_card_and_info_is_folded_by_check(snap: opskit.Snapshot) -> None:
     found = snap.audit()
-    shown = cards(found)
+    shown = Cards.of(snap.audit(acknowledged=True)).to_json()
     apart = [one for group in shown["info"] for one in group["cards"]]
     keys = [key for one in (*shown["cards"], *apart) for key in one["keys"]]
 
@@ -240,11 +288,37 @@ def test_every_finding_is_on_one_card_and_info_is_folded_by_check(snap: opskit.S
 
 
 def test_findings_that_one_plan_mends_are_one_card(snap: opskit.Snapshot) -> None:
-    shown = cards(snap.audit())
-    deploys = [one for one in shown["cards"] if one["act"] == "Deploy…"]
+    shown = Cards.of(snap.audit(acknowledged=True)).to_json()
+    deploys = [
+        one for one in shown["cards"] if one["acts"] and one["acts"][0]["label"] == "Deploy…"
+    ]
 
     assert len({one["app"] for one in deploys}) == len(deploys)
     assert any(len(one["what"]) > 1 for one in deploys)
+
+
+def test_cards_are_joined_as_a_terminal_joins_blocks(snap: opskit.Snapshot) -> None:
+    shown = Cards.of(snap.audit(acknowledged=True)).to_json()
+    worse, _ = counted(snap.audit())
+
+    assert [(one["keys"], one["what"]) for one in shown["cards"]] == [
+        ([*block.keys], [*block.what]) for block in blocks(worse)
+    ]
+
+
+def test_a_card_of_several_secrets_has_a_button_for_each_plan_and_quotes_no_command(
+    snap: opskit.Snapshot,
+) -> None:
+    shown = Cards.of(snap.audit(acknowledged=True)).to_json()["cards"]
+    (old,) = (one for one in shown if one["app"] == GIT and one["check"] == "secret-old")
+
+    assert old["secrets"] == ["db_password", "internal_token"]
+    assert [(one["label"], one["secrets"]) for one in old["acts"]] == [
+        ("Rotate db_password…", ["db_password"]),
+        ("Rotate internal_token…", ["internal_token"]),
+    ]
+    assert old["remedy"] == "rotate, with hook postgres:db; rotate"
+    assert not [one["remedy"] for one in shown if one["acts"] and "opskit " in one["remedy"]]
 
 
 def test_a_board_begins_with_the_look_it_is_given_and_says_in_words_what_it_shows(
@@ -273,6 +347,22 @@ def test_orphans_are_planned_where_the_finding_says_and_word_to_confirm_is_asked
         eventually(lambda: card["key"] not in board.listed(), "the finding to go")
     finally:
         demo.stop()
+
+
+def test_on_the_demo_fleet_a_password_that_a_database_keeps_is_rotated_below_its_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with DemoFleet() as demo:
+        for name, value in demo.env.items():
+            monkeypatch.setenv(name, value)
+        board = Board()
+        card = next(one for one in board.shown.found["cards"] if "hook mariadb" in one["remedy"])
+        board.click("open", card["key"])
+        form = board.apply(card["key"])
+        eventually(lambda: card["key"] not in board.listed(), "the finding to go")
+
+        assert form.state["result"]["status"] == "done"
+        assert "run-hook" in [step["action"] for step in form.steps]
 
 
 def test_what_was_not_read_again_says_when_it_was_and_the_store_is_looked_up_again(

@@ -8,6 +8,7 @@ import pytest
 
 import opskit
 from opskit.inert import visible_in
+from opskit.mending import Mend
 from opskit.secrets.sealed import SEALER
 from opskit.widgets.below import Opener, filled_in
 from opskit.widgets.person import read_person
@@ -123,9 +124,11 @@ def test_a_remedy_fills_its_form_in_and_is_planned_unless_a_value_is_to_be_given
     plan: dict[str, str], *, is_planned: bool
 ) -> None:
     more = {"app": f"{SERVER}/{APP}", "secret": "key", "hook": "postgres:db", "pass": "yes"}
-    assert filled_in(plan | more) == {
+    assert filled_in(Mend.of(plan | more)) == {
         "app": f"{SERVER}/{APP}",
+        "only": True,
         "secret": "key",
+        "rows": [],
         "options": {"hook": "postgres:db", "use_pass": True},
         "at_once": is_planned,
     }

@@ -110,8 +110,13 @@ def test_a_click_opens_the_form_of_its_action_for_this_app_only(stage: Stage) ->
     desk.click("open", kind="rotate", secret="token", app="another.example")
     desk.click("open", kind="deploy")
     assert desk.opened == [
-        ("rotate", "rotate token", "Ada (ada)", {"app": NAME, "secret": "token", "options": {}}),
-        ("deploy", "deploy", "Ada (ada)", {"app": NAME, "secret": "", "options": {}}),
+        (
+            "rotate",
+            "rotate token",
+            "Ada (ada)",
+            {"app": NAME, "only": True, "secret": "token", "options": {}},
+        ),
+        ("deploy", "deploy", "Ada (ada)", {"app": NAME, "only": True, "secret": "", "options": {}}),
     ]
 
 
@@ -126,10 +131,16 @@ def test_the_button_of_a_finding_plans_its_remedy_at_once(stage: Stage) -> None:
     desk.click("open", kind="rotate", secret="token", finding=finding["key"])
 
     options = {"hook": "", "use_pass": False}
-    remedy = {"app": NAME, "secret": "key", "options": options, "at_once": True}
+    chosen = {"app": NAME, "only": True, "secret": "key", "options": options, "rows": []}
+    remedy = {**chosen, "at_once": True}
     assert desk.opened == [
         ("generate", "generate key", "Ada (ada)", remedy),
-        ("rotate", "rotate token", "Ada (ada)", {"app": NAME, "secret": "token", "options": {}}),
+        (
+            "rotate",
+            "rotate token",
+            "Ada (ada)",
+            {"app": NAME, "only": True, "secret": "token", "options": {}},
+        ),
     ]
 
 

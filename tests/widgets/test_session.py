@@ -18,11 +18,13 @@ import opskit
 from opskit import forms
 from opskit.errors import InputError
 from opskit.journal.runs import open_journal
+from opskit.run.work import Progressed
 from opskit.secrets.generate import Policy
 from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.form import Form
 from opskit.widgets.person import NOBODY, read_person
+from opskit.widgets.running import Running
 from opskit.widgets.session import Session
 from tests.abra.releases import Releases
 from tests.run.test_stacks import NEW, OLD, files
@@ -101,6 +103,46 @@ def test_what_was_asked_for_with_its_options_is_planned_at_once_and_stays_chosen
     state = desk.until("choose")
     assert state["options"] == options
     assert state["chosen"]["secret"] == "token"
+
+
+def test_a_form_of_one_app_offers_no_other_and_says_what_it_leads_back_to(
+    stage: Stage,
+) -> None:
+    folder = stage.env_file.parent
+    text = stage.env_file.read_bytes()
+    (folder / "other.example.env").write_bytes(text.replace(b"STACK_NAME=", b"STACK_NAME=other_"))
+    bound = {"app": f"{SERVER}/{APP}", "only": True}
+    for kind, again, again_of_all in (
+        ("rotate", "Rotate others…", "Rotate others…"),
+        ("deploy", "Deploy again…", "Deploy another app…"),
+    ):
+        state = Desk(kind, preselected=bound).until("choose")
+        assert [one["app"] for one in state["apps"]] == [APP]
+        assert state["again"] == again
+        state = Desk(kind, preselected={"app": f"{SERVER}/{APP}"}).until("choose")
+        assert len(state["apps"]) == 2
+        assert state["again"] == again_of_all
+
+    gone = {"app": f"{SERVER}/gone.example", "only": True}
+    state = Desk("restart", preselected=gone).until("choose")
+    assert (state["apps"], state["asked"]) == (
+        [], f"There is no app {SERVER}/gone.example here that is deployed."
+    )  # fmt: skip
+
+
+def test_a_form_that_begins_with_a_plan_of_several_leads_back_to_them_and_plans_nothing_anew(
+    stage: Stage,
+) -> None:
+    fleet = opskit.Fleet.from_abra()
+    rows = [(SERVER, APP, "token"), (SERVER, APP, "key")]
+    plan = fleet.plan_rotate(APP, ["token", "key"], QUICK)
+    desk = Desk("rotate", plan=plan, preselected={"app": f"{SERVER}/{APP}", "rows": rows})
+    desk.until("planned")
+    desk.click("back")
+    state = desk.until("choose")
+
+    assert state["preset"] == [list(row) for row in rows]
+    assert state["plan"] is None
 
 
 def test_of_two_clicks_one_counts(stage: Stage) -> None:
@@ -613,3 +655,17 @@ def test_an_insert_form_knows_what_each_charset_means(stage: Stage) -> None:
         charset: Policy(charset=charset).alphabet() for charset in ("", "hex,special")
     }
     assert Desk("rotate").until("choose")["alphabets"] == {}
+
+
+def test_a_step_that_waits_says_what_for(stage: Stage) -> None:
+    running = Running()
+    step = Progressed(
+        unit=0, step=3, server=SERVER, app=APP, action="verify", subject="db", phase="do",
+        status="running", waits_for="db: 0 of 1 tasks run",
+    )  # fmt: skip
+    running.add(step)
+    assert [(one["status"], one["waits_for"]) for one in running.steps] == [
+        ("running", "db: 0 of 1 tasks run")
+    ]
+    running.add(replace(step, status="done", waits_for=""))
+    assert [(one["status"], one["waits_for"]) for one in running.steps] == [("done", "")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -39,6 +39,9 @@ class Outcome:
 
 Execute = Callable[[Command], Outcome]
 """Decides what a command comes to."""
+
+_HOOK = "opskit-hook"
+"""What the scripts of `opskit.steps.hook` are called."""
 
 
 class ExecRequest(msgspec.Struct, kw_only=True, rename="pascal"):
@@ -150,9 +153,14 @@ class ExecTable:
 
 
 def shell_words(command: Command) -> Outcome:
-    """Run a few words of a shell: ``cat``, ``echo``, ``true``, ``false``, ``exit``, ``sh -c``."""
+    """Run a few words of a shell: ``cat``, ``echo``, ``true``, ``false``, ``exit``, ``sh -c``.
+
+    A credential hook's script is none of them: its database takes every password.
+    """
     program, *arguments = command.argv
     match program:
+        case "sh" if arguments[2:3] == [_HOOK]:
+            return _told(command, *arguments[3:])
         case "true" | "false":
             return Outcome(code=int(program == "false"))
         case "exit":
@@ -171,6 +179,13 @@ def shell_words(command: Command) -> Outcome:
             return Outcome(code=126, stdout=text.encode())
 
 
+def _told(command: Command, _action: str, file: str, _user: str, *program: str) -> Outcome:
+    """Return what a hook comes to: that of its program, or of a database that mounts the file."""
+    if program:
+        return shell_words(replace(command, argv=program))
+    return Outcome(code=int(file not in command.files))
+
+
 def _cat(paths: list[str], command: Command) -> Outcome:
     if not paths:
         return Outcome(stdout=command.stdin)
@@ -184,17 +199,13 @@ def _script(script: str, command: Command) -> Outcome:
     stdout = stderr = b""
     code = 0
     for line in script.replace("\n", ";").split(";"):
-        words = shlex.split(line)
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            return Outcome(code=2, stdout=stdout, stderr=stderr + f"sh: {error}\n".encode())
         if not words:
             continue
-        part = shell_words(
-            Command(
-                service=command.service,
-                argv=tuple(words),
-                stdin=command.stdin,
-                files=command.files,
-            )
-        )
+        part = shell_words(replace(command, argv=tuple(words)))
         stdout, stderr, code = stdout + part.stdout, stderr + part.stderr, part.code
         if words[0] == "exit":
             break

@@ -11,10 +11,13 @@ const many = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? 
 const placeOf = (card) => [...card.secrets, card.app].filter(Boolean).join(" · ") || card.server || "all servers";
 const whereOf = (card, check = card.check) => [h("strong", {}, placeOf(card)), h("span", { class: "opskit-hint" }, [placeOf(card) !== card.server && card.server, check].filter(Boolean).join(" · "))];
 const remedyOf = (remedy) => h("p", { class: "opskit-remedy" }, h("span", { "aria-hidden": "true" }, "→ "), remedy);
+const committing = (box) => h("label", { title: "opskit.toml in the server's folder, which colleagues have from its repository." }, box, " Commit opskit.toml");
+/** The places of a card's forms. */
+const keysOf = (card) => card.acts.map((act) => act.key);
 const level = (severity) => h("span", { class: `opskit-level opskit-level-${severity}` }, severity);
 
 /** What this tab must not lose when JupyterLab makes the view anew. */
-const memoryOfTab = () => ({ levels: new Set(), server: "", words: "", shown: AT_ONCE, unfolded: new Set(), drafts: {}, name: null, expected: null, focus: null });
+const memoryOfTab = () => ({ levels: new Set(), server: "", words: "", shown: AT_ONCE, unfolded: new Set(), spots: {}, drafts: {}, name: null, expected: null, focus: null });
 const ABLE = "button, input, select, summary";
 
 function render({ model, el }, memory) {
@@ -28,7 +31,7 @@ function render({ model, el }, memory) {
   const again = button("Read again", () => send("again"), "opskit-quiet");
   const header = h("div", { class: "opskit-head" }, h("h3", {}, model.get("title")), when, again);
   const filters = h("div", { class: "opskit-row opskit-filters" }, levels, server, labelled("Search findings", search));
-  const begun = h("div", { class: "opskit-begun" });
+  const begun = h("ul", { class: "opskit-cards", "aria-label": "Gone" });
   const list = h("ul", { class: "opskit-cards", "aria-label": "Findings" });
   const rest = h("div", { class: "opskit-rest" });
   const root = h("section", { class: "opskit-form opskit-attention", "aria-label": model.get("title") }, header, silence, aloud, banner, filters, begun, list, rest);
@@ -84,14 +87,14 @@ function render({ model, el }, memory) {
     const element = h("div", { class: "opskit-letting" },
       h("div", { class: "opskit-row" }, labelled("Why", why), labelled("Until", until), labelled("Your name", name)),
       h("div", { class: "opskit-row opskit-actions" }, go, button("Cancel", () => { delete memory.drafts[card.key]; close(); }, "opskit-quiet"),
-        h("label", { title: "opskit.toml in the server's folder, which colleagues have from its repository." }, commit, " Commit opskit.toml"), note));
+        committing(commit), note));
     for (const field of [until, why, name, commit]) field.addEventListener("input", keep);
     return { element, focus: () => why.focus() };
   }
 
   function cardOf(card, opened, { kind, remedy }) {
     const place = placeOf(card);
-    const [below, slot] = [h("div", {}), h("div", {})];
+    const [below, slot] = [h("div", {}), h("div", { class: "opskit-slot" })];
     const acknowledge = button("Acknowledge until…", () => toggle(), "opskit-quiet");
     acknowledge.setAttribute("aria-label", `Acknowledge until… ${card.check}, ${place}`);
     function toggle(focus = true) {
@@ -103,31 +106,36 @@ function render({ model, el }, memory) {
       if (focus) form.focus();
     }
     acknowledge.setAttribute("aria-expanded", "false");
-    const act = card.act && !opened && button(card.act, () => { forms.expect(card.key); act.disabled = true; setTimeout(() => { act.disabled = false; }, 3000); send("open", { key: card.key }); }, "opskit-primary");
-    if (act) act.setAttribute("aria-label", `${card.act} ${card.check}, ${place}`);
+    const acts = card.acts.filter(({ key }) => !opened.includes(key)).map(({ key, label, secrets }) => {
+      const act = button(label, () => { forms.expect(key); act.disabled = true; setTimeout(() => { act.disabled = false; }, 3000); send("open", { key }); }, "opskit-primary");
+      act.setAttribute("aria-label", `${label} ${card.check}, ${placeOf({ ...card, secrets })}`);
+      return act;
+    });
     const element = h("li", { class: `opskit-card opskit-card-${card.severity} ${kind}`, "data-key": card.key },
       h("div", { class: "opskit-card-what" },
         h("div", { class: "opskit-card-head" }, !kind && level(card.severity), ...whereOf(card, kind ? "" : card.check), h("code", { class: "opskit-key", title: "Its key, as opskit audit shows it" }, card.keys.join(" "))),
         ...card.what.map((one) => h("p", {}, one)),
         card.remedy !== remedy && remedyOf(card.remedy)),
-      h("div", { class: "opskit-card-acts" }, act, acknowledge), below, slot);
+      h("div", { class: `opskit-card-acts ${card.acts.length > 1 ? "opskit-card-several" : ""}` }, ...acts, acknowledge), below, slot);
     if (memory.drafts[card.key]) toggle(false);
     return { element, slot };
   }
 
   /** The same element while nothing of it changes: somebody may be typing in it. */
-  function kept(card, opened, how = { kind: "", remedy: "" }) {
-    const seen = JSON.stringify([card, opened?.form, how]);
+  function kept(card, open, how = { kind: "", remedy: "" }) {
+    const opened = keysOf(card).filter((key) => open[key]);
+    const seen = JSON.stringify([card, opened, how]);
     if (drawn.get(card.key)?.seen !== seen) drawn.set(card.key, { seen, ...cardOf(card, opened, how) });
-    return withForm(card.key, drawn.get(card.key));
+    return withForms(keysOf(card), drawn.get(card.key));
   }
-  function withForm(key, { element, slot }) {
-    put(slot, panels.has(key) ? [panels.get(key)] : []);
+  function withForms(keys, { element, slot }) {
+    put(slot, keys.flatMap((key) => panels.get(key) ?? []));
     return element;
   }
 
   // -- all of it ---------------------------------------------------------------------------
 
+  const everyCard = () => { const { cards = [], info = [] } = model.get("found"); return [...cards, ...info.flatMap((one) => one.cards)]; };
   const fits = (card) => {
     const text = [card.check, card.server, card.app, ...card.secrets, ...card.what, ...card.keys].join(" ").toLowerCase();
     return (!memory.levels.size || memory.levels.has(card.severity)) && (!memory.server || card.server === memory.server)
@@ -174,8 +182,7 @@ function render({ model, el }, memory) {
       return chip;
     });
     levels.replaceChildren(...chips);
-    const everything = [...found.cards, ...found.info.flatMap((one) => one.cards)];
-    const names = [...new Set(everything.map((card) => card.server))].filter(Boolean).sort();
+    const names = [...new Set(everyCard().map((card) => card.server))].filter(Boolean).sort();
     if (memory.server && !names.includes(memory.server)) names.push(memory.server);
     server.replaceChildren(h("option", { value: "" }, "any server"), ...names.map((name) => h("option", { value: name }, name)));
     server.value = memory.server;
@@ -188,40 +195,63 @@ function render({ model, el }, memory) {
     if (!ready) return;
     drawFilters(found);
     const open = Object.fromEntries(model.get("opened").map((one) => [one.at, one]));
-    const there = new Set([...found.cards, ...found.info.flatMap((one) => one.cards)].map((card) => card.key));
-    // A form stays when its finding has gone: it says what was done, and how to undo it.
-    put(begun, Object.values(open).filter(({ at }) => !there.has(at)).map(goneOf));
-    const suit = found.cards.filter((card) => fits(card) || open[card.key]);
+    const there = new Set(everyCard().flatMap(keysOf));
+    const suit = found.cards.filter((card) => fits(card) || keysOf(card).some((key) => open[key]));
     const shown = suit.slice(0, memory.shown);
-    put(list, shown.map((card) => kept(card, open[card.key])));
-    list.hidden = !shown.length;
+    const items = shown.map((card) => kept(card, open));
+    shown.forEach((card, spot) => keysOf(card).filter((key) => open[key]).forEach((key) => { memory.spots[key] = spot; }));
+    // A form stays when its finding has gone, where it was: it says what was done, and how to undo it.
+    const gone = Object.values(open).filter(({ at }) => !there.has(at));
+    put(begun, gone.filter(({ at }) => !(at in memory.spots)).map(goneOf));
+    for (const one of gone.filter(({ at }) => at in memory.spots)) items.splice(memory.spots[one.at], 0, goneOf(one));
+    put(list, items);
+    [begun, list].forEach((one) => { one.hidden = !one.childElementCount; });
     const more = suit.length - shown.length;
     const info = found.info.map((group) => ({ ...group, cards: group.cards.filter(fits) })).filter((group) => group.cards.length);
     const acknowledged = found.acknowledged.filter((card) => fits({ ...card, severity: [...memory.levels][0] ?? card.severity }));
-    const none = there.size ? "No finding fits." : "Nothing needs attention.";
+    const none = found.cards.length || found.info.length ? "No finding fits." : "Nothing needs attention.";
     put(rest, [
       !suit.length && !info.length && h("p", { class: "opskit-hint" }, none),
       more > 0 && button(`Show ${Math.min(more, AT_ONCE)} more of ${more.toLocaleString()}`, () => { memory.shown += AT_ONCE; draw(); }),
       ...info.map(({ check, title, cards, remedy }) => folded(check,
         `${title} · ${many(cards.length, "finding")} on ${many(new Set(cards.map((card) => card.server)).size, "server")}`, title,
-        () => cards.map((card) => kept(card, open[card.key], { kind: "opskit-slim", remedy })), remedy)),
+        () => cards.map((card) => kept(card, open, { kind: "opskit-slim", remedy })), remedy)),
       acknowledged.length > 0 && folded("acknowledged", `${many(acknowledged.length, "finding")} acknowledged`, "Acknowledged", () => acknowledged.map(letBe)),
     ].filter(Boolean));
   }
 
-  const letBe = (card) => h("li", { class: "opskit-card opskit-slim" },
-    h("div", { class: "opskit-card-what" },
-      h("div", { class: "opskit-card-head" }, level(card.severity), ...whereOf(card)),
-      h("p", {}, card.what.join(" ")), h("p", { class: "opskit-remedy" }, `By ${card.who} until ${card.until}: ${card.why}`)));
+  function letBe(card) {
+    const name = `acknowledged ${card.key}`;
+    const seen = JSON.stringify(card);
+    if (drawn.get(name)?.seen === seen) return drawn.get(name).element;
+    const below = h("div", {});
+    const open = button("Withdraw…", () => {
+      if (below.childElementCount) { below.replaceChildren(); open.setAttribute("aria-expanded", "false"); return; }
+      const commit = h("input", { type: "checkbox" });
+      const go = button("Withdraw", () => send("withdraw", { key: card.key, commit: commit.checked }), "opskit-primary");
+      below.replaceChildren(h("div", { class: "opskit-row opskit-actions opskit-letting" }, h("span", {}, "Then it is a finding again, for all who share opskit.toml."), go, committing(commit)));
+      open.setAttribute("aria-expanded", "true");
+      go.focus();
+    }, "opskit-quiet");
+    open.setAttribute("aria-expanded", "false");
+    open.setAttribute("aria-label", `Withdraw… ${card.check}, ${placeOf(card)}`);
+    const element = h("li", { class: "opskit-card opskit-slim" },
+      h("div", { class: "opskit-card-what" },
+        h("div", { class: "opskit-card-head" }, level(card.severity), ...whereOf(card)),
+        h("p", {}, card.what.join(" ")), h("p", { class: "opskit-remedy" }, `By ${card.who} until ${card.until}: ${card.why}`)),
+      h("div", { class: "opskit-card-acts" }, open), below);
+    drawn.set(name, { seen, element });
+    return element;
+  }
 
   function goneOf({ at, form, about }) {
     if (!drawn.has(`gone ${form}`)) {
       const slot = h("div", {});
-      const element = h("div", { class: "opskit-gone", role: "group", "aria-label": `Gone: ${placeOf(about)}` },
-        h("div", { class: "opskit-card-head" }, h("span", { class: "opskit-level opskit-level-gone" }, "gone"), ...whereOf(about)), slot);
+      const element = h("li", {}, h("div", { class: "opskit-gone", role: "group", "aria-label": `Gone: ${placeOf(about)}` },
+        h("div", { class: "opskit-card-head" }, h("span", { class: "opskit-level opskit-level-gone" }, "gone"), ...whereOf(about)), slot));
       drawn.set(`gone ${form}`, { element, slot });
     }
-    return withForm(at, drawn.get(`gone ${form}`));
+    return withForms([at], drawn.get(`gone ${form}`));
   }
 
   function show() {
@@ -248,7 +278,7 @@ function render({ model, el }, memory) {
   const forms = formsBelow(model, memory, {
     place: (all) => { panels = new Map(all); draw(); },
     close: (form) => send("close", { form }),
-    closed: (key) => (cardOfKey(key)?.querySelector(ABLE) ?? search).focus(),
+    closed: (key) => (cardOfKey(everyCard().find((card) => keysOf(card).includes(key))?.key)?.querySelector(ABLE) ?? search).focus(),
   });
   show();
   ping();

@@ -14,7 +14,7 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
   let counts = { selected: 0, hidden: 0, reasons: new Map() };
   const fieldsOf = {};
   const doing = () => form.verbs[verb];
-  const fields = () => (fieldsOf[verb] ??= optionFields(doing(), saved?.fields[verb]));
+  const fields = () => (fieldsOf[verb] ??= optionFields(doing(), saved?.fields[verb], now));
   const secret = secretField({ purpose: "insert", draft, wish: () => {
     const { length, charset } = table.wish();
     return { length, alphabet: now.alphabets[charset ?? ""] };

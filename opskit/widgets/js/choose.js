@@ -19,7 +19,7 @@ export function presetChooser(preset, saved) {
   };
 }
 
-export function appChooser({ form, apps, chosen: preselected, asked }, saved) {
+export function appChooser({ form, apps, chosen: preselected, asked, only }, saved) {
   const chosen = saved?.app ? { app: saved.app, secret: "" } : preselected;
   const isChosen = (app) => app.app === chosen.app || `${app.server}/${app.app}` === chosen.app;
   const useful = apps.filter((app) => app.about || isChosen(app) || app.secrets.some((secret) => !secret.obstacle));
@@ -49,7 +49,7 @@ export function appChooser({ form, apps, chosen: preselected, asked }, saved) {
     const app = useful[list.value] ?? null;
     if (app === current && secrets.childElementCount) return;
     current = app;
-    if (!app && unknown) return secrets.replaceChildren(h("p", { class: "opskit-warning", role: "alert" }, `${asked} Choose another one.`));
+    if (!app && unknown) return secrets.replaceChildren(h("p", { class: "opskit-warning", role: "alert" }, only ? asked : `${asked} Choose another one.`));
     if (!app) return secrets.replaceChildren(h("p", { class: "opskit-hint" }, !useful.length ? form.nothing : fitting ? "Choose an app." : "No app fits."));
     if (app.about) return secrets.replaceChildren(h("dl", { class: "opskit-about" }, ...app.about.flatMap(([word, value]) => [h("dt", {}, word), h("dd", { title: value }, value)])));
     secrets.replaceChildren(...app.secrets.map((secret) => {
@@ -69,9 +69,9 @@ export function appChooser({ form, apps, chosen: preselected, asked }, saved) {
   fill();
   const start = useful.findIndex(isChosen);
   if (start >= 0) { list.value = start; pick(); }
-  const element = h("div", { class: "opskit-columns" },
-    h("div", {}, labelled("Search apps", search), labelled("App", list)),
-    h("fieldset", { class: "opskit-set" }, h("legend", {}, whole ? "What it is" : many ? "Secrets" : "Secret"), secrets));
+  const legend = whole ? "What it is" : many ? "Secrets" : "Secret";
+  const set = h("fieldset", { class: `opskit-set ${only ? "opskit-only" : ""}` }, h("legend", {}, only && current ? `${legend}: ${current.app} on ${current.server}` : legend), secrets);
+  const element = only ? set : h("div", { class: "opskit-columns" }, h("div", {}, labelled("Search apps", search), labelled("App", list)), set);
   return {
     element,
     saved: () => ({ app: current ? `${current.server}/${current.app}` : "", secrets: [...secrets.querySelectorAll("input:checked")].map((box) => box.value) }),
@@ -80,14 +80,14 @@ export function appChooser({ form, apps, chosen: preselected, asked }, saved) {
 }
 
 /** The fields that the kernel says this form has, with the choices it gives. */
-export function optionFields({ fields, no_hook: noHook }, saved, preset = {}) {
+export function optionFields({ fields, no_hook: noHook }, saved, { options: preset, keep: usual }) {
   const number = (attributes) => h("input", { type: "number", class: "opskit-input opskit-short", ...attributes });
   const hook = h("input", { type: "text", class: "opskit-input opskit-hook", placeholder: "as in recipe", spellcheck: "false", autocomplete: "off", list: `${uid()}-hooks` });
   const inputs = {
     length: number({ min: 1, max: 4096, placeholder: "as in recipe" }),
     charset: select(fields.charset ?? []),
     generator: select(fields.generator ?? []),
-    keep: number({ min: 0, max: 99, value: 1 }),
+    keep: number({ min: 0, max: 99, value: usual }),
     deploy: select(fields.deploy ?? fields.deploy_with ?? []),
     hook,
   };
@@ -110,6 +110,6 @@ export function optionFields({ fields, no_hook: noHook }, saved, preset = {}) {
     element,
     saved: () => ({ values: all.map((one) => one.value), pass: pass.checked }),
     options: () => ({ length: Number(length.value) || null, charset: charset.value, generator: generator.value, use_pass: pass.checked, hook: said() === noHook ? "" : said(), no_hook: said() === noHook, deploy: deploy.value }),
-    keep: () => Number(keep.value),
+    keep: () => keep.value === "" ? null : Number(keep.value),
   };
 }

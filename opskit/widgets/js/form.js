@@ -82,8 +82,9 @@ function render({ model, el }, memory) {
       memory.again = browsed.again;
       return browsed.element;
     }
-    const fields = optionFields(form, saved?.fields, now.options);
+    const fields = optionFields(form, saved?.fields, now);
     const go = button(form.label, plan, "opskit-primary");
+    go.hidden = now.only && !now.apps.length;
     const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
     const chooser = now.preset.length ? presetChooser(now.preset, saved?.chooser) : appChooser(now, saved?.chooser);
     chooser.element.addEventListener("change", actions.dismiss);
@@ -122,7 +123,7 @@ function render({ model, el }, memory) {
       case "planned": return planView(now, memory.confirm, { ...actions, leave: now.leave ? actions.leave : null, back: now.form.chooses === "nothing" ? null : () => send("back") });
       case "ended":
         memory.chosen = memory.again;
-        return h("div", {}, resultView(now.result, { ...actions, another: now.form.chooses === "nothing" ? null : () => send("back") }),
+        return h("div", {}, resultView(now.result, { ...actions, another: now.again && { label: now.again, go: () => send("back") } }),
           now.go_on && h("p", { class: "opskit-hint" }, now.go_on));
       case "left": return h("p", { class: "opskit-hint" }, now.go_on);
       default: return "";

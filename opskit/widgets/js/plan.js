@@ -9,8 +9,14 @@ const ENDS = ["before", "after"];
 /** Whether of a part only names are shown, which then have the room of what it was and will be. */
 const isNamed = (row) => row.before === "" && row.after === "";
 
+/** What stands under a change: its note, and in a narrow window what then has no column. */
+function folded(row) {
+  const rest = [row.server && `on ${row.server}`, row.bits && `${Math.round(row.bits)} bits`, row.undone_by && `undone by ${row.undone_by}`].filter(Boolean).join(", ");
+  return [row.note && h("div", {}, row.note), rest && h("div", { class: "opskit-narrow" }, rest)].filter(Boolean);
+}
+
 /** A table of the columns that say something; `below` gives what stands under a row, over all of it. */
-function table(columns, rows, label, below = () => "") {
+function table(columns, rows, label, below = () => []) {
   const used = columns.filter(([name]) => rows.some((row) => row[name] !== "" && row[name] !== null));
   return h("div", { class: "opskit-tablebox", tabindex: 0, role: "region", "aria-label": label },
     h("table", { class: "opskit-table" },
@@ -18,12 +24,12 @@ function table(columns, rows, label, below = () => "") {
       h("tbody", {}, ...rows.flatMap((row) => {
         const more = below(row);
         return [
-          h("tr", { class: more ? "opskit-has-more" : "" }, ...used.filter(([name]) => !(isNamed(row) && ENDS.includes(name))).map(([name]) => {
+          h("tr", { class: more.length ? "opskit-has-more" : "" }, ...used.filter(([name]) => !(isNamed(row) && ENDS.includes(name))).map(([name]) => {
             const value = row[name];
             const colspan = isNamed(row) && name === "what" ? 1 + used.filter(([one]) => ENDS.includes(one)).length : false;
             return h("td", { class: `opskit-p-${name}`, colspan }, typeof value === "number" ? String(Math.round(value)) : String(value ?? ""));
           })),
-          ...(more ? [h("tr", { class: "opskit-more" }, h("td", { colspan: used.length }, more))] : []),
+          ...(more.length ? [h("tr", { class: `opskit-more ${row.note ? "" : "opskit-narrow"}` }, h("td", { colspan: used.length }, more))] : []),
         ];
       }))));
 }
@@ -46,7 +52,7 @@ export function planView(now, confirms, { apply, approve, leave, back }) {
   typed.addEventListener("input", () => { confirms[plan.digest] = typed.value; check(); });
   check();
   return h("div", { class: "opskit-plan" },
-    table(CHANGES, plan.changes, "Changes", (row) => row.note),
+    table(CHANGES, plan.changes, "Changes", folded),
     plan.parts.length > 0 && titled("What changes in it", table(parts, plan.parts, "What changes in it")),
     plan.left_alone.length > 0 && titled("Stays as it is", list(plan.left_alone)),
     plan.warnings.length > 0 && h("p", { class: "opskit-warning" }, plan.warnings.join(" ")),

@@ -16,7 +16,7 @@ export function progressList() {
     if (steps.length < list.childElementCount) { list.replaceChildren(); follow = true; }
     steps.forEach((step, place) => {
       const line = list.children[place] ?? list.appendChild(h("li"));
-      const seen = `${step.status}${step.error}`;
+      const seen = `${step.status}${step.error}${step.waits_for}`;
       if (line.dataset.seen === seen) return;
       line.dataset.seen = seen;
       const what = `${step.phase === "undo" ? "undo " : ""}${step.action}`;
@@ -26,7 +26,8 @@ export function progressList() {
         h("span", { class: "opskit-app", title: step.app }, step.app), h("span", { class: "opskit-action" }, what),
         h("span", { class: "opskit-subject", title: step.subject }, step.subject),
         h("span", { class: "opskit-time" }, step.status === "running" ? "" : `${step.seconds.toFixed(1)} s`),
-        step.error ? h("span", { class: "opskit-step-error" }, step.error) : "");
+        step.error ? h("span", { class: "opskit-step-error" }, step.error) : "",
+        step.status === "running" && step.waits_for ? h("span", { class: "opskit-step-waits" }, `waits for ${step.waits_for}`) : "");
     });
     toEnd();
   }
@@ -52,7 +53,7 @@ export function resultView(result, { tab, take, reveal, another }) {
         ...mine.map((name) => { const one = button(`Reveal ${name.split("/")[1]}`, () => { one.disabled = true; reveal(name); }, "opskit-quiet"); return one; })) : "",
       h("div", { class: "opskit-row opskit-actions" },
         ...result.ways.map(({ way, label }, place) => button(label, () => take(way, result.run), place < result.ways.length - 1 ? "opskit-primary" : "")),
-        another && button("Another one", another, "opskit-quiet")));
+        another && button(another.label, another.go, "opskit-quiet")));
 }
 
 /** One revealed value: hidden until shown; `forget` lets it go for good. */

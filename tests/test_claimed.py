@@ -1,0 +1,99 @@
+"""Who is at work: what the server of a notebook says with each cell, and nothing made up."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jupyter_server.auth.identity import User
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_msg_from_ws_v1,
+    serialize_msg_to_ws_v1,
+)
+
+import opskit
+from opskit.claimed import PERSON, person_here
+from opskit.jupyter import named
+from tests.stage import APP, QUICK, SERVER, Stage
+
+KIM = User(username="0a1b", name="Kim", display_name="Kim")
+
+
+def in_a_cell(monkeypatch: pytest.MonkeyPatch, metadata: Any) -> None:
+    there = SimpleNamespace(get_parent=lambda: {"metadata": metadata})
+    monkeypatch.setattr("opskit.claimed.shell", lambda: there)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "who"),
+    [
+        ({PERSON: "Kim (0a1b)"}, "Kim (0a1b)"),
+        ({PERSON: "Kim\n\x1b[31m"}, "Kim"),
+        ({PERSON: 7}, ""),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_it_is_what_the_server_said_with_the_cell_as_one_harmless_line(
+    monkeypatch: pytest.MonkeyPatch, metadata: Any, who: str
+) -> None:
+    monkeypatch.delenv("JUPYTERHUB_USER", raising=False)
+    in_a_cell(monkeypatch, metadata)
+    assert person_here().startswith(who)
+    assert "\x1b" not in person_here()
+    assert bool(person_here()) is bool(who)
+
+
+def test_a_hub_gives_each_person_a_server_and_outside_nobody_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("JUPYTERHUB_USER", raising=False)
+    assert person_here() == ""
+    monkeypatch.setenv("JUPYTERHUB_USER", "ada")
+    assert person_here() == "ada"
+
+
+def test_the_journal_names_who_ran_the_cell_unless_another_is_named(
+    embedded_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded_stage.set_up()
+    in_a_cell(monkeypatch, {PERSON: "Kim (0a1b)"})
+    fleet = opskit.Fleet.from_abra()
+    fleet.plan_rotate([(SERVER, APP, "token")], QUICK).apply()
+    fleet.plan_rotate([(SERVER, APP, "token")], QUICK).apply(identity="Ada")
+    assert set(fleet.journal()["identity"]) == {"Ada", "Kim (0a1b)"}
+
+
+SAID = {PERSON: "Eve", "deletedCells": []}
+KNOWN = {PERSON: "Kim (0a1b)", "deletedCells": []}
+
+
+def test_whatever_a_browser_says_the_server_says_who_it_is() -> None:
+    parts = [b"{}", b"{}", json.dumps(SAID).encode(), b'{"code": "1"}', b"buffer"]
+    passed = named.with_person(serialize_msg_to_ws_v1(parts, "shell"), named.person_of(KIM))
+    channel, after = deserialize_msg_from_ws_v1(passed)
+
+    assert (channel, after[:2], after[3:]) == ("shell", parts[:2], parts[3:])
+    assert json.loads(after[2]) == KNOWN
+
+
+def test_so_it_does_in_the_protocol_of_before() -> None:
+    text = json.dumps({"channel": "shell", "metadata": SAID, "content": {}})
+    after = json.loads(named.with_person(text, named.person_of(KIM)))
+
+    assert after == {"channel": "shell", "metadata": KNOWN, "content": {}}
+
+
+def test_a_name_that_was_made_up_is_none_until_somebody_gives_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(named, "_renamed", {})
+    visitor = User(username="0c", name="Anonymous Kalyke", display_name="Anonymous Kalyke")
+    assert named.person_of(visitor) == ""
+    # What is open keeps the name from before.
+    named.NamingIdentityProvider(updatable_fields=["name", "display_name"]).update_user_model(
+        User(username="0c", name="x", display_name="x"), {"display_name": "Kim", "name": "Kim"}
+    )
+    assert named.person_of(visitor) == "Kim (0c)"
