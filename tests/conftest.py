@@ -193,10 +193,13 @@ def _ctrl_c_is_heard() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Leave out what this machine's user has set, and give busy engines the time they need."""
+    """Leave out what this machine's user has set, and give busy engines the time they need.
+
+    And no ssh connection outlives the tests.
+    """
     config = tmp_path_factory.mktemp("config")
     (config / "opskit").mkdir()
-    (config / "opskit" / "config.toml").write_text("deadline = 60\n")
+    (config / "opskit" / "config.toml").write_text("deadline = 60\nssh_keep = 0\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(config))
         yield

@@ -14,6 +14,7 @@ from opskit.cli import (
     apps,
     change,
     demo,
+    disconnect,
     doctor,
     findings,
     fix,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 doctor.add_to(app)
 read.add_to(app)
+disconnect.add_to(app)
 findings.add_to(app)
 fix.add_to(app)
 acknowledge.add_to(app)
