@@ -127,7 +127,7 @@ class SshMasters:
         return Way(options=options, control=control, is_warm=is_warm)
 
     def _folder(self) -> Path:
-        if self._keep and (kept := kept_folder()[0]):
+        if self._keep and (kept := kept_folder()[0]) and _is_made(kept):
             return kept
         with self._lock:
             if self._own is None or self._pid != os.getpid():
@@ -138,19 +138,13 @@ class SshMasters:
 
 
 def kept_folder(environ: Mapping[str, str] = os.environ) -> tuple[Path | None, str]:
-    """Return the folder of the masters that are kept, which is made; else why there is none.
+    """Return the folder, which may be still to be made, of masters that are kept; else why none is.
 
     ``opskit`` in ``XDG_RUNTIME_DIR``, else ``ssh`` in opskit's state folder.
     """
-    faults: list[str] = []
-    for folder in _candidates(environ):
-        with suppress(OSError):
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
-        if not (fault := _unfit(folder)):
-            return folder, ""
-        faults.append(fault)
-    return None, faults[0]
+    faults = {folder: _unfit(folder) for folder in _candidates(environ)}
+    fit = next((folder for folder, fault in faults.items() if not fault), None)
+    return fit, "" if fit else next(iter(faults.values()))
 
 
 def disconnect(contexts: Collection[Context] | None = None) -> int:
@@ -158,8 +152,8 @@ def disconnect(contexts: Collection[Context] | None = None) -> int:
 
     Channels over them end, too, whoever uses them.
     """
-    fit = (folder for folder in _candidates(os.environ) if not _unfit(folder))
-    return sum(_end(folder, contexts) for folder in fit)
+    folders = (folder for folder in _candidates(os.environ) if folder.is_dir())
+    return sum(_end(folder, contexts) for folder in folders if not _unfit(folder))
 
 
 def not_started(error: OSError, context: Context) -> UnreachableError:
@@ -173,23 +167,32 @@ def not_started(error: OSError, context: Context) -> UnreachableError:
 def _candidates(environ: Mapping[str, str]) -> list[Path]:
     runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
     # It may be another user's, as behind su, or a folder for all.
-    fits = runtime.is_absolute() and not _unfit(runtime, _WRITABLE)
+    fits = runtime.is_absolute() and runtime.is_dir() and not _unfit(runtime, _WRITABLE)
     return [*([runtime / "opskit"] if fits else []), state_dir(environ) / "ssh"]
 
 
+def _is_made(folder: Path) -> bool:
+    with suppress(OSError):
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder.is_dir() and not _unfit(folder)
+
+
 def _unfit(folder: Path, closed_to: int = stat.S_IRWXG | stat.S_IRWXO) -> str:
-    """Return why a folder is no place for sockets."""
+    """Return why a folder, if it is there, is no place for sockets."""
+    if len(os.fsencode(folder)) > _LONGEST:
+        return f"the path of {folder} is too long for a socket"
     try:
         # Not what a link leads to: whoever made it could have it lead elsewhere.
         status = folder.lstat()
+    except FileNotFoundError:
+        return ""
     except OSError as error:
         return f"{folder} cannot be used ({error.strerror})"
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         return f"{folder} is no folder of yours"
     if status.st_mode & closed_to:
         return f"others have rights in {folder}"
-    if len(os.fsencode(folder)) > _LONGEST:
-        return f"the path of {folder} is too long for a socket"
     return ""
 
 

@@ -117,7 +117,7 @@ def site(root: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Ite
     TRANSPORT.close()
     # Their masters end when they notice.
     sshd.stop()
-    eventually(lambda: not any(map(masters._listens, made.sockets)), "no master to be left")  # pyright: ignore[reportPrivateUsage]
+    eventually(lambda: not any(map(masters._listens, made.sockets)), "no master to be left")
 
 
 @pytest.fixture
@@ -408,7 +408,7 @@ def session_of(site: Site) -> list[int]:
 
 
 def site_children(site: Site) -> list[int]:
-    listener = site.sshd._process  # pyright: ignore[reportPrivateUsage]
+    listener = site.sshd._process
     assert listener is not None
     found, left = list[int](), [listener.pid]
     while left:
