@@ -51,7 +51,8 @@ def ssh(seconds: float, *, keeps: bool) -> CheckupRow:
         return note(
             "ssh",
             f"{found}; no connection stays for the next command: {fault}.",
-            "Make that folder yours alone, or have none kept: ssh_keep = 0 in opskit's settings.",
+            "Have XDG_RUNTIME_DIR name a folder of yours alone; or keep none: ssh_keep = 0 in "
+            "opskit's settings.",
         )
     return well("ssh", found)
 
