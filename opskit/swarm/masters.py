@@ -120,8 +120,8 @@ class SshMasters:
         control = self._folder() / key
         options = (*options, "-o", f"ControlPath={control}")
         if not (is_warm := _listens(control)):
-            held.enter_context(_alone(control.with_suffix(".lock"), deadline))
-            if not (is_warm := _listens(control)):
+            is_first = held.enter_context(_turn(control.with_suffix(".lock"), deadline))
+            if not (is_warm := _listens(control)) and is_first:
                 # Else ssh would, perhaps just when another one has put its own there.
                 control.unlink(missing_ok=True)
         return Way(options=options, control=control, is_warm=is_warm)
@@ -278,23 +278,28 @@ def _listens(control: Path) -> bool:
 
 
 @contextmanager
-def _alone(lock: Path, deadline: Deadline) -> Generator[None]:
-    """Keep other processes from starting the same master, for as long as they have time to wait.
+def _turn(lock: Path, deadline: Deadline) -> Generator[bool]:
+    """Keep other processes from starting the same master; tell whether they are kept from it.
 
-    Whoever comes first may hang for long; those who wait then go on without it, and ssh makes
-    them a connection of their own.
+    One that came before may hang for long: half of the time that is left is waited for it. ssh
+    then makes a connection that it does not share, should there be a master by then.
     """
     until = time.monotonic() + deadline.remaining("waiting for ssh") / 2
     held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        while time.monotonic() < until:
-            with suppress(BlockingIOError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+        while not (is_first := _locked(held)) and time.monotonic() < until:
             time.sleep(_POLL_S)
-        yield
+        yield is_first
     finally:
         os.close(held)
+
+
+def _locked(held: int) -> bool:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _tell(control: Path, what: str) -> None:

@@ -5,6 +5,7 @@ Each test has a real sshd, behind which an embedded engine answers.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -161,6 +162,16 @@ def test_processes_that_start_at_once_make_one_connection(site: Site, before: st
 
     assert [one.communicate(timeout=LIMIT)[0][:4] for one in looks] == ["True"] * 4
     assert site.logins == earlier + 1
+
+
+@pytest.mark.slow
+def test_one_that_hangs_in_its_login_does_not_keep_others_from_theirs(site: Site) -> None:
+    assert site.is_seen()
+    (control,) = site.sockets
+    kill_the_master(site)
+    with control.with_suffix(".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert site.look(16.0).startswith("True")
 
 
 def test_with_nothing_kept_the_connection_ends_with_its_process(site: Site) -> None:
