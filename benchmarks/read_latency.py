@@ -182,6 +182,8 @@ def measure(fleet: DockerdFleet, names: list[str]) -> dict[str, list[float]]:
 def main() -> None:
     """Measure each number of servers at each distance."""
     counts = [int(word) for word in sys.argv[1:]] or [1, 3, 10]
+    # A command that is installed is compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with DockerdFleet(max(counts), ssh=True) as fleet:
         (fleet.root / "run").mkdir(mode=0o700)
         os.environ.update(fleet.env | {"XDG_RUNTIME_DIR": str(fleet.root / "run")})

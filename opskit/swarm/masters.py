@@ -16,7 +16,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,12 +137,12 @@ class SshMasters:
             return self._own.path
 
 
-def kept_folder(environ: Mapping[str, str] = os.environ) -> tuple[Path | None, str]:
+def kept_folder() -> tuple[Path | None, str]:
     """Return the folder, which may be still to be made, of masters that are kept; else why none is.
 
     ``opskit`` in ``XDG_RUNTIME_DIR``, else ``ssh`` in opskit's state folder.
     """
-    faults = {folder: _unfit(folder) for folder in _candidates(environ)}
+    faults = {folder: _unfit(folder) for folder in _candidates()}
     fit = next((folder for folder, fault in faults.items() if not fault), None)
     return fit, "" if fit else next(iter(faults.values()))
 
@@ -152,7 +152,7 @@ def disconnect(contexts: Collection[Context] | None = None) -> int:
 
     Channels over them end, too, whoever uses them.
     """
-    folders = (folder for folder in _candidates(os.environ) if folder.is_dir())
+    folders = (folder for folder in _candidates() if folder.is_dir())
     return sum(_end(folder, contexts) for folder in folders if not _unfit(folder))
 
 
@@ -164,11 +164,11 @@ def not_started(error: OSError, context: Context) -> UnreachableError:
     )
 
 
-def _candidates(environ: Mapping[str, str]) -> list[Path]:
-    runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
+def _candidates() -> list[Path]:
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     # It may be another user's, as behind su, or a folder for all.
     fits = runtime.is_absolute() and runtime.is_dir() and not _unfit(runtime, _WRITABLE)
-    return [*([runtime / "opskit"] if fits else []), state_dir(environ) / "ssh"]
+    return [*([runtime / "opskit"] if fits else []), state_dir() / "ssh"]
 
 
 def _is_made(folder: Path) -> bool:
