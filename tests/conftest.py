@@ -86,12 +86,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (first.get(item.path, len(first)), -weights[item.path]))
 
 
-def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:
+def need_engines(*, ssh: bool) -> None:
+    """Skip where real engines cannot run, unless they must."""
     reason = why_not(ssh=ssh)
     if reason is not None:
         if os.environ.get("OPSKIT_REQUIRE_ENGINES"):
             pytest.fail(f"OPSKIT_REQUIRE_ENGINES is set, but {reason}")
         pytest.skip(reason)
+
+
+def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:
+    need_engines(ssh=ssh)
     return DockerdFleet(servers, ssh=ssh)
 
 

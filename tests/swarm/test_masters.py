@@ -19,14 +19,16 @@ from pathlib import Path
 
 import pytest
 
-from opskit.demo.dockerd import why_not
 from opskit.demo.fleet import write_contexts
 from opskit.demo.sshd import Sshd, make_key
 from opskit.swarm import masters
 from opskit.swarm.context import find_context
 from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT, Transport
+from tests.conftest import need_engines
 from tests.waiting import LIMIT, eventually
+
+pytestmark = pytest.mark.swarm
 
 LOOK = """
 import sys
@@ -90,8 +92,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture
 def site(root: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    if reason := why_not(ssh=True):
-        pytest.skip(reason)
+    need_engines(ssh=True)
     keys = root / "ssh"
     keys.mkdir()
     make_key(keys / "id")
