@@ -16,6 +16,7 @@ from opskit.abra.model import Declared
 from opskit.arguments import check_flag, check_function, check_kind, check_number, names_in, path_in
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.lean import without_collecting
 from opskit.progress import Progress, default_progress
 from opskit.secrets.passstore import PREVIOUS, entry_path, listed
 from opskit.settings import read_settings
@@ -182,7 +183,8 @@ class Reading:
             executor.submit(read, name, self.deadline): name for name in names
         }
         # What shows them, while they answer: it takes as long as a far server.
-        import_module("opskit.views.frame")
+        with without_collecting():
+            import_module("opskit.views.frame")
         found: dict[str, Observation] = {}
         with progress or default_progress("Reading servers", len(names)) as shown:
             for future in as_completed(waiting):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from pathlib import Path
@@ -58,7 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit status: 0 fine, 1 findings or a step failed, 2 bad usage or input, 130 interrupted.
     """
-    sys.exit(run(arguments))
+    status = run(arguments)
+    # All that was loaded goes with the process: garbage is not looked for in it.
+    gc.freeze()
+    sys.exit(status)
 
 
 def run(arguments: list[str] | None = None) -> int:
