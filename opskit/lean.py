@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -28,3 +29,15 @@ def without_grammars() -> Generator[None]:
     finally:
         if is_ours and modules.get(_GRAMMAR, ...) is None:
             del modules[_GRAMMAR]
+
+
+@contextmanager
+def without_collecting() -> Generator[None]:
+    """Let what imports much do so without a search for garbage: there is none in modules."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

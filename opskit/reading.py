@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Self
 
@@ -13,9 +14,9 @@ import msgspec
 from opskit.abra.layout import default_root, read_tree
 from opskit.abra.model import Declared
 from opskit.arguments import check_flag, check_function, check_kind, check_number, names_in, path_in
-from opskit.audit.stored import in_store
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.lean import without_collecting
 from opskit.progress import Progress, default_progress
 from opskit.secrets.passstore import PREVIOUS, entry_path, listed
 from opskit.settings import read_settings
@@ -181,6 +182,9 @@ class Reading:
         waiting: dict[Future[Observation], str] = {
             executor.submit(read, name, self.deadline): name for name in names
         }
+        # What shows them, while they answer: it takes as long as a far server.
+        with without_collecting():
+            import_module("opskit.views.frame")
         found: dict[str, Observation] = {}
         with progress or default_progress("Reading servers", len(names)) as shown:
             for future in as_completed(waiting):
@@ -193,6 +197,8 @@ class Reading:
 def _taken(facts: Facts, with_pass: bool) -> Snapshot:
     if not with_pass:
         return Snapshot(facts)
+    from opskit.audit.stored import in_store
+
     entries, path = listed(), entry_paths()
     before = in_store(facts, entries, path, end=PREVIOUS)
     return Snapshot(facts, in_store(facts, entries, path), before)

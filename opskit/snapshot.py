@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from opskit.arguments import check_flag, check_kind, check_text, path_in
-from opskit.audit.exposure import uses_of
-from opskit.audit.registry import audit_view, fail_on
 from opskit.facts import load_facts, save_facts
-from opskit.views.diff import diff_view
-from opskit.views.frame import View
 from opskit.views.views import Views
+
+if TYPE_CHECKING:
+    from opskit.views.frame import View
 
 
 class Snapshot(Views):
@@ -57,11 +56,15 @@ class Snapshot(Views):
         then, is left out and counted; with `acknowledged` it is there, with who, until when and
         why. A saved snapshot carries it, and its audit says what it said then.
         """
+        from opskit.audit.registry import audit_view
+
         check_flag("acknowledged", acknowledged)
         return audit_view(self, acknowledged=acknowledged)
 
     def uses_of(self, app: str, secret: str) -> View:
         """Return a secret's versions, who uses them, and which other apps share them."""
+        from opskit.audit.exposure import uses_of
+
         check_text("app", app, "Name one, as it stands in snap.apps.")
         check_text("secret", secret, "Name one, as it stands in snap.secrets.")
         return uses_of(self, app, secret)
@@ -76,6 +79,8 @@ class Snapshot(Views):
         FindingsError
             There are such findings.
         """
+        from opskit.audit.registry import fail_on
+
         check_text("severity", severity, "Name one, such as high.", empty=True)
         fail_on(self.audit(), severity)
 
@@ -99,5 +104,7 @@ class Snapshot(Views):
 
     def diff(self, earlier: Snapshot) -> View:
         """Return what changed since an earlier snapshot."""
+        from opskit.views.diff import diff_view
+
         check_kind("earlier", earlier, Snapshot, "Give a snapshot, such as Snapshot.load(…).")
         return diff_view(self.facts, earlier.facts)

@@ -86,12 +86,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (first.get(item.path, len(first)), -weights[item.path]))
 
 
-def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:
+def need_engines(*, ssh: bool) -> None:
+    """Skip where real engines cannot run, unless they must."""
     reason = why_not(ssh=ssh)
     if reason is not None:
         if os.environ.get("OPSKIT_REQUIRE_ENGINES"):
             pytest.fail(f"OPSKIT_REQUIRE_ENGINES is set, but {reason}")
         pytest.skip(reason)
+
+
+def _real(servers: int, *, ssh: bool = False) -> DockerdFleet:
+    need_engines(ssh=ssh)
     return DockerdFleet(servers, ssh=ssh)
 
 
@@ -193,10 +198,13 @@ def _ctrl_c_is_heard() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Leave out what this machine's user has set, and give busy engines the time they need."""
+    """Leave out what this machine's user has set, and give busy engines the time they need.
+
+    And no ssh connection outlives the tests.
+    """
     config = tmp_path_factory.mktemp("config")
     (config / "opskit").mkdir()
-    (config / "opskit" / "config.toml").write_text("deadline = 60\n")
+    (config / "opskit" / "config.toml").write_text("deadline = 60\nssh_keep = 0\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(config))
         yield

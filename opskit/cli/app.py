@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from pathlib import Path
@@ -14,6 +15,7 @@ from opskit.cli import (
     apps,
     change,
     demo,
+    disconnect,
     doctor,
     findings,
     fix,
@@ -39,6 +41,7 @@ app = typer.Typer(
 )
 doctor.add_to(app)
 read.add_to(app)
+disconnect.add_to(app)
 findings.add_to(app)
 fix.add_to(app)
 acknowledge.add_to(app)
@@ -56,7 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit status: 0 fine, 1 findings or a step failed, 2 bad usage or input, 130 interrupted.
     """
-    sys.exit(run(arguments))
+    status = run(arguments)
+    # All that was loaded goes with the process: garbage is not looked for in it.
+    gc.freeze()
+    sys.exit(status)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -49,6 +49,7 @@ GUIDES: Mapping[str, Guide] = {
         "opskit audit", "opskit audit --server coop.example --where \"severity == 'high'\""
     ),
     "snapshot": _look("opskit snapshot monday.opskit"),
+    "disconnect": _look("opskit disconnect", "opskit disconnect coop.example"),
     "acknowledge": _change("opskit acknowledge k3x9q --until 2027-03-31 --why 'moved in March'"),
     "fix": _change("opskit fix k3x9q --dry-run", "opskit fix k3x9q v7d2m"),
     "rotate": _change(

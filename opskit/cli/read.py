@@ -136,7 +136,7 @@ def take_snapshot(
     InputError
         One of the servers is not known.
     """
-    from opskit.fleet import Fleet
+    from opskit.reading import Reading
     from opskit.snapshot import Snapshot
 
     if saved is not None:
@@ -148,8 +148,8 @@ def take_snapshot(
                 remedy=f"Choose from: {', '.join(sorted(known)) or 'none is there'}",
             )
         return snap
-    fleet = Fleet.from_abra(servers=servers or None, deadline=deadline)
-    return fleet.snapshot(with_pass=with_pass)
+    reading = Reading.from_abra(servers=servers or None, deadline=deadline)
+    return reading.snapshot(with_pass=with_pass)
 
 
 def narrow(view: View, where: str | None, servers: list[str] | None) -> View:

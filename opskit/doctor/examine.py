@@ -54,7 +54,7 @@ def examine(*, servers: Iterable[str] | None = None, deadline: float | None = No
         _Look("abra's folder", lambda: tree.rows),
         _Look("git", lambda: [programs.git(quick)]),
         _Look("docker", lambda: [programs.docker(quick)]),
-        _Look("ssh", lambda: [keys.ssh(quick)]),
+        _Look("ssh", lambda: [keys.ssh(quick, keeps=settings.ssh_keep > 0)]),
     ]
     if of_settings.state == "well":
         looks.append(_Look("password store", lambda: [programs.password_store(quick)]))

@@ -9,8 +9,8 @@ from shutil import which
 
 from opskit.doctor.programs import said_by
 from opskit.doctor.rows import CheckupRow, note, well
-from opskit.swarm.context import Context
-from opskit.swarm.ssh import ssh_target
+from opskit.swarm.context import Context, ssh_target
+from opskit.swarm.masters import kept_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,11 @@ class Agent:
         return f"the agent holds {self.held} key{'' if self.held == 1 else 's'}"
 
 
-def ssh(seconds: float) -> CheckupRow:
-    """Look for the ssh program and its agent; whether a key is the right one, its server says."""
+def ssh(seconds: float, *, keeps: bool) -> CheckupRow:
+    """Look for the ssh program, its agent and, if it `keeps` connections, for a place for those.
+
+    Whether a key is the right one, its server says.
+    """
     if which("ssh") is None:
         return note(
             "ssh",
@@ -42,7 +45,16 @@ def ssh(seconds: float) -> CheckupRow:
             "Install it: sudo apt-get install openssh-client",
         )
     _, text = said_by(("ssh", "-V"), seconds)
-    return well("ssh", f"{text.partition(',')[0]}, {Agent.ask(seconds)}")
+    found = f"{text.partition(',')[0]}, {Agent.ask(seconds)}"
+    kept, fault = kept_folder()
+    if keeps and kept is None:
+        return note(
+            "ssh",
+            f"{found}; no connection stays for the next command: {fault}.",
+            "Have XDG_RUNTIME_DIR name a folder of yours alone; or keep none: ssh_keep = 0 in "
+            "opskit's settings.",
+        )
+    return well("ssh", found)
 
 
 def after_refusal(context: Context, seconds: float) -> str:

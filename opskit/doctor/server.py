@@ -10,11 +10,16 @@ from opskit.doctor.rows import CheckupRow, mend, told, well
 from opskit.errors import LoginRefusedError, MissingToolError, OpskitError
 from opskit.swarm import lists
 from opskit.swarm.connection import Reply
-from opskit.swarm.context import Context, docker_arguments, find_context, without_password
+from opskit.swarm.context import (
+    Context,
+    docker_arguments,
+    find_context,
+    ssh_target,
+    without_password,
+)
 from opskit.swarm.model import Info
 from opskit.swarm.reader import read_at_once
 from opskit.swarm.refusal import not_managing, refusal
-from opskit.swarm.ssh import ssh_target
 from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT
 

@@ -73,7 +73,9 @@ class Connection:
         self._client: EngineClient | None = None
         self._reply_limit = read_settings().reply_limit * 1024**2
 
-    def greet(self, deadline: Deadline, flight: Sequence[str] = ()) -> None:
+    def greet(
+        self, deadline: Deadline, flight: Sequence[str] = (), patience: Deadline | None = None
+    ) -> None:
         """Ping, and settle the API version of this connection.
 
         Parameters
@@ -84,6 +86,8 @@ class Connection:
             What to ask in the same breath. It goes out before the version is known, so without
             one, which every engine answers in its newest; replies that are refused for that, or
             are newer than opskit knows, are dropped.
+        patience
+            When the first byte must be there, where that is sooner.
 
         Raises
         ------
@@ -92,7 +96,7 @@ class Connection:
         RefusedError
             An answer that is no engine's, or an engine too old.
         """
-        found = self._send(["/_ping", *flight], deadline)
+        found = self._send(["/_ping", *flight], deadline, patience)
         if found.error is not None and not found.replies:
             raise found.error
         pong, *replies = found.replies
@@ -150,13 +154,19 @@ class Connection:
         """Close the connection and what stands behind it."""
         self.stream.end()
 
-    def _send(self, paths: Sequence[str], deadline: Deadline) -> Flight:
+    def _send(
+        self, paths: Sequence[str], deadline: Deadline, patience: Deadline | None = None
+    ) -> Flight:
         # Requests are small: all of them fit into any socket's buffer, so that the other side
         # can never wait for its replies to be read before it has read the last request.
         stream, found = self.stream, Flight([])
         stream.deadline, stream.allowance = deadline, self._reply_limit
         try:
             stream.sendall(b"".join(map(_get, paths)))
+            if patience is not None:
+                stream.deadline = patience
+                stream.reader.peek(1)
+                stream.deadline = deadline
             while len(found.replies) < len(paths) and not stream.is_over:
                 if len(found.replies) == 1 and not self._pipelines and not self._goes_on(deadline):
                     found.is_refused = True

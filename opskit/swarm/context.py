@@ -240,6 +240,14 @@ def docker_arguments(server: str, environ: Mapping[str, str] = os.environ) -> li
     return ["--context", environ.get("DOCKER_CONTEXT") or DEFAULT_SERVER]
 
 
+def ssh_target(context: Context) -> list[str]:
+    """Return the ssh arguments that name the server: ``[-p PORT] [-l USER] -- HOST``."""
+    address = context.address
+    port = ["-p", str(address.port)] if address.port else []
+    user = ["-l", address.user] if address.user else []
+    return [*port, *user, "--", address.host]
+
+
 def _tls_from_folder(folder: Path, *, verify: bool) -> TlsFiles | None:
     files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
     found = {name: str(path) for name, path in files.items() if path.is_file()}

@@ -7,7 +7,6 @@ sshd drops unauthenticated connections at random beyond ``MaxStartups`` (10 by d
 
 from __future__ import annotations
 
-import atexit
 import os
 import random
 import re
@@ -15,20 +14,15 @@ import shlex
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from opskit.errors import LoginRefusedError, MissingToolError, UnreachableError
-from opskit.swarm.connect import out_of_files
-from opskit.swarm.context import Context
+from opskit.errors import LoginRefusedError, UnreachableError
+from opskit.swarm.context import Context, ssh_target
+from opskit.swarm.masters import Way, not_started
 from opskit.swarm.stream import Deadline, Stream
-from opskit.temporary import Folder
-
-_PERSIST_SECONDS = 60
-"""How long a master outlives its last channel, so that a killed process leaves none behind."""
 
 _REFUSED = "Permission denied ("
 """Before the ways that the server would have taken."""
@@ -98,14 +92,6 @@ _DROPPED = (
 """What ssh says when sshd sheds load before any byte of ours reached the engine."""
 
 
-def ssh_target(context: Context) -> list[str]:
-    """Return the ssh arguments that name the server: ``[-p PORT] [-l USER] -- HOST``."""
-    address = context.address
-    port = ["-p", str(address.port)] if address.port else []
-    user = ["-l", address.user] if address.user else []
-    return [*port, *user, "--", address.host]
-
-
 def dial_stdio(context: Context) -> str:
     """Return what the shell over there is to run: a pipe to the engine, at its socket if named."""
     path = context.address.path
@@ -113,65 +99,7 @@ def dial_stdio(context: Context) -> str:
     return f"docker {host}system dial-stdio"
 
 
-class SshMasters:
-    """The control sockets of this process's ssh connections, in a private short-named folder."""
-
-    def __init__(self) -> None:
-        self._folder: Folder | None = None
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-
-    def options(self) -> list[str]:
-        """Return the options that make every channel share one connection per server."""
-        with self._lock:
-            if self._folder is None or self._pid != os.getpid():
-                # Not below TMPDIR: a control path may not exceed about 100 bytes.
-                self._folder = Folder("ssh", "/tmp")  # noqa: S108
-                self._pid = os.getpid()
-                atexit.register(self.close)
-        settings = {
-            "BatchMode": "yes",
-            "StrictHostKeyChecking": "yes",
-            "ControlMaster": "auto",
-            "ControlPath": f"{self._folder.path}/%C",
-            "ControlPersist": _PERSIST_SECONDS,
-            "ServerAliveInterval": 10,
-            "ServerAliveCountMax": 3,
-            "ForwardAgent": "no",
-            "ForwardX11": "no",
-            "PermitLocalCommand": "no",
-        }
-        return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-
-    def stop(self, context: Context) -> None:
-        """End the connection to one server, so that the next one starts afresh."""
-        self._run(["ssh", *self.options(), "-O", "exit", *ssh_target(context)])
-
-    def close(self) -> None:
-        """End every connection this process opened."""
-        if self._folder is None or self._pid != os.getpid():
-            return
-        for control in self._folder.path.iterdir():
-            self._run(["ssh", "-o", f"ControlPath={control}", "-O", "exit", "--", "any"])
-        self._folder.remove()
-        self._folder = None
-
-    @staticmethod
-    def _run(command: list[str]) -> None:
-        try:
-            subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=10,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return
-
-
-def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Stream:
+def open_ssh(context: Context, deadline: Deadline, way: Way) -> Stream:
     """Start a channel to the engine behind an ``ssh://`` context.
 
     Returns
@@ -181,12 +109,10 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
 
     Raises
     ------
-    MissingToolError
-        No ``ssh`` program here.
     UnreachableError
         It cannot be started, as when this process has too many files open.
     """
-    command = _command(context, masters, deadline, dial_stdio(context))
+    command = _command(context, way, deadline, dial_stdio(context))
     try:
         with ExitStack() as opened:
             ours, theirs = socket.socketpair()
@@ -199,7 +125,7 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
             # From here on the stream closes them.
             opened.pop_all()
     except OSError as error:
-        raise _not_started(error, context) from error
+        raise not_started(error, context) from error
     return Stream(
         ours,
         deadline,
@@ -209,18 +135,16 @@ def open_ssh(context: Context, deadline: Deadline, masters: SshMasters) -> Strea
     )
 
 
-def log_in(context: Context, deadline: Deadline, masters: SshMasters) -> None:
+def log_in(context: Context, deadline: Deadline, way: Way) -> None:
     """Log in to the server behind an ``ssh://`` context, and ask nothing of its engine.
 
     Raises
     ------
-    MissingToolError
-        No ``ssh`` program here.
     UnreachableError
         It cannot be logged in to, or not in time; says why. A `LoginRefusedError` when it takes
         none of the keys.
     """
-    command = _command(context, masters, deadline, "true")
+    command = _command(context, way, deadline, "true")
     try:
         with Path(os.devnull).open("r+b") as nothing, tempfile.TemporaryFile() as stderr:
             process = _start(command, nothing.fileno(), stderr)
@@ -234,7 +158,7 @@ def log_in(context: Context, deadline: Deadline, masters: SshMasters) -> None:
             stderr.seek(0)
             said = stderr.read(_MOST_SAID).decode(errors="replace")
     except OSError as error:
-        raise _not_started(error, context) from error
+        raise not_started(error, context) from error
     # Any other status is that of a command over there, so the login went well.
     if process.returncode == _SSH_FAILED:
         what, remedy = explain(said, context)
@@ -242,42 +166,21 @@ def log_in(context: Context, deadline: Deadline, masters: SshMasters) -> None:
         raise kind(what, server=context.server, remedy=remedy)
 
 
-def _not_started(error: OSError, context: Context) -> UnreachableError:
-    return UnreachableError(
-        f"ssh cannot be started here ({error.strerror or error}).{out_of_files(error)}",
-        server=context.server,
-    )
-
-
-def _command(
-    context: Context, masters: SshMasters, deadline: Deadline, over_there: str
-) -> list[str]:
+def _command(context: Context, way: Way, deadline: Deadline, over_there: str) -> list[str]:
     seconds = max(1, int(deadline.remaining("starting ssh")))
-    return [
-        "ssh",
-        *masters.options(),
-        "-o",
-        f"ConnectTimeout={seconds}",
-        "-T",
-        *ssh_target(context),
-        over_there,
-    ]
+    timeout = ("-o", f"ConnectTimeout={seconds}")
+    return ["ssh", *way.options, *timeout, "-T", *ssh_target(context), over_there]
 
 
 def _start(command: list[str], connected: int, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=connected,
-            stdout=connected,
-            stderr=stderr,
-            # Ctrl-C in the terminal is for opskit, which then ends its channels in order.
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise MissingToolError(
-            "the ssh program is not installed here. Install it: apt-get install openssh-client"
-        ) from None
+    return subprocess.Popen(
+        command,
+        stdin=connected,
+        stdout=connected,
+        stderr=stderr,
+        # Ctrl-C in the terminal is for opskit, which then ends its channels in order.
+        start_new_session=True,
+    )
 
 
 def explain(said: str, context: Context) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from opskit.errors import EngineError, RefusedError, UnreachableError
 from opskit.swarm.connect import connect
 from opskit.swarm.connection import Connection, Reply
 from opskit.swarm.context import Context
-from opskit.swarm.ssh import SshMasters, log_in, open_ssh, pause_before_retry, was_dropped
+from opskit.swarm.masters import SshMasters
+from opskit.swarm.ssh import log_in, open_ssh, pause_before_retry, was_dropped
 from opskit.swarm.stream import Deadline, Stream
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _T = TypeVar("_T")
 
 _CONNECTIONS_PER_SERVER = 4
 _DROPPED_TRIES = 4
+_PATIENCE = 1 / 3
+"""What part of the time that is left a connection that was kept may take to its first word."""
 _STALE_AFTER_S = 5.0
 """A connection idle for longer is tried with ``_ping`` before a write is entrusted to it."""
 
@@ -151,7 +154,7 @@ class Transport:
             pool.places.release()
 
     def log_in(self, context: Context, deadline: Deadline) -> None:
-        """Log in to the server behind an ``ssh://`` context; later connections share that login.
+        """Log in anew to the server behind an ``ssh://`` context; later connections share that.
 
         Raises
         ------
@@ -160,7 +163,16 @@ class Transport:
         UnreachableError
             It cannot be logged in to, or not in time; says why.
         """
-        _past_shedding(lambda: log_in(context, deadline, self._masters), deadline)
+        # One of before proves nothing of the keys of today.
+        with self._masters.way(context, deadline) as way:
+            if way.is_warm:
+                way.retire()
+
+        def attempt() -> None:
+            with self._masters.way(context, deadline) as way:
+                log_in(context, deadline, way)
+
+        _past_shedding(attempt, deadline)
 
     def close(self) -> None:
         """Close every connection."""
@@ -180,7 +192,7 @@ class Transport:
         if pool is not None:
             _empty(pool)
         if context.address.scheme == "ssh":
-            self._masters.stop(context)
+            self._masters.end(context)
 
     def forget(self) -> None:
         """Start with no connections, without closing those inherited from a parent process."""
@@ -219,18 +231,27 @@ class Transport:
             raise deadline.passed("waiting for ssh")
         try:
             # Whatever fails here failed before any write of ours was sent.
-            return _past_shedding(
-                lambda: _greeted(
-                    lambda: open_ssh(context, deadline, self._masters), deadline, flight
-                ),
-                deadline,
-            )
-        except UnreachableError:
-            if deadline.is_over():
-                self._masters.stop(context)
-            raise
+            return _past_shedding(lambda: self._over_ssh(context, deadline, flight), deadline)
         finally:
             pool.opening.release()
+
+    def _over_ssh(self, context: Context, deadline: Deadline, flight: Sequence[str]) -> Connection:
+        while True:
+            with self._masters.way(context, deadline) as way:
+                patience = (
+                    Deadline(deadline.remaining() * _PATIENCE, context.server)
+                    if way.is_warm
+                    else deadline
+                )
+                try:
+                    return _greeted(
+                        lambda: open_ssh(context, deadline, way), deadline, flight, patience
+                    )
+                except UnreachableError:
+                    if patience.is_over():
+                        way.retire()
+                    if deadline.is_over() or not (way.is_warm and patience.is_over()):
+                        raise
 
 
 def _past_shedding(do: Callable[[], _T], deadline: Deadline) -> _T:
@@ -262,10 +283,15 @@ def _empty(pool: _Pool) -> None:
         connection.close()
 
 
-def _greeted(dial: Callable[[], Stream], deadline: Deadline, flight: Sequence[str]) -> Connection:
+def _greeted(
+    dial: Callable[[], Stream],
+    deadline: Deadline,
+    flight: Sequence[str],
+    patience: Deadline | None = None,
+) -> Connection:
     connection = Connection(dial())
     try:
-        connection.greet(deadline, flight)
+        connection.greet(deadline, flight, patience)
         if connection.stream.is_over and not connection.has_landed:
             # It was closed behind the greeting, which holds for the next one too.
             connection.close()

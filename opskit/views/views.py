@@ -1,16 +1,18 @@
-"""Every view of one look at the fleet, each built when first asked for."""
+"""Every view of one look at the fleet, each built when first asked for.
+
+What builds them is imported then, too: pandas takes longer than a server takes to answer.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from opskit.arguments import check_kind
 from opskit.facts import Facts
-from opskit.views.apps import apps_view, servers_view
-from opskit.views.frame import View
-from opskit.views.secrets import secrets_view
-from opskit.views.services import services_view, tasks_view
-from opskit.views.swarm import configs_view, networks_view, nodes_view, volumes_view
+
+if TYPE_CHECKING:
+    from opskit.views.frame import View
 
 
 class Views:
@@ -43,44 +45,62 @@ class Views:
     @cached_property
     def servers(self) -> View:
         """One row per server: `opskit.views.apps.ServersRow`."""
+        from opskit.views.apps import servers_view
+
         return servers_view(self.facts)
 
     @cached_property
     def apps(self) -> View:
         """One row per app: `opskit.views.apps.AppsRow`."""
+        from opskit.views.apps import apps_view
+
         return apps_view(self.facts)
 
     @cached_property
     def secrets(self) -> View:
         """One row per version of a secret: `opskit.views.secrets.SecretsRow`."""
+        from opskit.views.secrets import secrets_view
+
         return secrets_view(self.facts, self._in_pass)
 
     @cached_property
     def services(self) -> View:
         """One row per service: `opskit.views.services.ServicesRow`."""
+        from opskit.views.services import services_view
+
         return services_view(self.facts)
 
     @cached_property
     def tasks(self) -> View:
         """One row per task, past ones included: `opskit.views.services.TasksRow`."""
+        from opskit.views.services import tasks_view
+
         return tasks_view(self.facts)
 
     @cached_property
     def nodes(self) -> View:
         """One row per node: `opskit.views.swarm.NodesRow`."""
+        from opskit.views.swarm import nodes_view
+
         return nodes_view(self.facts)
 
     @cached_property
     def configs(self) -> View:
         """One row per version of a config: `opskit.views.swarm.ConfigsRow`."""
+        from opskit.views.swarm import configs_view
+
         return configs_view(self.facts)
 
     @cached_property
     def networks(self) -> View:
         """One row per network: `opskit.views.swarm.NetworksRow`."""
+        from opskit.views.swarm import networks_view
+
         return networks_view(self.facts)
 
     @cached_property
     def volumes(self) -> View:
         """One row per volume behind each context: `opskit.views.swarm.VolumesRow`."""
+        from opskit.views.swarm import volumes_view
+
         return volumes_view(self.facts)

@@ -222,3 +222,16 @@ def test_a_server_that_is_asked_for_must_be_there(home: Path) -> None:
 def test_what_is_installed_is_told_with_its_versions(rows: Rows) -> None:
     assert rows("opskit").what.startswith("opskit 0.")
     assert rows("JupyterLab").what[0].isdigit()
+
+
+def test_no_place_for_connections_that_stay_is_a_note(
+    rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("ssh") is None:
+        pytest.skip("ssh is not installed")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setenv("OPSKIT_STATE_DIR", str(tmp_path / ("s" * 100)))
+    row = rows("ssh")
+    assert row.state == "note"
+    assert row.what.endswith("/ssh is too long for a socket.")
+    assert "XDG_RUNTIME_DIR" in row.remedy

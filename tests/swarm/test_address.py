@@ -11,9 +11,9 @@ import pytest
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet, write_contexts
 from opskit.errors import ContextError, OpskitError
-from opskit.swarm.context import Context, find_context
+from opskit.swarm.context import Context, find_context, ssh_target
 from opskit.swarm.engine import Engine
-from opskit.swarm.ssh import explain, ssh_target
+from opskit.swarm.ssh import explain
 from opskit.swarm.transport import TRANSPORT
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]

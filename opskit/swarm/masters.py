@@ -1,0 +1,314 @@
+"""The ssh connections that all channels to a server share, kept warm between commands.
+
+OpenSSH itself keeps them (ControlMaster, ControlPersist): there is no daemon of opskit's. Their
+sockets lie in one private folder of the user, for commands and kernels alike. Where there is no
+such folder, or none is to be kept, they lie in one of this process and end with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Collection, Generator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from opskit.errors import MissingToolError, UnreachableError
+from opskit.settings import read_settings, state_dir
+from opskit.swarm.connect import out_of_files
+from opskit.swarm.context import Context, ssh_target
+from opskit.swarm.stream import Deadline
+from opskit.temporary import Folder
+
+_ORPHAN_SECONDS = 60
+"""How long a master of this process's own outlives its last channel, should it be killed."""
+
+_NAME_BYTES = 12
+_LONGEST = 104 - len("/.0123456789abcdef\0") - 2 * _NAME_BYTES
+"""Bytes of a folder: ssh binds a socket under a longer name before it gives it its own, and
+macOS takes 104 bytes, NUL included."""
+
+_ANSWER_S = 2.0
+"""What a master on this machine may take to answer."""
+_POLL_S = 0.02
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The way to a server, over a connection that other channels share.
+
+    Parameters
+    ----------
+    options
+        What ssh is to be called with.
+    control
+        The socket of the connection's master.
+    is_warm
+        Whether the master was there before. What is behind it may be gone: ssh notices a network
+        that died only after half a minute.
+    """
+
+    options: tuple[str, ...]
+    control: Path
+    is_warm: bool
+
+    def retire(self) -> None:
+        """Let the master take no further channels; it ends when those that it has do."""
+        _tell(self.control, "stop")
+        self.control.unlink(missing_ok=True)
+
+
+class SshMasters:
+    """The masters that this process uses."""
+
+    def __init__(self) -> None:
+        self._own: Folder | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def way(self, context: Context, deadline: Deadline) -> Generator[Way]:
+        """Give the way to a server; while it has no master yet, to one process at a time.
+
+        Raises
+        ------
+        MissingToolError
+            No ``ssh`` program here.
+        UnreachableError
+            It cannot be started.
+        """
+        try:
+            with ExitStack() as opened:
+                way = self._way(context, deadline, opened)
+                held = opened.pop_all()
+        except OSError as error:
+            raise not_started(error, context) from error
+        with held:
+            yield way
+
+    def end(self, context: Context) -> None:
+        """End the masters of one server, those that are kept included."""
+        disconnect([context])
+        if self._own is not None:
+            _end(self._own.path, [context])
+
+    def close(self) -> None:
+        """End the masters that are this process's own."""
+        with self._lock:
+            own, self._own = self._own, None
+        if own is not None and self._pid == os.getpid():
+            _end(own.path)
+            own.remove()
+
+    @cached_property
+    def _keep(self) -> int:
+        return read_settings().ssh_keep
+
+    def _way(self, context: Context, deadline: Deadline, held: ExitStack) -> Way:
+        options = _options(self._keep)
+        key = _server_key(context) + _options_key(context, options, deadline)
+        control = self._folder() / key
+        options = (*options, "-o", f"ControlPath={control}")
+        if not (is_warm := _listens(control)):
+            is_first = held.enter_context(_turn(control.with_suffix(".lock"), deadline))
+            if not (is_warm := _listens(control)) and is_first:
+                # Else ssh would, perhaps just when another one has put its own there.
+                control.unlink(missing_ok=True)
+        return Way(options=options, control=control, is_warm=is_warm)
+
+    def _folder(self) -> Path:
+        if self._keep and (kept := kept_folder()[0]) and _is_made(kept):
+            return kept
+        with self._lock:
+            if self._own is None or self._pid != os.getpid():
+                # Not below TMPDIR, whose path may be too long.
+                self._own, self._pid = Folder("ssh", "/tmp"), os.getpid()  # noqa: S108
+                atexit.register(self.close)
+            return self._own.path
+
+
+def kept_folder() -> tuple[Path | None, str]:
+    """Return the folder, which may be still to be made, of masters that are kept; else why none is.
+
+    ``opskit`` in ``XDG_RUNTIME_DIR``, else ``ssh`` in opskit's state folder.
+    """
+    faults = {folder: _unfit(folder) for folder in _candidates()}
+    fit = next((folder for folder, fault in faults.items() if not fault), None)
+    return fit, "" if fit else next(iter(faults.values()))
+
+
+def disconnect(contexts: Collection[Context] | None = None) -> int:
+    """End the connections that are kept: to these servers, else to all; return how many.
+
+    Channels over them end, too, whoever uses them.
+    """
+    folders = (folder for folder in _candidates() if folder.is_dir())
+    return sum(_end(folder, contexts) for folder in folders if not _unfit(folder))
+
+
+def not_started(error: OSError, context: Context) -> UnreachableError:
+    """Return the error for an ssh that cannot be started."""
+    return UnreachableError(
+        f"ssh cannot be started here ({error.strerror or error}).{out_of_files(error)}",
+        server=context.server,
+    )
+
+
+def _candidates() -> list[Path]:
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    # It may be another user's, as behind su, or a folder for all.
+    fits = runtime.is_absolute() and runtime.is_dir() and not _unfit(runtime, _WRITABLE)
+    return [*([runtime / "opskit"] if fits else []), state_dir() / "ssh"]
+
+
+def _is_made(folder: Path) -> bool:
+    with suppress(OSError):
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder.is_dir() and not _unfit(folder)
+
+
+def _unfit(folder: Path, closed_to: int = stat.S_IRWXG | stat.S_IRWXO) -> str:
+    """Return why a folder, if it is there, is no place for sockets."""
+    if len(os.fsencode(folder)) > _LONGEST:
+        return f"the path of {folder} is too long for a socket"
+    try:
+        # Not what a link leads to: whoever made it could have it lead elsewhere.
+        status = folder.lstat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{folder} cannot be used ({error.strerror})"
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        return f"{folder} is no folder of yours"
+    if status.st_mode & closed_to:
+        return f"others have rights in {folder}"
+    return ""
+
+
+def _end(folder: Path, contexts: Collection[Context] | None = None) -> int:
+    keys = ("",) if contexts is None else tuple(map(_server_key, contexts))
+    ended = 0
+    for control in folder.iterdir():
+        with suppress(OSError):
+            if control.name.startswith(keys) and _listens(control):
+                _tell(control, "exit")
+                ended += 1
+    return ended
+
+
+def _options(keep: int) -> tuple[str, ...]:
+    settings = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "ControlMaster": "auto",
+        # 0 would be for ever.
+        "ControlPersist": keep * 60 or _ORPHAN_SECONDS,
+        "ServerAliveInterval": 10,
+        "ServerAliveCountMax": 3,
+        # A connection that stays would hold on to their ports.
+        "ClearAllForwardings": "yes",
+        "ForwardAgent": "no",
+        "ForwardX11": "no",
+        "PermitLocalCommand": "no",
+    }
+    return tuple(word for key, value in settings.items() for word in ("-o", f"{key}={value}"))
+
+
+def _server_key(context: Context) -> str:
+    """Return what the names of a server's masters on this machine begin with."""
+    address = context.address
+    # A home may be shared between machines, whose sockets look dead to each other.
+    return _digest(socket.gethostname(), address.host, str(address.port), address.user)
+
+
+def _options_key(context: Context, options: tuple[str, ...], deadline: Deadline) -> str:
+    """Return what tells apart masters that ssh would log in differently for.
+
+    That is all that ssh makes of the options and of its configuration, and the agent: over one
+    account, people with agents of their own are known to the server by their keys.
+    """
+    try:
+        said = subprocess.run(
+            ["ssh", "-G", *options, *ssh_target(context)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=deadline.remaining("reading ssh's configuration"),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise MissingToolError(
+            "the ssh program is not installed here. Install it: apt-get install openssh-client"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise deadline.passed("reading ssh's configuration") from None
+    # When it refuses the configuration, it will say so once more.
+    return _digest(said.stdout.decode(errors="replace"), os.environ.get("SSH_AUTH_SOCK", ""))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_NAME_BYTES]
+
+
+def _listens(control: Path) -> bool:
+    """Return whether a master of this user listens at a socket."""
+    try:
+        status = control.lstat()
+        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(_ANSWER_S)
+            sock.connect(str(control))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except TimeoutError:
+        # It is there, and busy.
+        return True
+    return True
+
+
+@contextmanager
+def _turn(lock: Path, deadline: Deadline) -> Generator[bool]:
+    """Keep other processes from starting the same master; tell whether they are kept from it.
+
+    One that came before may hang for long: half of the time that is left is waited for it. ssh
+    then makes a connection that it does not share, should there be a master by then.
+    """
+    until = time.monotonic() + deadline.remaining("waiting for ssh") / 2
+    held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        while not (is_first := _locked(held)) and time.monotonic() < until:
+            time.sleep(_POLL_S)
+        yield is_first
+    finally:
+        os.close(held)
+
+
+def _locked(held: int) -> bool:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _tell(control: Path, what: str) -> None:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            ["ssh", "-o", f"ControlPath={control}", "-O", what, "--", "any"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_ANSWER_S,
+            check=False,
+        )
