@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.terminal import TerminalReporter
 from hypothesis import HealthCheck, settings
 
 from opskit.demo.dockerd import DockerdFleet, why_not
@@ -39,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
 # A busy machine is no fault of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say what the stories of `tests/browser` ask of hands."""
+    passed = terminalreporter.getreports("passed")
+    told = [said for one in passed for kind, said in one.user_properties if kind == "story"]
+    if told:
+        terminalreporter.write_sep("=", "stories")
+        terminalreporter.write_line("\n".join(str(said) for said in told))
 
 
 _LONGEST = (

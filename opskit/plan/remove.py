@@ -155,7 +155,7 @@ class RemovalPlanner:
         check_count("keep", keep, least=0)
         lookup = self.assembler.lookup
         wanted = None
-        found, kept = _Found(), 0
+        found, kept = _Found(), list[str]()
         if selection is not None:
             named = self._read_whole(list(named_in(selection)), found)
             targets = lookup.targets(named) if named or not self.may_be_empty else ()
@@ -179,7 +179,7 @@ class RemovalPlanner:
                 if row.state == "unknown" and row.declared is None and not row.used_by:
                     found.left_alone.append(f"{row.swarm_name} on {server}: {row.doubt}")
             for one in superseded(rows, needed, keep):
-                kept += len(one.kept)
+                kept += [row.swarm_name for row in one.kept]
                 found.add(server, (*one.needed, *one.surplus), needed)
             self._outlived(server, found, wanted, entries)
         return self._plan("prune", found, kept)
@@ -232,9 +232,11 @@ class RemovalPlanner:
             found.left_alone += [f"what {app} declares: {why}" for (_, app), why in unread.items()]
         return whole or named
 
-    def _plan(self, kind: str, found: _Found, kept: int = 0) -> PlanData:
+    def _plan(self, kind: str, found: _Found, kept: Sequence[str] = ()) -> PlanData:
         if not found.going and not self.may_be_empty:
-            raise _nothing(kind, found, kept)
+            raise _nothing(kind, found, len(kept))
+        if kept:
+            found.left_alone.append(f"{_listed(kept)}: kept for a way back")
         units = [self._unit(server, stack, going) for (server, stack), going in found.going.items()]
         return PlanData.made_now(kind, units, found.left_alone)
 

@@ -18,7 +18,7 @@ from opskit.runbook.checked import checked_title
 from opskit.runbook.planform import show_plan_form
 from opskit.runbook.questions import Decision, SignOff
 from opskit.runbook.record import Record
-from opskit.runbook.standing import dry_banner, failures, show_banner, show_outcome
+from opskit.runbook.standing import dry_banner, failures, show_banner, show_below, show_outcome
 from opskit.runbook.step import Step, guard_cells
 
 
@@ -318,7 +318,7 @@ class Runbook(Record):
             print(banner)
         try:
             if report:
-                print(f"Report: {self.report(report)}")
+                show_below(self.report(report))
         finally:
             if wrong:
                 raise RunbookError(f"runbook {self.id} ended badly: {'; '.join(wrong)}.")

@@ -83,12 +83,20 @@ def show_banner(words: str) -> None:
     shown.display({"text/plain": words, "text/html": as_banner(words)}, raw=True)
 
 
+def show_below(thing: object) -> None:
+    """Show something below the cell of a notebook, else as a line."""
+    if not in_notebook():
+        print(repr(thing))
+        return
+    shown: Any = import_module("IPython.display")
+    shown.display(thing)
+
+
 def show_outcome(run: str) -> None:
     """Show below the cell of a notebook what a run did."""
     done = shown_outcome(run) if in_notebook() else None
     if done is not None:
-        shown: Any = import_module("IPython.display")
-        shown.display(done)
+        show_below(done)
 
 
 def _line(text: str) -> str:

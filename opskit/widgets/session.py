@@ -182,8 +182,9 @@ class Session:
             work()
         except ObstaclesError as error:
             count = len(error.obstacles) if error.leaves_some else 0
-            # Of several its remedy tells of a command's options, and here is a button for it.
-            said = redact(error.what if len(error.obstacles) > 1 else str(error))
+            # What leaves it out is an option of a command, and here a button.
+            one = error.obstacles[0].error if len(error.obstacles) == 1 else error.what
+            said = redact(str(one))
             refused = refused_shown(error)
             self._set(phase=back, error=said, leave_out=count, refused=refused)
         except OpskitError as error:

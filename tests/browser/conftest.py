@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -104,3 +104,14 @@ def alice(chromium: Browser) -> Iterator[Person]:
 def bob(chromium: Browser) -> Iterator[Person]:
     with somebody(chromium) as person:
         yield person
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Say at the end of the run what hands had to do in a story; nothing is held to it."""
+
+    def told(story: str, first: Person, second: Person | None = None) -> None:
+        beside = f", the second person {second.hands}" if second is not None else ""
+        record_property("story", f"{story}: {first.hands}{beside}")
+
+    return told

@@ -209,6 +209,11 @@ class Person:
         """Run every cell."""
         self.command("notebook:run-all-cells")
 
+    def menu(self, menu: str, entry: str) -> None:
+        """Choose an entry of one of JupyterLab's menus."""
+        for name in (menu, entry):
+            self.page.get_by_role("menuitem", name=name, exact=True).click()
+
     def command(self, name: str) -> None:
         """Carry out one of JupyterLab's commands."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
@@ -221,6 +226,12 @@ class Person:
     def button(self, name: str) -> Locator:
         """A button of the form."""
         return self.form.get_by_role("button", name=name, exact=True)
+
+    @property
+    def hands(self) -> str:
+        """How often they clicked and how many keys they pressed since their browser began."""
+        done = self.page.evaluate("() => JSON.parse(sessionStorage.hands ?? '{}')")
+        return f"{done.get('clicks', 0)} clicks and {done.get('keys', 0)} keys"
 
     @property
     def name(self) -> str:
@@ -240,6 +251,23 @@ new MutationObserver(() => {
 """Lets JupyterLab go on: what it asks on a busy machine stays before everything else."""
 
 
+_COUNT_HANDS = """
+(() => {
+  const count = (what, more) => {
+    const done = JSON.parse(sessionStorage.hands ?? '{}');
+    sessionStorage.hands = JSON.stringify({...done, [what]: (done[what] ?? 0) + more});
+  };
+  addEventListener('pointerdown', (event) => event.isTrusted && count('clicks', 1), true);
+  addEventListener('keydown', (event) => event.isTrusted && count('keys', 1), true);
+  // Playwright chooses from a list without the two clicks that people need.
+  addEventListener('change', ({isTrusted, target}) => {
+    if (!isTrusted && target.matches('select')) count('clicks', 2);
+  }, true);
+})();
+"""
+"""Outlives a page that is loaded again, as the browser's tab does."""
+
+
 @contextmanager
 def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
     """Give somebody a browser of their own."""
@@ -248,6 +276,7 @@ def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
     )
     context.set_default_timeout(LIMIT * 1000)
     context.add_init_script(_WAIT_FOR_DOCUMENTS)
+    context.add_init_script(_COUNT_HANDS)
     page = context.new_page()
     person = Person(context=context, page=page)
 
