@@ -136,6 +136,7 @@ def take_snapshot(
     InputError
         One of the servers is not known.
     """
+    from opskit.abra.layout import default_root
     from opskit.reading import Reading
     from opskit.snapshot import Snapshot
 
@@ -148,7 +149,8 @@ def take_snapshot(
                 remedy=f"Choose from: {', '.join(sorted(known)) or 'none is there'}",
             )
         return snap
-    reading = Reading.from_abra(servers=servers or None, deadline=deadline)
+    # Not from_abra, which reads all files once more.
+    reading = Reading(default_root(), servers=servers or None, deadline=deadline)
     return reading.snapshot(with_pass=with_pass)
 
 
