@@ -185,8 +185,7 @@ class Session:
             # What leaves it out is an option of a command, and here a button.
             one = error.obstacles[0].error if len(error.obstacles) == 1 else error.what
             said = redact(str(one))
-            refused = refused_shown(error)
-            self._set(phase=back, error=said, leave_out=count, refused=refused)
+            self._set(phase=back, error=said, leave_out=count, refused=refused_shown(error))
         except OpskitError as error:
             self._set(phase=back, error=redact(str(error)))
         except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)

@@ -103,6 +103,9 @@ def test_two_people_carry_out_an_incident_and_the_report_names_both(
     assert len(book.entries_of("run")) == 1
     assert {one.data["name"] for one in book.entries_of("signature")} == {alice.name, bob.name}
     fits_the_window(alice, report)
+    alice.page.get_by_text("Report: runs/").get_by_role("link").click()
+    read = alice.page.frame_locator(".jp-HTMLViewer iframe").get_by_role("heading", level=1)
+    expect(read).to_have_text("Leaked: admin_password of id.coop.example")
 
 
 def test_two_people_replace_a_leaked_value_that_comes_from_elsewhere(
@@ -114,7 +117,8 @@ def test_two_people_replace_a_leaked_value_that_comes_from_elsewhere(
     alice.open(lab, notebook)
     alice.menu("Run", "Run All Cells")
     # It stops below the field for the new value, as long as the leaked one is in use.
-    alice.page.get_by_text("insert the new value above, then run").last.wait_for()
+    alice.is_told('"ename":"UndecidedError"')
+    alice.button("Insert…").wait_for()
     alice.wait_for_kernel()
     bob.open(lab, notebook)
     bob.button("Insert…").wait_for()

@@ -122,7 +122,7 @@ def test_an_incident_goes_on_when_the_value_comes_from_elsewhere(
 ) -> None:
     notebook = FOLDER / "04-leaked-secret.ipynb"
     given = ("app = 'notes.coop.example'", "name = 'oidc_key'", *LIVE)
-    told = "insert the new value above, then run this cell and those below it"
+    told = "insert the new value, then run from this cell on"
     with pytest.raises(CellExecutionError, match=told):
         kernel.run(notebook, tmp_path, *given)
     assert runs(fleet) == []
