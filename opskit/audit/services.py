@@ -113,11 +113,13 @@ def no_healthcheck(views: Views) -> Iterator[Finding]:
     found: defaultdict[tuple[str, str | None], list[str]] = defaultdict(list)
     for server, app, service, container in _services(views):
         if container.healthcheck is None:
-            found[server, app].append(service.spec.name)
+            stack = stack_of(service.spec.labels)
+            found[server, app].append(service.spec.name.removeprefix(f"{stack}_"))
     for (server, app), names in found.items():
         yield Finding(
             server=server,
             app=app,
+            subject=" ".join(sorted(names)),
             what=f"no healthcheck is declared for {', '.join(sorted(names))}: after a rotation, "
             "running does not mean working.",
             remedy="Declare one in the compose file, unless the image has one.",

@@ -11,7 +11,7 @@ const isNamed = (row) => row.before === "" && row.after === "";
 
 /** What stands under a change: its note, and in a narrow window what then has no column. */
 function folded(row) {
-  const rest = [row.server && `on ${row.server}`, row.bits && `${Math.round(row.bits)} bits`, row.undone_by && `undone by ${row.undone_by}`].filter(Boolean).join(", ");
+  const rest = [row.server && `on ${row.server}`, row.bits && `${Math.round(row.bits)} bits`, row.undone_by && `undo: ${row.undone_by}`].filter(Boolean).join(", ");
   return [row.note && h("div", {}, row.note), rest && h("div", { class: "opskit-narrow" }, rest)].filter(Boolean);
 }
 
