@@ -194,7 +194,7 @@ class Work:
                 ctx.ask_lock()
             # Others may have come in between where an earlier process began it.
             if ctx.retry and (conflict := self._undo_conflict(ctx)):
-                return self._ended("failed", conflict)
+                return self._ended("failed", self._let_go(ctx, conflict))
         except LockLostError as error:
             return self._ended("failed", f"{redact(str(error))} {_STOPPED}")
         except OpskitError as error:
@@ -252,11 +252,16 @@ class Work:
             conflict = conflict_of(ctx)
         except OpskitError as error:
             conflict = redact(str(error))
-        if conflict and isinstance(lock, TakeLock):
-            try:
+        return self._let_go(ctx, conflict) if conflict else ""
+
+    def _let_go(self, ctx: StepContext, conflict: str) -> str:
+        """Release the lock of a stack that is left as it is, and return why it is."""
+        lock = self.unit.steps[0]
+        try:
+            if isinstance(lock, TakeLock):
                 lock.undo(ctx)
-            except OpskitError as error:
-                conflict = f"{conflict} And {self._still_locked(error)}"
+        except OpskitError as error:
+            return f"{conflict} And {self._still_locked(error)}"
         return conflict
 
     def _still_locked(self, error: OpskitError) -> str:
@@ -301,6 +306,7 @@ class Work:
             status="running",
             steps=len(self.unit.steps),
         )
+        ctx.begun_before = step_number in self._begun()
         try:
             if phase == "do":
                 ctx.check_stop()

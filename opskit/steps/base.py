@@ -62,7 +62,9 @@ class StepContext:
     stop
         Set when the run is to end at the next opportunity.
     retry
-        Whether an earlier process may have taken the step before.
+        Whether an earlier process worked on the run before.
+    begun_before
+        Whether it may have taken this very step.
     switched
         Gives the services that the unit has begun to take to another version, and takes back when
         it is undone.
@@ -97,6 +99,7 @@ class StepContext:
     keep_lock: Callable[[], None] = lambda: None
     ask_lock: Callable[[], None] = lambda: None
     retry: bool = False
+    begun_before: bool = False
     switched: Callable[[], frozenset[str]] = frozenset
     outcome: Detail = field(default_factory=dict[str, str | int | float | bool | None])
     reported: Callable[[str], Detail] = lambda _: {}

@@ -48,7 +48,7 @@ class Declare(Step, frozen=True, kw_only=True, tag="declare"):
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
         path = Path(self.path)
-        if ctx.retry and self._is_declared(read_env(path)):
+        if ctx.begun_before and self._is_declared(read_env(path)):
             # Before it stopped; what else changed since is not this step's.
             return {"written": False}
         return replaced(ctx, path, self.before, self.after, lambda was: declared(was, self))
@@ -249,7 +249,7 @@ class Pin(Step, frozen=True, kw_only=True, tag="pin"):
     def do(self, ctx: StepContext) -> Detail:
         """Replace the file, if it still is what the plan saw."""
         path = Path(self.path)
-        if ctx.retry and parse_env(read_env(path), path).values.get(self.key) == self.new:
+        if ctx.begun_before and parse_env(read_env(path), path).values.get(self.key) == self.new:
             # Before it stopped; what else changed since is not this step's.
             return {"written": False}
         return replaced(

@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from opskit.arguments import check_choice, check_count, names_in
-from opskit.errors import InputError, VerifyError
+from opskit.errors import EngineError, InputError, VerifyError
 from opskit.places import is_alive
 from opskit.steps.base import StepContext
 from opskit.swarm import model
 from opskit.swarm.engine import Engine
 
 _SECRETS = "/run/secrets"
+_SCRATCH = "/tmp"  # noqa: S108 (of a container)
 _TO_END = frozenset({"shutdown", "remove"})
 
 
@@ -59,27 +60,36 @@ def without_secrets(engine: Engine, service: model.Service, tasks: Collection[st
     Docker notes on disk what a container is to have only as it starts it. When the engine is
     killed between making and starting one, the next start is without, and Swarm calls the task
     running (measured on 20.10). A secret's file leaves its place in the container's own file
-    system, unless something temporary covers it; only the containers of the node that is asked
-    can be looked at, and only runc is known to leave the place.
+    system. Whatever may hide the place counts for the service, as do containers of other nodes,
+    which cannot be asked, and runtimes other than runc, which may leave none.
     """
     spec = service.spec.task_template.container_spec
-    covered = [mount.target for mount in (spec and spec.mounts) or () if mount.type == "tmpfs"]
-    paths = [
-        PurePosixPath(_SECRETS, secret.file.name)
-        for secret in (spec and spec.secrets) or ()
-        if secret.file
-    ]
-    seen = [path for path in paths if not any(map(path.is_relative_to, covered))]
-    if not seen or engine.info().default_runtime != "runc":
+    files = [secret.file.name for secret in (spec and spec.secrets) or () if secret.file]
+    # Of what is mounted, the engine looks into all but what is in memory only; and that may lie
+    # over the place under another name, as links of the image lead.
+    hidden = any(
+        mount.type == "tmpfs" and mount.target.rstrip("/") != _SCRATCH
+        for mount in (spec and spec.mounts) or ()
+    )
+    if not files or hidden or engine.info().default_runtime != "runc":
         return ""
+    place = str(PurePosixPath(_SECRETS, files[0]))
     bare = [
         container.id
         for container in engine.containers(service.id)
-        if container.task_id in tasks and not engine.has_file(container.id, str(seen[0]))
+        if container.task_id in tasks and _lacks(engine, container.id, place)
     ]
     # Unless they have ended meanwhile.
     there = {container.id for container in engine.containers(service.id)} if bare else ()
     return next((ident for ident in bare if ident in there), "")
+
+
+def _lacks(engine: Engine, container: str, place: str) -> bool:
+    try:
+        return not engine.has_file(container, place)
+    except EngineError:
+        # What it does not tell is not known.
+        return False
 
 
 _PAUSE_S = 1.0

@@ -150,7 +150,8 @@ class Healer:
         if app.name in self._campaign.had_bad and self._is_bad(app, declared):
             every = app.recipe.apart or app.recipe.keys
             # Inserted while the app was down, where nothing could show that it does not work.
-            self._must(operator, "secret", "rotate", app.name, *every, "--yes")
+            rotated = self._must(operator, "secret", "rotate", app.name, *every, "--yes")
+            self._campaign.has_moved(rotated.run, rotated, "what healed a bad value")
         self._must(operator, "app", "deploy", app.name, *_DEPLOY)
 
     def _is_bad(self, app: App, declared: Declared) -> bool:
@@ -162,12 +163,13 @@ class Healer:
         }
         return any(oracle.holds(self._world, app.server, one, BAD) for one in names & there.keys())
 
-    def _must(self, operator: Operator, *argv: str) -> None:
+    def _must(self, operator: Operator, *argv: str) -> Ended:
         ended = self._type(operator, *argv)
         if ended.status:
             self._campaign.tally.violation(
                 f"with all quiet, {' '.join(argv)} failed: {' '.join(ended.text.split())[-500:]}"
             )
+        return ended
 
     def _type(self, operator: Operator, *argv: str) -> Ended:
         command = [*argv, "--yes"] if argv[0] == "rollback" else list(argv)
