@@ -148,7 +148,7 @@ class Reading:
         known = {one.server: one for one in (*snap.facts.observed, *fresh.observed)}
         observed = tuple(known[one.name] for one in fresh.declared.servers if one.name in known)
         facts = Facts(taken_at=fresh.taken_at, declared=fresh.declared, observed=observed)
-        return _taken(facts, with_pass or snap.looked_in_pass)
+        return _taken(facts, with_pass or snap.looked_in_pass, since=snap)
 
     def _look(
         self,
@@ -190,12 +190,12 @@ class Reading:
         return tuple(found[name] for name in names)
 
 
-def _taken(facts: Facts, with_pass: bool) -> Snapshot:
+def _taken(facts: Facts, with_pass: bool, *, since: Snapshot | None = None) -> Snapshot:
     if not with_pass:
-        return Snapshot(facts)
+        return Snapshot(facts, since=since)
     entries, path = listed(), entry_paths()
     before = in_store(facts, entries, path, end=PREVIOUS)
-    return Snapshot(facts, in_store(facts, entries, path), before)
+    return Snapshot(facts, in_store(facts, entries, path), before, since=since)
 
 
 def entry_paths() -> Callable[[str, str, str], str]:

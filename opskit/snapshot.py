@@ -26,6 +26,8 @@ class Snapshot(Views):
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
     before_in_pass
         Those of which the store keeps the value before, too.
+    since
+        An earlier snapshot: its rows about servers of which nothing changed are taken over.
 
     Examples
     --------
@@ -100,4 +102,4 @@ class Snapshot(Views):
     def diff(self, earlier: Snapshot) -> View:
         """Return what changed since an earlier snapshot."""
         check_kind("earlier", earlier, Snapshot, "Give a snapshot, such as Snapshot.load(…).")
-        return diff_view(self.facts, earlier.facts)
+        return diff_view(self, earlier)

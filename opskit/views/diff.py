@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from opskit.facts import Facts
-from opskit.views.apps import apps_view, servers_view
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 from opskit.views.render import cell_text
-from opskit.views.secrets import secrets_view
-from opskit.views.services import services_view
-from opskit.views.swarm import nodes_view
+from opskit.views.views import Views
 
 Kind = Literal["server", "app", "secret", "service", "node"]
 
@@ -44,7 +40,7 @@ _COMPARED: tuple[tuple[Kind, Sequence[str], Sequence[str]], ...] = (
 )  # fmt: skip
 
 
-def diff_view(later: Facts, earlier: Facts) -> View:
+def diff_view(later: Views, earlier: Views) -> View:
     """Return what changed between two snapshots.
 
     Returns
@@ -54,7 +50,8 @@ def diff_view(later: Facts, earlier: Facts) -> View:
         could be read in only one of the two are ``unknown``, never added or removed.
     """
     rows: list[ChangesRow] = []
-    blind = set(later.missing()) ^ set(earlier.missing())
+    facts = later.facts
+    blind = set(facts.missing()) ^ set(earlier.facts.missing())
     for kind, key, fields in _COMPARED:
         before, after = _indexed(kind, earlier, key), _indexed(kind, later, key)
         for ident in sorted(before.keys() | after.keys()):
@@ -80,20 +77,14 @@ def diff_view(later: Facts, earlier: Facts) -> View:
         for server in sorted(blind)
     ]
     noun = About(
-        noun="changes", goes=("server",), servers=len(later.apps_by_server), missing=later.missing()
+        noun="changes", goes=("server",), servers=len(facts.apps_by_server), missing=facts.missing()
     )
     return View.from_rows(ChangesRow, rows, noun)
 
 
-def _indexed(kind: Kind, facts: Facts, key: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
-    make = {
-        "server": servers_view,
-        "app": apps_view,
-        "secret": secrets_view,
-        "service": services_view,
-        "node": nodes_view,
-    }[kind]
+def _indexed(kind: Kind, views: Views, key: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
+    made: View = getattr(views, f"{kind}s")
     return {
         tuple(cell_text(getattr(row, column)) for column in key): row._asdict()
-        for row in make(facts).records()
+        for row in made.records()
     }

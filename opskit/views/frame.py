@@ -201,8 +201,13 @@ class View(pd.DataFrame):
 
     def told(self, *, remark: str, shown: tuple[str, ...]) -> View:
         """Return the same rows, counted from 0, with another remark and other columns shown."""
-        view = cast("View", self.reset_index(drop=True))
-        view._about = replace(self._about, remark=remark, shown=shown)
+        about = replace(self._about, remark=remark, shown=shown)
+        return cast("View", self.reset_index(drop=True)).described(about)
+
+    def described(self, about: About) -> View:
+        """Return the same rows with another description."""
+        view = cast("View", self.copy(deep=False))
+        view._about = about
         return view
 
     # pandas' own of this name picks columns, as `pick` does.
