@@ -3,6 +3,7 @@
 ``~/.config/opskit/config.toml`` (all keys are optional)::
 
     deadline = 15              # seconds for each server, whatever hangs
+    watch_period = 300         # seconds between full reads of a server that is watched
     reply_limit = 64           # MiB that a server may answer with at once; more is refused
     max_parallel = 8           # stacks worked on at once
     keep = 1                   # superseded versions that a prune leaves
@@ -42,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ----------
     deadline
         Seconds for each server, whatever hangs.
+    watch_period
+        Seconds between full reads of a server that is watched, whatever its events tell.
     reply_limit
         MiB that a server may answer with at once; more is refused.
     max_parallel
@@ -59,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     deadline: Seconds = 15.0
+    watch_period: Seconds = 300.0
     reply_limit: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 8
     keep: Annotated[int, msgspec.Meta(ge=0)] = 1
