@@ -300,7 +300,8 @@ class Live:
 
     def _attend_files(self) -> None:
         """Read the files when one has changed, and after each period."""
-        known, read_at, pause = frozenset[object](), time.monotonic(), _FILES_S
+        # Whatever changed since the first snapshot began is found at the first look.
+        known, read_at, pause = None, time.monotonic(), _FILES_S
         while self._sleep(pause):
             began = time.monotonic()
             found = marks(self._root)

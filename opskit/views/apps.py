@@ -108,7 +108,8 @@ SERVERS = Table(
     rows=_servers_rows,
     about=lambda facts, _: about(
         facts, "servers", "server", "reachable", "manager", "engine", "nodes", "apps", "services",
-        "secrets", "error", goes=("nodes", "engine", "manager", "secrets", "services", "apps"),
+        "secrets", "error", key="server",
+        goes=("nodes", "engine", "manager", "secrets", "services", "apps"),
     ),
 )  # fmt: skip
 """The servers view: one `ServersRow` per server, readable or not."""
@@ -191,6 +192,7 @@ APPS = Table(
     about=lambda facts, _: about(
         facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
         "deployed_version", "running", "desired", "secrets", "note",
+        key="app",
         goes=("revision", "secrets", "recipe_version", "server", "deployed_version", "desired"),
     ),
 )  # fmt: skip

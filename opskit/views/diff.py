@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from opskit.views.columns import Column, Row
@@ -11,6 +11,8 @@ from opskit.views.render import cell_text
 from opskit.views.views import Views
 
 Kind = Literal["server", "app", "secret", "service", "node"]
+Change = Literal["added", "removed", "changed"]
+_GROWING = frozenset({"age_days", "taken_at"})
 
 
 class ChangesRow(Row, frozen=True, kw_only=True):
@@ -28,16 +30,14 @@ class ChangesRow(Row, frozen=True, kw_only=True):
     after: Annotated[str | None, Column("What the later snapshot says there.")] = None
 
 
-_COMPARED: tuple[tuple[Kind, Sequence[str], Sequence[str]], ...] = (
-    ("server", ["server"], ["reachable", "manager", "error", "engine", "autolock"]),
-    ("app", ["server", "app"], ["recipe", "recipe_version", "revision", "stack", "deployed",
-                                "deployed_version", "chaos", "running", "desired"]),
-    ("secret", ["server", "swarm_name"], ["state", "declared", "observed", "used_by",
-                                          "created_at"]),
-    ("service", ["server", "service"], ["image", "running", "desired", "update_state",
-                                        "secrets"]),
-    ("node", ["server", "node"], ["role", "state", "availability", "engine"]),
-)  # fmt: skip
+_COMPARED: Mapping[Kind, Sequence[str]] = {
+    "server": ["reachable", "manager", "error", "engine", "autolock"],
+    "app": ["recipe", "recipe_version", "revision", "stack", "deployed", "deployed_version",
+            "chaos", "running", "desired"],
+    "secret": ["state", "declared", "observed", "used_by", "created_at"],
+    "service": ["image", "running", "desired", "update_state", "secrets"],
+    "node": ["role", "state", "availability", "engine"],
+}  # fmt: skip
 
 
 def diff_view(later: Views, earlier: Views) -> View:
@@ -52,8 +52,8 @@ def diff_view(later: Views, earlier: Views) -> View:
     rows: list[ChangesRow] = []
     facts = later.facts
     blind = set(facts.missing()) ^ set(earlier.facts.missing())
-    for kind, key, fields in _COMPARED:
-        before, after = _indexed(kind, earlier, key), _indexed(kind, later, key)
+    for kind, fields in _COMPARED.items():
+        before, after = _by_key(getattr(earlier, f"{kind}s")), _by_key(getattr(later, f"{kind}s"))
         for ident in sorted(before.keys() | after.keys()):
             server, name = ident[0], ident[-1]
             if kind != "server" and server in blind and kind != "app":
@@ -82,9 +82,53 @@ def diff_view(later: Views, earlier: Views) -> View:
     return View.from_rows(ChangesRow, rows, noun)
 
 
-def _indexed(kind: Kind, views: Views, key: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
-    made: View = getattr(views, f"{kind}s")
+class Changes:
+    """Tells which rows of a view change from one snapshot to the next, by what is shown of them.
+
+    Of a server that is missing nothing is told until it can be read again.
+
+    Parameters
+    ----------
+    view
+        The view of the first snapshot.
+    columns
+        What is shown; what only grows older is no change.
+    """
+
+    def __init__(self, view: View, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._known = self._rows(view)
+
+    def since_then(self, view: View) -> list[tuple[Change, list[str]]]:
+        """Return how which rows differ from those of the time before, each as texts."""
+        before, unread = self._known, view.missing
+        found = {key: row for key, row in self._rows(view).items() if key[0] not in unread}
+        now = found | {key: row for key, row in before.items() if key[0] in unread}
+        self._known = now
+        changes: list[tuple[Change, list[str]]] = []
+        for key in sorted(before.keys() | now.keys()):
+            old, new = before.get(key), now.get(key)
+            if new is None:
+                changes.append(("removed", old or []))
+            elif old is None:
+                changes.append(("added", new))
+            elif self._lasting(old) != self._lasting(new):
+                changes.append(("changed", new))
+        return changes
+
+    def _rows(self, view: View) -> dict[tuple[str, ...], list[str]]:
+        return {
+            key: [cell_text(row[name]) for name in self._columns]
+            for key, row in _by_key(view).items()
+        }
+
+    def _lasting(self, row: list[str]) -> list[str]:
+        pairs = zip(self._columns, row, strict=True)
+        return [text for name, text in pairs if name not in _GROWING]
+
+
+def _by_key(view: View) -> dict[tuple[str, ...], dict[str, Any]]:
     return {
-        tuple(cell_text(getattr(row, column)) for column in key): row._asdict()
-        for row in made.records()
+        tuple(cell_text(getattr(row, column)) for column in view.key): row._asdict()
+        for row in view.records()
     }

@@ -135,7 +135,7 @@ def _about(facts: Facts, view: View) -> About:
     sources = (name for name in ("driver", "templating") if any(view[name].notna()))
     return about(
         facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days",
-        *sources, goes=("used_by", "server", "age_days", "templating", "driver"),
+        *sources, key="swarm_name", goes=("used_by", "server", "age_days", "templating", "driver"),
     )  # fmt: skip
 
 

@@ -103,7 +103,8 @@ def _about_services(facts: Facts, view: View) -> About:
     done = ("completed",) if len(view.select("completed > 0")) else ()
     return about(
         facts, "services", "server", "stack", "service", "image", "running", "desired", *done,
-        "update_state", "secrets", goes=("secrets", "stack", "update_state", "server", "image"),
+        "update_state", "secrets", key="service",
+        goes=("secrets", "stack", "update_state", "server", "image"),
     )  # fmt: skip
 
 
@@ -151,7 +152,7 @@ TASKS = Table(
     rows=_tasks_rows,
     about=lambda facts, _: about(
         facts, "tasks", "server", "service", "slot", "node", "state", "desired_state", "since",
-        "error", goes=("desired_state", "node", "since", "server", "slot"),
+        "error", key="task_id", goes=("desired_state", "node", "since", "server", "slot"),
     ),
 )  # fmt: skip
 """The tasks view: one `TasksRow` per task, past ones included."""

@@ -112,7 +112,8 @@ NODES = Table(
     rows=_nodes_rows,
     about=lambda facts, _: about(
         facts, "nodes", "server", "node", "role", "leader", "state", "availability", "engine",
-        "cpus", "memory_gib", goes=("engine", "memory_gib", "cpus", "server", "leader"),
+        "cpus", "memory_gib", key="node_id",
+        goes=("engine", "memory_gib", "cpus", "server", "leader"),
     ),
 )  # fmt: skip
 """The nodes view: one `NodesRow` per node."""
@@ -160,7 +161,8 @@ CONFIGS = Table(
     rows=_configs_rows,
     about=lambda facts, _: about(
         facts, "configs", "server", "app", "config", "version", "declared", "observed", "used_by",
-        "created_at", goes=("created_at", "used_by", "server", "observed", "declared"),
+        "created_at", key="swarm_name",
+        goes=("created_at", "used_by", "server", "observed", "declared"),
     ),
 )  # fmt: skip
 """The configs view: one `ConfigsRow` per version, declared or observed."""
@@ -198,7 +200,7 @@ NETWORKS = Table(
     rows=_networks_rows,
     about=lambda facts, _: about(
         facts, "networks", "server", "network", "stack", "driver", "scope", "encrypted",
-        goes=("stack", "scope", "server", "driver"),
+        key="network_id", goes=("stack", "scope", "server", "driver"),
     ),
 )  # fmt: skip
 """The networks view: one `NetworksRow` per network."""
@@ -222,7 +224,7 @@ VOLUMES = Table(
     rows=_volumes_rows,
     about=lambda facts, _: about(
         facts, "volumes", "server", "volume", "stack", "driver", "created_at",
-        goes=("created_at", "stack", "server", "driver"),
+        key="volume", goes=("created_at", "stack", "server", "driver"),
     ),
 )  # fmt: skip
 """The volumes view: one `VolumesRow` per volume."""

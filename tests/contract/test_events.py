@@ -113,8 +113,10 @@ def test_of_an_overlay_network_is_told_that_it_comes_and_goes(bench: Bench) -> N
     with events(bench, type=["network"]) as heard:
         made = bench.raw("POST", "/networks/create", json.dumps(spec).encode())
         bench.raw("DELETE", f"/networks/{json.loads(made.body)['Id']}")
-        wanted = [("network", what, "swarm") for what in ("create", "remove")]
-        eventually(lambda: told(heard, bench), "both", lambda found: found == wanted)
+        gone = ("network", "remove", "swarm")
+        eventually(lambda: told(heard, bench), "its end", lambda found: gone in found)
+    # In between Swarm may tell that it was given an address.
+    assert told(heard, bench)[0] == ("network", "create", "swarm")
 
 
 def test_of_a_volume_is_told_that_it_comes_and_goes(bench: Bench) -> None:
@@ -139,6 +141,7 @@ def test_only_what_passes_the_filters_is_told(bench: Bench) -> None:
     assert told(heard, bench) == [("secret", "remove", "swarm"), ("config", "remove", "swarm")]
 
 
-def test_a_filter_that_there_is_not_is_refused(bench: Bench) -> None:
-    reply = bench.raw("GET", f"/events?filters={quote(json.dumps({'colour': ['blue']}))}")
-    assert reply.status == 400
+def test_a_filter_that_there_is_not_lets_everything_pass(bench: Bench) -> None:
+    with events(bench, colour=["blue"]) as heard:
+        bench.engine.remove_secret(bench.engine.create_secret(bench.name("a"), b"data", {}))
+        eventually(lambda: told(heard, bench), "both", lambda found: len(found) == 2)
