@@ -3,8 +3,8 @@
 ``~/.config/opskit/config.toml`` (all keys are optional)::
 
     deadline = 15              # seconds for each server, whatever hangs
-    watch_period = 300         # seconds between full reads of a server that is watched
     reply_limit = 64           # MiB that a server may answer with at once; more is refused
+    watch_period = 300         # seconds between full reads of a server that is watched
     max_parallel = 8           # stacks worked on at once
     keep = 1                   # superseded versions that a prune leaves
     deploy = "services"        # or "stack", "abra", "none"
@@ -43,10 +43,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ----------
     deadline
         Seconds for each server, whatever hangs.
-    watch_period
-        Seconds between full reads of a server that is watched, whatever its events tell.
     reply_limit
         MiB that a server may answer with at once; more is refused.
+    watch_period
+        Seconds between full reads of a server that is watched, whatever its events tell.
     max_parallel
         Stacks worked on at once.
     keep
@@ -62,8 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     deadline: Seconds = 15.0
-    watch_period: Seconds = 300.0
     reply_limit: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
+    watch_period: Seconds = 300.0
     max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 8
     keep: Annotated[int, msgspec.Meta(ge=0)] = 1
     deploy: DeployMode = "services"

@@ -40,7 +40,9 @@ class Views:
     ) -> None:
         check_kind("facts", facts, Facts, "Give what fleet.snapshot() or Snapshot.load() reads.")
         self.facts, self._in_pass, self.before_in_pass = facts, in_pass, before_in_pass
-        self._derived: dict[str, Derived] = dict(since._derived) if since else {}
+        # Shared by all that came of one another: whichever was asked for a view last, what it made
+        # can be taken over by whichever is asked next.
+        self._derived: dict[str, Derived] = since._derived if since else {}
 
     def _shown(self, name: str, table: Table) -> View:
         made = derive(table, self.facts.parts, self._derived.get(name))

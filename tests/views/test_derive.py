@@ -200,6 +200,17 @@ def test_a_server_that_joins_anothers_swarm_has_the_rows_of_both_made_again(fact
     assert {"garden.example", "coop.example"} <= set(remade(facts, joined))
 
 
+def test_what_was_made_late_is_taken_over_too(facts: Facts) -> None:
+    first = opskit.Snapshot(facts)
+    second = opskit.Snapshot(fewer_objects(facts, "coop.example", ""), since=first)
+    third = opskit.Snapshot(second.facts, since=second)
+    # As when a snapshot comes while a table of the one before is still being made.
+    assert len(first.services)
+    assert_same(third, "services")
+    assert_same(first, "services")
+    assert third._derived is first._derived
+
+
 def test_what_somebody_does_to_a_table_stays_out_of_the_next_snapshots(facts: Facts) -> None:
     snap = opskit.Snapshot(facts)
     for name in VIEWS:
