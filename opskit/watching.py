@@ -7,6 +7,7 @@ wrong for no longer than one period, after which everything is read anyhow.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import select
@@ -253,16 +254,18 @@ class Live:
         """Watch one server for as long as it is declared."""
         pause = _SHORTEST_PAUSE_S
         while not self._is_over(server):
-            began, longest = time.monotonic(), _LONGEST_PAUSE_S
+            begun, longest = math.inf, _LONGEST_PAUSE_S
             try:
                 deadline = Deadline(self._deadline, server)
                 with EventStream(find_context(server), deadline, self._bell) as stream:
+                    begun = time.monotonic()
                     self._listen(server, stream)
             except OpskitError as error:
                 if isinstance(error, RefusedError):
                     longest = self._period
                 self._look(server)
-            if time.monotonic() - began > _LONGEST_PAUSE_S:
+            if time.monotonic() - begun > _LONGEST_PAUSE_S:
+                # It told what happened for a while: this is the first break of its kind.
                 pause = _SHORTEST_PAUSE_S
             self._sleep(min(pause, longest, self._period))
             pause *= 2

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import opskit
+from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
 from opskit.demo.fleet import write_contexts
 from opskit.errors import InputError
@@ -66,6 +67,15 @@ def watched(
     with opskit.Fleet(root / "abra").watch(period) as live:
         yield live
     TRANSPORT.close()
+
+
+@pytest.fixture
+def fresh_ssh_fleet() -> Iterator[DockerdFleet]:
+    """A real swarm over ssh that a test may cut off."""
+    if reason := why_not(ssh=True):
+        pytest.skip(reason)
+    with DockerdFleet(1, ssh=True) as fleet:
+        yield fleet
 
 
 @pytest.fixture
@@ -208,6 +218,26 @@ def test_a_real_engine_that_is_killed_is_missing_and_then_back(
         fleet.daemons["srv1"].launch()
         fleet.daemons["srv1"].wait()
         eventually(lambda: live.snapshot.facts.missing() == {}, "the server to be back")
+
+
+@pytest.mark.swarm
+@pytest.mark.slow
+def test_over_ssh_a_cut_is_missed_and_mended(
+    fresh_ssh_fleet: DockerdFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = fresh_ssh_fleet
+    for name, value in fleet.env.items():
+        monkeypatch.setenv(name, value)
+    with opskit.Fleet.from_abra().watch(NEVER) as live, making(fleet.host("srv1")) as engine:
+        engine.create_secret("a_v1", b"x", {})
+        eventually(lambda: "a_v1" in names(live), "the secret's row")
+        fleet.cut("srv1")
+        eventually(lambda: "srv1" in live.snapshot.facts.missing(), "the server to be missing")
+        engine.create_secret("b_v1", b"x", {})
+        fleet.mend("srv1")
+        eventually(lambda: "b_v1" in names(live), "the server to be back with its new secret")
+    assert threads() == []
+    TRANSPORT.close()
 
 
 Often = list[int]
