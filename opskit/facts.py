@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,6 +35,23 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Envelope(msgspec.Struct):
     opskit_snapshot: int
+
+
+class Part(NamedTuple):
+    """All that the rows about one server are made of: two equal parts make equal rows."""
+
+    server: str
+    apps: tuple[DeclaredApp, ...]
+    seen: Observation | None
+    """What it said, if it was asked."""
+    around: Around
+    releases: Mapping[str, tuple[str, ...]]
+    """By recipe."""
+
+    @property
+    def read(self) -> Observation | None:
+        """What it said, if its swarm could be read."""
+        return self.seen if self.seen is not None and self.seen.manager else None
 
 
 class Facts:
@@ -107,9 +125,23 @@ class Facts:
     def together(self, server: str) -> tuple[str, ...]:
         """Return the servers that lead to one swarm, this one among them, in order."""
         swarm = self.swarms.get(server)
-        if not swarm:
-            return (server,)
-        return tuple(sorted(name for name, found in self.swarms.items() if found == swarm))
+        return self._by_swarm[swarm] if swarm else (server,)
+
+    @cached_property
+    def _by_swarm(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for server, swarm in sorted(self.swarms.items()):
+            found.setdefault(swarm, []).append(server)
+        return {swarm: tuple(servers) for swarm, servers in found.items()}
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """What the rows about each server are made of, by server name."""
+        releases = self.declared.releases
+        return {
+            server: Part(server, apps, self.seen.get(server), self.around(server), releases)
+            for server, apps in self.apps_by_server.items()
+        }
 
     def around(self, server: str) -> Around:
         """Return what other servers declare that may be meant for this server's swarm."""
@@ -138,16 +170,18 @@ class Facts:
 
     def _unread_folder(self, servers: Collection[str]) -> str:
         """Return which unread folder may hold apps of these servers, or of one not known."""
-        folders = {
-            server.folder: server.name for server in (*self.declared.servers, *self.declared.others)
-        }
-        top = str(Path(self.declared.root) / "servers")
+        folders, top = self._folders, str(Path(self.declared.root) / "servers")
         for problem in self.declared.problems:
             path, parent = problem.path, str(Path(problem.path).parent)
             server = folders.get(path) or folders.get(parent)
             if (server in servers) if server else top in (path, parent):
                 return f"an app may declare it, as {path} cannot be read"
         return ""
+
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        servers = (*self.declared.servers, *self.declared.others)
+        return {server.folder: server.name for server in servers}
 
     def unknown(self, name: str) -> dict[str, str]:
         """Servers of which one list, such as ``services``, was not read, each with the reason."""

@@ -23,6 +23,7 @@ from opskit.fleet import Fleet
 from opskit.plan.selection import Selection, named_in
 from opskit.run.run import Plan
 from opskit.snapshot import Snapshot
+from opskit.watching import Live
 from opskit.widgets.attention import Attention
 from opskit.widgets.form import Form
 from opskit.widgets.page import PageForm
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 
-def app(fleet: Fleet, app: str) -> PageForm:
+def app(fleet: Fleet, app: str, *, live: Live | None = None) -> PageForm:
     """Show one app on one page: services, secrets, versions, findings, last runs, and its actions.
 
     Each action opens its form below, prefilled; when a run there has ended, the page is read again.
@@ -57,14 +58,21 @@ def app(fleet: Fleet, app: str) -> PageForm:
     ----------
     app
         The app's name, or ``server/app``.
+    live
+        What ``fleet.watch()`` gave: the page is read again when its server changes.
     """
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_text("app", app, "Name one, as it stands in fleet.apps().")
-    return PageForm(fleet, app)
+    _check_live(live)
+    return PageForm(fleet, app, live)
 
 
 def attention(
-    fleet: Fleet, *, snapshot: Snapshot | None = None, with_pass: bool = False
+    fleet: Fleet,
+    *,
+    snapshot: Snapshot | None = None,
+    with_pass: bool = False,
+    live: Live | None = None,
 ) -> Attention:
     """Show what needs attention, the worst first; each finding opens what mends it, or is let be.
 
@@ -76,12 +84,23 @@ def attention(
         What to show at first; else every server is read.
     with_pass
         Look into the password store, too; no entry is opened.
+    live
+        What ``fleet.watch()`` gave: findings come and go as the fleet changes. It knows nothing
+        of the password store.
     """
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_flag("with_pass", with_pass)
     if snapshot is not None:
         check_kind("snapshot", snapshot, Snapshot, "Give what fleet.snapshot() gave.")
-    return Attention(fleet, snapshot, with_pass=with_pass)
+    _check_live(live)
+    if live is None:
+        return Attention(fleet, snapshot, with_pass=with_pass)
+    if with_pass or snapshot is not None:
+        raise InputError(
+            "a live board shows nothing but what it watches.",
+            remedy="Leave out snapshot and with_pass, or live.",
+        )
+    return Attention(fleet, live.snapshot, with_pass=False, live=live)
 
 
 def browse(fleet: Fleet, *, where: str = "", needed: int = 0) -> Form:
@@ -177,6 +196,11 @@ def approve(plan: Plan, *, needed: int = 2) -> Form:
     check_kind("plan", plan, Plan, "Give what fleet.plan_…(…) gave.")
     check_count("needed", needed, least=1)
     return Form(fleet=Fleet(plan.root), kind="approve", plan=plan, needed=needed)
+
+
+def _check_live(live: Live | None) -> None:
+    if live is not None:
+        check_kind("live", live, Live, "Give what fleet.watch() gave.")
 
 
 def _form(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
@@ -93,17 +93,21 @@ class Perhaps:
         The apps.
     """
 
-    def __init__(self, apps: Iterable[DeclaredApp]) -> None:
+    def __init__(self, apps: Iterable[DeclaredApp] = ()) -> None:
+        self._of = tuple(apps)
         self._stacks: dict[str, DeclaredApp] = {}
         self._prefixes: dict[str, DeclaredApp] = {}
         self.in_part: DeclaredApp | None = None
         """One that may declare what nobody knows of."""
-        for app in apps:
+        for app in self._of:
             self._stacks.setdefault(app.stack, app)
             for secret in app.secrets:
                 self._prefixes.setdefault(secret.prefix, app)
             if self.in_part is None and is_in_part(app):
                 self.in_part = app
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Perhaps) and self._of == other._of
 
     def declarer(self, name: str, *, certain: bool) -> DeclaredApp | None:
         """Return an app that may declare a swarm name; one of its stack only if not `certain`."""
@@ -119,9 +123,6 @@ class Perhaps:
 def is_in_part(app: DeclaredApp) -> bool:
     """Return whether an app may declare more than is known: of any stack, under any name."""
     return app.guessed or any(problem.path == app.env_file for problem in app.problems)
-
-
-NOBODY = Perhaps(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +142,7 @@ class Around:
     """
 
     together: tuple[DeclaredApp, ...] = ()
-    perhaps: Perhaps = NOBODY
+    perhaps: Perhaps = field(default_factory=Perhaps)
     unread: str = ""
     first: bool = True
 

@@ -21,10 +21,8 @@ from opskit.progress import Progress, default_progress
 from opskit.secrets.passstore import PREVIOUS, entry_path, listed
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
-from opskit.swarm.observe import Observation, observe_server
-
-READERS = 32
-"""Servers read at once by default; each waits for the network most of the time."""
+from opskit.swarm.observe import READERS, Observation, observe_server
+from opskit.watching import Live
 
 
 class Reading:
@@ -126,6 +124,35 @@ class Reading:
         check_flag("with_pass", with_pass)
         return _taken(self._look(None, executor=executor, progress=progress), with_pass)
 
+    def watch(self, period: float | None = None, *, progress: Progress | None = None) -> Live:
+        """Read every server at once, and keep the snapshot fresh by what the engines tell.
+
+        Parameters
+        ----------
+        period
+            Seconds after which each server is read though it told of nothing; by default what
+            the settings say. Whatever becomes of what it tells, no row is wrong for longer.
+        progress
+            See `snapshot`.
+
+        Returns
+        -------
+        Live
+            Close it, or use it in a ``with`` statement: it has a thread and a connection for
+            each server.
+
+        Examples
+        --------
+        >>> with fleet.watch(period=60) as live:
+        ...     print(len(live.snapshot.servers))
+        6
+        """
+        if period is not None:
+            check_number("period", period, above=0)
+        seconds = read_settings().watch_period if period is None else period
+        snapshot = self.snapshot(progress=progress)
+        return Live(snapshot, self.root, self.declared, period=seconds, deadline=self.deadline)
+
     def look_again(
         self, snap: Snapshot, servers: Iterable[str], *, with_pass: bool = False
     ) -> Snapshot:
@@ -149,7 +176,7 @@ class Reading:
         known = {one.server: one for one in (*snap.facts.observed, *fresh.observed)}
         observed = tuple(known[one.name] for one in fresh.declared.servers if one.name in known)
         facts = Facts(taken_at=fresh.taken_at, declared=fresh.declared, observed=observed)
-        return _taken(facts, with_pass or snap.looked_in_pass)
+        return _taken(facts, with_pass or snap.looked_in_pass, since=snap)
 
     def _look(
         self,
@@ -194,14 +221,14 @@ class Reading:
         return tuple(found[name] for name in names)
 
 
-def _taken(facts: Facts, with_pass: bool) -> Snapshot:
+def _taken(facts: Facts, with_pass: bool, *, since: Snapshot | None = None) -> Snapshot:
     if not with_pass:
-        return Snapshot(facts)
+        return Snapshot(facts, since=since)
     from opskit.audit.stored import in_store
 
     entries, path = listed(), entry_paths()
     before = in_store(facts, entries, path, end=PREVIOUS)
-    return Snapshot(facts, in_store(facts, entries, path), before)
+    return Snapshot(facts, in_store(facts, entries, path), before, since=since)
 
 
 def entry_paths() -> Callable[[str, str, str], str]:

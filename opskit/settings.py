@@ -5,6 +5,7 @@
     deadline = 15              # seconds for each server, whatever hangs
     reply_limit = 64           # MiB that a server may answer with at once; more is refused
     ssh_keep = 10              # minutes that ssh connections stay for the next command; 0: none
+    watch_period = 300         # seconds between full reads of a server that is watched
     max_parallel = 8           # stacks worked on at once
     keep = 1                   # superseded versions that a prune leaves
     deploy = "services"        # or "stack", "abra", "none"
@@ -48,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ssh_keep
         Minutes that an ssh connection stays for the next command or kernel; with 0 it ends with
         the process that made it. `opskit disconnect` ends those that stayed.
+    watch_period
+        Seconds between full reads of a server that is watched, whatever its events tell.
     max_parallel
         Stacks worked on at once.
     keep
@@ -65,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deadline: Seconds = 15.0
     reply_limit: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     ssh_keep: Annotated[int, msgspec.Meta(ge=0, le=1440)] = 10
+    watch_period: Seconds = 300.0
     max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 8
     keep: Annotated[int, msgspec.Meta(ge=0)] = 1
     deploy: DeployMode = "services"

@@ -25,6 +25,8 @@ class Snapshot(Views):
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
     before_in_pass
         Those of which the store keeps the value before, too.
+    since
+        An earlier snapshot: its rows about servers of which nothing changed are taken over.
 
     Examples
     --------
@@ -107,4 +109,4 @@ class Snapshot(Views):
         from opskit.views.diff import diff_view
 
         check_kind("earlier", earlier, Snapshot, "Give a snapshot, such as Snapshot.load(…).")
-        return diff_view(self.facts, earlier.facts)
+        return diff_view(self, earlier)

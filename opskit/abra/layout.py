@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,6 +95,25 @@ def app_names(root: Path) -> dict[str, list[str]]:
             names = sorted(path.name for path in entry.iterdir())
             found.setdefault(entry.name, []).extend(map(app_name, filter(is_app_file, names)))
     return found
+
+
+def marks(root: Path) -> frozenset[tuple[str, int, int, int]]:
+    """Return what changes when a file in ``servers/`` does; cheap enough to be asked all the time.
+
+    What cannot be looked at is left out: `read_tree` says why.
+    """
+    servers = _marks(root / "servers")
+    return servers.union(*(_marks(Path(path)) for path, *_ in servers))
+
+
+def _marks(folder: Path) -> frozenset[tuple[str, int, int, int]]:
+    found: set[tuple[str, int, int, int]] = set()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                found.add((entry.path, status.st_mtime_ns, status.st_size, status.st_ino))
+    return frozenset(found)
 
 
 def read_tree(root: Path) -> Declared:

@@ -23,6 +23,7 @@ from opskit.cli import (
     notebooks,
     read,
     runs,
+    watch,
 )
 from opskit.cli.guide import add_guides
 from opskit.errors import InputError, MissingToolError, OpskitError
@@ -42,6 +43,7 @@ app = typer.Typer(
 doctor.add_to(app)
 read.add_to(app)
 disconnect.add_to(app)
+watch.add_to(app)
 findings.add_to(app)
 fix.add_to(app)
 acknowledge.add_to(app)

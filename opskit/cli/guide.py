@@ -44,6 +44,10 @@ GUIDES: Mapping[str, Guide] = {
     "configs": _look("opskit configs --where 'not observed'"),
     "networks": _look("opskit networks --where \"driver == 'overlay' and not encrypted\""),
     "volumes": _look("opskit volumes --server coop.example"),
+    "watch": _look(
+        "opskit watch services --where 'running < desired'",
+        "opskit watch secrets --server coop.example --columns secret,state",
+    ),
     "drift": _look("opskit drift", "opskit drift --snapshot monday.opskit"),
     "audit": _look(
         "opskit audit", "opskit audit --server coop.example --where \"severity == 'high'\""

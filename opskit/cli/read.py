@@ -177,7 +177,7 @@ def show(view: View, form: Format, *, wide: bool | None = None, columns: str | N
     InputError
         One of `columns` is none of the view's; names those.
     """
-    chosen = None if columns is None else _chosen(view, columns)
+    chosen = chosen_columns(view, columns)
     match form:
         case Format.table:
             _show_table(view, chosen, wide)
@@ -193,7 +193,16 @@ def show(view: View, form: Format, *, wide: bool | None = None, columns: str | N
         print(f"opskit: {view.caption}", file=sys.stderr)
 
 
-def _chosen(view: View, columns: str) -> list[str]:
+def chosen_columns(view: View, columns: str | None) -> list[str] | None:
+    """Return the columns that were asked for by name; nothing when none were.
+
+    Raises
+    ------
+    InputError
+        One of them is none of the view's; names those.
+    """
+    if columns is None:
+        return None
     chosen = [name.strip() for name in columns.split(",")]
     for name in chosen:
         if name not in view.columns:

@@ -12,7 +12,7 @@ from opskit.doctor import files, keys, programs, server
 from opskit.doctor.rows import CheckupRow, note, told
 from opskit.errors import InputError, OpskitError
 from opskit.progress import default_progress
-from opskit.reading import READERS
+from opskit.swarm.observe import READERS
 from opskit.views.frame import About, View
 
 _QUICK_S = 10.0

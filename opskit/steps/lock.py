@@ -23,11 +23,11 @@ from opskit.errors import (
     OpskitError,
     StaleIndexError,
 )
-from opskit.reading import READERS
 from opskit.statuses import STATUSES, KnownStatus
 from opskit.swarm import model
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
+from opskit.swarm.observe import READERS
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 

@@ -12,6 +12,7 @@ from opskit.errors import InputError, UnreachableError
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline, Stream
 
+_KEEP_ALIVE_S = 30
 _USUAL_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
@@ -86,6 +87,11 @@ def _connect_tcp(context: Context, deadline: Deadline) -> Stream:
     sock = _connect_any(_resolve(address.host, port, deadline), deadline)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # What only listens would else never learn that the other side is gone.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+            if hasattr(socket, option):  # macOS lacks one
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), _KEEP_ALIVE_S)
         if tls:
             sock.settimeout(deadline.remaining("the TLS handshake"))
             sock = _tls_context(context).wrap_socket(sock, server_hostname=address.host)

@@ -126,6 +126,24 @@ class Connection:
         """Send GETs for all paths at once, and read their replies."""
         return self._send([f"/v{self.api}{path}" for path in paths], deadline)
 
+    def follow(self, path: str, deadline: Deadline) -> http.client.HTTPResponse:
+        """Send a GET whose reply goes on and on, and return that with only its head read.
+
+        Raises
+        ------
+        UnreachableError
+            The connection broke off, or the time was up.
+        """
+        stream = self.stream
+        stream.deadline, stream.allowance = deadline, None
+        try:
+            stream.sendall(_get(f"/v{self.api}{path}"))
+            reply = http.client.HTTPResponse(stream, method="GET")  # type: ignore[arg-type]
+            reply.begin()
+        except http.client.HTTPException as error:
+            raise stream.lost(error) from error
+        return reply
+
     def call(self, do: Callable[[EngineClient], _T], deadline: Deadline) -> _T:
         """Make exchanges through the docker SDK.
 

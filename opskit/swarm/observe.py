@@ -18,6 +18,9 @@ from opskit.swarm.transport import TRANSPORT
 
 _T = TypeVar("_T")
 
+READERS = 32
+"""Servers read at once by default; each waits for the network most of the time."""
+
 _LISTS: dict[str, Listing[Any]] = {
     "nodes": lists.NODES,
     "services": lists.SERVICES,

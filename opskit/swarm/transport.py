@@ -153,6 +153,10 @@ class Transport:
         finally:
             pool.places.release()
 
+    def dial(self, context: Context, deadline: Deadline) -> Connection:
+        """Open a connection that the caller keeps to itself, and closes."""
+        return self._open(context, self._pool(context), deadline, ())
+
     def log_in(self, context: Context, deadline: Deadline) -> None:
         """Log in anew to the server behind an ``ssh://`` context; later connections share that.
 

@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 from opskit.abra.model import DeclaredApp
 from opskit.abra.names import label
 from opskit.abra.releases import newer
-from opskit.facts import Facts
+from opskit.facts import Facts, Part
 from opskit.join import stack_of
 from opskit.places import Tally, tally
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
+from opskit.views.derive import Table
+from opskit.views.frame import about
 from opskit.views.services import tasks_by_service
 
 
@@ -78,37 +79,40 @@ class AppsRow(Row, frozen=True, kw_only=True):
 _LABELS = ("version", "app.version", "chaos", "chaos-version")
 
 
-def servers_view(facts: Facts) -> View:
-    """Return the servers view: one `ServersRow` per server, readable or not."""
-    rows: list[ServersRow] = []
-    for server, apps in facts.apps_by_server.items():
-        seen = facts.seen.get(server)
-        read = seen if seen is not None and seen.manager else None
-        cluster = read.info.swarm.cluster if read else None
-        managers = [node for node in read.nodes if node.manager_status is not None] if read else []
-        rows.append(
-            ServersRow(
-                server=server,
-                reachable=seen is not None and seen.reachable,
-                manager=read is not None,
-                error=_error(seen),
-                host=(seen.host if seen else None) or None,
-                engine=(seen.info.server_version if seen else None) or None,
-                nodes=_count(read, "nodes"),
-                managers=None if _count(read, "nodes") is None else len(managers),
-                apps=len(apps),
-                services=_count(read, "services"),
-                secrets=_count(read, "secrets"),
-                autolock=cluster.spec.encryption_config.auto_lock_managers if cluster else None,
-                swarm_since=cluster.created_at if cluster else None,
-                taken_at=seen.taken_at if seen else None,
-            )
+def _servers_rows(part: Part) -> list[ServersRow]:
+    seen, read = part.seen, part.read
+    cluster = read.info.swarm.cluster if read else None
+    managers = [node for node in read.nodes if node.manager_status is not None] if read else []
+    return [
+        ServersRow(
+            server=part.server,
+            reachable=seen is not None and seen.reachable,
+            manager=read is not None,
+            error=_error(seen),
+            host=(seen.host if seen else None) or None,
+            engine=(seen.info.server_version if seen else None) or None,
+            nodes=_count(read, "nodes"),
+            managers=None if _count(read, "nodes") is None else len(managers),
+            apps=len(part.apps),
+            services=_count(read, "services"),
+            secrets=_count(read, "secrets"),
+            autolock=cluster.spec.encryption_config.auto_lock_managers if cluster else None,
+            swarm_since=cluster.created_at if cluster else None,
+            taken_at=seen.taken_at if seen else None,
         )
-    shown = about(
+    ]
+
+
+SERVERS = Table(
+    row=ServersRow,
+    rows=_servers_rows,
+    about=lambda facts, _: about(
         facts, "servers", "server", "reachable", "manager", "engine", "nodes", "apps", "services",
-        "secrets", "error", goes=("nodes", "engine", "manager", "secrets", "services", "apps"),
-    )  # fmt: skip
-    return View.from_rows(ServersRow, rows, shown)
+        "secrets", "error", key="server",
+        goes=("nodes", "engine", "manager", "secrets", "services", "apps"),
+    ),
+)  # fmt: skip
+"""The servers view: one `ServersRow` per server, readable or not."""
 
 
 def _count(read: Observation | None, name: Literal["nodes", "services", "secrets"]) -> int | None:
@@ -143,22 +147,10 @@ def _deployments(seen: Observation) -> dict[str, _Deployment]:
     return found
 
 
-def apps_view(facts: Facts) -> View:
-    """Return the apps view: one `AppsRow` per ``.env`` file."""
-    rows: list[AppsRow] = []
-    for server, apps in facts.apps_by_server.items():
-        seen = facts.seen.get(server)
-        known = seen is not None and seen.manager and "services" not in seen.unread
-        deployments = _deployments(seen) if seen is not None and known else None
-        for app in apps:
-            releases = facts.declared.releases.get(app.recipe, ())
-            rows.append(_app_row(app, deployments, releases))
-    shown = about(
-        facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
-        "deployed_version", "running", "desired", "secrets", "note",
-        goes=("revision", "secrets", "recipe_version", "server", "deployed_version", "desired"),
-    )  # fmt: skip
-    return View.from_rows(AppsRow, rows, shown)
+def _apps_rows(part: Part) -> list[AppsRow]:
+    seen = part.read
+    deployments = _deployments(seen) if seen is not None and "services" not in seen.unread else None
+    return [_app_row(app, deployments, part.releases.get(app.recipe, ())) for app in part.apps]
 
 
 def _app_row(
@@ -192,6 +184,19 @@ def _app_row(
         problems=len(app.problems),
         env_file=app.env_file,
     )
+
+
+APPS = Table(
+    row=AppsRow,
+    rows=_apps_rows,
+    about=lambda facts, _: about(
+        facts, "apps", "server", "app", "recipe", "recipe_version", "revision", "deployed",
+        "deployed_version", "running", "desired", "secrets", "note",
+        key="app",
+        goes=("revision", "secrets", "recipe_version", "server", "deployed_version", "desired"),
+    ),
+)  # fmt: skip
+"""The apps view: one `AppsRow` per ``.env`` file."""
 
 
 def colliding_stacks(facts: Facts) -> dict[tuple[str, str], list[str]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from opskit.facts import Facts
-from opskit.views.apps import apps_view, servers_view
 from opskit.views.columns import Column, Row
 from opskit.views.frame import About, View
 from opskit.views.render import cell_text
-from opskit.views.secrets import secrets_view
-from opskit.views.services import services_view
-from opskit.views.swarm import nodes_view
+from opskit.views.views import Views
 
 Kind = Literal["server", "app", "secret", "service", "node"]
+Change = Literal["added", "removed", "changed"]
+_GROWING = frozenset({"age_days", "taken_at"})
 
 
 class ChangesRow(Row, frozen=True, kw_only=True):
@@ -32,19 +30,17 @@ class ChangesRow(Row, frozen=True, kw_only=True):
     after: Annotated[str | None, Column("What the later snapshot says there.")] = None
 
 
-_COMPARED: tuple[tuple[Kind, Sequence[str], Sequence[str]], ...] = (
-    ("server", ["server"], ["reachable", "manager", "error", "engine", "autolock"]),
-    ("app", ["server", "app"], ["recipe", "recipe_version", "revision", "stack", "deployed",
-                                "deployed_version", "chaos", "running", "desired"]),
-    ("secret", ["server", "swarm_name"], ["state", "declared", "observed", "used_by",
-                                          "created_at"]),
-    ("service", ["server", "service"], ["image", "running", "desired", "update_state",
-                                        "secrets"]),
-    ("node", ["server", "node"], ["role", "state", "availability", "engine"]),
-)  # fmt: skip
+_COMPARED: Mapping[Kind, Sequence[str]] = {
+    "server": ["reachable", "manager", "error", "engine", "autolock"],
+    "app": ["recipe", "recipe_version", "revision", "stack", "deployed", "deployed_version",
+            "chaos", "running", "desired"],
+    "secret": ["state", "declared", "observed", "used_by", "created_at"],
+    "service": ["image", "running", "desired", "update_state", "secrets"],
+    "node": ["role", "state", "availability", "engine"],
+}  # fmt: skip
 
 
-def diff_view(later: Facts, earlier: Facts) -> View:
+def diff_view(later: Views, earlier: Views) -> View:
     """Return what changed between two snapshots.
 
     Returns
@@ -54,9 +50,10 @@ def diff_view(later: Facts, earlier: Facts) -> View:
         could be read in only one of the two are ``unknown``, never added or removed.
     """
     rows: list[ChangesRow] = []
-    blind = set(later.missing()) ^ set(earlier.missing())
-    for kind, key, fields in _COMPARED:
-        before, after = _indexed(kind, earlier, key), _indexed(kind, later, key)
+    facts = later.facts
+    blind = set(facts.missing()) ^ set(earlier.facts.missing())
+    for kind, fields in _COMPARED.items():
+        before, after = _by_key(getattr(earlier, f"{kind}s")), _by_key(getattr(later, f"{kind}s"))
         for ident in sorted(before.keys() | after.keys()):
             server, name = ident[0], ident[-1]
             if kind != "server" and server in blind and kind != "app":
@@ -80,20 +77,58 @@ def diff_view(later: Facts, earlier: Facts) -> View:
         for server in sorted(blind)
     ]
     noun = About(
-        noun="changes", goes=("server",), servers=len(later.apps_by_server), missing=later.missing()
+        noun="changes", goes=("server",), servers=len(facts.apps_by_server), missing=facts.missing()
     )
     return View.from_rows(ChangesRow, rows, noun)
 
 
-def _indexed(kind: Kind, facts: Facts, key: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
-    make = {
-        "server": servers_view,
-        "app": apps_view,
-        "secret": secrets_view,
-        "service": services_view,
-        "node": nodes_view,
-    }[kind]
+class Changes:
+    """Tells which rows of a view change from one snapshot to the next, by what is shown of them.
+
+    Of a server that is missing nothing is told until it can be read again.
+
+    Parameters
+    ----------
+    view
+        The view of the first snapshot.
+    columns
+        What is shown; what only grows older is no change.
+    """
+
+    def __init__(self, view: View, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._known = self._rows(view)
+
+    def since_then(self, view: View) -> list[tuple[Change, list[str]]]:
+        """Return how which rows differ from those of the time before, each as texts."""
+        before, unread = self._known, view.missing
+        found = {key: row for key, row in self._rows(view).items() if key[0] not in unread}
+        now = found | {key: row for key, row in before.items() if key[0] in unread}
+        self._known = now
+        changes: list[tuple[Change, list[str]]] = []
+        for key in sorted(before.keys() | now.keys()):
+            old, new = before.get(key), now.get(key)
+            if new is None:
+                changes.append(("removed", old or []))
+            elif old is None:
+                changes.append(("added", new))
+            elif self._lasting(old) != self._lasting(new):
+                changes.append(("changed", new))
+        return changes
+
+    def _rows(self, view: View) -> dict[tuple[str, ...], list[str]]:
+        return {
+            key: [cell_text(row[name]) for name in self._columns]
+            for key, row in _by_key(view).items()
+        }
+
+    def _lasting(self, row: list[str]) -> list[str]:
+        pairs = zip(self._columns, row, strict=True)
+        return [text for name, text in pairs if name not in _GROWING]
+
+
+def _by_key(view: View) -> dict[tuple[str, ...], dict[str, Any]]:
     return {
-        tuple(cell_text(getattr(row, column)) for column in key): row._asdict()
-        for row in make(facts).records()
+        tuple(cell_text(getattr(row, column)) for column in view.key): row._asdict()
+        for row in view.records()
     }

@@ -63,6 +63,8 @@ class About:
     joined
         In a notebook the columns of each stand below each other in one of its name, and other
         columns are left out, so that a wide view fits the page.
+    key
+        The columns that tell one row from every other.
     servers, missing
         How many servers there are, and which of them are missing, and why.
     """
@@ -72,6 +74,7 @@ class About:
     shown: tuple[str, ...] = ()
     goes: tuple[str, ...] = ()
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    key: tuple[str, ...] = ()
     servers: int = 0
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -125,6 +128,16 @@ class View(pd.DataFrame):
         more = len(about.missing) - _NAMED
         names += f" and {more} more" if more > 0 else ""
         return f"{self.missing_counted}: {names}"
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """The servers that are missing, each with the reason."""
+        return self._about.missing
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Name the columns that tell one row from every other."""
+        return self._about.key
 
     @property
     def missing_counted(self) -> str:
@@ -201,8 +214,13 @@ class View(pd.DataFrame):
 
     def told(self, *, remark: str, shown: tuple[str, ...]) -> View:
         """Return the same rows, counted from 0, with another remark and other columns shown."""
-        view = cast("View", self.reset_index(drop=True))
-        view._about = replace(self._about, remark=remark, shown=shown)
+        about = replace(self._about, remark=remark, shown=shown)
+        return cast("View", self.reset_index(drop=True)).described(about)
+
+    def described(self, about: About) -> View:
+        """Return the same rows with another description."""
+        view = cast("View", self.copy(deep=False))
+        view._about = about
         return view
 
     # pandas' own of this name picks columns, as `pick` does.
@@ -323,10 +341,14 @@ class Browser:
         )
 
 
-def about(facts: Facts, noun: str, *shown: str, goes: tuple[str, ...] = ()) -> About:
-    """Return the description of a view over these facts; see `About` for `shown` and `goes`."""
+def about(facts: Facts, noun: str, *shown: str, key: str = "", goes: tuple[str, ...] = ()) -> About:
+    """Return the description of a view over these facts; see `About`.
+
+    `key` is the column that tells a row from every other of its server, where one does.
+    """
     return About(
         noun=noun,
+        key=tuple(dict.fromkeys(("server", key))) if key else (),
         shown=shown,
         goes=goes,
         servers=len(facts.apps_by_server),

@@ -1,17 +1,24 @@
 """The secrets view: one row per version of every secret, declared and observed joined."""
 
+# pandas ships partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, get_args
 
-from opskit.facts import Facts
+import pandas as pd
+
+from opskit.facts import Facts, Part
 from opskit.join import SecretRow, State, origin, secret_rows
 from opskit.swarm.model import Spec
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
+from opskit.views.derive import Table
+from opskit.views.frame import About, View, about
 
 STATES: tuple[State, ...] = get_args(State)
 
@@ -64,64 +71,76 @@ class SecretsRow(Row, frozen=True, kw_only=True):
     labels: Annotated[dict[str, str], Column("Its labels in the swarm.")]
 
 
-def secrets_view(facts: Facts, in_pass: frozenset[str] | None = None) -> View:
-    """Return the secrets view: one `SecretsRow` per version, declared or observed.
+def _rows(part: Part) -> Iterator[SecretsRow]:
+    """Make a server's rows in the order of app, secret and version, those of no app last."""
+    found = secret_rows(part.apps, part.seen, part.around)
+    versions: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
+    for row in found:
+        versions[row.stack, row.secret].append(row)
+    for row in sorted(found, key=_place):
+        app, declared, stored = row.app, row.declared, row.stored
+        like = stored or origin(versions[row.stack, row.secret])
+        spec = like.spec if like else Spec()
+        yield SecretsRow(
+            server=part.server,
+            app=app.name if app else None,
+            recipe=app.recipe if app else None,
+            stack=row.stack or None,
+            secret=row.secret,
+            version=row.version or None,
+            swarm_name=row.swarm_name,
+            state=row.state,
+            declared=declared is not None,
+            observed=stored is not None,
+            env_key=(declared.env_key or None) if declared else None,
+            env_file=app.env_file if app else None,
+            env_line=(declared.env_line or None) if declared else None,
+            used_by=row.used_by,
+            created_at=stored.created_at if stored else None,
+            age_days=None,  # see `completed`
+            generate=declared.generate if declared else None,
+            length=declared.length if declared else None,
+            charset=(declared.charset or None) if declared else None,
+            driver=spec.driver.name if spec.driver else None,
+            templating=(spec.templating.name or None) if spec.templating else None,
+            in_pass=None,  # see `completed`
+            secret_id=stored.id if stored else None,
+            labels=(stored.spec.labels or {}) if stored else {},
+        )
 
-    A server's rows are in the order of app, secret and version, those of no app last.
+
+def completed(view: View, taken_at: datetime, in_pass: frozenset[str] | None) -> View:
+    """Return the view with what more than one server's part tells: ages, and what is in `pass`.
 
     Parameters
     ----------
-    facts
-        The snapshot's facts.
+    view
+        The secrets view as derived.
+    taken_at
+        The time of the snapshot.
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
     """
-    rows: list[SecretsRow] = []
-    for server, apps in facts.apps_by_server.items():
-        found = secret_rows(apps, facts.seen.get(server), facts.around(server))
-        versions: defaultdict[tuple[str, str], list[SecretRow]] = defaultdict(list)
-        for row in found:
-            versions[row.stack, row.secret].append(row)
-        for row in sorted(found, key=_place):
-            app, declared, stored = row.app, row.declared, row.stored
-            like = stored or origin(versions[row.stack, row.secret])
-            spec = like.spec if like else Spec()
-            name = app.name if app else None
-            age = facts.taken_at - stored.created_at if stored else None
-            rows.append(
-                SecretsRow(
-                    server=server,
-                    app=name,
-                    recipe=app.recipe if app else None,
-                    stack=row.stack or None,
-                    secret=row.secret,
-                    version=row.version or None,
-                    swarm_name=row.swarm_name,
-                    state=row.state,
-                    declared=declared is not None,
-                    observed=stored is not None,
-                    env_key=(declared.env_key or None) if declared else None,
-                    env_file=app.env_file if app else None,
-                    env_line=(declared.env_line or None) if declared else None,
-                    used_by=row.used_by,
-                    created_at=stored.created_at if stored else None,
-                    age_days=age.total_seconds() / _SECONDS_PER_DAY if age is not None else None,
-                    generate=declared.generate if declared else None,
-                    length=declared.length if declared else None,
-                    charset=(declared.charset or None) if declared else None,
-                    driver=spec.driver.name if spec.driver else None,
-                    templating=(spec.templating.name or None) if spec.templating else None,
-                    in_pass=None if in_pass is None else f"{server}/{name}/{row.secret}" in in_pass,
-                    secret_id=stored.id if stored else None,
-                    labels=(stored.spec.labels or {}) if stored else {},
-                )
-            )
-    columns = ("server", "app", "secret", "version", "state", "used_by", "age_days")
+    age = pd.Timestamp(taken_at) - view["created_at"]
+    view["age_days"] = age.dt.total_seconds() / _SECONDS_PER_DAY
+    if in_pass is not None:
+        keys = zip(view["server"], view["app"], view["secret"], strict=True)
+        found = ["/".join(map(str, key)) in in_pass for key in keys]
+        view["in_pass"] = pd.array(found, dtype="boolean")
+    return view
+
+
+def _about(facts: Facts, view: View) -> About:
     # Few fleets have any.
-    sources = (name for name in ("driver", "templating") if any(getattr(r, name) for r in rows))
-    goes = ("used_by", "server", "age_days", "templating", "driver")
-    shown = about(facts, "secrets", *columns, *sources, goes=goes)
-    return View.from_rows(SecretsRow, rows, shown)
+    sources = (name for name in ("driver", "templating") if any(view[name].notna()))
+    return about(
+        facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days",
+        *sources, key="swarm_name", goes=("used_by", "server", "age_days", "templating", "driver"),
+    )  # fmt: skip
+
+
+SECRETS = Table(row=SecretsRow, rows=_rows, about=_about)
+"""The secrets view: one `SecretsRow` per version, declared or observed; to be `completed`."""
 
 
 def _place(row: SecretRow) -> tuple[bool, str, str, list[tuple[int, str]]]:

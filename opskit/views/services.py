@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from opskit.facts import Facts
+from opskit.facts import Facts, Part
 from opskit.join import stack_of
 from opskit.places import tally
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
+from opskit.views.derive import Table
+from opskit.views.frame import About, View, about
 
 
 class ServicesRow(Row, frozen=True, kw_only=True):
@@ -66,52 +67,49 @@ def tasks_by_service(seen: Observation) -> Mapping[str, Sequence[model.Task]]:
     return found
 
 
-def readable(facts: Facts) -> Iterator[Observation]:
-    """Return what was observed of the servers whose swarm could be read."""
-    return (
-        facts.seen[s] for s in facts.apps_by_server if s in facts.seen and facts.seen[s].manager
-    )
+def _services_rows(part: Part) -> Iterator[ServicesRow]:
+    seen = part.read
+    if seen is None:
+        return
+    apps = {app.stack: app.name for app in reversed(part.apps)}
+    tasks = tasks_by_service(seen)
+    for service in sorted(seen.services, key=lambda one: one.spec.name):
+        stack = stack_of(service.spec.labels)
+        container = service.spec.task_template.container_spec or model.ContainerSpec()
+        counts, update = tally(service, tasks[service.id]), service.update_status
+        yield ServicesRow(
+            server=part.server,
+            stack=stack or None,
+            app=apps.get(stack),
+            service=service.spec.name,
+            image=container.image,
+            mode=_mode(service.spec.mode),
+            running=counts.running if counts else None,
+            desired=counts.desired if counts else None,
+            completed=counts.completed if counts else None,
+            update_state=(update.state if update else None) or None,
+            update_message=(update.message if update else None) or None,
+            secrets=[reference.secret_name for reference in container.secrets or ()],
+            configs=[reference.config_name for reference in container.configs or ()],
+            created_at=service.created_at,
+            updated_at=service.updated_at,
+            service_id=service.id,
+            labels=service.spec.labels or {},
+        )
 
 
-def services_view(facts: Facts) -> View:
-    """Return the services view: one `ServicesRow` per service."""
-    rows: list[ServicesRow] = []
-    for seen in readable(facts):
-        declared = reversed(facts.apps_by_server.get(seen.server, ()))
-        apps = {app.stack: app.name for app in declared}
-        tasks = tasks_by_service(seen)
-        for service in sorted(seen.services, key=lambda one: one.spec.name):
-            stack = stack_of(service.spec.labels)
-            container = service.spec.task_template.container_spec or model.ContainerSpec()
-            counts, update = tally(service, tasks[service.id]), service.update_status
-            rows.append(
-                ServicesRow(
-                    server=seen.server,
-                    stack=stack or None,
-                    app=apps.get(stack),
-                    service=service.spec.name,
-                    image=container.image,
-                    mode=_mode(service.spec.mode),
-                    running=counts.running if counts else None,
-                    desired=counts.desired if counts else None,
-                    completed=counts.completed if counts else None,
-                    update_state=(update.state if update else None) or None,
-                    update_message=(update.message if update else None) or None,
-                    secrets=[reference.secret_name for reference in container.secrets or ()],
-                    configs=[reference.config_name for reference in container.configs or ()],
-                    created_at=service.created_at,
-                    updated_at=service.updated_at,
-                    service_id=service.id,
-                    labels=service.spec.labels or {},
-                )
-            )
+def _about_services(facts: Facts, view: View) -> About:
     # Few fleets have any.
-    done = ("completed",) if any(row.completed for row in rows) else ()
-    shown = about(
+    done = ("completed",) if len(view.select("completed > 0")) else ()
+    return about(
         facts, "services", "server", "stack", "service", "image", "running", "desired", *done,
-        "update_state", "secrets", goes=("secrets", "stack", "update_state", "server", "image"),
+        "update_state", "secrets", key="service",
+        goes=("secrets", "stack", "update_state", "server", "image"),
     )  # fmt: skip
-    return View.from_rows(ServicesRow, rows, shown)
+
+
+SERVICES = Table(row=ServicesRow, rows=_services_rows, about=_about_services)
+"""The services view: one `ServicesRow` per service."""
 
 
 def _mode(mode: model.ServiceMode) -> str:
@@ -122,35 +120,39 @@ def _mode(mode: model.ServiceMode) -> str:
     return "replicated-job" if mode.replicated_job is not None else "global-job"
 
 
-def tasks_view(facts: Facts) -> View:
-    """Return the tasks view: one `TasksRow` per task, past ones included."""
-    rows: list[TasksRow] = []
-    for seen in readable(facts):
-        services = {service.id: service.spec for service in seen.services}
-        nodes = {node.id: node.description.hostname for node in seen.nodes}
-        names = {one: spec.name for one, spec in services.items()}
-        for task in sorted(seen.tasks, key=lambda one: (names.get(one.service_id, ""), one.slot)):
-            spec = services.get(task.service_id)
-            container = task.spec.container_spec
-            rows.append(
-                TasksRow(
-                    server=seen.server,
-                    stack=(stack_of(spec.labels) or None) if spec else None,
-                    service=spec.name if spec else task.service_id,
-                    slot=task.slot or None,
-                    node=nodes.get(task.node_id) or task.node_id or None,
-                    state=task.status.state,
-                    desired_state=task.desired_state,
-                    since=task.status.timestamp,
-                    message=task.status.message or None,
-                    error=task.status.err or None,
-                    image=container.image if container else None,
-                    created_at=task.created_at,
-                    task_id=task.id,
-                )
-            )
-    shown = about(
+def _tasks_rows(part: Part) -> Iterator[TasksRow]:
+    seen = part.read
+    if seen is None:
+        return
+    services = {service.id: service.spec for service in seen.services}
+    nodes = {node.id: node.description.hostname for node in seen.nodes}
+    names = {one: spec.name for one, spec in services.items()}
+    for task in sorted(seen.tasks, key=lambda one: (names.get(one.service_id, ""), one.slot)):
+        spec = services.get(task.service_id)
+        container = task.spec.container_spec
+        yield TasksRow(
+            server=part.server,
+            stack=(stack_of(spec.labels) or None) if spec else None,
+            service=spec.name if spec else task.service_id,
+            slot=task.slot or None,
+            node=nodes.get(task.node_id) or task.node_id or None,
+            state=task.status.state,
+            desired_state=task.desired_state,
+            since=task.status.timestamp,
+            message=task.status.message or None,
+            error=task.status.err or None,
+            image=container.image if container else None,
+            created_at=task.created_at,
+            task_id=task.id,
+        )
+
+
+TASKS = Table(
+    row=TasksRow,
+    rows=_tasks_rows,
+    about=lambda facts, _: about(
         facts, "tasks", "server", "service", "slot", "node", "state", "desired_state", "since",
-        "error", goes=("desired_state", "node", "since", "server", "slot"),
-    )  # fmt: skip
-    return View.from_rows(TasksRow, rows, shown)
+        "error", key="task_id", goes=("desired_state", "node", "since", "server", "slot"),
+    ),
+)  # fmt: skip
+"""The tasks view: one `TasksRow` per task, past ones included."""

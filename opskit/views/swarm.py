@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
-from opskit.facts import Facts
+from opskit.facts import Part
 from opskit.join import longest_prefix, split_version, stack_of
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
-from opskit.views.services import readable
+from opskit.views.derive import Table
+from opskit.views.frame import about
 
 _GIB = 2**30
 _NANO = 1_000_000_000
@@ -85,85 +86,89 @@ class VolumesRow(Row, frozen=True, kw_only=True):
     labels: Annotated[dict[str, str], Column("Its labels.")]
 
 
-def nodes_view(facts: Facts) -> View:
-    """Return the nodes view: one `NodesRow` per node."""
-    rows: list[NodesRow] = []
-    for seen in readable(facts):
-        for node in seen.nodes:
-            manager, what = node.manager_status, node.description
-            rows.append(
-                NodesRow(
-                    server=seen.server,
-                    node=what.hostname,
-                    role=node.spec.role,
-                    leader=manager is not None and manager.leader,
-                    reachability=manager.reachability if manager else None,
-                    state=node.status.state,
-                    availability=node.spec.availability,
-                    engine=what.engine.engine_version,
-                    os=what.platform.os,
-                    architecture=what.platform.architecture,
-                    cpus=what.resources.nano_cpus / _NANO,
-                    memory_gib=what.resources.memory_bytes / _GIB,
-                    address=node.status.addr,
-                    created_at=node.created_at,
-                    node_id=node.id,
-                    labels=node.spec.labels or {},
-                )
-            )
-    shown = about(
+def _nodes_rows(part: Part) -> Iterator[NodesRow]:
+    for node in part.read.nodes if part.read else ():
+        manager, what = node.manager_status, node.description
+        yield NodesRow(
+            server=part.server,
+            node=what.hostname,
+            role=node.spec.role,
+            leader=manager is not None and manager.leader,
+            reachability=manager.reachability if manager else None,
+            state=node.status.state,
+            availability=node.spec.availability,
+            engine=what.engine.engine_version,
+            os=what.platform.os,
+            architecture=what.platform.architecture,
+            cpus=what.resources.nano_cpus / _NANO,
+            memory_gib=what.resources.memory_bytes / _GIB,
+            address=node.status.addr,
+            created_at=node.created_at,
+            node_id=node.id,
+            labels=node.spec.labels or {},
+        )
+
+
+NODES = Table(
+    row=NodesRow,
+    rows=_nodes_rows,
+    about=lambda facts, _: about(
         facts, "nodes", "server", "node", "role", "leader", "state", "availability", "engine",
-        "cpus", "memory_gib", goes=("engine", "memory_gib", "cpus", "server", "leader"),
-    )  # fmt: skip
-    return View.from_rows(NodesRow, rows, shown)
+        "cpus", "memory_gib", key="node_id",
+        goes=("engine", "memory_gib", "cpus", "server", "leader"),
+    ),
+)  # fmt: skip
+"""The nodes view: one `NodesRow` per node."""
 
 
-def configs_view(facts: Facts) -> View:
-    """Return the configs view: one `ConfigsRow` per version, declared or observed."""
-    rows: list[ConfigsRow] = []
-    unknown = facts.unknown("configs")
-    for server, apps in facts.apps_by_server.items():
-        declared = {c.swarm_name: (app, c) for app in reversed(apps) for c in app.configs}
-        seen = facts.seen.get(server)
-        # Of a swarm that several servers lead to, each tells what its own apps declare.
-        elsewhere = {c.swarm_name for app in facts.around(server).together for c in app.configs}
-        stored = {
-            c.spec.name: c
-            for c in (seen.configs if seen else ())
-            if c.spec.name in declared or c.spec.name not in elsewhere
-        }
-        users = _config_users(seen) if seen else {}
-        stacks = {app.stack: app for app in reversed(apps)}
-        for name in [*stored, *(n for n in declared if n not in stored)]:
-            there = stored.get(name)
-            if name in declared:
-                app, config = declared[name]
-                stack, short, version = app.stack, config.name, config.version
-            else:
-                stack = longest_prefix(name, stacks)
-                app = stacks.get(stack)
-                short, version = split_version(name[len(stack) + 1 :] if stack else name)
-            rows.append(
-                ConfigsRow(
-                    server=server,
-                    stack=stack or None,
-                    app=app.name if app else None,
-                    config=short,
-                    version=version or None,
-                    swarm_name=name,
-                    declared=name in declared,
-                    observed=None if server in unknown else there is not None,
-                    used_by=users.get(there.id, []) if there else [],
-                    created_at=there.created_at if there else None,
-                    config_id=there.id if there else None,
-                    labels=(there.spec.labels or {}) if there else {},
-                )
-            )
-    shown = about(
+def _configs_rows(part: Part) -> Iterator[ConfigsRow]:
+    apps, seen = part.apps, part.seen
+    declared = {c.swarm_name: (app, c) for app in reversed(apps) for c in app.configs}
+    # Of a swarm that several servers lead to, each tells what its own apps declare.
+    elsewhere = {c.swarm_name for app in part.around.together for c in app.configs}
+    stored = {
+        c.spec.name: c
+        for c in (seen.configs if seen else ())
+        if c.spec.name in declared or c.spec.name not in elsewhere
+    }
+    users = _config_users(seen) if seen else {}
+    is_known = part.read is not None and "configs" not in part.read.unread
+    stacks = {app.stack: app for app in reversed(apps)}
+    for name in [*stored, *(n for n in declared if n not in stored)]:
+        there = stored.get(name)
+        if name in declared:
+            app, config = declared[name]
+            stack, short, version = app.stack, config.name, config.version
+        else:
+            stack = longest_prefix(name, stacks)
+            app = stacks.get(stack)
+            short, version = split_version(name[len(stack) + 1 :] if stack else name)
+        yield ConfigsRow(
+            server=part.server,
+            stack=stack or None,
+            app=app.name if app else None,
+            config=short,
+            version=version or None,
+            swarm_name=name,
+            declared=name in declared,
+            observed=there is not None if is_known else None,
+            used_by=users.get(there.id, []) if there else [],
+            created_at=there.created_at if there else None,
+            config_id=there.id if there else None,
+            labels=(there.spec.labels or {}) if there else {},
+        )
+
+
+CONFIGS = Table(
+    row=ConfigsRow,
+    rows=_configs_rows,
+    about=lambda facts, _: about(
         facts, "configs", "server", "app", "config", "version", "declared", "observed", "used_by",
-        "created_at", goes=("created_at", "used_by", "server", "observed", "declared"),
-    )  # fmt: skip
-    return View.from_rows(ConfigsRow, rows, shown)
+        "created_at", key="swarm_name",
+        goes=("created_at", "used_by", "server", "observed", "declared"),
+    ),
+)  # fmt: skip
+"""The configs view: one `ConfigsRow` per version, declared or observed."""
 
 
 def _config_users(seen: Observation) -> dict[str, list[str]]:
@@ -175,11 +180,10 @@ def _config_users(seen: Observation) -> dict[str, list[str]]:
     return found
 
 
-def networks_view(facts: Facts) -> View:
-    """Return the networks view: one `NetworksRow` per network."""
-    rows = [
-        NetworksRow(
-            server=seen.server,
+def _networks_rows(part: Part) -> Iterator[NetworksRow]:
+    for network in part.read.networks if part.read else ():
+        yield NetworksRow(
+            server=part.server,
             network=network.name,
             stack=stack_of(network.labels) or None,
             driver=network.driver,
@@ -192,21 +196,23 @@ def networks_view(facts: Facts) -> View:
             network_id=network.id,
             labels=network.labels or {},
         )
-        for seen in readable(facts)
-        for network in seen.networks
-    ]
-    shown = about(
+
+
+NETWORKS = Table(
+    row=NetworksRow,
+    rows=_networks_rows,
+    about=lambda facts, _: about(
         facts, "networks", "server", "network", "stack", "driver", "scope", "encrypted",
-        goes=("stack", "scope", "server", "driver"),
-    )  # fmt: skip
-    return View.from_rows(NetworksRow, rows, shown)
+        key="network_id", goes=("stack", "scope", "server", "driver"),
+    ),
+)  # fmt: skip
+"""The networks view: one `NetworksRow` per network."""
 
 
-def volumes_view(facts: Facts) -> View:
-    """Return the volumes view: one `VolumesRow` per volume."""
-    rows = [
-        VolumesRow(
-            server=seen.server,
+def _volumes_rows(part: Part) -> Iterator[VolumesRow]:
+    for volume in part.read.volumes if part.read else ():
+        yield VolumesRow(
+            server=part.server,
             volume=volume.name,
             stack=stack_of(volume.labels) or None,
             driver=volume.driver,
@@ -214,11 +220,14 @@ def volumes_view(facts: Facts) -> View:
             created_at=volume.created_at or None,
             labels=volume.labels or {},
         )
-        for seen in readable(facts)
-        for volume in seen.volumes
-    ]
-    shown = about(
+
+
+VOLUMES = Table(
+    row=VolumesRow,
+    rows=_volumes_rows,
+    about=lambda facts, _: about(
         facts, "volumes", "server", "volume", "stack", "driver", "created_at",
-        goes=("created_at", "stack", "server", "driver"),
-    )  # fmt: skip
-    return View.from_rows(VolumesRow, rows, shown)
+        key="volume", goes=("created_at", "stack", "server", "driver"),
+    ),
+)  # fmt: skip
+"""The volumes view: one `VolumesRow` per volume."""

@@ -28,6 +28,7 @@ from opskit.mending import plan_mend
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
 from opskit.views.frame import View
+from opskit.watching import Live
 from opskit.widgets.below import Opener, filled_in
 from opskit.widgets.cards import Act, Cards, counted
 from opskit.widgets.kinds import FORMS
@@ -48,6 +49,8 @@ class Attention(Opener):
         What to show at first; else every server is read.
     with_pass
         Whether to look into the password store, too; so it is when `snapshot` did.
+    live
+        Shows each change of what it watches, for as long as it does.
     """
 
     _esm = _STATIC / "attention.js"
@@ -57,7 +60,14 @@ class Attention(Opener):
     state = traitlets.Dict().tag(sync=True)
     found = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, fleet: Fleet, snapshot: Snapshot | None = None, *, with_pass: bool) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        snapshot: Snapshot | None = None,
+        *,
+        with_pass: bool,
+        live: Live | None = None,
+    ) -> None:
         self._fleet, self._snapshot = fleet, snapshot
         self._with_pass = with_pass or (snapshot is not None and snapshot.looked_in_pass)
         self._findings: View | None = None
@@ -72,6 +82,8 @@ class Attention(Opener):
             self._start("Reading every server…", self._read)
         else:
             self._show(snapshot)
+        if live is not None:
+            live.subscribe(self._show)
 
     def as_text(self) -> str:
         """Say how many findings there are, what was done here, and what shows them elsewhere."""

@@ -11,8 +11,11 @@ from typing import Any
 
 import traitlets
 
+from opskit.facts import Part
 from opskit.fleet import Fleet
 from opskit.inert import visible
+from opskit.snapshot import Snapshot
+from opskit.watching import Live
 from opskit.widgets.below import Opener
 from opskit.widgets.pagesession import PageSession
 from opskit.widgets.person import read_person
@@ -28,6 +31,8 @@ class PageForm(Opener):
     ----------
     fleet, app
         What it shows.
+    live
+        The page is read again when what this watches of its server changes.
     """
 
     _esm = _STATIC / "app.js"
@@ -36,7 +41,8 @@ class PageForm(Opener):
     title = traitlets.Unicode().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, fleet: Fleet, app: str) -> None:
+    def __init__(self, fleet: Fleet, app: str, live: Live | None = None) -> None:
+        self._part: Part | None = None
         self._session = PageSession(
             fleet=fleet,
             app=app,
@@ -48,6 +54,15 @@ class PageForm(Opener):
         super().__init__(title=visible(app), state=self._session.state)
         self.on_msg(self._clicked)
         self._session.read()
+        if live is not None:
+            live.subscribe(self._changed)
+
+    def _changed(self, snapshot: Snapshot) -> None:
+        page = self._session.page
+        part = snapshot.facts.parts.get(page.server) if page else None
+        if part != self._part:
+            self._part = part
+            self._session.read()
 
     def form_ended(self, _at: str, /) -> None:
         """Read the app again, as it has changed."""

@@ -52,7 +52,7 @@ def test_on_monday_two_findings_are_mended_where_they_are_shown(
     bob.open(opskit_lab, "01-fleet-audit.ipynb")
     expect(card(bob, *MISSING)).to_be_visible()
 
-    card(alice, *OLD).get_by_role("button", name="Rotate…").click()
+    card(alice, *OLD).get_by_role("button", name="Rotate internal_token…").click()
     alice.button("Apply").click()
     for person in (alice, bob):
         expect(person.form.get_by_role("group", name="Gone: internal_token")).to_be_visible()
@@ -88,7 +88,7 @@ def test_monday_needs_no_mouse(opskit_lab: Lab, alice: Person, tell: Callable[..
     expect(card(alice, *old)).to_be_visible()
     alice.wait_for_kernel()
 
-    enter(alice, card(alice, *old).get_by_role("button", name="Insert… secret-old"))
+    enter(alice, card(alice, *old).get_by_role("button", name="Insert ovh_app_secret…"))
     expect(alice.form.get_by_role("group", name="Insert")).to_be_focused()
     tab_to(alice, alice.form.get_by_label("Secret value").first)
     alice.page.keyboard.type(os.urandom(6).hex())

@@ -6,6 +6,7 @@ read from its spec (see `opskit.demo.engine.life`).
 
 The layers, each knowing only those before it::
 
+    events                       what is told of what happens
     objects, refusal             what all objects share, and how an engine refuses
     stored, services, nodes …    one kind of object each, with its rules
     state                        Swarm: all of them together, without I/O and without time

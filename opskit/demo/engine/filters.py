@@ -12,7 +12,7 @@ Filters = Mapping[str, Sequence[str]]
 Test = Callable[[str], bool]
 
 
-def parsed(text: str, allowed: Sequence[str]) -> Filters:
+def parsed(text: str, allowed: Sequence[str] | None) -> Filters:
     """Read the filters of a request, in either of the API's two spellings.
 
     Parameters
@@ -20,14 +20,14 @@ def parsed(text: str, allowed: Sequence[str]) -> Filters:
     text
         The query's ``filters``; empty for none.
     allowed
-        The names this list knows; any other is refused.
+        The names this list knows, any other is refused; ``None`` where none is.
     """
     try:
         found = msgspec.json.decode(text or "{}", type=dict[str, dict[str, bool] | list[str]])
     except msgspec.MsgspecError as error:
         raise Refusal(500, f"invalid filters: {error}") from None
     for name in found:
-        if name not in allowed:
+        if allowed is not None and name not in allowed:
             raise Refusal(400, f"Invalid filter '{name}'")
     return {name: list(values) for name, values in found.items()}
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, cast
 from weakref import WeakSet
@@ -17,6 +18,7 @@ from tornado.iostream import IOStream, StreamClosedError
 
 from opskit.demo.engine.api import find_route
 from opskit.demo.engine.api.call import Call, Edition, Reply
+from opskit.demo.engine.events import Event
 from opskit.demo.engine.execs import Exec, ExecTable, Execute, Outcome, shell_words
 from opskit.demo.engine.refusal import Refusal
 from opskit.demo.engine.state import Swarm
@@ -140,6 +142,7 @@ class EngineHandler(web.RequestHandler):
     """Takes every request of one server."""
 
     site: Site
+    _telling: asyncio.Task[None] | None = None
 
     def initialize(self, site: Site) -> None:
         """Take what the server's requests share, and say what every engine says."""
@@ -172,6 +175,8 @@ class EngineHandler(web.RequestHandler):
             self.detach().close()
         elif reply.stream is not None:
             await self._hand_over(reply.stream)
+        elif reply.events is not None:
+            await self._tell(reply.events)
         else:
             await self._send(reply)
 
@@ -199,6 +204,32 @@ class EngineHandler(web.RequestHandler):
         elif reply.status == 200:
             self.set_header("Content-Length", "0")
         await self.finish(reply.body or None)
+
+    async def _tell(self, wanted: Callable[[Event], bool]) -> None:
+        """Send each event as it happens, until the client leaves."""
+        loop, arrived = asyncio.get_running_loop(), asyncio.Queue[Event]()
+        on_its_way = self.site.latency / 2
+
+        def send(event: Event) -> None:
+            if wanted(event):
+                loop.call_soon_threadsafe(loop.call_later, on_its_way, arrived.put_nowait, event)
+
+        self.set_header("Content-Type", "application/json")
+        stop, self._telling = self.site.swarm.events.listen(send), asyncio.current_task()
+        try:
+            await self.flush()
+            while True:
+                self.write(msgspec.json.encode(await arrived.get()) + b"\n")
+                await self.flush()
+        except (StreamClosedError, asyncio.CancelledError):
+            self._finished = True
+        finally:
+            stop()
+
+    def on_connection_close(self) -> None:
+        """Tell nobody who has left."""
+        if self._telling is not None:
+            self._telling.cancel()
 
     async def _hand_over(self, one: Exec) -> None:
         """Leave HTTP: run the command, its input and output on the bare connection."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import field
 
+from opskit.demo.engine.events import Events
 from opskit.demo.engine.objects import Json, hex_id, new_id, stamp
 from opskit.demo.engine.refusal import Refusal, precondition
 
@@ -70,12 +71,14 @@ class NetworkTable:
 
     Parameters
     ----------
+    events
+        Told of each that comes or goes.
     users
         Gives the ids of the services attached to a network.
     """
 
-    def __init__(self, users: Callable[[str], list[str]]) -> None:
-        self._users = users
+    def __init__(self, events: Events, users: Callable[[str], list[str]]) -> None:
+        self._events, self._users = events, users
         self._networks: dict[str, Network] = {}
         for name, driver in _PREDEFINED.items():
             self.create(NetworkRequest(name=name, driver=driver))
@@ -110,6 +113,7 @@ class NetworkTable:
             labels=request.labels if overlay else request.labels or {},
         )
         self._networks[network.id] = network
+        self._tell("create", network)
         return network
 
     def find(self, ident: str) -> Network:
@@ -134,12 +138,26 @@ class NetworkTable:
         if users:
             raise precondition(f"network {network.id} is in use by service {users[0]}")
         del self._networks[network.id]
+        self._tell("remove" if network.scope == "swarm" else "destroy", network)
+
+    def _tell(self, action: str, network: Network) -> None:
+        self._events.tell(
+            "network", action, network.id, scope=network.scope,
+            name=network.name, type=network.driver,
+        )  # fmt: skip
 
 
 class VolumeTable:
-    """The volumes of a server."""
+    """The volumes of a server.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    events
+        Told of each that comes or goes.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
         self._volumes: dict[str, Volume] = {}
 
     def __iter__(self):
@@ -156,6 +174,7 @@ class VolumeTable:
                 mountpoint=f"/var/lib/docker/volumes/{name}/_data",
                 name=name,
             )
+            self._events.tell("volume", "create", name, scope="local", driver="local")
         return self._volumes[name]
 
     def find(self, name: str) -> Volume:
@@ -170,3 +189,4 @@ class VolumeTable:
         if users:
             raise Refusal(409, f"remove {name}: volume is in use - [{', '.join(users)}]")
         del self._volumes[name]
+        self._events.tell("volume", "destroy", name, scope="local", driver="local")

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import field
 
+from opskit.demo.engine.events import Events
 from opskit.demo.engine.refusal import Refusal, out_of_sequence
 
 Json = dict[str, Any]
@@ -33,9 +34,10 @@ class Resource(msgspec.Struct, kw_only=True, gc=False, rename="pascal", omit_def
 
 
 class Raft:
-    """The swarm's log: one rising index for all its objects."""
+    """The swarm's log: one rising index for all its objects, and who is told of changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events) -> None:
+        self.events = events
         self._index = 10
 
     def next(self) -> Version:
@@ -62,6 +64,7 @@ class Table(Generic[R]):
         self.noun, self._raft = noun, raft
         self._objects: dict[str, R] = {}
         self._names: dict[str, str] = {}
+        self._called: dict[str, str] = {}
         self._encoded: bytes | None = None
 
     def __iter__(self) -> Iterator[R]:
@@ -96,7 +99,8 @@ class Table(Generic[R]):
         """Take in a new object."""
         self._objects[one.id] = one
         self._names[name.lower()] = one.id
-        self._encoded = None
+        self._called[one.id] = name
+        self._changed(one, "create")
 
     def touch(self, one: R, version: int | None = None) -> None:
         """Note that an object changed.
@@ -111,12 +115,19 @@ class Table(Generic[R]):
         if version is not None and version != one.version.index:
             raise out_of_sequence()
         one.version, one.updated_at = self._raft.next(), stamp()
-        self._encoded = None
+        self._changed(one, "update")
 
     def drop(self, one: R, name: str) -> None:
         """Remove an object."""
         del self._objects[one.id], self._names[name.lower()]
+        self._changed(one, "remove")
+        del self._called[one.id]
+
+    def _changed(self, one: R, action: str) -> None:
         self._encoded = None
+        # Swarm tells of tasks by their containers only.
+        if self.noun != "task":
+            self._raft.events.tell(self.noun, action, one.id, name=self._called[one.id])
 
     def encoded(self) -> bytes:
         """Return the JSON list of all objects, encoded once until one of them changes."""

@@ -22,6 +22,8 @@ from opskit.demo.engine.validate import check_spec
 
 HISTORY = 5
 """Tasks kept of one slot, the live one included (Swarm's TaskHistoryRetentionLimit)."""
+_HAS_RUNNING = ("starting", "running")
+"""The states of a task whose container runs."""
 
 
 class UpdateStatus(msgspec.Struct, kw_only=True, gc=False, rename="pascal", omit_defaults=True):
@@ -178,7 +180,7 @@ class ServiceTable(Table[Service]):
         if self.listener is not None:
             self.listener.removed(service)
         for task in self._by_service.pop(service.id):
-            self.tasks.drop(task, task.id)
+            self._drop(task)
         self.drop(service, shape_of(service.spec).name)
 
     def users(self, noun: str, ident: str) -> list[str]:
@@ -248,7 +250,8 @@ class ServiceTable(Table[Service]):
         return task
 
     def set_task(self, task: Task, state: str, message: str, *, err: str = "") -> None:
-        """Write where a task stands."""
+        """Write where a task stands, and tell what became of its container."""
+        was = task.status.state
         container: Json | None = None
         if state in ("starting", "running", "complete", "failed", "shutdown"):
             code = err.partition("(")[2].partition(")")[0] if state == "failed" else ""
@@ -266,6 +269,11 @@ class ServiceTable(Table[Service]):
             port_status={},
         )
         self.tasks.touch(task)
+        if state == "starting":
+            self._tell(task, "create")
+            self._tell(task, "start")
+        elif was in _HAS_RUNNING and state not in _HAS_RUNNING:
+            self._tell(task, "die")
 
     def set_desired(self, task: Task, desired: str) -> None:
         """Write what becomes of a task."""
@@ -298,7 +306,20 @@ class ServiceTable(Table[Service]):
     def forget(self, task: Task) -> None:
         """Forget a task."""
         self._by_service[task.service_id].remove(task)
+        self._drop(task)
+
+    def _drop(self, task: Task) -> None:
         self.tasks.drop(task, task.id)
+        if task.status.state in _HAS_RUNNING:
+            self._tell(task, "die")
+        if task.status.container_status is not None:
+            self._tell(task, "destroy")
+
+    def _tell(self, task: Task, action: str) -> None:
+        labels = {"com.docker.swarm.task.id": task.id,
+                  "com.docker.swarm.service.id": task.service_id,
+                  "com.docker.swarm.node.id": task.node_id}  # fmt: skip
+        self._raft.events.tell("container", action, task.container_id, scope="local", **labels)
 
     def _checked(self, spec: Json) -> msgspec.Raw:
         shape = converted(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from opskit.demo.engine.events import Events
 from opskit.demo.engine.local import NetworkRequest, NetworkTable, VolumeTable
 from opskit.demo.engine.nodes import Node, make_node, suitable
 from opskit.demo.engine.objects import Json, Raft, Table, new_id, stamp
@@ -37,12 +38,14 @@ class Swarm:
         self.role: Role = role
         self.created_at = datetime.now(UTC)
         self.id = new_id()
-        raft = Raft()
+        self.events = Events()
+        """What happens here, for whoever listens."""
+        raft = Raft(self.events)
         self.nodes: Table[Node] = Table("node", raft)
         self.secrets = StoredTable("secret", raft, limit=_MAX_SECRET, readable=False)
         self.configs = StoredTable("config", raft, limit=_MAX_CONFIG, readable=True)
-        self.networks = NetworkTable(lambda ident: self._service_ids("network", ident))
-        self.volumes = VolumeTable()
+        self.networks = NetworkTable(self.events, lambda ident: self._service_ids("network", ident))
+        self.volumes = VolumeTable(self.events)
         self.services = ServiceTable(
             raft,
             check_links=self._check_links,

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import msgspec
 
 from opskit.decoding import ready
+from opskit.demo.engine.events import Event
 from opskit.demo.engine.execs import Exec, ExecTable
 from opskit.demo.engine.refusal import Refusal
 from opskit.demo.engine.state import Swarm
@@ -68,6 +69,8 @@ class Reply:
     content_type: str = "application/json"
     stream: Exec | None = None
     """The command whose output follows on the connection itself."""
+    events: Callable[[Event], bool] | None = None
+    """Which events follow, each as it happens, until the client leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from opskit.demo.engine.api.call import Call, Edition, Reply, reply, route
+from opskit.demo.engine.events import Event
+from opskit.demo.engine.filters import equals, matches, parsed
 from opskit.demo.engine.objects import Json, stamp
-from opskit.demo.engine.refusal import REFUSALS
+from opskit.demo.engine.refusal import REFUSALS, Refusal
 from opskit.demo.engine.state import Swarm
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -113,10 +115,23 @@ def _cluster(swarm: Swarm) -> Json:
     }
 
 
+def _events(call: Call) -> Reply:
+    filters = parsed(call.query.get("filters", ""), None)
+    if "since" in call.query or "until" in call.query:
+        raise Refusal(501, "this engine tells only what happens from now on")
+
+    def passes(event: Event) -> bool:
+        tests = {"type": equals(event.type), "event": equals(event.action)}
+        return matches(filters, tests | {"scope": equals(event.scope)})
+
+    return Reply(events=passes)
+
+
 ROUTES = (
     route("GET", "/_ping", _ping),
     route("HEAD", "/_ping", _ping),
     route("GET", "/version", _version),
     route("GET", "/info", _info),
+    route("GET", "/events", _events),
     route("GET", "/swarm", lambda call: reply(_cluster(call.swarm)), managed=True),
 )

@@ -1,0 +1,122 @@
+"""How a view is made: server by server, so that only what changed is made anew."""
+
+# pandas ships partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pandas as pd
+import pyarrow as pa
+
+from opskit.facts import Facts, Part
+from opskit.views.columns import Row, columns_of
+from opskit.views.frame import About, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What one view is.
+
+    Parameters
+    ----------
+    row
+        The struct whose fields are its columns.
+    rows
+        Makes the rows about one server, of nothing but its part.
+    about
+        Describes the view, once its rows are there.
+    """
+
+    row: type[Row]
+    rows: Callable[[Part], Iterable[Row]]
+    about: Callable[[Facts, View], About]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """The rows of a view, and what those about each server were made of.
+
+    Parameters
+    ----------
+    parts
+        By server, in the order of the rows.
+    ends
+        Which rows are a server's: from the end of the one before to here.
+    frame
+        The rows. Whoever shows them shows a copy, so that these stay as they are.
+    """
+
+    parts: Mapping[str, Part]
+    ends: Mapping[str, int]
+    frame: View
+
+
+def derive(table: Table, parts: Mapping[str, Part], before: Derived | None = None) -> Derived:
+    """Make the rows of a view.
+
+    Parameters
+    ----------
+    table
+        Which view.
+    parts
+        What to make them of.
+    before
+        An earlier result; its rows about servers whose part is the same are taken over.
+    """
+    pieces: list[tuple[int, int] | list[Row]] = []
+    ends: dict[str, int] = {}
+    end = 0
+    before = before or Derived(parts={}, ends={}, frame=View.from_rows(table.row, [], About()))
+    held = _places(before, parts)
+    for server, part in parts.items():
+        last = pieces[-1] if pieces else None
+        place = held.get(server)
+        if place is None:
+            if not isinstance(last, list):
+                last = []
+                pieces.append(last)
+            rows = list(table.rows(part))
+            last += rows
+            end += len(rows)
+        else:
+            if isinstance(last, tuple) and last[1] == place[0]:
+                pieces[-1] = (last[0], place[1])
+            else:
+                pieces.append(place)
+            end += place[1] - place[0]
+        ends[server] = end
+    return Derived(parts=parts, ends=ends, frame=_joined(table.row, pieces, before.frame))
+
+
+def _places(before: Derived, parts: Mapping[str, Part]) -> dict[str, tuple[int, int]]:
+    """Return where the rows stand that can be taken over, by server."""
+    found: dict[str, tuple[int, int]] = {}
+    start = 0
+    for server, end in before.ends.items():
+        if parts.get(server) == before.parts[server]:
+            found[server] = (start, end)
+        start = end
+    return found
+
+
+def _joined(row: type[Row], pieces: list[tuple[int, int] | list[Row]], before: View) -> View:
+    frames = [
+        View.from_rows(row, piece, About())
+        if isinstance(piece, list)
+        else cast("View", before.iloc[slice(*piece)])
+        for piece in pieces or [list[Row]()]
+    ]
+    if len(frames) == 1:
+        return cast("View", frames[0].reset_index(drop=True))
+    joined = cast("View", pd.concat(frames, ignore_index=True))
+    for dtype, column in columns_of(row).values():
+        if dtype == "string":
+            # Else a column would be in more pieces after each time that it is joined.
+            text: Any = pa.array(joined[column.name].array)
+            whole = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+            joined[column.name] = pd.array(whole, dtype="string")
+    return joined
