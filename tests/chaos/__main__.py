@@ -177,7 +177,12 @@ def _keep(world: World, folder: Path) -> None:
             kept.write_bytes(operator.env_file(app).read_bytes())
     shutil.copytree(world.said, folder / "said", dirs_exist_ok=True)
     for operator in world.operators.values():
-        shutil.copytree(operator.state.path, folder / operator.name, dirs_exist_ok=True)
+        shutil.copytree(
+            operator.state.path,
+            folder / operator.name,
+            ignore=shutil.ignore_patterns("ssh"),
+            dirs_exist_ok=True,
+        )
 
 
 if __name__ == "__main__":
