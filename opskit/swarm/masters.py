@@ -96,12 +96,6 @@ class SshMasters:
         with held:
             yield way
 
-    def end(self, context: Context) -> None:
-        """End the masters of one server, those that are kept included."""
-        disconnect([context])
-        if self._own is not None:
-            _end(self._own.path, [context])
-
     def close(self) -> None:
         """End the masters that are this process's own."""
         with self._lock:

@@ -184,16 +184,6 @@ class Transport:
             _empty(pool)
         self._masters.close()
 
-    def drop(self, context: Context) -> None:
-        """Close the connections to one server, its ssh connection included."""
-        with self._lock:
-            pool = self._pools.pop(context, None)
-            self.one_at_a_time.discard(context)
-        if pool is not None:
-            _empty(pool)
-        if context.address.scheme == "ssh":
-            self._masters.end(context)
-
     def forget(self) -> None:
         """Start with no connections, without closing those inherited from a parent process."""
         self._pools = {}
