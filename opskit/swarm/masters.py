@@ -11,6 +11,8 @@ import atexit
 import fcntl
 import hashlib
 import os
+import re
+import secrets
 import socket
 import stat
 import subprocess
@@ -19,7 +21,7 @@ import time
 from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from opskit.errors import MissingToolError, UnreachableError
@@ -40,6 +42,8 @@ macOS takes 104 bytes, NUL included."""
 _ANSWER_S = 2.0
 """What a master on this machine may take to answer."""
 _POLL_S = 0.02
+_PLAIN = re.compile(r"[\w./@+-]+")
+"""What ssh takes as it stands: it reads spaces, quotes, ``%``, ``$`` and more in its own way."""
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -136,7 +140,7 @@ def kept_folder() -> tuple[Path | None, str]:
 
     ``opskit`` in ``XDG_RUNTIME_DIR``, else ``ssh`` in opskit's state folder.
     """
-    faults = {folder: _unfit(folder) for folder in _candidates()}
+    faults = {folder: _unfit(folder) or _refusal(folder) for folder in _candidates()}
     fit = next((folder for folder, fault in faults.items() if not fault), None)
     return fit, "" if fit else next(iter(faults.values()))
 
@@ -169,13 +173,37 @@ def _is_made(folder: Path) -> bool:
     with suppress(OSError):
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-    return folder.is_dir() and not _unfit(folder)
+    return folder.is_dir() and not _unfit(folder) and not _refusal(folder)
+
+
+def _refusal(folder: Path) -> str:
+    """Return why a folder, if it is there, takes no sockets, as on some shared file systems."""
+    return _refusal_of(folder) if folder.is_dir() else ""
+
+
+@cache
+def _refusal_of(folder: Path) -> str:
+    bound, linked = (folder / f"try.{secrets.token_hex(8)}" for _ in range(2))
+    try:
+        # As ssh does it.
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(bound))
+            linked.hardlink_to(bound)
+    except OSError as error:
+        return f"no socket can be made in {folder} ({error.strerror or error})"
+    finally:
+        with suppress(OSError):
+            bound.unlink(missing_ok=True)
+            linked.unlink(missing_ok=True)
+    return ""
 
 
 def _unfit(folder: Path, closed_to: int = stat.S_IRWXG | stat.S_IRWXO) -> str:
     """Return why a folder, if it is there, is no place for sockets."""
     if len(os.fsencode(folder)) > _LONGEST:
         return f"the path of {folder} is too long for a socket"
+    if not _PLAIN.fullmatch(str(folder)):
+        return f"ssh cannot read the path of {folder}"
     try:
         # Not what a link leads to: whoever made it could have it lead elsewhere.
         status = folder.lstat()
