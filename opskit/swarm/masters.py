@@ -105,7 +105,8 @@ class SshMasters:
         with self._lock:
             own, self._own = self._own, None
         if own is not None and self._pid == os.getpid():
-            _end(own.path)
+            for control in _controls(own.path):
+                _tell(control, "exit")
             own.remove()
 
     @cached_property
@@ -145,13 +146,20 @@ def kept_folder() -> tuple[Path | None, str]:
     return fit, "" if fit else next(iter(faults.values()))
 
 
-def disconnect(contexts: Collection[Context] | None = None) -> int:
-    """End the connections that are kept: to these servers, else to all; return how many.
+def disconnect(contexts: Collection[Context] | None = None) -> tuple[int, list[Path]]:
+    """End the connections that are kept: to these servers, else to all.
 
     Channels over them end, too, whoever uses them.
+
+    Returns
+    -------
+    tuple
+        How many have ended, and the sockets of those that go on all the same.
     """
-    folders = (folder for folder in _candidates() if folder.is_dir())
-    return sum(_end(folder, contexts) for folder in folders if not _unfit(folder))
+    folders = (folder for folder in _candidates() if folder.is_dir() and not _unfit(folder))
+    found = [control for folder in folders for control in _controls(folder, contexts)]
+    left = [control for control in found if not _is_ended(control)]
+    return len(found) - len(left), left
 
 
 def not_started(error: OSError, context: Context) -> UnreachableError:
@@ -218,15 +226,19 @@ def _unfit(folder: Path, closed_to: int = stat.S_IRWXG | stat.S_IRWXO) -> str:
     return ""
 
 
-def _end(folder: Path, contexts: Collection[Context] | None = None) -> int:
+def _controls(folder: Path, contexts: Collection[Context] | None = None) -> list[Path]:
+    """Return the sockets in a folder at which masters listen: of these servers, else of all."""
     keys = ("",) if contexts is None else tuple(map(_server_key, contexts))
-    ended = 0
-    for control in folder.iterdir():
-        with suppress(OSError):
-            if control.name.startswith(keys) and _listens(control):
-                _tell(control, "exit")
-                ended += 1
-    return ended
+    return [one for one in folder.iterdir() if one.name.startswith(keys) and _listens(one)]
+
+
+def _is_ended(control: Path) -> bool:
+    """Tell a master to end, and return whether it does."""
+    _tell(control, "exit")
+    until = time.monotonic() + _ANSWER_S
+    while (is_there := _listens(control)) and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return not is_there
 
 
 def _options(keep: int) -> tuple[str, ...]:
@@ -293,8 +305,8 @@ def _listens(control: Path) -> bool:
             sock.connect(str(control))
     except (FileNotFoundError, ConnectionRefusedError):
         return False
-    except TimeoutError:
-        # It is there, and busy.
+    except (TimeoutError, BlockingIOError):
+        # It is there, and busy, or hangs.
         return True
     return True
 

@@ -298,7 +298,7 @@ def test_the_users_own_shared_connection_is_left_alone(site: Site) -> None:
     assert site.is_seen()
 
     assert site.logins == 2
-    assert masters.disconnect() == 1
+    assert masters.disconnect() == (1, [])
     assert subprocess.run(["ssh", "-O", "check", "srv1"], capture_output=True).returncode == 0
 
 
@@ -386,7 +386,7 @@ def test_a_kernel_that_was_disconnected_connects_anew(site: Site, transport: Tra
     context = find_context("srv1")
     with transport.connection(context, Deadline(LIMIT)):
         pass
-    assert masters.disconnect() == 1
+    assert masters.disconnect() == (1, [])
     reply = transport.request(context, "GET", "/info", deadline=Deadline(LIMIT))
     assert reply.status == 200
     assert site.logins == 2

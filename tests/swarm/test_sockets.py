@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from opskit.cli.app import run as opskit
 from opskit.swarm import masters
 
+Listen = Callable[[Path], Path]
 STATE = "state/ssh"
 RUN = "run/opskit"
 
@@ -93,3 +97,82 @@ def test_a_folder_that_takes_sockets_is_left_as_it_was(root: Path) -> None:
     assert masters._is_made(root / RUN)
     assert masters.kept_folder() == (root / RUN, "")
     assert not [*(root / RUN).iterdir()]
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Let something listen at a socket, as a master does that hangs."""
+    with ExitStack() as opened:
+
+        def start(control: Path) -> Path:
+            control.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            sock = opened.enter_context(socket.socket(socket.AF_UNIX))
+            sock.bind(str(control))
+            sock.listen(0)
+            return control
+
+        yield start
+
+
+def install_ssh(root: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this for ``ssh``; `$control` is the socket that it is called for."""
+    program = root / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\ncontrol="${{2#ControlPath=}}"\n{script}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+OBEY = 'rm "$control"'
+"""What a master that ends comes to."""
+
+
+def test_disconnecting_counts_what_has_ended(
+    root: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_ssh(root, OBEY, monkeypatch)
+    listen(root / RUN / "one")
+    listen(root / STATE / "two")
+    assert opskit(["disconnect"]) == 0
+    assert capsys.readouterr().out == "2 ssh connections ended.\n"
+    assert opskit(["disconnect"]) == 0
+    assert capsys.readouterr().out == "No ssh connections ended.\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("exec sleep 60", id="a master that hangs"),
+        pytest.param("exit 255", id="a faulty configuration"),
+        pytest.param(f'test "${{control##*/}}" != stubborn || exit 255\n{OBEY}', id="one of two"),
+    ],
+)
+def test_disconnecting_names_what_goes_on_all_the_same(
+    root: Path,
+    script: str,
+    listen: Listen,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(masters, "_ANSWER_S", 0.3)
+    install_ssh(root, script, monkeypatch)
+    stubborn = listen(root / RUN / "stubborn")
+    others = [listen(root / RUN / "other")] if OBEY in script else []
+
+    assert opskit(["disconnect"]) == 1
+    said = capsys.readouterr()
+    assert said.out == f"{len(others) or 'No'} ssh connection{'' if others else 's'} ended.\n"
+    assert f"1 would not end: ssh still listens at {stubborn}. " in said.err
+    assert "ss -xlp | grep -e stubborn" in said.err
+
+
+def test_a_master_that_takes_no_more_callers_is_there_all_the_same(
+    root: Path, listen: Listen
+) -> None:
+    control = listen(root / "master")
+    with ExitStack() as opened:
+        for _ in range(4):
+            caller = opened.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)
+            caller.connect_ex(str(control))
+        assert masters._listens(control)
