@@ -47,6 +47,10 @@ _PLAIN = re.compile(r"[\w./@+-]+")
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
+_Identity = tuple[int, int, int]
+"""Of a socket: its device, its number there, which another one may get later, and its age."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """The way to a server, over a connection that other channels share.
@@ -57,19 +61,27 @@ class Way:
         What ssh is to be called with.
     control
         The socket of the connection's master.
-    is_warm
-        Whether the master was there before. What is behind it may be gone: ssh notices a network
-        that died only after half a minute.
+    master
+        The identity of the master, if it was there before. What is behind it may be gone: ssh
+        notices a network that died only after half a minute.
     """
 
     options: tuple[str, ...]
     control: Path
-    is_warm: bool
+    master: _Identity | None
 
     def retire(self) -> None:
-        """Let the master take no further channels; it ends when those that it has do."""
-        _tell(self.control, "stop")
-        self.control.unlink(missing_ok=True)
+        """Let the master take no further channels; it ends when those that it has do.
+
+        Another one that is in its place by now is left alone.
+        """
+        # As long as another process that does the same may take.
+        with _turn(self.control.with_suffix(".lock"), Deadline(2 * _ANSWER_S)) as is_alone:
+            if is_alone and _identity(self.control) == self.master:
+                _tell(self.control, "stop")
+                # It may have done so itself, and an ssh that waited no longer have come.
+                if _identity(self.control) == self.master:
+                    self.control.unlink(missing_ok=True)
 
 
 class SshMasters:
@@ -118,12 +130,14 @@ class SshMasters:
         key = _server_key(context) + _options_key(context, options, deadline)
         control = self._folder() / key
         options = (*options, "-o", f"ControlPath={control}")
-        if not (is_warm := _listens(control)):
+        if not (master := _master(control)):
             is_first = held.enter_context(_turn(control.with_suffix(".lock"), deadline))
-            if not (is_warm := _listens(control)) and is_first:
+            if master := _master(control):
+                held.close()
+            elif is_first:
                 # Else ssh would, perhaps just when another one has put its own there.
                 control.unlink(missing_ok=True)
-        return Way(options=options, control=control, is_warm=is_warm)
+        return Way(options=options, control=control, master=master)
 
     def _folder(self) -> Path:
         if self._keep and (kept := kept_folder()[0]) and _is_made(kept):
@@ -295,20 +309,34 @@ def _digest(*parts: str) -> str:
 
 
 def _listens(control: Path) -> bool:
-    """Return whether a master of this user listens at a socket."""
+    return _master(control) is not None
+
+
+def _master(control: Path) -> _Identity | None:
+    """Return the identity of the master that listens at a socket, if it is this user's."""
+    if not (identity := _identity(control)):
+        return None
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(_ANSWER_S)
+        try:
+            sock.connect(str(control))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except (TimeoutError, BlockingIOError):
+            # It is there, and busy, or hangs.
+            pass
+    return identity
+
+
+def _identity(control: Path) -> _Identity | None:
+    """Return the identity of a socket of this user."""
     try:
         status = control.lstat()
-        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
-            return False
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(_ANSWER_S)
-            sock.connect(str(control))
-    except (FileNotFoundError, ConnectionRefusedError):
-        return False
-    except (TimeoutError, BlockingIOError):
-        # It is there, and busy, or hangs.
-        return True
-    return True
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 @contextmanager

@@ -165,7 +165,7 @@ class Transport:
         """
         # One of before proves nothing of the keys of today.
         with self._masters.way(context, deadline) as way:
-            if way.is_warm:
+            if way.master:
                 way.retire()
 
         def attempt() -> None:
@@ -230,7 +230,7 @@ class Transport:
             with self._masters.way(context, deadline) as way:
                 patience = (
                     Deadline(deadline.remaining() * _PATIENCE, context.server)
-                    if way.is_warm
+                    if way.master
                     else deadline
                 )
                 try:
@@ -240,7 +240,7 @@ class Transport:
                 except UnreachableError:
                     if patience.is_over():
                         way.retire()
-                    if deadline.is_over() or not (way.is_warm and patience.is_over()):
+                    if deadline.is_over() or not (way.master and patience.is_over()):
                         raise
 
 

@@ -337,7 +337,7 @@ def test_a_master_that_is_left_goes_on_for_those_who_use_it(
     context = find_context("srv1")
     with transport.connection(context, Deadline(LIMIT)) as (connection, _):
         with masters.SshMasters().way(context, Deadline(LIMIT)) as way:
-            assert way.is_warm
+            assert way.master
             way.retire()
         assert site.is_seen()
         assert site.logins == 2

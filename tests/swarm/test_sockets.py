@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -176,3 +177,36 @@ def test_a_master_that_takes_no_more_callers_is_there_all_the_same(
             caller.setblocking(False)
             caller.connect_ex(str(control))
         assert masters._listens(control)
+
+
+def way(control: Path) -> masters.Way:
+    return masters.Way(options=(), control=control, master=masters._master(control))
+
+
+def test_two_that_find_a_master_dead_leave_the_new_one_alone(
+    root: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_ssh(root, OBEY, monkeypatch)
+    control = listen(root / RUN / "master")
+    first, second = way(control), way(control)
+    first.retire()
+    assert not control.exists()
+
+    listen(control)
+    second.retire()
+    assert masters._listens(control)
+
+
+def test_a_master_is_not_retired_while_another_process_makes_or_retires_one(
+    root: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masters, "_ANSWER_S", 0.3)
+    install_ssh(root, OBEY, monkeypatch)
+    control = listen(root / RUN / "master")
+    found = way(control)
+    with control.with_suffix(".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found.retire()
+        assert masters._listens(control)
+    found.retire()
+    assert not control.exists()
