@@ -93,21 +93,22 @@ def root() -> Iterator[Path]:
 @pytest.fixture
 def site(root: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     need_engines(ssh=True)
-    keys = root / "ssh"
+    keys, wrapper = root / "ssh", root / "bin" / "ssh"
     keys.mkdir()
     make_key(keys / "id")
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     sshd = Sshd("srv1", embedded_host, keys)
     sshd.start()
-    known, config, wrapper = keys / "known_hosts", keys / "config", root / "bin" / "ssh"
+    known, config = keys / "known_hosts", keys / "config"
+    ssh = shutil.which("ssh")
     known.write_text(sshd.known_host())
     config.write_text(sshd.config(keys / "id", known))
     wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nexec {ssh} -F {config} "$@"\n')
     wrapper.chmod(0o755)
     write_contexts(root / "docker", {"srv1": "ssh://srv1", "local": embedded_host})
     (root / "run").mkdir(mode=0o700)
     (root / "config" / "opskit").mkdir(parents=True)
-    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_CONFIG", str(root / "docker"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(root / "run"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "config"))
@@ -329,6 +330,17 @@ def test_a_connection_whose_other_end_is_silent_is_left_for_a_new_one(
     finally:
         for process in (*stopped, master):
             os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_connection_to_an_engine_that_is_slow_to_its_first_word_stays(site: Site) -> None:
+    assert site.is_seen()
+    docker = site.root / "bin" / "docker"
+    docker.write_text(f'#!/bin/sh\nsleep 9\nexec {shutil.which("docker")} "$@"\n')
+    docker.chmod(0o755)
+    # Longer than is waited for a first word.
+    assert site.look(24.0).startswith("True")
+    assert site.logins == 1
 
 
 def test_a_master_that_is_left_goes_on_for_those_who_use_it(
