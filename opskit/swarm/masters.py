@@ -301,7 +301,17 @@ def _options_key(context: Context, options: tuple[str, ...], deadline: Deadline)
     except subprocess.TimeoutExpired:
         raise deadline.passed("reading ssh's configuration") from None
     # When it refuses the configuration, it will say so once more.
-    return _digest(said.stdout.decode(errors="replace"), os.environ.get("SSH_AUTH_SOCK", ""))
+    return _digest(said.stdout.decode(errors="replace"), *_agent())
+
+
+def _agent() -> tuple[str, ...]:
+    """Return what tells apart agents, also those that a fixed link leads to by turns."""
+    named = os.environ.get("SSH_AUTH_SOCK", "")
+    try:
+        status = Path(named).stat() if named else None
+    except OSError:
+        status = None
+    return tuple(map(str, _identity_in(status))) if status else (named,)
 
 
 def _digest(*parts: str) -> str:
@@ -336,6 +346,10 @@ def _identity(control: Path) -> _Identity | None:
         return None
     if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
         return None
+    return _identity_in(status)
+
+
+def _identity_in(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 

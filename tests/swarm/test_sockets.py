@@ -210,3 +210,27 @@ def test_a_master_is_not_retired_while_another_process_makes_or_retires_one(
         assert masters._listens(control)
     found.retire()
     assert not control.exists()
+
+
+def test_agents_that_one_link_leads_to_by_turns_are_two(
+    root: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = root / "agent"
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(link))
+    link.symlink_to(listen(root / "hers"))
+    hers = masters._agent()
+    assert masters._agent() == hers
+    link.unlink()
+    link.symlink_to(listen(root / "his"))
+    assert masters._agent() != hers
+
+
+def test_agents_that_come_by_turns_to_one_place_are_two(
+    root: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = listen(root / "agent")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    before = masters._agent()
+    agent.unlink()
+    listen(agent)
+    assert masters._agent() != before
