@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from opskit.demo.fleet import write_contexts
-from opskit.demo.sshd import Sshd, make_key
+from opskit.demo.sshd import Sshd, _free_port, make_key
 from opskit.swarm import masters
 from opskit.swarm.context import find_context
 from opskit.swarm.stream import Deadline
@@ -304,7 +304,7 @@ def test_the_users_own_shared_connection_is_left_alone(site: Site) -> None:
 
 
 def test_a_connection_that_stays_holds_no_port_of_the_users(site: Site) -> None:
-    port = site.sshd.port + 1
+    port = _free_port()
     site.add_to_ssh_config(f"LocalForward 127.0.0.1:{port} 127.0.0.1:9")
     site.add_to_ssh_config("ExitOnForwardFailure yes")
     assert site.is_seen()
