@@ -44,6 +44,8 @@ _ANSWER_S = 2.0
 _POLL_S = 0.02
 _PLAIN = re.compile(r"[\w./@+-]+")
 """What ssh takes as it stands: it reads spaces, quotes, ``%``, ``$`` and more in its own way."""
+_RUNTIME = Path("/run/user")
+"""Where systemd makes the folders that XDG_RUNTIME_DIR names."""
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -153,7 +155,8 @@ class SshMasters:
 def kept_folder() -> tuple[Path | None, str]:
     """Return the folder, which may be still to be made, of masters that are kept; else why none is.
 
-    ``opskit`` in ``XDG_RUNTIME_DIR``, else ``ssh`` in opskit's state folder.
+    ``opskit`` in ``XDG_RUNTIME_DIR``, or in what that would be; else ``ssh`` in opskit's state
+    folder.
     """
     faults = {folder: _unfit(folder) or _refusal(folder) for folder in _candidates()}
     fit = next((folder for folder, fault in faults.items() if not fault), None)
@@ -185,7 +188,8 @@ def not_started(error: OSError, context: Context) -> UnreachableError:
 
 
 def _candidates() -> list[Path]:
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    # cron and others set none, but are to find what a terminal made.
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or _RUNTIME / str(os.geteuid()))
     # It may be another user's, as behind su, or a folder for all.
     fits = runtime.is_absolute() and runtime.is_dir() and not _unfit(runtime, _WRITABLE)
     return [*([runtime / "opskit"] if fits else []), state_dir() / "ssh"]

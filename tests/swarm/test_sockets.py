@@ -234,3 +234,13 @@ def test_agents_that_come_by_turns_to_one_place_are_two(
     agent.unlink()
     listen(agent)
     assert masters._agent() != before
+
+
+def test_without_a_runtime_folder_by_name_the_users_own_is_found(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr(masters, "_RUNTIME", root)
+    assert masters.kept_folder()[0] == root / STATE
+    (root / str(os.geteuid())).mkdir(mode=0o700)
+    assert masters.kept_folder()[0] == root / str(os.geteuid()) / "opskit"
