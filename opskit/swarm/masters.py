@@ -42,6 +42,7 @@ macOS takes 104 bytes, NUL included."""
 _ANSWER_S = 2.0
 """What a master on this machine may take to answer."""
 _POLL_S = 0.02
+_OLD_S = 86_400.0
 _PLAIN = re.compile(r"[\w./@+-]+")
 """What ssh takes as it stands: it reads spaces, quotes, ``%``, ``$`` and more in its own way."""
 _RUNTIME = Path("/run/user")
@@ -139,6 +140,7 @@ class SshMasters:
             elif is_first:
                 # Else ssh would, perhaps just when another one has put its own there.
                 control.unlink(missing_ok=True)
+                _sweep(control.parent)
         return Way(options=options, control=control, master=master)
 
     def _folder(self) -> Path:
@@ -259,6 +261,31 @@ def _is_ended(control: Path) -> bool:
     return not is_there
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what masters of this machine left that ended long ago: their locks, dead sockets."""
+    for lock in folder.glob(f"{_machine_key()}*.lock"):
+        # Another process may be sweeping, too.
+        with suppress(OSError):
+            if _is_old(lock.lstat()):
+                _remove_if_dead(lock)
+
+
+def _remove_if_dead(lock: Path) -> None:
+    held = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        control = lock.with_suffix("")
+        # Not old any more when somebody waits for it.
+        if _locked(held) and _is_old(os.fstat(held)) and not _listens(control):
+            control.unlink(missing_ok=True)
+            lock.unlink()
+    finally:
+        os.close(held)
+
+
+def _is_old(status: os.stat_result) -> bool:
+    return time.time() - status.st_mtime > _OLD_S
+
+
 def _options(keep: int) -> tuple[str, ...]:
     settings = {
         "BatchMode": "yes",
@@ -280,8 +307,13 @@ def _options(keep: int) -> tuple[str, ...]:
 def _server_key(context: Context) -> str:
     """Return what the names of a server's masters on this machine begin with."""
     address = context.address
+    server = _digest(address.host, str(address.port), address.user)
+    return _machine_key() + server[: _NAME_BYTES // 2]
+
+
+def _machine_key() -> str:
     # A home may be shared between machines, whose sockets look dead to each other.
-    return _digest(socket.gethostname(), address.host, str(address.port), address.user)
+    return _digest(socket.gethostname())[: _NAME_BYTES // 2]
 
 
 def _options_key(context: Context, options: tuple[str, ...], deadline: Deadline) -> str:
@@ -367,6 +399,8 @@ def _turn(lock: Path, deadline: Deadline) -> Generator[bool]:
     until = time.monotonic() + deadline.remaining("waiting for ssh") / 2
     held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        # It is in use, and not swept.
+        os.utime(held)
         while not (is_first := _locked(held)) and time.monotonic() < until:
             time.sleep(_POLL_S)
         yield is_first

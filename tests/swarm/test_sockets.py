@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from opskit.cli.app import run as opskit
 from opskit.swarm import masters
+from opskit.swarm.stream import Deadline
 
 Listen = Callable[[Path], Path]
 STATE = "state/ssh"
@@ -244,3 +246,39 @@ def test_without_a_runtime_folder_by_name_the_users_own_is_found(
     assert masters.kept_folder()[0] == root / STATE
     (root / str(os.geteuid())).mkdir(mode=0o700)
     assert masters.kept_folder()[0] == root / str(os.geteuid()) / "opskit"
+
+
+def leave(folder: Path, name: str, *, days: int) -> Path:
+    """Leave what a master does that was killed so long ago: its socket, and the lock beside it."""
+    control, lock = folder / name, folder / f"{name}.lock"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(control))
+    lock.touch()
+    os.utime(lock, (time.time() - days * 86_400,) * 2)
+    return control
+
+
+def test_what_masters_left_long_ago_is_swept_and_nothing_else(root: Path, listen: Listen) -> None:
+    folder, key = root / "run", masters._machine_key()
+    leave(folder, f"{key}-ended", days=2)
+    recent = leave(folder, f"{key}-recent", days=0)
+    elsewhere = leave(folder, "of another machine", days=2)
+    used = leave(folder, f"{key}-used", days=2)
+    used.unlink()
+    listen(used)
+    begun = leave(folder, f"{key}-begun", days=2)
+    with begun.with_suffix(".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        masters._sweep(folder)
+
+    left = {one.name.removesuffix(".lock") for one in folder.iterdir()}
+    assert left == {one.name for one in (recent, elsewhere, used, begun)}
+
+
+def test_a_lock_that_is_taken_is_not_old(root: Path) -> None:
+    control = leave(root / "run", f"{masters._machine_key()}-old", days=2)
+    lock = control.with_suffix(".lock")
+    with masters._turn(lock, Deadline(60)) as is_first:
+        assert is_first
+    masters._sweep(root / "run")
+    assert lock.exists()
