@@ -11,8 +11,6 @@ import atexit
 import fcntl
 import hashlib
 import os
-import re
-import secrets
 import socket
 import stat
 import subprocess
@@ -21,34 +19,25 @@ import time
 from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from opskit.errors import MissingToolError, UnreachableError
-from opskit.settings import read_settings, state_dir
+from opskit.settings import read_settings
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context, ssh_target
+from opskit.swarm.sockets import LONGEST_NAME, make_folder, present_folders
 from opskit.swarm.stream import Deadline
 from opskit.temporary import Folder
 
 _ORPHAN_SECONDS = 60
 """How long a master of this process's own outlives its last channel, should it be killed."""
 
-_NAME_BYTES = 12
-_LONGEST = 104 - len("/.0123456789abcdef\0") - 2 * _NAME_BYTES
-"""Bytes of a folder: ssh binds a socket under a longer name before it gives it its own, and
-macOS takes 104 bytes, NUL included."""
-
+_NAME_BYTES = LONGEST_NAME // 2
 _ANSWER_S = 2.0
 """What a master on this machine may take to answer."""
 _POLL_S = 0.02
 _OLD_S = 86_400.0
-_PLAIN = re.compile(r"[\w./@+-]+")
-"""What ssh takes as it stands: it reads spaces, quotes, ``%``, ``$`` and more in its own way."""
-_RUNTIME = Path("/run/user")
-"""Where systemd makes the folders that XDG_RUNTIME_DIR names."""
-_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
-
 
 _Identity = tuple[int, int, int]
 """Of a socket: its device, its number there, which another one may get later, and its age."""
@@ -144,7 +133,7 @@ class SshMasters:
         return Way(options=options, control=control, master=master)
 
     def _folder(self) -> Path:
-        if self._keep and (kept := kept_folder()[0]) and _is_made(kept):
+        if self._keep and (kept := make_folder()):
             return kept
         with self._lock:
             if self._own is None or self._pid != os.getpid():
@@ -152,17 +141,6 @@ class SshMasters:
                 self._own, self._pid = Folder("ssh", "/tmp"), os.getpid()  # noqa: S108
                 atexit.register(self.close)
             return self._own.path
-
-
-def kept_folder() -> tuple[Path | None, str]:
-    """Return the folder, which may be still to be made, of masters that are kept; else why none is.
-
-    ``opskit`` in ``XDG_RUNTIME_DIR``, or in what that would be; else ``ssh`` in opskit's state
-    folder.
-    """
-    faults = {folder: _unfit(folder) or _refusal(folder) for folder in _candidates()}
-    fit = next((folder for folder, fault in faults.items() if not fault), None)
-    return fit, "" if fit else next(iter(faults.values()))
 
 
 def disconnect(contexts: Collection[Context] | None = None) -> tuple[int, list[Path]]:
@@ -175,8 +153,7 @@ def disconnect(contexts: Collection[Context] | None = None) -> tuple[int, list[P
     tuple
         How many have ended, and the sockets of those that go on all the same.
     """
-    folders = (folder for folder in _candidates() if folder.is_dir() and not _unfit(folder))
-    found = [control for folder in folders for control in _controls(folder, contexts)]
+    found = [one for folder in present_folders() for one in _controls(folder, contexts)]
     left = [control for control in found if not _is_ended(control)]
     return len(found) - len(left), left
 
@@ -187,63 +164,6 @@ def not_started(error: OSError, context: Context) -> UnreachableError:
         f"ssh cannot be started here ({error.strerror or error}).{out_of_files(error)}",
         server=context.server,
     )
-
-
-def _candidates() -> list[Path]:
-    # cron and others set none, but are to find what a terminal made.
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or _RUNTIME / str(os.geteuid()))
-    # It may be another user's, as behind su, or a folder for all.
-    fits = runtime.is_absolute() and runtime.is_dir() and not _unfit(runtime, _WRITABLE)
-    return [*([runtime / "opskit"] if fits else []), state_dir() / "ssh"]
-
-
-def _is_made(folder: Path) -> bool:
-    with suppress(OSError):
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return folder.is_dir() and not _unfit(folder) and not _refusal(folder)
-
-
-def _refusal(folder: Path) -> str:
-    """Return why a folder, if it is there, takes no sockets, as on some shared file systems."""
-    return _refusal_of(folder) if folder.is_dir() else ""
-
-
-@cache
-def _refusal_of(folder: Path) -> str:
-    bound, linked = (folder / f"try.{secrets.token_hex(8)}" for _ in range(2))
-    try:
-        # As ssh does it.
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.bind(str(bound))
-            linked.hardlink_to(bound)
-    except OSError as error:
-        return f"no socket can be made in {folder} ({error.strerror or error})"
-    finally:
-        with suppress(OSError):
-            bound.unlink(missing_ok=True)
-            linked.unlink(missing_ok=True)
-    return ""
-
-
-def _unfit(folder: Path, closed_to: int = stat.S_IRWXG | stat.S_IRWXO) -> str:
-    """Return why a folder, if it is there, is no place for sockets."""
-    if len(os.fsencode(folder)) > _LONGEST:
-        return f"the path of {folder} is too long for a socket"
-    if not _PLAIN.fullmatch(str(folder)):
-        return f"ssh cannot read the path of {folder}"
-    try:
-        # Not what a link leads to: whoever made it could have it lead elsewhere.
-        status = folder.lstat()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"{folder} cannot be used ({error.strerror})"
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        return f"{folder} is no folder of yours"
-    if status.st_mode & closed_to:
-        return f"others have rights in {folder}"
-    return ""
 
 
 def _controls(folder: Path, contexts: Collection[Context] | None = None) -> list[Path]:

@@ -21,7 +21,7 @@ import pytest
 
 from opskit.demo.fleet import write_contexts
 from opskit.demo.sshd import Sshd, _free_port, make_key
-from opskit.swarm import masters
+from opskit.swarm import masters, sockets
 from opskit.swarm.context import find_context
 from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT, Transport
@@ -223,7 +223,7 @@ def test_without_any_safe_folder_each_process_logs_in_for_itself(site: Site) -> 
     assert [site.is_seen() for _ in range(2)] == [True] * 2
     assert site.logins == 2
     assert not site.sockets
-    assert masters.kept_folder() == (None, f"others have rights in {site.root}/run/opskit")
+    assert sockets.kept_folder() == (None, f"others have rights in {site.root}/run/opskit")
 
 
 def test_a_socket_of_somebody_else_is_not_used(site: Site) -> None:
@@ -246,7 +246,7 @@ def test_a_folder_whose_path_is_too_long_for_a_socket_is_passed_over(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
     monkeypatch.setenv("OPSKIT_STATE_DIR", str(long / "state"))
     assert site.is_seen()
-    assert "too long for a socket" in masters.kept_folder()[1]
+    assert "too long for a socket" in sockets.kept_folder()[1]
 
 
 @pytest.mark.parametrize(

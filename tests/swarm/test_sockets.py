@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from opskit.cli.app import run as opskit
-from opskit.swarm import masters
+from opskit.swarm import masters, sockets
 from opskit.swarm.stream import Deadline
 
 Listen = Callable[[Path], Path]
@@ -39,7 +39,7 @@ def point(monkeypatch: pytest.MonkeyPatch, runtime: Path, state: Path) -> None:
 
 
 def test_sockets_lie_in_the_runtime_folder(root: Path) -> None:
-    assert masters.kept_folder() == (root / RUN, "")
+    assert sockets.kept_folder() == (root / RUN, "")
 
 
 @pytest.mark.parametrize("name", ["a b", "50%", "$HOME", '"', "a,b#", "${x}", "a=b", "é\n"])
@@ -47,16 +47,16 @@ def test_a_path_that_ssh_reads_otherwise_is_passed_over(
     root: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point(monkeypatch, root / name, root / "state")
-    assert masters.kept_folder() == (root / STATE, "")
+    assert sockets.kept_folder() == (root / STATE, "")
     point(monkeypatch, root / name, root / name / "state")
-    assert masters.kept_folder() == (None, f"ssh cannot read the path of {root}/{name}/{STATE}")
+    assert sockets.kept_folder() == (None, f"ssh cannot read the path of {root}/{name}/{STATE}")
 
 
 def test_a_path_with_letters_of_any_language_is_taken(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point(monkeypatch, root / "Zoë_1.2-a@b+c", root / "state")
-    assert masters.kept_folder()[0] == root / "Zoë_1.2-a@b+c" / "opskit"
+    assert sockets.kept_folder()[0] == root / "Zoë_1.2-a@b+c" / "opskit"
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,16 @@ def test_a_folder_is_the_users_alone(root: Path, mode: int, fault: str) -> None:
     folder = root / "folder"
     folder.mkdir()
     folder.chmod(mode)
-    assert masters._unfit(folder).startswith(fault)
-    assert bool(masters._unfit(folder)) == bool(fault)
+    assert sockets._unfit(folder).startswith(fault)
+    assert bool(sockets._unfit(folder)) == bool(fault)
 
 
 def test_a_link_a_file_and_a_long_path_are_no_folders_of_the_users(root: Path) -> None:
     (root / "link").symlink_to(root / "run")
     (root / "file").touch(mode=0o600)
     for name in ("link", "file"):
-        assert masters._unfit(root / name) == f"{root}/{name} is no folder of yours"
-    assert "too long for a socket" in masters._unfit(root / ("x" * 100))
+        assert sockets._unfit(root / name) == f"{root}/{name} is no folder of yours"
+    assert "too long for a socket" in sockets._unfit(root / ("x" * 100))
 
 
 def test_where_no_socket_can_be_made_none_is_kept(
@@ -88,8 +88,8 @@ def test_where_no_socket_can_be_made_none_is_kept(
     (root / RUN).mkdir(mode=0o700)
     # As on file systems without hard links, such as VirtualBox's.
     monkeypatch.setattr(os, "link", refuse)
-    assert not masters._is_made(root / RUN)
-    assert masters.kept_folder() == (
+    assert sockets.make_folder() is None
+    assert sockets.kept_folder() == (
         None,
         f"no socket can be made in {root}/{RUN} (Operation not permitted)",
     )
@@ -97,8 +97,8 @@ def test_where_no_socket_can_be_made_none_is_kept(
 
 
 def test_a_folder_that_takes_sockets_is_left_as_it_was(root: Path) -> None:
-    assert masters._is_made(root / RUN)
-    assert masters.kept_folder() == (root / RUN, "")
+    assert sockets.make_folder() == root / RUN
+    assert sockets.kept_folder() == (root / RUN, "")
     assert not [*(root / RUN).iterdir()]
 
 
@@ -242,10 +242,10 @@ def test_without_a_runtime_folder_by_name_the_users_own_is_found(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    monkeypatch.setattr(masters, "_RUNTIME", root)
-    assert masters.kept_folder()[0] == root / STATE
+    monkeypatch.setattr(sockets, "_RUNTIME", root)
+    assert sockets.kept_folder()[0] == root / STATE
     (root / str(os.geteuid())).mkdir(mode=0o700)
-    assert masters.kept_folder()[0] == root / str(os.geteuid()) / "opskit"
+    assert sockets.kept_folder()[0] == root / str(os.geteuid()) / "opskit"
 
 
 def leave(folder: Path, name: str, *, days: int) -> Path:
