@@ -186,8 +186,7 @@ def _sweep(folder: Path) -> None:
     for lock in folder.glob(f"{_machine_key()}*.lock"):
         # Another process may be sweeping, too.
         with suppress(OSError):
-            if _is_old(lock.lstat()):
-                _remove_if_dead(lock)
+            _remove_if_dead(lock)
 
 
 def _remove_if_dead(lock: Path) -> None:
@@ -195,15 +194,15 @@ def _remove_if_dead(lock: Path) -> None:
     try:
         control = lock.with_suffix("")
         # Not old any more when somebody waits for it.
-        if _locked(held) and _is_old(os.fstat(held)) and not _listens(control):
+        if _locked(held) and _age(held) > _OLD_S and not _listens(control):
             control.unlink(missing_ok=True)
             lock.unlink()
     finally:
         os.close(held)
 
 
-def _is_old(status: os.stat_result) -> bool:
-    return time.time() - status.st_mtime > _OLD_S
+def _age(held: int) -> float:
+    return time.time() - os.fstat(held).st_mtime
 
 
 def _options(keep: int) -> tuple[str, ...]:
