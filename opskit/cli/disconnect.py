@@ -26,8 +26,15 @@ def disconnect(
 
     At once, also those that a notebook or another command is using.
     """
+    from opskit.errors import UnreachableError
     from opskit.swarm import masters
     from opskit.swarm.context import find_context
 
-    ended = masters.disconnect([find_context(name) for name in server] if server else None)
+    ended, left = masters.disconnect([find_context(name) for name in server] if server else None)
     print(f"{ended or 'No'} ssh connection{'' if ended == 1 else 's'} ended.")
+    if left:
+        raise UnreachableError(
+            f"{len(left)} would not end: ssh still listens at {', '.join(map(str, left))}.",
+            remedy="Find its process, and kill it: ss -xlp | grep "
+            + " ".join(f"-e {control.name}" for control in left),
+        )

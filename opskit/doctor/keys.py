@@ -10,7 +10,7 @@ from shutil import which
 from opskit.doctor.programs import said_by
 from opskit.doctor.rows import CheckupRow, note, well
 from opskit.swarm.context import Context, ssh_target
-from opskit.swarm.masters import kept_folder
+from opskit.swarm.sockets import kept_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,26 @@ class Flight:
     is_refused: bool = False
 
 
+class SilentError(UnreachableError):
+    """Nothing came, and `Patience` was over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for a first byte.
+
+    Parameters
+    ----------
+    until
+        At least until then.
+    is_vain
+        Whether to wait no longer, asked when nothing has come by then.
+    """
+
+    until: Deadline
+    is_vain: Callable[[], bool]
+
+
 class Connection:
     """A kept connection to one engine.
 
@@ -74,7 +94,7 @@ class Connection:
         self._reply_limit = read_settings().reply_limit * 1024**2
 
     def greet(
-        self, deadline: Deadline, flight: Sequence[str] = (), patience: Deadline | None = None
+        self, deadline: Deadline, flight: Sequence[str] = (), patience: Patience | None = None
     ) -> None:
         """Ping, and settle the API version of this connection.
 
@@ -87,12 +107,12 @@ class Connection:
             one, which every engine answers in its newest; replies that are refused for that, or
             are newer than opskit knows, are dropped.
         patience
-            When the first byte must be there, where that is sooner.
+            For the first byte, where it may be over sooner.
 
         Raises
         ------
         UnreachableError
-            No answer.
+            No answer. A `SilentError` when `patience` is over.
         RefusedError
             An answer that is no engine's, or an engine too old.
         """
@@ -173,7 +193,7 @@ class Connection:
         self.stream.end()
 
     def _send(
-        self, paths: Sequence[str], deadline: Deadline, patience: Deadline | None = None
+        self, paths: Sequence[str], deadline: Deadline, patience: Patience | None = None
     ) -> Flight:
         # Requests are small: all of them fit into any socket's buffer, so that the other side
         # can never wait for its replies to be read before it has read the last request.
@@ -181,10 +201,8 @@ class Connection:
         stream.deadline, stream.allowance = deadline, self._reply_limit
         try:
             stream.sendall(b"".join(map(_get, paths)))
-            if patience is not None:
-                stream.deadline = patience
-                stream.reader.peek(1)
-                stream.deadline = deadline
+            if patience is not None and self._is_silent(patience):
+                raise SilentError("nothing came.", server=deadline.server)
             while len(found.replies) < len(paths) and not stream.is_over:
                 if len(found.replies) == 1 and not self._pipelines and not self._goes_on(deadline):
                     found.is_refused = True
@@ -209,6 +227,11 @@ class Connection:
             raise stream.flooded() from None
         self.used_at = time.monotonic()
         return found
+
+    def _is_silent(self, patience: Patience) -> bool:
+        has_more = self.stream.has_more
+        # It may come while the other end is tried.
+        return not has_more(patience.until.remaining()) and patience.is_vain() and not has_more(0.0)
 
     def _goes_on(self, deadline: Deadline) -> bool:
         """Wait for the first byte of a second reply, which some proxies never send."""

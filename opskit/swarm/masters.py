@@ -23,24 +23,24 @@ from functools import cached_property
 from pathlib import Path
 
 from opskit.errors import MissingToolError, UnreachableError
-from opskit.settings import read_settings, state_dir
+from opskit.settings import read_settings
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context, ssh_target
+from opskit.swarm.sockets import LONGEST_NAME, make_folder, present_folders
 from opskit.swarm.stream import Deadline
 from opskit.temporary import Folder
 
 _ORPHAN_SECONDS = 60
 """How long a master of this process's own outlives its last channel, should it be killed."""
 
-_NAME_BYTES = 12
-_LONGEST = 104 - len("/.0123456789abcdef\0") - 2 * _NAME_BYTES
-"""Bytes of a folder: ssh binds a socket under a longer name before it gives it its own, and
-macOS takes 104 bytes, NUL included."""
-
+_NAME_BYTES = LONGEST_NAME // 2
 _ANSWER_S = 2.0
 """What a master on this machine may take to answer."""
 _POLL_S = 0.02
-_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_OLD_S = 86_400.0
+
+_Identity = tuple[int, int, int]
+"""Of a socket: its device, its number there, which another one may get later, and its age."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +53,27 @@ class Way:
         What ssh is to be called with.
     control
         The socket of the connection's master.
-    is_warm
-        Whether the master was there before. What is behind it may be gone: ssh notices a network
-        that died only after half a minute.
+    master
+        The identity of the master, if it was there before. What is behind it may be gone: ssh
+        notices a network that died only after half a minute.
     """
 
     options: tuple[str, ...]
     control: Path
-    is_warm: bool
+    master: _Identity | None
 
     def retire(self) -> None:
-        """Let the master take no further channels; it ends when those that it has do."""
-        _tell(self.control, "stop")
-        self.control.unlink(missing_ok=True)
+        """Let the master take no further channels; it ends when those that it has do.
+
+        Another one that is in its place by now is left alone.
+        """
+        # As long as another process that does the same may take.
+        with _turn(self.control.with_suffix(".lock"), Deadline(2 * _ANSWER_S)) as is_alone:
+            if is_alone and _identity(self.control) == self.master:
+                _tell(self.control, "stop")
+                # It may have done so itself, and an ssh that waited no longer have come.
+                if _identity(self.control) == self.master:
+                    self.control.unlink(missing_ok=True)
 
 
 class SshMasters:
@@ -96,18 +104,13 @@ class SshMasters:
         with held:
             yield way
 
-    def end(self, context: Context) -> None:
-        """End the masters of one server, those that are kept included."""
-        disconnect([context])
-        if self._own is not None:
-            _end(self._own.path, [context])
-
     def close(self) -> None:
         """End the masters that are this process's own."""
         with self._lock:
             own, self._own = self._own, None
         if own is not None and self._pid == os.getpid():
-            _end(own.path)
+            for control in _controls(own.path):
+                _tell(control, "exit")
             own.remove()
 
     @cached_property
@@ -119,15 +122,18 @@ class SshMasters:
         key = _server_key(context) + _options_key(context, options, deadline)
         control = self._folder() / key
         options = (*options, "-o", f"ControlPath={control}")
-        if not (is_warm := _listens(control)):
+        if not (master := _master(control)):
             is_first = held.enter_context(_turn(control.with_suffix(".lock"), deadline))
-            if not (is_warm := _listens(control)) and is_first:
+            if master := _master(control):
+                held.close()
+            elif is_first:
                 # Else ssh would, perhaps just when another one has put its own there.
                 control.unlink(missing_ok=True)
-        return Way(options=options, control=control, is_warm=is_warm)
+                _sweep(control.parent)
+        return Way(options=options, control=control, master=master)
 
     def _folder(self) -> Path:
-        if self._keep and (kept := kept_folder()[0]) and _is_made(kept):
+        if self._keep and (kept := make_folder()):
             return kept
         with self._lock:
             if self._own is None or self._pid != os.getpid():
@@ -137,23 +143,19 @@ class SshMasters:
             return self._own.path
 
 
-def kept_folder() -> tuple[Path | None, str]:
-    """Return the folder, which may be still to be made, of masters that are kept; else why none is.
-
-    ``opskit`` in ``XDG_RUNTIME_DIR``, else ``ssh`` in opskit's state folder.
-    """
-    faults = {folder: _unfit(folder) for folder in _candidates()}
-    fit = next((folder for folder, fault in faults.items() if not fault), None)
-    return fit, "" if fit else next(iter(faults.values()))
-
-
-def disconnect(contexts: Collection[Context] | None = None) -> int:
-    """End the connections that are kept: to these servers, else to all; return how many.
+def disconnect(contexts: Collection[Context] | None = None) -> tuple[int, list[Path]]:
+    """End the connections that are kept: to these servers, else to all.
 
     Channels over them end, too, whoever uses them.
+
+    Returns
+    -------
+    tuple
+        How many have ended, and the sockets of those that go on all the same.
     """
-    folders = (folder for folder in _candidates() if folder.is_dir())
-    return sum(_end(folder, contexts) for folder in folders if not _unfit(folder))
+    found = [one for folder in present_folders() for one in _controls(folder, contexts)]
+    left = [control for control in found if not _is_ended(control)]
+    return len(found) - len(left), left
 
 
 def not_started(error: OSError, context: Context) -> UnreachableError:
@@ -164,47 +166,43 @@ def not_started(error: OSError, context: Context) -> UnreachableError:
     )
 
 
-def _candidates() -> list[Path]:
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    # It may be another user's, as behind su, or a folder for all.
-    fits = runtime.is_absolute() and runtime.is_dir() and not _unfit(runtime, _WRITABLE)
-    return [*([runtime / "opskit"] if fits else []), state_dir() / "ssh"]
-
-
-def _is_made(folder: Path) -> bool:
-    with suppress(OSError):
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return folder.is_dir() and not _unfit(folder)
-
-
-def _unfit(folder: Path, closed_to: int = stat.S_IRWXG | stat.S_IRWXO) -> str:
-    """Return why a folder, if it is there, is no place for sockets."""
-    if len(os.fsencode(folder)) > _LONGEST:
-        return f"the path of {folder} is too long for a socket"
-    try:
-        # Not what a link leads to: whoever made it could have it lead elsewhere.
-        status = folder.lstat()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"{folder} cannot be used ({error.strerror})"
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        return f"{folder} is no folder of yours"
-    if status.st_mode & closed_to:
-        return f"others have rights in {folder}"
-    return ""
-
-
-def _end(folder: Path, contexts: Collection[Context] | None = None) -> int:
+def _controls(folder: Path, contexts: Collection[Context] | None = None) -> list[Path]:
+    """Return the sockets in a folder at which masters listen: of these servers, else of all."""
     keys = ("",) if contexts is None else tuple(map(_server_key, contexts))
-    ended = 0
-    for control in folder.iterdir():
+    return [one for one in folder.iterdir() if one.name.startswith(keys) and _listens(one)]
+
+
+def _is_ended(control: Path) -> bool:
+    """Tell a master to end, and return whether it does."""
+    _tell(control, "exit")
+    until = time.monotonic() + _ANSWER_S
+    while (is_there := _listens(control)) and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return not is_there
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what masters of this machine left that ended long ago: their locks, dead sockets."""
+    for lock in folder.glob(f"{_machine_key()}*.lock"):
+        # Another process may be sweeping, too.
         with suppress(OSError):
-            if control.name.startswith(keys) and _listens(control):
-                _tell(control, "exit")
-                ended += 1
-    return ended
+            _remove_if_dead(lock)
+
+
+def _remove_if_dead(lock: Path) -> None:
+    held = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        control = lock.with_suffix("")
+        # Not old any more when somebody waits for it.
+        if _locked(held) and _age(held) > _OLD_S and not _listens(control):
+            control.unlink(missing_ok=True)
+            lock.unlink()
+    finally:
+        os.close(held)
+
+
+def _age(held: int) -> float:
+    return time.time() - os.fstat(held).st_mtime
 
 
 def _options(keep: int) -> tuple[str, ...]:
@@ -228,8 +226,13 @@ def _options(keep: int) -> tuple[str, ...]:
 def _server_key(context: Context) -> str:
     """Return what the names of a server's masters on this machine begin with."""
     address = context.address
+    server = _digest(address.host, str(address.port), address.user)
+    return _machine_key() + server[: _NAME_BYTES // 2]
+
+
+def _machine_key() -> str:
     # A home may be shared between machines, whose sockets look dead to each other.
-    return _digest(socket.gethostname(), address.host, str(address.port), address.user)
+    return _digest(socket.gethostname())[: _NAME_BYTES // 2]
 
 
 def _options_key(context: Context, options: tuple[str, ...], deadline: Deadline) -> str:
@@ -253,7 +256,17 @@ def _options_key(context: Context, options: tuple[str, ...], deadline: Deadline)
     except subprocess.TimeoutExpired:
         raise deadline.passed("reading ssh's configuration") from None
     # When it refuses the configuration, it will say so once more.
-    return _digest(said.stdout.decode(errors="replace"), os.environ.get("SSH_AUTH_SOCK", ""))
+    return _digest(said.stdout.decode(errors="replace"), *_agent())
+
+
+def _agent() -> tuple[str, ...]:
+    """Return what tells apart agents, also those that a fixed link leads to by turns."""
+    named = os.environ.get("SSH_AUTH_SOCK", "")
+    try:
+        status = Path(named).stat() if named else None
+    except OSError:
+        status = None
+    return tuple(map(str, _identity_in(status))) if status else (named,)
 
 
 def _digest(*parts: str) -> str:
@@ -261,20 +274,38 @@ def _digest(*parts: str) -> str:
 
 
 def _listens(control: Path) -> bool:
-    """Return whether a master of this user listens at a socket."""
+    return _master(control) is not None
+
+
+def _master(control: Path) -> _Identity | None:
+    """Return the identity of the master that listens at a socket, if it is this user's."""
+    if not (identity := _identity(control)):
+        return None
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(_ANSWER_S)
+        try:
+            sock.connect(str(control))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except (TimeoutError, BlockingIOError):
+            # It is there, and busy, or hangs.
+            pass
+    return identity
+
+
+def _identity(control: Path) -> _Identity | None:
+    """Return the identity of a socket of this user."""
     try:
         status = control.lstat()
-        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
-            return False
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(_ANSWER_S)
-            sock.connect(str(control))
-    except (FileNotFoundError, ConnectionRefusedError):
-        return False
-    except TimeoutError:
-        # It is there, and busy.
-        return True
-    return True
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+        return None
+    return _identity_in(status)
+
+
+def _identity_in(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 @contextmanager
@@ -287,6 +318,8 @@ def _turn(lock: Path, deadline: Deadline) -> Generator[bool]:
     until = time.monotonic() + deadline.remaining("waiting for ssh") / 2
     held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        # It is in use, and not swept.
+        os.utime(held)
         while not (is_first := _locked(held)) and time.monotonic() < until:
             time.sleep(_POLL_S)
         yield is_first

@@ -144,10 +144,14 @@ class Stream:
 
     def is_quiet(self) -> bool:
         """Return whether an idle stream is still open: nothing to read, not even its end."""
+        return not self.has_more(0.0) and not self._has_buffered()
+
+    def has_more(self, seconds: float) -> bool:
+        """Wait for more to read, or its end, behind what was read; return whether it is there."""
         # poll, since select fails on descriptors beyond 1,023.
         poller = select.poll()
         poller.register(self.sock, select.POLLIN)
-        return not poller.poll(0) and not self._has_buffered()
+        return bool(poller.poll(seconds * 1000))
 
     def _has_buffered(self) -> bool:
         """Return whether bytes are left behind the last reply."""

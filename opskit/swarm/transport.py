@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from opskit.errors import EngineError, RefusedError, UnreachableError
 from opskit.swarm.connect import connect
-from opskit.swarm.connection import Connection, Reply
+from opskit.swarm.connection import Connection, Patience, Reply, SilentError
 from opskit.swarm.context import Context
-from opskit.swarm.masters import SshMasters
+from opskit.swarm.masters import SshMasters, Way
 from opskit.swarm.ssh import log_in, open_ssh, pause_before_retry, was_dropped
 from opskit.swarm.stream import Deadline, Stream
 
@@ -25,8 +25,9 @@ _T = TypeVar("_T")
 
 _CONNECTIONS_PER_SERVER = 4
 _DROPPED_TRIES = 4
-_PATIENCE = 1 / 3
-"""What part of the time that is left a connection that was kept may take to its first word."""
+_PATIENCE = 1 / 4
+"""What part of the time that is left a connection that was kept may take to its first word, and
+then, should there be none, to prove that it is only the engine that is slow."""
 _STALE_AFTER_S = 5.0
 """A connection idle for longer is tried with ``_ping`` before a write is entrusted to it."""
 
@@ -169,7 +170,7 @@ class Transport:
         """
         # One of before proves nothing of the keys of today.
         with self._masters.way(context, deadline) as way:
-            if way.is_warm:
+            if way.master:
                 way.retire()
 
         def attempt() -> None:
@@ -187,16 +188,6 @@ class Transport:
         for pool in pools:
             _empty(pool)
         self._masters.close()
-
-    def drop(self, context: Context) -> None:
-        """Close the connections to one server, its ssh connection included."""
-        with self._lock:
-            pool = self._pools.pop(context, None)
-            self.one_at_a_time.discard(context)
-        if pool is not None:
-            _empty(pool)
-        if context.address.scheme == "ssh":
-            self._masters.end(context)
 
     def forget(self) -> None:
         """Start with no connections, without closing those inherited from a parent process."""
@@ -242,20 +233,28 @@ class Transport:
     def _over_ssh(self, context: Context, deadline: Deadline, flight: Sequence[str]) -> Connection:
         while True:
             with self._masters.way(context, deadline) as way:
-                patience = (
-                    Deadline(deadline.remaining() * _PATIENCE, context.server)
-                    if way.is_warm
-                    else deadline
+                patience = way.master and Patience(
+                    until=_part(deadline), is_vain=lambda: not _responds(context, deadline, way)
                 )
                 try:
                     return _greeted(
                         lambda: open_ssh(context, deadline, way), deadline, flight, patience
                     )
-                except UnreachableError:
-                    if patience.is_over():
-                        way.retire()
-                    if deadline.is_over() or not (way.is_warm and patience.is_over()):
-                        raise
+                except SilentError:
+                    way.retire()
+
+
+def _responds(context: Context, deadline: Deadline, way: Way) -> bool:
+    """Return whether a server answers over a connection that was kept."""
+    try:
+        log_in(context, _part(deadline), way)
+    except UnreachableError:
+        return False
+    return True
+
+
+def _part(deadline: Deadline) -> Deadline:
+    return Deadline(deadline.remaining() * _PATIENCE, deadline.server)
 
 
 def _past_shedding(do: Callable[[], _T], deadline: Deadline) -> _T:
@@ -291,7 +290,7 @@ def _greeted(
     dial: Callable[[], Stream],
     deadline: Deadline,
     flight: Sequence[str],
-    patience: Deadline | None = None,
+    patience: Patience | None = None,
 ) -> Connection:
     connection = Connection(dial())
     try:

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from opskit.demo.fleet import write_contexts
-from opskit.demo.sshd import Sshd, make_key
-from opskit.swarm import masters
+from opskit.demo.sshd import Sshd, _free_port, make_key
+from opskit.swarm import masters, sockets
 from opskit.swarm.context import find_context
 from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT, Transport
@@ -93,21 +93,22 @@ def root() -> Iterator[Path]:
 @pytest.fixture
 def site(root: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     need_engines(ssh=True)
-    keys = root / "ssh"
+    keys, wrapper = root / "ssh", root / "bin" / "ssh"
     keys.mkdir()
     make_key(keys / "id")
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     sshd = Sshd("srv1", embedded_host, keys)
     sshd.start()
-    known, config, wrapper = keys / "known_hosts", keys / "config", root / "bin" / "ssh"
+    known, config = keys / "known_hosts", keys / "config"
+    ssh = shutil.which("ssh")
     known.write_text(sshd.known_host())
     config.write_text(sshd.config(keys / "id", known))
     wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nexec {ssh} -F {config} "$@"\n')
     wrapper.chmod(0o755)
     write_contexts(root / "docker", {"srv1": "ssh://srv1", "local": embedded_host})
     (root / "run").mkdir(mode=0o700)
     (root / "config" / "opskit").mkdir(parents=True)
-    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_CONFIG", str(root / "docker"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(root / "run"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "config"))
@@ -222,7 +223,7 @@ def test_without_any_safe_folder_each_process_logs_in_for_itself(site: Site) -> 
     assert [site.is_seen() for _ in range(2)] == [True] * 2
     assert site.logins == 2
     assert not site.sockets
-    assert masters.kept_folder() == (None, f"others have rights in {site.root}/run/opskit")
+    assert sockets.kept_folder() == (None, f"others have rights in {site.root}/run/opskit")
 
 
 def test_a_socket_of_somebody_else_is_not_used(site: Site) -> None:
@@ -245,7 +246,7 @@ def test_a_folder_whose_path_is_too_long_for_a_socket_is_passed_over(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
     monkeypatch.setenv("OPSKIT_STATE_DIR", str(long / "state"))
     assert site.is_seen()
-    assert "too long for a socket" in masters.kept_folder()[1]
+    assert "too long for a socket" in sockets.kept_folder()[1]
 
 
 @pytest.mark.parametrize(
@@ -298,12 +299,12 @@ def test_the_users_own_shared_connection_is_left_alone(site: Site) -> None:
     assert site.is_seen()
 
     assert site.logins == 2
-    assert masters.disconnect() == 1
+    assert masters.disconnect() == (1, [])
     assert subprocess.run(["ssh", "-O", "check", "srv1"], capture_output=True).returncode == 0
 
 
 def test_a_connection_that_stays_holds_no_port_of_the_users(site: Site) -> None:
-    port = site.sshd.port + 1
+    port = _free_port()
     site.add_to_ssh_config(f"LocalForward 127.0.0.1:{port} 127.0.0.1:9")
     site.add_to_ssh_config("ExitOnForwardFailure yes")
     assert site.is_seen()
@@ -331,13 +332,24 @@ def test_a_connection_whose_other_end_is_silent_is_left_for_a_new_one(
             os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.slow
+def test_a_connection_to_an_engine_that_is_slow_to_its_first_word_stays(site: Site) -> None:
+    assert site.is_seen()
+    docker = site.root / "bin" / "docker"
+    docker.write_text(f'#!/bin/sh\nsleep 9\nexec {shutil.which("docker")} "$@"\n')
+    docker.chmod(0o755)
+    # Longer than is waited for a first word.
+    assert site.look(24.0).startswith("True")
+    assert site.logins == 1
+
+
 def test_a_master_that_is_left_goes_on_for_those_who_use_it(
     site: Site, transport: Transport
 ) -> None:
     context = find_context("srv1")
     with transport.connection(context, Deadline(LIMIT)) as (connection, _):
         with masters.SshMasters().way(context, Deadline(LIMIT)) as way:
-            assert way.is_warm
+            assert way.master
             way.retire()
         assert site.is_seen()
         assert site.logins == 2
@@ -386,7 +398,7 @@ def test_a_kernel_that_was_disconnected_connects_anew(site: Site, transport: Tra
     context = find_context("srv1")
     with transport.connection(context, Deadline(LIMIT)):
         pass
-    assert masters.disconnect() == 1
+    assert masters.disconnect() == (1, [])
     reply = transport.request(context, "GET", "/info", deadline=Deadline(LIMIT))
     assert reply.status == 200
     assert site.logins == 2

@@ -216,7 +216,7 @@ def test_a_cut_ssh_connection_is_said_and_a_mended_one_is_used_again(
     use(ssh_fleet)
     assert observe_server("srv2", 60).manager
     ssh_fleet.cut("srv2")
-    TRANSPORT.drop(find_context("srv2"))
+    TRANSPORT.close()
     try:
         assert "Connection refused" in observe_server("srv2", 60).error
     finally:
@@ -231,7 +231,7 @@ def test_an_unknown_host_key_is_never_accepted(
     root = use(ssh_fleet)
     known = root / "ssh" / "known_hosts"
     before = known.read_text()
-    TRANSPORT.drop(find_context("srv1"))
+    TRANSPORT.close()
     known.write_text("")
     try:
         assert "host key is not known" in observe_server("srv1", 60).error

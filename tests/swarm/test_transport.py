@@ -218,17 +218,13 @@ def test_a_process_with_too_many_files_open_is_told_and_opens_no_more(host: str)
     assert not ended.stderr
 
 
-@pytest.mark.parametrize("end", ["drop", "close"])
 def test_a_connection_that_is_lent_out_when_all_are_closed_is_closed_when_it_is_back(
-    serve: Serve, end: str
+    serve: Serve,
 ) -> None:
     context = Context(server="s", host=f"tcp://127.0.0.1:{serve()}")
     transport = Transport()
     with transport.connection(context, Deadline(60)) as (connection, _):
-        if end == "drop":
-            transport.drop(context)
-        else:
-            transport.close()
+        transport.close()
         assert connection.ask(["/info"], Deadline(60)).replies[0].status == 200
     assert connection.stream.sock.fileno() == -1
 
