@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from opskit.abra.model import Acknowledged
 from opskit.arguments import check_flag, check_kind, check_text, given
 from opskit.atomic import create_file
 from opskit.audit.acknowledged import span
-from opskit.claimed import person_here
+from opskit.claimed import person_or_user
 from opskit.errors import InputError, StalePlanError
 from opskit.reading import Reading
 from opskit.secrets.redact import redact
@@ -127,7 +126,7 @@ class Acknowledging(Reading):
             app=_text(row.app),
             secret=_text(row.secret),
             subject=row.subject,
-            who=_words("who", who or person_here() or getpass.getuser()),
+            who=_words("who", person_or_user(who)),
             why=_words("why", why),
             until=_day(until, today),
             made_on=today,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,9 @@ from jupyter_server.services.kernels.connection.base import (
 import opskit
 from opskit.claimed import PERSON, person_here
 from opskit.jupyter import named
+from opskit.journal.runs import open_journal
+from opskit.run.again import give_up
+from tests.journal.journalling import begin
 from tests.stage import APP, QUICK, SERVER, Stage
 
 KIM = User(username="0a1b", name="Kim", display_name="Kim")
@@ -64,6 +69,27 @@ def test_the_journal_names_who_ran_the_cell_unless_another_is_named(
     fleet.plan_rotate([(SERVER, APP, "token")], QUICK).apply()
     fleet.plan_rotate([(SERVER, APP, "token")], QUICK).apply(identity="Ada")
     assert set(fleet.journal()["identity"]) == {"Ada", "Kim (0a1b)"}
+
+
+def test_who_gives_a_run_up_is_named_as_who_runs_one_and_outside_by_their_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPSKIT_STATE_DIR", str(tmp_path))
+    monkeypatch.delenv("JUPYTERHUB_USER", raising=False)
+
+    def noted(run: str, who: str = "") -> str:
+        with open_journal() as journal:
+            begin(journal, run)
+            journal.finish(run, "failed")
+        give_up(run, who)
+        with open_journal() as journal:
+            (note,) = journal.notes(run)
+        return note.identity
+
+    assert noted("20260101-120000-aaaaaa") == getpass.getuser()
+    in_a_cell(monkeypatch, {PERSON: "Kim (0a1b)"})
+    assert noted("20260101-120000-bbbbbb") == "Kim (0a1b)"
+    assert noted("20260101-120000-cccccc", "Ada") == "Ada"
 
 
 SAID = {PERSON: "Eve", "deletedCells": []}
