@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from opskit.abra.model import Acknowledged
 from opskit.arguments import check_flag, check_kind, check_text, given
 from opskit.atomic import create_file
 from opskit.audit.acknowledged import span
-from opskit.claimed import person_here
+from opskit.claimed import person_or_user
 from opskit.errors import InputError, StalePlanError
 from opskit.reading import Reading
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
-from opskit.steps.envfile import commit_env, replace_env
+from opskit.steps.envfile import check_replaceable, commit_env, replace_env
 
 _LONGEST_WORDS = 500
 _MODE = 0o660
@@ -127,7 +126,7 @@ class Acknowledging(Reading):
             app=_text(row.app),
             secret=_text(row.secret),
             subject=row.subject,
-            who=_words("who", who or person_here() or getpass.getuser()),
+            who=_words("who", person_or_user(who)),
             why=_words("why", why),
             until=_day(until, today),
             made_on=today,
@@ -157,7 +156,8 @@ class Acknowledging(Reading):
         Raises
         ------
         InputError
-            There is no such finding, nobody acknowledged it, or the file has a fault.
+            There is no such finding, nobody acknowledged it, or a file has a fault; none is
+            written then.
 
         Examples
         --------
@@ -171,12 +171,14 @@ class Acknowledging(Reading):
         check_flag("commit", commit)
         row = self._row(finding, snapshot)
         about = (row.id, row.server, _text(row.app), _text(row.secret), row.subject)
-        changed = [
-            path
+        changes = {
+            path: partial(without_acknowledged, path=path, server=server, about=about)
             for path, server in self._files(row.server)
             if _exists(path)
-            and _rewrite(path, partial(without_acknowledged, path=path, server=server, about=about))
-        ]
+        }
+        # All are worked out before any is written: a fault of one leaves the others too.
+        due = {path: change for path, change in changes.items() if _is_due(path, change)}
+        changed = [path for path, change in due.items() if _rewrite(path, change)]
         if not changed:
             raise InputError(
                 f"nobody acknowledged {_named(about)}.", remedy="See: opskit audit --all"
@@ -214,6 +216,15 @@ class Acknowledging(Reading):
         if not server or "/" in server or server in {".", ".."} or not is_folder(servers / server):
             return shared
         return [(servers / server / FILE, server), *shared]
+
+
+def _is_due(path: Path, change: Callable[[bytes], bytes]) -> bool:
+    """Return whether a file would change, and refuse one that must not."""
+    before = read_bytes(path)
+    if change(before) == before:
+        return False
+    check_replaceable(path)
+    return True
 
 
 def _rewrite(path: Path, change: Callable[[bytes], bytes]) -> bool:

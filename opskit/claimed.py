@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from typing import Any
 
@@ -26,3 +27,8 @@ def person_here() -> str:
     if not isinstance(said, str) or not said:
         said = os.environ.get("JUPYTERHUB_USER", "")
     return " ".join(visible(said).split())[:_LONGEST]
+
+
+def person_or_user(given: str = "") -> str:
+    """Return who is at work: who is given, else who ran the cell, else this machine's user."""
+    return given or person_here() or getpass.getuser()

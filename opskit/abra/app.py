@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from opskit.abra.compose import Compose, Entry, Service
-from opskit.abra.env import EnvFile, SampleLine, read_env
+from opskit.abra.env import SHOWN, EnvFile, SampleLine, read_env
 from opskit.abra.files import printable
 from opskit.abra.interpolate import NO_TEMPLATE, interpolate
 from opskit.abra.marks import Marks, joined, read_marks
@@ -42,6 +42,16 @@ def variables(env: EnvFile, stack: str, recipe: Recipe | None) -> dict[str, str]
     Values may be secrets.
     """
     return {**env.values, "STACK_NAME": stack, **(recipe.exports if recipe else {})}
+
+
+def known_variables(
+    recipe: Recipe | None, declared: Iterable[DeclaredSecret | DeclaredConfig]
+) -> frozenset[str]:
+    """Return the variables that may be named: those that abra or the recipe knows.
+
+    Whatever else stands before a ``=`` may be a piece of a value: ``JBSWY3DPEHPK3PXP=`` is one.
+    """
+    return SHOWN.union(recipe.sample if recipe else (), (one.env_key for one in declared))
 
 
 def claimed(compose: Compose, stack: str, variables: Mapping[str, str]) -> dict[str, str]:
@@ -92,7 +102,7 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
         secrets += declarations.guessed(compose)
     keys = {one.env_key for one in secrets if one.env_key}
     problems = (
-        *env.problems,
+        *env.told(known_variables(recipe, (*secrets, *configs))),
         *_env_problems(env, named, enabled),
         *_version_problems(env, recipe),
         *(enabled.problems if enabled else ()),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from opskit.abra.env import parse_env
+from opskit.abra.env import SHOWN, parse_env
 from opskit.abra.files import decode, encode, printable
 from opskit.abra.names import VERSION
 from opskit.abra.statements import Statement, newline_after, statements
@@ -19,7 +19,6 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VERSION_KEY = re.compile(r"(?:SECRET_\w+|\w+_SECRET)_VERSION")
 _NOWHERE = Path(".env")
 _NEWLINE = re.compile(r"\r\n|\n|\r")
-_HARMLESS_KEYS = frozenset({"TYPE", "RECIPE", "DOMAIN", "COMPOSE_FILE", "STACK_NAME", "TIMEOUT"})
 _HARMLESS = re.compile(r"(?i)true|false|yes|no|on|off|[0-9]{1,5}|production|staging|")
 _COMMENTED = re.compile(r"(?m)^([ \t]*#[# \t]*(?:export[ \t]+)?(\w+)[ \t]*[=:][ \t]*)(\S[^\r\n]*)$")
 
@@ -238,6 +237,6 @@ def _comments(text: str) -> str:
 
 def _is_harmless(key: str, value: str) -> bool:
     bare = value.strip("\"'")
-    if key in _HARMLESS_KEYS or _HARMLESS.fullmatch(bare):
+    if (key in SHOWN and len(bare.splitlines()) <= 1) or _HARMLESS.fullmatch(bare):
         return True
     return key.endswith("_VERSION") and VERSION.fullmatch(bare) is not None and len(bare) <= 16

@@ -1,16 +1,19 @@
 """One ``.env`` file: values after ordered expansion, line numbers, modifiers, problems.
 
-Values may be secrets: they stay in the `EnvFile`, whose repr shows keys only. A variable is
-looked up in the lines above it and nowhere else; in particular not in this process's environment.
+Values may be secrets, and so may what stands before a ``=``, which is a variable only as far as a
+recipe knows it: both stay in the `EnvFile`, whose repr shows neither. A variable is looked up in
+the lines above it and nowhere else; in particular not in this process's environment.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from opskit.abra.dialect import TOO_LONG, TooLongError, expand
 from opskit.abra.files import as_problem, decode, is_utf8, is_utf16, printable, read_bytes
@@ -30,7 +33,10 @@ _MODIFIER = re.compile(r"(?:^|(?<=\s))([A-Za-z][\w-]*)=(\S*)")
 _LOOSELY = re.compile(rf"(?:^|(?<=\s))({'|'.join(sorted(MARKS))})\s*=\s*(\S*)", re.IGNORECASE)
 _COMMENTED_OUT = re.compile(r"^[ \t]*#[ \t#]*(?=[A-Za-z_]\w*=)", re.MULTILINE)
 
-_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+SHOWN = frozenset({"TYPE", "RECIPE", "DOMAIN", "COMPOSE_FILE", "STACK_NAME", "TIMEOUT"})
+"""Variables of abra's own, whose values are names or numbers, and shown."""
+
+_SEVERAL_LINES = "the value goes over several lines, where a name or number stands on one."
 
 _LARGEST = 2_097_152
 """Bytes that Linux hands to a program in all its variables together, unless it is set otherwise."""
@@ -80,8 +86,17 @@ class EnvFile:
         """Why it was not read whole, so that nothing is to be written to it."""
         return next((one for one in self.problems if one.kind != "amiss"), None)
 
+    def told(self, known: Collection[str]) -> tuple[Problem, ...]:
+        """Return the problems as they may be shown: only `known` variables are named."""
+        return tuple(
+            one
+            if one.kind == "conflict" or one.about in known
+            else msgspec.structs.replace(one, about="")
+            for one in self.problems
+        )
+
     def __repr__(self) -> str:
-        return f"EnvFile(path={str(self.path)!r}, keys={list(self.values)!r})"
+        return f"EnvFile(path={str(self.path)!r}, variables={len(self.values)})"
 
 
 def read_env(path: Path) -> EnvFile:
@@ -186,25 +201,23 @@ class _Reader:
 
     def take(self, statement: Statement) -> None:
         key, line = statement.key, statement.line
-        # Another word before a = may be a piece of a value over several lines.
-        about = key if _NAME.fullmatch(key) else ""
         if statement.fault:
-            self.report(
-                line, statement.fault, _REMEDIES[statement.fault], kind="unread", about=about
-            )
+            self.report(line, statement.fault, _REMEDIES[statement.fault], kind="unread", about=key)
             return
         if "\0" in statement.raw:
-            self.report(
-                line, "the value holds a NUL byte.", "Remove it.", kind="unread", about=about
-            )
+            self.report(line, "the value holds a NUL byte.", "Remove it.", kind="unread", about=key)
             return
         if not is_utf8(statement.raw):
             what = "the value holds bytes that are not UTF-8."
-            self.report(line, what, "Save it as UTF-8.", about=about)
+            self.report(line, what, "Save it as UTF-8.", about=key)
         try:
             value, foreign = expand(statement.raw, statement.quote, self.values)
         except TooLongError:
-            self.report(line, TOO_LONG, "Shorten it.", kind="unread", about=about)
+            self.report(line, TOO_LONG, "Shorten it.", kind="unread", about=key)
+            return
+        if key in SHOWN and len(value.splitlines()) > 1:
+            # A quote that was never closed may have taken values of other lines along.
+            self.report(line, _SEVERAL_LINES, "Close its quote.", kind="unread", about=key)
             return
         size = self._size + len(value) - len(self.values.get(key, ""))
         if size > _LARGEST:
@@ -217,7 +230,7 @@ class _Reader:
         self._size = size
         self.values[key] = value
         if foreign:
-            self.report(line, foreign, "Write the value out.", about=about)
+            self.report(line, foreign, "Write the value out.", about=key)
         self.lines[key] = line
         self.modifiers[key] = modifiers(statement.comment)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from opskit.claimed import person_here
+from opskit.claimed import person_or_user
 from opskit.errors import InputError, LockHeldError
 from opskit.journal.database import SCHEMA, Database
 from opskit.journal.history import record, records, records_of, rows_of
@@ -167,7 +167,7 @@ class BookLog(Book):
         super().__init__(_open_database(), "")
         self._locks = _HELD.setdefault(path, RunLocks(path.with_name(f"{path.name}.books")))
         self.actor, self._host = getpass.getuser(), socket.gethostname()
-        self.identity = identity or person_here() or self.actor
+        self.identity = person_or_user(identity)
         title, begun = masked(title), "dry-run" if dry_run else "open"
         found = self._database.texts(
             "SELECT book FROM books WHERE title = ? AND status = ? AND finished_at IS NULL"

@@ -13,7 +13,9 @@ from typing import Any
 
 from jupyter_server.auth.identity import PasswordIdentityProvider, User
 from jupyter_server.services.kernels.connection.base import (
+    deserialize_binary_message,
     deserialize_msg_from_ws_v1,
+    serialize_binary_message,
     serialize_msg_to_ws_v1,
 )
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
@@ -21,6 +23,8 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from opskit.claimed import PERSON
 from opskit.widgets.person import Person
 
+_V1 = "v1.kernel.websocket.jupyter.org"
+"""The protocol that JupyterLab prefers; who asks for none speaks the one before."""
 _METADATA = 2
 """Where it stands in a message: after its header and that of its parent."""
 _renamed: dict[str, str] = {}
@@ -42,23 +46,29 @@ class NamingConnection(ZMQChannelsWebsocketConnection):
     def handle_incoming_message(self, incoming_msg: Any) -> None:
         """Pass a message on, and with it who it is from."""
         person = person_of(self.websocket_handler.current_user)
-        super().handle_incoming_message(with_person(incoming_msg, person))
+        v1 = self.subprotocol == _V1
+        super().handle_incoming_message(with_person(incoming_msg, person, v1=v1))
 
 
-def with_person(message: Any, person: str) -> Any:
+def with_person(message: Any, person: str, *, v1: bool) -> Any:
     """Return a message with somebody in its metadata, whatever the browser says there.
 
     Parameters
     ----------
     message
-        Bytes of the protocol that JupyterLab prefers, or a text of the one before.
+        As it came over the connection.
+    v1
+        Whether that speaks the protocol that JupyterLab prefers. In the one before a message is a
+        text, or bytes in which buffers follow it; nothing but the connection tells them apart.
     """
-    if isinstance(message, bytes):
+    if v1:
         channel, parts = deserialize_msg_from_ws_v1(message)
         parts[_METADATA] = json.dumps(json.loads(parts[_METADATA]) | {PERSON: person}).encode()
         return serialize_msg_to_ws_v1(parts, channel)
-    said = json.loads(message)
-    return json.dumps(said | {"metadata": {**said.get("metadata", {}), PERSON: person}})
+    is_text = isinstance(message, str)
+    said = json.loads(message) if is_text else deserialize_binary_message(message)
+    said["metadata"] = {**said.get("metadata", {}), PERSON: person}
+    return json.dumps(said) if is_text else serialize_binary_message(said)
 
 
 def person_of(user: User) -> str:

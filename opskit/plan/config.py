@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from shlex import quote
 
-from opskit.abra.app import read_app
+from opskit.abra.app import known_variables, read_app
 from opskit.abra.edit import check_whole
 from opskit.abra.env import EnvFile, parse_env, read_env
 from opskit.abra.model import Declared, DeclaredApp, Problem
+from opskit.abra.names import pinned_version, recipe_of
 from opskit.abra.newapp import new_app
 from opskit.abra.recipe import Recipes
 from opskit.errors import InputError
@@ -70,10 +71,12 @@ def plan_config(root: Path, app: DeclaredApp, content: bytes, *, commit: bool) -
         raise InputError("nothing was changed.", path=path)
     check_replaceable(path)
     edited, env = _edited(root, app, content)
+    recipe = Recipes(root).find(recipe_of(env.values)[0], pinned_version(env.values))
+    known = known_variables(recipe, (*app.secrets, *app.configs, *edited.secrets, *edited.configs))
     steps: list[AnyStep] = [ReplaceEnv(path=app.env_file, before=app.env_sha256, after=after)]
     if commit:
         steps.append(CommitEnv(path=app.env_file, message=f"{app.name}: edit"))
-    changes = list(_changes(app, edited, read_env(path), env))
+    changes = list(_changes(app, edited, read_env(path), env, known))
     if not changes:
         changes = [Change(secret="", note="only comments: a redeploy changes nothing")]
     return PlanData.made_now("config", [unit(app, changes, steps)])
@@ -86,7 +89,7 @@ def _edited(root: Path, app: DeclaredApp, content: bytes) -> tuple[DeclaredApp, 
 
 
 def _changes(
-    before: DeclaredApp, after: DeclaredApp, old: EnvFile, new: EnvFile
+    before: DeclaredApp, after: DeclaredApp, old: EnvFile, new: EnvFile, known: Collection[str]
 ) -> Iterator[Change]:
     """Return what a redeploy would change; names and versions only."""
     if before.stack != after.stack:
@@ -123,7 +126,10 @@ def _changes(
         if old.values.get(key) != new.values.get(key) and key not in _TOLD | versions
     }
     if keys:
-        yield Change(secret="", note=f"variables: {', '.join(sorted(keys))}")
+        # Others may be pieces of values, and a plan is kept.
+        others = len(keys - set(known))
+        named = [*sorted(keys & set(known)), *([f"{others} unknown to the recipe"] * bool(others))]
+        yield Change(secret="", note=f"variables: {', '.join(named)}")
 
 
 def _pin(app: DeclaredApp) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from opskit.arguments import check_text
+from opskit.claimed import person_or_user
 from opskit.errors import InputError
 from opskit.journal.records import RunRecord
 from opskit.journal.runs import Journal, open_journal
@@ -83,7 +83,7 @@ def give_up(run: str, identity: str = "") -> None:
                 remedy="See: opskit journal",
             )
         journal.reopen(record.run, host=socket.gethostname(), pid=os.getpid())
-        journal.note(record.run, "given up", identity or getpass.getuser())
+        journal.note(record.run, "given up", person_or_user(identity))
         journal.finish(record.run, "given-up")
 
 

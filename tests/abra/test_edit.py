@@ -183,3 +183,8 @@ def test_a_value_never_shows_wherever_it_stands(noise: str, quoted: bool) -> Non
     text = f"{noise}\nTOKEN={value}\n#TOKEN={CANARY}\n".encode()
     assert CANARY not in masked_diff(b"A=1\n", text, "x.env")
     assert CANARY not in masked_diff(text, b"A=1\n", "x.env")
+
+
+def test_a_name_that_took_other_lines_along_is_not_shown() -> None:
+    text = f'COMPOSE_FILE="compose.yml\nPASSWORD={CANARY}\nX="\n'.encode()
+    assert CANARY not in masked_diff(b"A=1\n", text, "x.env")

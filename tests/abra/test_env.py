@@ -231,6 +231,7 @@ def test_unknown_modifiers_are_kept() -> None:
 
 def test_the_repr_shows_no_value() -> None:
     assert "hunter2" not in repr(parse_env(b"PASSWORD=hunter2\n", PATH))
+    assert "JBSWY3DPEHPK3PXP" not in repr(parse_env(b"JBSWY3DPEHPK3PXP=\n", PATH))
 
 
 @given(st.binary(max_size=200))

@@ -214,6 +214,22 @@ def test_withdrawing_takes_it_out_of_both_files_and_leaves_all_else(desk: Desk) 
     assert shared.read_text().startswith("# ours\n")
 
 
+def test_a_fault_in_one_of_both_files_leaves_what_is_to_be_withdrawn_in_both(desk: Desk) -> None:
+    row = desk.finding()
+    desk.let_be(row)
+    shared, before = desk.file.parent.parent / "opskit.toml", desk.file.read_text()
+    shared.write_text("no toml")
+    with pytest.raises(InputError, match="no TOML"):
+        desk.fleet.withdraw(row)
+    assert desk.file.read_text() == before
+
+    shared.write_text(before.replace("check =", f"server = '{SERVER}'\ncheck ="))
+    shared.chmod(0o440)
+    with pytest.raises(InputError, match="read-only"):
+        desk.fleet.withdraw(row)
+    assert desk.file.read_text() == before
+
+
 # -- the file --------------------------------------------------------------------------------
 
 WHOLE = """\

@@ -30,6 +30,7 @@ def root(tmp_path: Path) -> Path:
         write(root, server, "TYPE=shop\n")
     (root / "recipes" / "shop").mkdir(parents=True)
     (root / "recipes" / "shop" / "compose.yml").write_text("services:\n  app:\n    image: x\n")
+    (root / "recipes" / "shop" / ".env.sample").write_text("TYPE=shop\nMOTTO=\n#NAME=\n")
     return root
 
 
@@ -116,6 +117,33 @@ def test_of_lines_without_a_variable_one_more_is_another_finding_and_none_is_quo
     assert len(one) == len(two) == len(piece) == 1
     assert not set(one.values()) & set(two.values())
     assert "hunter" not in repr((one, two, piece))
+
+
+@pytest.mark.parametrize(
+    "line", ['JBSWY3DPEHPK3PXP="', "JBSWY3DPEHPK3PXP='open", "JBSWY3DPEHPK3PXP=${A", 'NAMELESS="']
+)
+def test_only_what_the_recipe_knows_is_a_variable_and_not_a_piece_of_a_value(
+    root: Path, line: str
+) -> None:
+    found = unreadable(root, f"{line}\n")
+    declared = read_tree(root)
+
+    assert len(found) == 1
+    assert line[:8] not in repr(found)
+    assert line[:8] not in repr(declared)
+    assert len(unreadable(root, f"MOTTO='open\n{line}\n")) == 2
+
+
+@pytest.mark.parametrize("key", ["TYPE", "COMPOSE_FILE", "STACK_NAME", "DOMAIN"])
+def test_a_name_that_took_lines_below_it_along_is_none_and_shows_nothing_of_them(
+    root: Path, key: str
+) -> None:
+    found = unreadable(root, f'{key}="shop\nPASSWORD=hunter2\nMOTTO="\n')
+    (subject,) = found
+
+    assert subject.endswith(f"stands on one.: {key}")
+    assert "hunter2" not in repr(read_tree(root))
+    assert "hunter2" not in audit(root).to_csv()
 
 
 def test_a_second_conflict_in_a_file_is_another_finding(root: Path) -> None:

@@ -68,6 +68,7 @@ def test_the_edited_text_is_written_byte_for_byte_and_the_effect_is_told(
 ) -> None:
     before = stage.env_file.read_bytes()
     stage.env_file.chmod(0o640)
+    (stage.root / "abra/recipes/shop/.env.sample").write_text("PASSWORD=\n")
     edit("sed -i -e \"s/'v1'/'v2'/\" -e 's/not-to-be-touched/c4nary-new/' \"$1\"")
     assert config() == 0
     out, err = capsys.readouterr()
@@ -82,6 +83,19 @@ def test_the_edited_text_is_written_byte_for_byte_and_the_effect_is_told(
     assert "not-to-be-touched" not in out + err
     state = [path for path in stage.root.rglob("*") if path.is_file() and path != stage.env_file]
     assert not any(b"c4nary" in path.read_bytes() for path in state if path.name != "my editor")
+
+
+def test_what_the_recipe_does_not_know_is_counted_as_it_may_be_a_piece_of_a_value(
+    stage: Stage, edit: Edit, capsys: Capture
+) -> None:
+    stage.env_file.write_bytes(stage.env_file.read_bytes() + b"\r\n")
+    edit('printf "JBSWY3DPEHPK3PXP=\nDOMAIN=shop.example\n" >> "$1"')
+    assert config() == 0
+
+    told = capsys.readouterr().out.partition("@@")[2].partition("\n\n")
+    assert "variables: DOMAIN, 1 unknown to the recipe" in "".join(told)
+    journal = [path for path in state_dir().rglob("*") if path.is_file()]
+    assert not any(b"JBSWY3DP" in path.read_bytes() for path in journal)
 
 
 def test_the_copy_is_private_and_gone_afterwards(stage: Stage, edit: Edit, tmp_path: Path) -> None:
