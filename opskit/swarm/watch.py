@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from opskit.decoding import decode_json
 from opskit.swarm import model, refusal
 from opskit.swarm.context import Context
 from opskit.swarm.observe import Observation
@@ -154,7 +155,7 @@ class EventStream:
 
 def _matters(line: bytes) -> bool:
     try:
-        event = msgspec.json.decode(line, type=_Event)
+        event = decode_json(line, _Event)
     except msgspec.MsgspecError:
         # Something happened, whatever it was.
         return True

@@ -105,8 +105,13 @@ def test_a_tasks_container_among_others_is_heard(listen: Callable[[Say], EventSt
     assert stream.wait(LIMIT)
 
 
-def test_what_is_no_event_counts_as_one(listen: Callable[[Say], EventStream]) -> None:
-    assert listen(lambda one: one.sock.sendall(CHUNKED + chunk(b"what?\n"))).wait(LIMIT)
+@pytest.mark.parametrize(
+    "line",
+    [b"what?", b'{"Type": "\xff"}', b'{"Other": ' + b"[" * 10_000],
+    ids=["no JSON", "no UTF-8", "nested too deeply"],
+)
+def test_what_is_no_event_counts_as_one(listen: Callable[[Say], EventStream], line: bytes) -> None:
+    assert listen(lambda one: one.sock.sendall(CHUNKED + chunk(line + b"\n"))).wait(LIMIT)
 
 
 @pytest.mark.parametrize(
