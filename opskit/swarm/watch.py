@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from opskit.decoding import decode_json
-from opskit.swarm import model, refusal
+from opskit.swarm import model
 from opskit.swarm.context import Context
 from opskit.swarm.observe import Observation
 from opskit.swarm.stream import Deadline
@@ -90,8 +90,6 @@ class EventStream:
         self._stream = self._connection.stream
         try:
             reply = self._connection.follow(_PATH, deadline)
-            if reply.status >= 400:
-                raise refusal.refusal(reply.status, reply.read(), server=context.server)
             self._lines.is_chunked = bool(reply.chunked)
         except BaseException:
             self.close()
