@@ -255,15 +255,18 @@ class Live:
         pause = _SHORTEST_PAUSE_S
         while not self._is_over(server):
             begun, longest = math.inf, _LONGEST_PAUSE_S
-            try:
-                deadline = Deadline(self._deadline, server)
-                with EventStream(find_context(server), deadline, self._bell) as stream:
-                    begun = time.monotonic()
-                    self._listen(server, stream)
-            except OpskitError as error:
-                if isinstance(error, RefusedError):
-                    longest = self._period
-                self._look(server)
+            with _reported():
+                try:
+                    deadline = Deadline(self._deadline, server)
+                    with EventStream(find_context(server), deadline, self._bell) as stream:
+                        begun = time.monotonic()
+                        self._listen(server, stream)
+                except Exception as error:
+                    if isinstance(error, RefusedError):
+                        longest = self._period
+                    self._look(server)
+                    if not isinstance(error, OpskitError):
+                        raise
             if time.monotonic() - begun > _LONGEST_PAUSE_S:
                 # It told what happened for a while: this is the first break of its kind.
                 pause = _SHORTEST_PAUSE_S
@@ -306,13 +309,14 @@ class Live:
         # Whatever changed since the first snapshot began is found at the first look.
         known, read_at, pause = None, time.monotonic(), _FILES_S
         while self._sleep(pause):
-            began = time.monotonic()
-            found = marks(self._root)
-            if found != known or began - read_at >= self._period:
-                known, read_at = found, began
-                self._read_files()
-            # Of many files, looking at them all is no longer cheap.
-            pause = max(_FILES_S, _FILES_SHARE * (time.monotonic() - began))
+            with _reported():
+                began = time.monotonic()
+                found = marks(self._root)
+                # Of many files, looking at them all is no longer cheap.
+                pause = max(_FILES_S, _FILES_SHARE * (time.monotonic() - began))
+                if found != known or began - read_at >= self._period:
+                    known, read_at = found, began
+                    self._read_files()
 
     def _read_files(self) -> None:
         before, problem = self._files, ()
@@ -341,13 +345,20 @@ class Live:
     def _tell(self, count: int) -> None:
         for snapshot in self._changes(count, None):
             for callback in list(self._callbacks):
-                try:
+                with _reported():
                     callback(snapshot)
-                except Exception:  # noqa: BLE001 (somebody else's code, whatever it raises)
-                    kind, error, trace = sys.exc_info()
-                    threading.excepthook(
-                        threading.ExceptHookArgs((kind, error, trace, threading.current_thread()))
-                    )
+
+
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
+    """Show what is raised as a thread's error, and let the thread go on."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 (whatever it is, a thread that ends would end in silence)
+        kind, error, trace = sys.exc_info()
+        threading.excepthook(
+            threading.ExceptHookArgs((kind, error, trace, threading.current_thread()))
+        )
 
 
 def _said(seen: Observation) -> Observation:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import opskit
+from opskit import watching
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
 from opskit.demo.fleet import write_contexts
@@ -303,6 +304,41 @@ def test_a_server_that_refuses_to_tell_is_read_after_each_period(
     ):
         secrets.append("b_v1")
         eventually(lambda: "b_v1" in names(live), "the new secret's row")
+
+
+@contextmanager
+def failing_once(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> Iterator[list[threading.ExceptHookArgs]]:
+    """Let a function raise at its next call what nobody foresees, and give what is reported."""
+    whole, reported = getattr(owner, name), list[threading.ExceptHookArgs]()
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        monkeypatch.setattr(owner, name, whole)
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(owner, name, fail)
+    yield reported
+    assert [str(error.exc_value) for error in reported] == ["unforeseen"]
+
+
+def test_a_server_is_watched_on_after_a_fault_that_nobody_foresees(
+    make: Make, one: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with failing_once(monkeypatch, watching, "observe_server") as reported:
+        make("a_v1")
+        eventually(lambda: "a_v1" in names(one), "the row")
+        eventually(lambda: reported, "the fault to be shown")
+
+
+def test_files_are_watched_on_after_a_fault_that_nobody_foresees(
+    tmp_path: Path, wire: Line, one: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with failing_once(monkeypatch, watching, "marks") as reported:
+        eventually(lambda: reported, "the fault to be shown")
+        (tmp_path / "abra" / "servers" / "two").mkdir()
+        eventually(lambda: shown(one, "servers", "server == 'two'"), "the new server")
 
 
 def test_what_cannot_be_read_of_the_files_is_said_and_what_was_known_stays(
