@@ -149,7 +149,7 @@ class Connection:
                 said = reply.read(_REFUSAL_BYTES)
                 raise refusal.refusal(reply.status, said, server=deadline.server)
         except (http.client.HTTPException, ValueError) as error:
-            # http.client takes a chunk's size below nothing for one.
+            # The last is http.client's word for a chunk's size below nothing.
             raise stream.lost(error) from error
         except (MemoryError, OverflowError):
             raise stream.flooded() from None
@@ -214,7 +214,8 @@ class Connection:
                 body = reply.read()
                 self._pipelines = self._pipelines or bool(found.replies)
                 found.replies.append(Reply(status=reply.status, headers=_lower(reply), body=body))
-        except (http.client.HTTPException, UnreachableError) as error:
+        except (http.client.HTTPException, UnreachableError, ValueError) as error:
+            # The last is http.client's word for a chunk's size below nothing.
             found.error = stream.lost(error)
         except (MemoryError, OverflowError):
             # A chunk is read at once, however large it is said to be.
