@@ -307,13 +307,14 @@ class Live:
     def _attend_files(self) -> None:
         """Read the files when one has changed, and after each period."""
         # Whatever changed since the first snapshot began is found at the first look.
-        known, read_at, pause = None, time.monotonic(), _FILES_S
+        known, read_at, pause = None, time.monotonic(), min(_FILES_S, self._period)
         while self._sleep(pause):
             with _reported():
                 began = time.monotonic()
                 found = marks(self._root)
                 # Of many files, looking at them all is no longer cheap.
-                pause = max(_FILES_S, _FILES_SHARE * (time.monotonic() - began))
+                share = _FILES_SHARE * (time.monotonic() - began)
+                pause = min(max(_FILES_S, share), self._period)
                 if found != known or began - read_at >= self._period:
                     known, read_at = found, began
                     self._read_files()

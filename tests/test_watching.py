@@ -26,7 +26,7 @@ from opskit.watching import Live, Schedule
 from tests.conftest import embedded
 from tests.line import Line, line
 from tests.stage import APP, SERVER, Stage
-from tests.waiting import LIMIT, eventually
+from tests.waiting import LIMIT, eventually, linger
 
 Make = Callable[[str], str]
 NEVER = 100_000.0
@@ -151,6 +151,38 @@ def test_a_changed_file_changes_the_rows(stage: Stage, live: Live) -> None:
     stage.env_file.write_bytes(stage.env_file.read_bytes().replace(b"'v1'", b"'v2'"))
     wanted = f"stack == '{stage.stack}' and secret == 'token' and version == 'v2'"
     eventually(lambda: shown(live, "secrets", wanted), "the version that is declared now")
+
+
+def test_files_that_are_slow_to_read_are_looked_at_as_often(
+    tmp_path: Path, one: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared, read = one._declared, list[Any]()
+
+    def slowly() -> Any:
+        linger(LIMIT / 100)
+        read.append(declared())
+        return read[-1]
+
+    monkeypatch.setattr(one, "_declared", slowly)
+    eventually(lambda: read, "the files to be read")
+    (tmp_path / "abra" / "servers" / "two").mkdir()
+    eventually(lambda: shown(one, "servers", "server == 'two'"), "the new server")
+
+
+def test_files_that_are_slow_to_look_at_are_read_after_each_period(
+    tmp_path: Path, wire: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = watching.marks
+
+    def slowly(root: Path) -> Any:
+        linger(LIMIT / 100)
+        return marks(root)
+
+    with watched(tmp_path, monkeypatch, {"one": wire.host}, period=0.5) as live:
+        monkeypatch.setattr(watching, "marks", slowly)
+        for name in ("two", "three"):
+            (tmp_path / "abra" / "servers" / name).mkdir()
+            eventually(lambda name=name: shown(live, "servers", f"server == '{name}'"), name)
 
 
 def test_a_new_server_is_watched_and_one_that_is_gone_is_left(
@@ -326,10 +358,14 @@ def failing_once(
 def test_a_server_is_watched_on_after_a_fault_that_nobody_foresees(
     make: Make, one: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (thread,) = (one for one in threading.enumerate() if one.name == "opskit-watch server one")
     with failing_once(monkeypatch, watching, "observe_server") as reported:
         make("a_v1")
         eventually(lambda: "a_v1" in names(one), "the row")
         eventually(lambda: reported, "the fault to be shown")
+        make("b_v1")
+        eventually(lambda: "b_v1" in names(one), "the next row")
+    assert thread.is_alive()
 
 
 def test_files_are_watched_on_after_a_fault_that_nobody_foresees(
