@@ -14,7 +14,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -351,7 +351,7 @@ class Live:
 
 
 @contextlib.contextmanager
-def _reported() -> Iterator[None]:
+def _reported() -> Generator[None]:
     """Show what is raised as a thread's error, and let the thread go on."""
     try:
         yield
