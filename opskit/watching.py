@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import random
 import select
+import socket
 import sys
 import threading
 import time
@@ -127,10 +127,10 @@ class Live:
         self._files, self._seen = snapshot.facts.declared, dict(snapshot.facts.seen)
         self._changed = threading.Condition()
         self._count, self._is_closed = 0, False
-        self._callbacks: list[Callable[[Snapshot], object]] = []
+        self._callbacks: dict[object, Callable[[Snapshot], object]] = {}
         self._places = threading.BoundedSemaphore(READERS)
         # Whoever waits hears when its other end is closed.
-        self._bell, self._rope = os.pipe()
+        self._bell, self._rope = socket.socketpair()
         self._threads: dict[str, threading.Thread] = {}
         self._begin("files", self._attend_files)
         self._watch_declared()
@@ -203,30 +203,32 @@ class Live:
         check_function("callback", callback)
         with self._changed:
             self._begin("changes", self._tell, self._count)
-            self._callbacks.append(callback)
+            # One function may be told twice: each ends for itself.
+            self._callbacks[subscription := object()] = callback
 
         def stop() -> None:
-            with self._changed, contextlib.suppress(ValueError):
-                self._callbacks.remove(callback)
+            with self._changed:
+                self._callbacks.pop(subscription, None)
 
         return stop
 
     def close(self) -> None:
-        """Stop watching; returns when every thread and connection of it has ended.
+        """Stop watching; returns when every thread of it but the caller's has ended.
 
-        A server that is being connected to or read is waited for, for its deadline at most.
+        With the threads end the connections that they listen over; those that servers are read
+        over are kept for the next who reads them. A server that is being connected to or read is
+        waited for, for its deadline at most.
         """
         with self._changed:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            os.close(self._rope)
-            self._changed.notify_all()
+            if not self._is_closed:
+                self._is_closed = True
+                self._rope.close()
+                self._changed.notify_all()
             threads = list(self._threads.values())
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join()
-        os.close(self._bell)
+        self._bell.close()
 
     # -- threads ------------------------------------------------------------------------------
 
@@ -258,7 +260,7 @@ class Live:
             with _reported():
                 try:
                     deadline = Deadline(self._deadline, server)
-                    with EventStream(find_context(server), deadline, self._bell) as stream:
+                    with EventStream(find_context(server), deadline, self._bell.fileno()) as stream:
                         begun = time.monotonic()
                         self._listen(server, stream)
                 except Exception as error:
@@ -345,7 +347,7 @@ class Live:
 
     def _tell(self, count: int) -> None:
         for snapshot in self._changes(count, None):
-            for callback in list(self._callbacks):
+            for callback in list(self._callbacks.values()):
                 with _reported():
                     callback(snapshot)
 
