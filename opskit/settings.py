@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deadline: Seconds = 15.0
     reply_limit: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     ssh_keep: Annotated[int, msgspec.Meta(ge=0, le=1440)] = 10
-    watch_period: Seconds = 300.0
+    watch_period: Annotated[float, msgspec.Meta(ge=1, le=LONGEST_S)] = 300.0
     max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 8
     keep: Annotated[int, msgspec.Meta(ge=0)] = 1
     deploy: DeployMode = "services"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import random
 import select
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -127,10 +127,10 @@ class Live:
         self._files, self._seen = snapshot.facts.declared, dict(snapshot.facts.seen)
         self._changed = threading.Condition()
         self._count, self._is_closed = 0, False
-        self._callbacks: list[Callable[[Snapshot], object]] = []
+        self._callbacks: dict[object, Callable[[Snapshot], object]] = {}
         self._places = threading.BoundedSemaphore(READERS)
         # Whoever waits hears when its other end is closed.
-        self._bell, self._rope = os.pipe()
+        self._bell, self._rope = socket.socketpair()
         self._threads: dict[str, threading.Thread] = {}
         self._begin("files", self._attend_files)
         self._watch_declared()
@@ -203,30 +203,32 @@ class Live:
         check_function("callback", callback)
         with self._changed:
             self._begin("changes", self._tell, self._count)
-            self._callbacks.append(callback)
+            # One function may be told twice: each ends for itself.
+            self._callbacks[subscription := object()] = callback
 
         def stop() -> None:
-            with self._changed, contextlib.suppress(ValueError):
-                self._callbacks.remove(callback)
+            with self._changed:
+                self._callbacks.pop(subscription, None)
 
         return stop
 
     def close(self) -> None:
-        """Stop watching; returns when every thread and connection of it has ended.
+        """Stop watching; returns when every thread of it but the caller's has ended.
 
-        A server that is being connected to or read is waited for, for its deadline at most.
+        With the threads end the connections that they listen over; those that servers are read
+        over are kept for the next who reads them. A server that is being connected to or read is
+        waited for, for its deadline at most.
         """
         with self._changed:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            os.close(self._rope)
-            self._changed.notify_all()
+            if not self._is_closed:
+                self._is_closed = True
+                self._rope.close()
+                self._changed.notify_all()
             threads = list(self._threads.values())
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join()
-        os.close(self._bell)
+        self._bell.close()
 
     # -- threads ------------------------------------------------------------------------------
 
@@ -255,15 +257,18 @@ class Live:
         pause = _SHORTEST_PAUSE_S
         while not self._is_over(server):
             begun, longest = math.inf, _LONGEST_PAUSE_S
-            try:
-                deadline = Deadline(self._deadline, server)
-                with EventStream(find_context(server), deadline, self._bell) as stream:
-                    begun = time.monotonic()
-                    self._listen(server, stream)
-            except OpskitError as error:
-                if isinstance(error, RefusedError):
-                    longest = self._period
-                self._look(server)
+            with _reported():
+                try:
+                    deadline = Deadline(self._deadline, server)
+                    with EventStream(find_context(server), deadline, self._bell.fileno()) as stream:
+                        begun = time.monotonic()
+                        self._listen(server, stream)
+                except Exception as error:
+                    if isinstance(error, RefusedError):
+                        longest = self._period
+                    self._look(server)
+                    if not isinstance(error, OpskitError):
+                        raise
             if time.monotonic() - begun > _LONGEST_PAUSE_S:
                 # It told what happened for a while: this is the first break of its kind.
                 pause = _SHORTEST_PAUSE_S
@@ -304,15 +309,17 @@ class Live:
     def _attend_files(self) -> None:
         """Read the files when one has changed, and after each period."""
         # Whatever changed since the first snapshot began is found at the first look.
-        known, read_at, pause = None, time.monotonic(), _FILES_S
+        known, read_at, pause = None, time.monotonic(), min(_FILES_S, self._period)
         while self._sleep(pause):
-            began = time.monotonic()
-            found = marks(self._root)
-            if found != known or began - read_at >= self._period:
-                known, read_at = found, began
-                self._read_files()
-            # Of many files, looking at them all is no longer cheap.
-            pause = max(_FILES_S, _FILES_SHARE * (time.monotonic() - began))
+            with _reported():
+                began = time.monotonic()
+                found = marks(self._root)
+                # Of many files, looking at them all is no longer cheap.
+                share = _FILES_SHARE * (time.monotonic() - began)
+                pause = min(max(_FILES_S, share), self._period)
+                if found != known or began - read_at >= self._period:
+                    known, read_at = found, began
+                    self._read_files()
 
     def _read_files(self) -> None:
         before, problem = self._files, ()
@@ -340,14 +347,21 @@ class Live:
 
     def _tell(self, count: int) -> None:
         for snapshot in self._changes(count, None):
-            for callback in list(self._callbacks):
-                try:
+            for callback in list(self._callbacks.values()):
+                with _reported():
                     callback(snapshot)
-                except Exception:  # noqa: BLE001 (somebody else's code, whatever it raises)
-                    kind, error, trace = sys.exc_info()
-                    threading.excepthook(
-                        threading.ExceptHookArgs((kind, error, trace, threading.current_thread()))
-                    )
+
+
+@contextlib.contextmanager
+def _reported() -> Generator[None]:
+    """Show what is raised as a thread's error, and let the thread go on."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 (whatever it is, a thread that ends would end in silence)
+        kind, error, trace = sys.exc_info()
+        threading.excepthook(
+            threading.ExceptHookArgs((kind, error, trace, threading.current_thread()))
+        )
 
 
 def _said(seen: Observation) -> Observation:

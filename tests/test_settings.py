@@ -58,6 +58,7 @@ def test_a_file_changes_what_it_names(environ: dict[str, str]) -> None:
         (b"deadlin = 1", "unknown field `deadlin`"),
         (b"deadline = 0", "`float` > 0.0"),
         (b'deadline = "15 s"', "got `str`"),
+        (b"watch_period = 0.9", ">= 1.0"),
         (b"max_parallel = 0", ">= 1"),
         (b'deploy = "magic"', "'magic'"),
         (b"keep = ", "Invalid value"),

@@ -83,9 +83,19 @@ def watch(
 
 def _tables(live: Live, name: str, where: str | None) -> Iterator[View]:
     """Yield the table as it is, after each change, and from time to time."""
+    from opskit.facts import Facts
+    from opskit.snapshot import Snapshot
+
     changes = live.changes(_AGAIN_S)
     while True:
-        yield narrow(getattr(live.snapshot, name), where, None)
+        known = live.snapshot
+        facts = Facts(
+            taken_at=datetime.now(UTC),
+            declared=known.facts.declared,
+            observed=known.facts.observed,
+        )
+        # What is known is as old as it is, its ages are those of now.
+        yield narrow(getattr(Snapshot(facts, since=known), name), where, None)
         if next(changes, None) is None:
             changes = live.changes(_AGAIN_S)
 

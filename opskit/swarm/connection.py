@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from opskit.errors import RefusedError, UnreachableError
 from opskit.settings import read_settings
+from opskit.swarm import refusal
 from opskit.swarm.stream import Deadline, Stream
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ OLDEST_API = (1, 41)
 NEWEST_API = (1, 52)
 """The newest API whose replies opskit knows; newer engines still answer it."""
 
+_REFUSAL_BYTES = 65_536
+"""What is read of a refusal: far more than an engine's is."""
 _PATIENCE = 1 / 2
 """What part of the time that is left a second reply may take before it is taken for not coming."""
 
@@ -153,15 +156,24 @@ class Connection:
         ------
         UnreachableError
             The connection broke off, or the time was up.
+        EngineError
+            The engine, or what stands before it, refuses.
         """
         stream = self.stream
-        stream.deadline, stream.allowance = deadline, None
+        stream.deadline, stream.allowance = deadline, self._reply_limit
         try:
             stream.sendall(_get(f"/v{self.api}{path}"))
             reply = http.client.HTTPResponse(stream, method="GET")  # type: ignore[arg-type]
             reply.begin()
-        except http.client.HTTPException as error:
+            if reply.status >= http.client.BAD_REQUEST:
+                said = reply.read(_REFUSAL_BYTES)
+                raise refusal.refusal(reply.status, said, server=deadline.server)
+        except (http.client.HTTPException, ValueError) as error:
+            # The last is http.client's word for a chunk's size below nothing.
             raise stream.lost(error) from error
+        except (MemoryError, OverflowError):
+            raise stream.flooded() from None
+        stream.allowance = None
         return reply
 
     def call(self, do: Callable[[EngineClient], _T], deadline: Deadline) -> _T:
@@ -220,7 +232,8 @@ class Connection:
                 body = reply.read()
                 self._pipelines = self._pipelines or bool(found.replies)
                 found.replies.append(Reply(status=reply.status, headers=_lower(reply), body=body))
-        except (http.client.HTTPException, UnreachableError) as error:
+        except (http.client.HTTPException, UnreachableError, ValueError) as error:
+            # The last is http.client's word for a chunk's size below nothing.
             found.error = stream.lost(error)
         except (MemoryError, OverflowError):
             # A chunk is read at once, however large it is said to be.

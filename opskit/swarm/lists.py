@@ -1,11 +1,15 @@
-"""The lists by which a swarm is read: where each is asked for, and what its reply says."""
+"""The lists by which a swarm is read: where each is asked for, and what its reply says.
+
+No engine promises an order, and volumes come in another each time: here each list is in the order
+of its ids or names, so that lists of equal contents are equal.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -13,7 +17,14 @@ from opskit.decoding import decode_json
 from opskit.errors import RefusedError
 from opskit.swarm import model
 
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
 _T = TypeVar("_T")
+_Object = TypeVar("_Object", bound=_Identified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +114,35 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _of(kind: type[_T]) -> Callable[[bytes, str], _T]:
-    return lambda body, server: decoded(body, kind, server)
+def _info(body: bytes, server: str) -> model.Info:
+    return decoded(body, model.Info, server)
+
+
+def _by_id(kind: type[tuple[_Object, ...]]) -> Callable[[bytes, str], tuple[_Object, ...]]:
+    return lambda body, server: tuple(sorted(decoded(body, kind, server), key=_id))
+
+
+def _id(one: _Identified) -> str:
+    return one.id
 
 
 def _services(body: bytes, server: str) -> tuple[model.Service, ...]:
     services = decoded(body, tuple[model.Service, ...], server)
     specs = decoded(body, tuple[SpecBytes, ...], server)
-    return tuple(with_digest(*pair, server) for pair in zip(services, specs, strict=True))
+    found = (with_digest(*pair, server) for pair in zip(services, specs, strict=True))
+    return tuple(sorted(found, key=_id))
 
 
 def _volumes(body: bytes, server: str) -> tuple[model.Volume, ...]:
-    return decoded(body, model.Volumes, server).volumes or ()
+    volumes = decoded(body, model.Volumes, server).volumes or ()
+    return tuple(sorted(volumes, key=lambda one: one.name))
 
 
-INFO = Listing("/info", _of(model.Info))
-NODES = Listing("/nodes", _of(tuple[model.Node, ...]))
+INFO = Listing("/info", _info)
+NODES = Listing("/nodes", _by_id(tuple[model.Node, ...]))
 SERVICES = Listing("/services?status=true", _services)
-TASKS = Listing("/tasks", _of(tuple[model.Task, ...]))
-SECRETS = Listing("/secrets", _of(tuple[model.StoredObject, ...]))
-CONFIGS = Listing("/configs", _of(tuple[model.StoredObject, ...]))
-NETWORKS = Listing("/networks", _of(tuple[model.Network, ...]))
+TASKS = Listing("/tasks", _by_id(tuple[model.Task, ...]))
+SECRETS = Listing("/secrets", _by_id(tuple[model.StoredObject, ...]))
+CONFIGS = Listing("/configs", _by_id(tuple[model.StoredObject, ...]))
+NETWORKS = Listing("/networks", _by_id(tuple[model.Network, ...]))
 VOLUMES = Listing("/volumes", _volumes)

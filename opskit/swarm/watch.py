@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from opskit.swarm import model, refusal
+from opskit.decoding import decode_json
+from opskit.swarm import model
 from opskit.swarm.context import Context
 from opskit.swarm.observe import Observation
 from opskit.swarm.stream import Deadline
@@ -89,8 +90,6 @@ class EventStream:
         self._stream = self._connection.stream
         try:
             reply = self._connection.follow(_PATH, deadline)
-            if reply.status >= 400:
-                raise refusal.refusal(reply.status, reply.read(), server=context.server)
             self._lines.is_chunked = bool(reply.chunked)
         except BaseException:
             self.close()
@@ -154,7 +153,7 @@ class EventStream:
 
 def _matters(line: bytes) -> bool:
     try:
-        event = msgspec.json.decode(line, type=_Event)
+        event = decode_json(line, _Event)
     except msgspec.MsgspecError:
         # Something happened, whatever it was.
         return True

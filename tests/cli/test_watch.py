@@ -9,12 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 
 import opskit
 from opskit.cli.app import run
+from opskit.cli.watch import _tables
 from opskit.demo.fleet import DemoFleet
 from opskit.facts import Facts
 from opskit.views.diff import Changes
@@ -113,6 +117,16 @@ def test_what_cannot_be_watched_is_refused(
     embedded_stage.write_files()
     assert run(["watch", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_is_drawn_again_has_the_ages_of_now(facts: Facts) -> None:
+    year = timedelta(days=365)
+    old = Facts(taken_at=datetime.now(UTC) - year, declared=facts.declared, observed=facts.observed)
+    live: Any = SimpleNamespace(snapshot=opskit.Snapshot(old), changes=lambda _: iter(()))
+    view = next(_tables(live, "secrets", None))
+    known = live.snapshot.secrets["age_days"].dropna()
+    assert len(known)
+    assert (view["age_days"].dropna() - known >= 365).all()
 
 
 # -- which rows changed ----------------------------------------------------------------------------

@@ -94,6 +94,13 @@ def test_a_reply_that_is_too_large_is_not_taken(
     assert "reply_limit" in seen.error
 
 
+@pytest.mark.parametrize("path", ["/info", "/secrets"])
+def test_a_chunk_of_a_size_below_nothing_is_the_end_of_the_reply(serve: Serve, path: str) -> None:
+    seen = look(serve(instead(path, one_chunk_of(-5))))
+    assert not seen.manager
+    assert "the connection was lost" in seen.error
+
+
 def test_what_an_operator_allows_is_taken(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

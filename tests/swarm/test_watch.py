@@ -24,7 +24,7 @@ OTHER = {"Type": "container", "Actor": {"Attributes": {"image": "busybox"}}}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
-Say = Callable[[Conversation], None]
+Say = Callable[[Conversation], object]
 
 
 @pytest.fixture
@@ -105,8 +105,13 @@ def test_a_tasks_container_among_others_is_heard(listen: Callable[[Say], EventSt
     assert stream.wait(LIMIT)
 
 
-def test_what_is_no_event_counts_as_one(listen: Callable[[Say], EventStream]) -> None:
-    assert listen(lambda one: one.sock.sendall(CHUNKED + chunk(b"what?\n"))).wait(LIMIT)
+@pytest.mark.parametrize(
+    "line",
+    [b"what?", b'{"Type": "\xff"}', b'{"Other": ' + b"[" * 10_000],
+    ids=["no JSON", "no UTF-8", "nested too deeply"],
+)
+def test_what_is_no_event_counts_as_one(listen: Callable[[Say], EventStream], line: bytes) -> None:
+    assert listen(lambda one: one.sock.sendall(CHUNKED + chunk(line + b"\n"))).wait(LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +143,40 @@ def test_a_line_without_an_end_is_not_kept(listen: Callable[[Say], EventStream])
 def test_whoever_refuses_to_tell_is_an_error(listen: Callable[[Say], EventStream]) -> None:
     with pytest.raises(RefusedError, match="not allowed"):
         listen(lambda one: one.reply({"message": "not allowed"}, 403))
+
+
+REFUSED = b"HTTP/1.1 403 Forbidden\r\n"
+CHUNKED_REFUSAL = REFUSED + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (REFUSED + b"Content-Length: 99\r\n\r\nnot all", RefusedError),
+        (CHUNKED_REFUSAL + b"9\r\nnot all", UnreachableError),
+        (CHUNKED_REFUSAL + b"no size\r\n", UnreachableError),
+        (CHUNKED_REFUSAL + b"-5\r\nnot all", UnreachableError),
+        (CHUNKED_REFUSAL + b"f" * 30 + b"\r\nnot all", UnreachableError),
+    ],
+    ids=["cut short", "a chunk cut short", "no size", "a size below nothing", "a huge chunk"],
+)
+def test_a_refusal_that_breaks_off_is_an_error_of_the_server(
+    listen: Callable[[Say], EventStream], said: bytes, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        listen(lambda one: (one.sock.sendall(said), one.end()))
+
+
+def test_of_a_refusal_without_an_end_no_more_is_read_than_tells_what_it_is(
+    listen: Callable[[Say], EventStream],
+) -> None:
+    def say(one: Conversation) -> None:
+        one.sock.sendall(REFUSED + b"Connection: close\r\n\r\n")
+        for _ in range(40):
+            one.sock.sendall(b"not allowed" + b" " * 65_536)
+
+    with pytest.raises(RefusedError, match="not allowed"):
+        listen(say)
 
 
 def test_the_bell_ends_the_wait(tmp_path: Path) -> None:
