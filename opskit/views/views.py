@@ -51,7 +51,7 @@ class Views:
 
         made = derive(table, self.facts.parts, self._derived.get(name))
         self._derived[name] = made
-        return made.frame.described(table.about(self.facts, made.frame))
+        return made.copy().described(table.about(self.facts, made.frame))
 
     @property
     def looked_in_pass(self) -> bool:
