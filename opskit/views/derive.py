@@ -57,9 +57,11 @@ class Derived:
 
     def copy(self) -> View:
         """Return the rows so that nothing done to them, to a list in a cell either, is here."""
-        view = cast("View", self.frame.copy())
-        for name in view.columns[view.dtypes == object]:
-            view[name] = pd.Series([copy(cell) for cell in view[name]], view.index, dtype="object")
+        view = self.frame.copy()
+        for name in view.columns:
+            if pd.api.types.is_object_dtype(view[name].dtype):
+                cells = [copy(cell) for cell in view[name]]
+                view[name] = pd.Series(cells, view.index, dtype="object")
         return view
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Views:
     """The views over some facts; ``help`` of a view's row lists its columns.
 
+    Each is made once, for all who hold these: whoever changes one in place changes it for them,
+    the audit among them, and for no later snapshot. Change a copy instead.
+
     Parameters
     ----------
     facts
