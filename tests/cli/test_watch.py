@@ -155,9 +155,7 @@ def test_of_a_server_that_is_missing_itself_and_its_apps_are_told(facts: Facts) 
             else one
             for one in facts.observed
         )
-        return opskit.Snapshot(
-            Facts(taken_at=facts.taken_at, declared=declared, observed=observed)
-        )
+        return opskit.Snapshot(Facts(taken_at=facts.taken_at, declared=declared, observed=observed))
 
     snap, dead = opskit.Snapshot(facts), gone(facts.declared)
     servers = Changes(snap.servers, ["server", "error"])
