@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from opskit.swarm.observe import Observation
 _FORMAT = 1
 _SIZE_LIMIT, _CONTENT_LIMIT = 64 * 1024**2, 256 * 1024**2
 """Bytes of a file and what it unpacks to: more than the largest fleet's."""
+_ANY_TIME = datetime.fromtimestamp(0, UTC)
 _SAVE_AGAIN = "Save a new one with: opskit snapshot FILE"
 
 
@@ -193,6 +194,12 @@ class Facts:
         gone = {o.server: o.error or "not read" for o in self.observed if not o.manager}
         gone |= {s: "not asked" for s in self.apps_by_server if s not in self.seen}
         return dict(sorted(gone.items()))
+
+
+def said(seen: Observation) -> Observation:
+    """Return what a server said, without what is another at each look."""
+    info = msgspec.structs.replace(seen.info, system_time=None, containers_running=0)
+    return msgspec.structs.replace(seen, taken_at=_ANY_TIME, info=info)
 
 
 def save_facts(facts: Facts, path: Path) -> None:

@@ -59,7 +59,8 @@ def app(fleet: Fleet, app: str, *, live: Live | None = None) -> PageForm:
     app
         The app's name, or ``server/app``.
     live
-        What ``fleet.watch()`` gave: the page is read again when its server changes.
+        What ``fleet.watch()`` gave: the page is read again when its server changes, until it is
+        closed or its cell is run again.
     """
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_text("app", app, "Name one, as it stands in fleet.apps().")
@@ -85,8 +86,8 @@ def attention(
     with_pass
         Look into the password store, too; no entry is opened.
     live
-        What ``fleet.watch()`` gave: findings come and go as the fleet changes. It knows nothing
-        of the password store.
+        What ``fleet.watch()`` gave: findings come and go as the fleet changes, until the board is
+        closed or its cell is run again. It knows nothing of the password store.
     """
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_flag("with_pass", with_pass)
@@ -100,7 +101,7 @@ def attention(
             "a live board shows nothing but what it watches.",
             remedy="Leave out snapshot and with_pass, or live.",
         )
-    return Attention(fleet, live.snapshot, with_pass=False, live=live)
+    return Attention(fleet, with_pass=False, live=live)
 
 
 def browse(fleet: Fleet, *, where: str = "", needed: int = 0) -> Form:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,12 +48,21 @@ class Derived:
     ends
         Which rows are a server's: from the end of the one before to here.
     frame
-        The rows. Whoever shows them shows a copy, so that these stay as they are.
+        The rows. Whoever shows them shows a `copy`, so that these stay as they are.
     """
 
     parts: Mapping[str, Part]
     ends: Mapping[str, int]
     frame: View
+
+    def copy(self) -> View:
+        """Return the rows so that nothing done to them, to a list in a cell either, is here."""
+        view = self.frame.copy()
+        for name in view.columns:
+            if pd.api.types.is_object_dtype(view[name].dtype):
+                cells = [copy(cell) for cell in view[name]]
+                view[name] = pd.Series(cells, view.index, dtype="object")
+        return view
 
 
 def derive(table: Table, parts: Mapping[str, Part], before: Derived | None = None) -> Derived:

@@ -85,7 +85,8 @@ def diff_view(later: Views, earlier: Views) -> View:
 class Changes:
     """Tells which rows of a view change from one snapshot to the next, by what is shown of them.
 
-    Of a server that is missing nothing is told until it can be read again.
+    Of what is in a server that is missing nothing is told until it can be read again. A server
+    itself and the apps that files declare are there all the same, so what changes of them is told.
 
     Parameters
     ----------
@@ -97,11 +98,12 @@ class Changes:
 
     def __init__(self, view: View, columns: Sequence[str]) -> None:
         self._columns = columns
+        self._is_declared = set(view.key) <= {"server", "app"}
         self._known = self._rows(view)
 
     def since_then(self, view: View) -> list[tuple[Change, list[str]]]:
         """Return how which rows differ from those of the time before, each as texts."""
-        before, unread = self._known, view.missing
+        before, unread = self._known, () if self._is_declared else view.missing
         found = {key: row for key, row in self._rows(view).items() if key[0] not in unread}
         now = found | {key: row for key, row in before.items() if key[0] in unread}
         self._known = now

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Views:
     """The views over some facts; ``help`` of a view's row lists its columns.
 
+    Each is made once, for all who hold these: whoever changes one in place changes it for them,
+    the audit among them, and for no later snapshot. Change a copy instead.
+
     Parameters
     ----------
     facts
@@ -51,7 +54,7 @@ class Views:
 
         made = derive(table, self.facts.parts, self._derived.get(name))
         self._derived[name] = made
-        return made.frame.described(table.about(self.facts, made.frame))
+        return made.copy().described(table.about(self.facts, made.frame))
 
     @property
     def looked_in_pass(self) -> bool:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Attention(Opener):
     with_pass
         Whether to look into the password store, too; so it is when `snapshot` did.
     live
-        Shows each change of what it watches, for as long as it does.
+        Shows each change of what it watches, until it is closed or its cell is run again.
     """
 
     _esm = _STATIC / "attention.js"
@@ -69,6 +70,7 @@ class Attention(Opener):
         live: Live | None = None,
     ) -> None:
         self._fleet, self._snapshot = fleet, snapshot
+        self._told: Snapshot | None = None
         self._with_pass = with_pass or (snapshot is not None and snapshot.looked_in_pass)
         self._findings: View | None = None
         self._acts: dict[str, Act] = {}
@@ -78,12 +80,15 @@ class Attention(Opener):
         self._threads = ThreadPoolExecutor(1, "opskit-attention")
         super().__init__(state={"busy": "", "error": "", "said": "", "read_at": ""})
         self.on_msg(self._clicked)
-        if snapshot is None:
+        if live is not None:
+            # First, so that no change is missed; all is shown by one thread, the newest last.
+            show = partial(self._show_told, live)
+            self.follow(live, lambda _: self._threads.submit(self._guarded, show))
+            self._threads.submit(show).result()
+        elif snapshot is None:
             self._start("Reading every server…", self._read)
         else:
             self._show(snapshot)
-        if live is not None:
-            live.subscribe(self._show)
 
     def as_text(self) -> str:
         """Say how many findings there are, what was done here, and what shows them elsewhere."""
@@ -124,7 +129,11 @@ class Attention(Opener):
 
     def _submit(self, busy: str, work: Callable[[], None]) -> None:
         self._set(busy=busy, error="", said="")
-        self._threads.submit(self._guarded, work)
+        self._threads.submit(self._finish, work)
+
+    def _finish(self, work: Callable[[], None]) -> None:
+        self._guarded(work)
+        self._set(busy="")
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -134,8 +143,6 @@ class Attention(Opener):
         except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
             what = f"opskit met a fault ({type(error).__name__}: {error}). Please report it."
             self._set(error=redact(what))
-        finally:
-            self._set(busy="")
 
     # -- what a click starts --------------------------------------------------------------
 
@@ -199,6 +206,13 @@ class Attention(Opener):
         self._set(said=done)
 
     # -- what is shown --------------------------------------------------------------------
+
+    def _show_told(self, live: Live) -> None:
+        # What was told of several times is shown once, and never over what was read since.
+        snapshot = live.snapshot
+        if snapshot is not self._told:
+            self._told = snapshot
+            self._show(snapshot)
 
     def _show(self, snapshot: Snapshot) -> None:
         findings = snapshot.audit(acknowledged=True)

@@ -11,9 +11,11 @@ from typing import Any
 
 import traitlets
 
-from opskit.facts import Part
+from opskit.errors import InputError
+from opskit.facts import said
 from opskit.fleet import Fleet
 from opskit.inert import visible
+from opskit.plan.selection import Lookup
 from opskit.snapshot import Snapshot
 from opskit.watching import Live
 from opskit.widgets.below import Opener
@@ -32,7 +34,8 @@ class PageForm(Opener):
     fleet, app
         What it shows.
     live
-        The page is read again when what this watches of its server changes.
+        The page is read again when what this watches of its server changes, until it is closed
+        or its cell is run again.
     """
 
     _esm = _STATIC / "app.js"
@@ -42,7 +45,7 @@ class PageForm(Opener):
     state = traitlets.Dict().tag(sync=True)
 
     def __init__(self, fleet: Fleet, app: str, live: Live | None = None) -> None:
-        self._part: Part | None = None
+        self._known = None if live is None else _shown_of(app, live.snapshot)
         self._session = PageSession(
             fleet=fleet,
             app=app,
@@ -53,15 +56,14 @@ class PageForm(Opener):
         )
         super().__init__(title=visible(app), state=self._session.state)
         self.on_msg(self._clicked)
-        self._session.read()
         if live is not None:
-            live.subscribe(self._changed)
+            self.follow(live, self._changed)
+        # Last, so that what changes before it is told is read.
+        self._session.read()
 
     def _changed(self, snapshot: Snapshot) -> None:
-        page = self._session.page
-        part = snapshot.facts.parts.get(page.server) if page else None
-        if part != self._part:
-            self._part = part
+        known, self._known = self._known, _shown_of(self._session.app, snapshot)
+        if known != self._known:
             self._session.read()
 
     def form_ended(self, _at: str, /) -> None:
@@ -87,3 +89,20 @@ class PageForm(Opener):
         stands = f" {page.headline}" if page else ""
         said = " ".join([f"opskit page: {app}.{stands}", *self.outcomes()])
         return f"{said} {instead(f'opskit app show {quote(app)}', 'fleet.page(…)')}"
+
+
+def _shown_of(app: str, snapshot: Snapshot) -> object:
+    """Return all that a page shows of a snapshot, to compare; nothing when that names no app."""
+    facts = snapshot.facts
+    try:
+        part = facts.parts[Lookup(facts).app(app).server]
+    except InputError:
+        return None
+    declared = facts.declared
+    seen = None if part.seen is None else said(part.seen)
+    return (
+        part._replace(seen=seen),
+        declared.problems,
+        declared.acknowledged,
+        declared.unacknowledged,
+    )

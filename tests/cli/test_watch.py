@@ -17,10 +17,12 @@ import msgspec
 import pytest
 
 import opskit
+from opskit.abra.model import Declared
 from opskit.cli.app import run
 from opskit.cli.watch import _tables
 from opskit.demo.fleet import DemoFleet
 from opskit.facts import Facts
+from opskit.swarm.observe import Observation
 from opskit.views.diff import Changes
 from opskit.views.frame import View
 from tests.stage import Stage
@@ -157,6 +159,30 @@ def test_of_a_server_that_is_missing_nothing_is_told_until_it_is_back(facts: Fac
     assert changes.since_then(gone) == []
     assert [change for change, _ in changes.since_then(fewer)] == ["removed"]
     assert [change for change, _ in changes.since_then(services(facts))] == ["added"]
+
+
+def test_of_a_server_that_is_missing_itself_and_its_apps_are_told(facts: Facts) -> None:
+    def gone(declared: Declared) -> opskit.Snapshot:
+        observed = tuple(
+            Observation(server=one.server, taken_at=one.taken_at, error="it hangs")
+            if one.server == "coop.example"
+            else one
+            for one in facts.observed
+        )
+        return opskit.Snapshot(Facts(taken_at=facts.taken_at, declared=declared, observed=observed))
+
+    snap, dead = opskit.Snapshot(facts), gone(facts.declared)
+    servers = Changes(snap.servers, ["server", "error"])
+    assert servers.since_then(dead.servers) == [("changed", ["coop.example", "it hangs"])]
+    assert servers.since_then(snap.servers) == [("changed", ["coop.example", ""])]
+
+    (coop,) = (one for one in facts.declared.servers if one.name == "coop.example")
+    fewer = tuple(
+        replace(one, apps=one.apps[1:]) if one is coop else one for one in facts.declared.servers
+    )
+    apps = Changes(dead.apps, ["app"])
+    without = gone(replace(facts.declared, servers=fewer))
+    assert apps.since_then(without.apps) == [("removed", [coop.apps[0].name])]
 
 
 def test_every_row_of_every_view_is_told_from_the_others(facts: Facts) -> None:

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import pytest
 
 import opskit
 from opskit import forms
+from opskit.abra.model import Acknowledged, Problem
+from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
+from opskit.facts import Facts
+from opskit.views.frame import View
 from opskit.watching import Live
+from opskit.widgets.cards import Cards
+from opskit.widgets.pagesession import PageSession
+from tests.audit.test_keys import Use
 from tests.stage import APP, Stage
 from tests.waiting import eventually
+
+replace = msgspec.structs.replace
+GIT = "git.coop.example"
+PROBLEM = Problem(
+    path="servers/coop.example/opskit.toml", line=1, what="is odd.", remedy="Mend it."
+)
+ACKNOWLEDGED = Acknowledged(
+    check="secret-old", server="coop.example", app=GIT, who="Ada", why="until the move",
+    made_on=date(2026, 1, 1), until=date(2026, 2, 1),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -48,6 +69,172 @@ def test_an_apps_page_shows_a_version_that_somebody_adds(embedded_stage: Stage, 
     assert "v7" not in versions()
     embedded_stage.create("token_v7")
     eventually(lambda: "v7" in versions(), "the new version")
+
+
+# -- what comes at a bad moment --------------------------------------------------------------------
+
+
+class Told(Live):
+    """What tells when a test says so."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._snapshot = opskit.Snapshot(facts)
+        self.callbacks: list[Callable[[opskit.Snapshot], object]] = []
+        self.meanwhile: Facts | None = None
+        """What is there by the time that somebody has subscribed."""
+
+    def subscribe(self, callback: Callable[[opskit.Snapshot], object]) -> Callable[[], None]:
+        if self.meanwhile is not None:
+            self._snapshot = opskit.Snapshot(self.meanwhile)
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback) if callback in self.callbacks else None
+
+    def tell(self, facts: Facts) -> None:
+        self._snapshot = opskit.Snapshot(facts)
+        for one in list(self.callbacks):
+            one(self._snapshot)
+
+
+@pytest.fixture
+def facts(use: Use, demo_fleet: DemoFleet) -> Facts:
+    """Read the demo fleet."""
+    use(demo_fleet)
+    return opskit.Fleet.from_abra().snapshot().facts
+
+
+def without(facts: Facts, *, secrets: bool = False, **declared: Any) -> Facts:
+    """Return what a later look says, by default the same."""
+    observed = tuple(
+        replace(one, taken_at=one.taken_at + timedelta(minutes=1), secrets=())
+        if secrets
+        else replace(one, taken_at=one.taken_at + timedelta(minutes=1))
+        for one in facts.observed
+    )
+    return Facts(
+        taken_at=facts.taken_at + timedelta(minutes=1),
+        declared=replace(facts.declared, **declared),
+        observed=observed,
+    )
+
+
+def shows(facts: Facts) -> dict[str, Any]:
+    """Return what a board shows of some facts."""
+    return Cards.of(opskit.Snapshot(facts).audit(acknowledged=True)).to_json()
+
+
+def test_a_board_shows_what_changed_while_it_was_made(facts: Facts) -> None:
+    told = Told(facts)
+    told.meanwhile = without(facts, secrets=True)
+    assert shows(told.meanwhile) != shows(facts)
+    assert forms.attention(opskit.Fleet.from_abra(), live=told).found == shows(told.meanwhile)
+
+
+def test_what_is_told_while_a_board_reads_again_is_what_it_shows_in_the_end(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, newer = Told(facts), without(facts, secrets=True)
+    board = forms.attention(opskit.Fleet.from_abra(), live=told)
+
+    def again(*_: Any, **__: Any) -> opskit.Snapshot:
+        told.tell(newer)
+        return opskit.Snapshot(facts)
+
+    monkeypatch.setattr(opskit.Fleet, "look_again", again)
+    board._clicked(board, {"type": "acknowledge", "key": "nothing"}, [])
+    for _ in range(2):  # until it has read, and until what it was told meanwhile is shown
+        board._threads.submit(lambda: None).result()
+    assert board.found == shows(newer)
+
+
+def test_what_was_told_before_a_board_read_again_does_not_come_back(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, newer = Told(facts), without(facts, secrets=True)
+    board = forms.attention(opskit.Fleet.from_abra(), live=told)
+    monkeypatch.setattr(opskit.Fleet, "look_again", lambda *_, **__: opskit.Snapshot(newer))
+    board._clicked(board, {"type": "acknowledge", "key": "nothing"}, [])
+    told.callbacks[0](told.snapshot)
+    board._threads.submit(lambda: None).result()
+    assert board.found == shows(newer)
+
+
+def test_a_fault_while_a_board_is_told_is_said_on_it(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(facts)
+    board = forms.attention(opskit.Fleet.from_abra(), live=told)
+
+    def fails(*_: Any, **__: Any) -> View:
+        raise ValueError("of the audit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opskit.Snapshot, "audit", fails)
+        told.tell(facts)
+        board._threads.submit(lambda: None).result()
+    assert "of the audit" in board.state["error"]
+    told.tell(without(facts, secrets=True))
+    board._threads.submit(lambda: None).result()
+    assert board.found == shows(without(facts, secrets=True))
+
+
+def test_a_page_is_read_again_for_all_that_it_shows_and_for_nothing_else(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    monkeypatch.setattr(PageSession, "read", lambda self: reads.append(self.app))
+    told = Told(facts)
+    # That its first look is still under way makes no difference.
+    forms.app(opskit.Fleet.from_abra(), GIT, live=told)
+    assert len(reads) == 1
+    told.tell(without(facts))
+    assert len(reads) == 1
+
+    let_be = (*facts.declared.acknowledged, ACKNOWLEDGED)
+    told.tell(without(facts, acknowledged=let_be))
+    assert len(reads) == 2
+    told.tell(without(facts, acknowledged=let_be, unacknowledged=(("coop.example", PROBLEM),)))
+    assert len(reads) == 3
+    told.tell(without(facts, acknowledged=let_be))
+    assert len(reads) == 4
+    told.tell(without(facts, acknowledged=let_be, problems=(PROBLEM,)))
+    assert len(reads) == 5
+    told.tell(without(facts, acknowledged=let_be, problems=(PROBLEM,), secrets=True))
+    assert len(reads) == 6
+    told.tell(without(facts, acknowledged=let_be, problems=(PROBLEM,), secrets=True))
+    assert len(reads) == 6
+
+
+@pytest.mark.parametrize(
+    "make", [forms.attention, lambda fleet, live: forms.app(fleet, GIT, live=live)]
+)
+def test_a_form_is_told_until_it_is_closed_or_its_cell_is_run_again(
+    facts: Facts, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PageSession, "read", lambda _: None)
+    told, fleet = Told(facts), opskit.Fleet.from_abra()
+
+    def run(cell: str, times: int) -> list[Any]:
+        parent = {"metadata": {"cellId": cell}, "header": {"msg_id": str(uuid4())}}
+        there = SimpleNamespace(get_parent=lambda: parent)
+        with monkeypatch.context() as patch:
+            patch.setattr("opskit.widgets.cell.shell", lambda: there)
+            return [make(fleet, live=told) for _ in range(times)]
+
+    run("one", 2)
+    other = run("other", 1)
+    assert len(told.callbacks) == 3
+    run("one", 1)
+    assert len(told.callbacks) == 2
+    other[0].close()
+    assert len(told.callbacks) == 1
+    outside = make(fleet, live=told)
+    make(fleet, live=told)
+    assert len(told.callbacks) == 3
+    outside.close()
+    assert len(told.callbacks) == 2
+
+
+# -- what is refused -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("more", [{"with_pass": True}, {"snapshot": "its own"}])
