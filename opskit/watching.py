@@ -27,7 +27,7 @@ from opskit.abra.layout import marks
 from opskit.abra.model import Declared
 from opskit.arguments import check_function, check_number
 from opskit.errors import InputError, OpskitError, RefusedError
-from opskit.facts import Facts
+from opskit.facts import Facts, said
 from opskit.snapshot import Snapshot
 from opskit.swarm.context import find_context
 from opskit.swarm.observe import READERS, Observation, observe_server
@@ -42,7 +42,6 @@ _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 """Between two tries to listen to a server that cannot be reached."""
 _FILES_S, _FILES_SHARE = 2.0, 200
 """How often to look whether a file has changed, and what multiple of what that takes to wait."""
-_ANY_TIME = datetime.fromtimestamp(0, UTC)
 
 
 class Schedule:
@@ -303,7 +302,7 @@ class Live:
         with self._changed:
             before = self._seen.get(server)
             self._seen[server] = seen
-            self._renew(is_news=before is None or _said(before) != _said(seen))
+            self._renew(is_news=before is None or said(before) != said(seen))
         return seen
 
     def _attend_files(self) -> None:
@@ -362,9 +361,3 @@ def _reported() -> Generator[None]:
         threading.excepthook(
             threading.ExceptHookArgs((kind, error, trace, threading.current_thread()))
         )
-
-
-def _said(seen: Observation) -> Observation:
-    """Return what a server said, without what is another at each look."""
-    info = msgspec.structs.replace(seen.info, system_time=None, containers_running=0)
-    return msgspec.structs.replace(seen, taken_at=_ANY_TIME, info=info)
