@@ -63,7 +63,7 @@ FORM_CELLS = {
 NO_FORMS = {"SecretInput", "ask"}
 CLICKS = {
     "attention": ("Rotate… ", "Apply", "Insert ", "Acknowledge until… "),
-    "app": ("Rotate… ", "Apply", "Deploy…", "Logs of "),
+    "app": ("Rotate… ", "Plan", "Apply", "Deploy…", "Logs of "),
 }
 """What is clicked in a form that is none of `FORMS`, by the first words of the button's name."""
 MORE_CELLS = {
@@ -318,6 +318,11 @@ def _go_through(album: Album, person: Person, name: str, gate: Path) -> None:
 
 def _open_below(album: Album, person: Person, name: str, gate: Path) -> None:
     for begin in CLICKS.get(name, ()):
+        if begin == "Plan":
+            # The form's own, which stands below all others.
+            person.page.get_by_role("button", name="Rotate…", exact=True).last.click()
+            person.page.locator(".opskit-digest").first.wait_for()
+            continue
         person.page.get_by_role("button", name=re.compile(f"^{begin}")).first.click()
         if begin == "Apply":
             person.page.locator(".opskit-step").first.wait_for()

@@ -1,6 +1,6 @@
 // One app on one page: shows what the kernel read of it, and opens forms for it below.
 import { formsBelow } from "./below.js";
-import { button, h, state } from "./dom.js";
+import { button, days, h, state } from "./dom.js";
 import { hearing } from "./hearing.js";
 import { tab } from "./seal.js";
 import { whoami } from "./whoami.js";
@@ -11,7 +11,6 @@ function memoryOfTab() {
 }
 
 const moment = (iso) => new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-const days = (age) => age === null ? "" : age < 1 ? "today" : `${Math.floor(age)} ${Math.floor(age) === 1 ? "day" : "days"}`;
 const dot = (tone) => h("span", { class: `opskit-dot opskit-dot-${tone}`, "aria-hidden": "true" });
 
 /** A table whose rows may have a note below them; cells are texts or elements. */

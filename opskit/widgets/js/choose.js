@@ -1,5 +1,5 @@
 // Choosing an app and its secrets, and how values are made.
-import { h, labelled, state, uid } from "./dom.js";
+import { days, h, labelled, state, uid } from "./dom.js";
 
 const select = (options) => h("select", { class: "opskit-input" }, ...options.map(([value, text]) => h("option", { value }, text)));
 
@@ -58,7 +58,7 @@ export function appChooser({ form, apps, chosen: preselected, asked, only }, sav
       const unable = box.disabled ? ` · ${secret.obstacle}` : "";
       return h("label", { class: `opskit-choice ${unable ? "opskit-unable" : ""}`, title: `${secret.name}${unable}` }, box,
         h("span", { class: "opskit-name" }, secret.name), h("span", { class: "opskit-version" }, secret.version ?? ""),
-        state(secret.state), h("span", { class: "opskit-hint" }, secret.obstacle || [secret.hint, secret.age === null ? "" : `${Math.round(secret.age)} days`].filter(Boolean).join(", ")));
+        state(secret.state), h("span", { class: "opskit-hint" }, secret.obstacle || [secret.hint, days(secret.age)].filter(Boolean).join(", ")));
     }));
     if (chosen.secret && isChosen(app) && !app.secrets.some((secret) => secret.name === chosen.secret)) {
       secrets.prepend(h("p", { class: "opskit-warning", role: "alert" }, `${app.app} declares no secret ${chosen.secret}. Choose one.`));

@@ -19,6 +19,13 @@ export function h(tag, attributes = {}, ...children) {
 
 export const uid = () => `opskit-${copy}-${++serial}`;
 
+/** An age as every table and finding rounds it; nothing when it is not known. */
+export function days(age) {
+  if (age === null) return "";
+  const whole = Math.round(age);
+  return whole < 1 ? "today" : `${whole.toLocaleString("en")} ${whole === 1 ? "day" : "days"}`;
+}
+
 /** A labelled control. */
 export function labelled(text, control, hint = "") {
   control.id ||= uid();
