@@ -318,6 +318,9 @@ def _secrets(snapshot: Snapshot, app: DeclaredApp) -> tuple[SecretLine, ...]:
 
 
 def _findings(snapshot: Snapshot, app: DeclaredApp) -> tuple[FindingLine, ...]:
+    # What joins findings brings pandas along.
+    from opskit.audit.blocks import sentence
+
     view = snapshot.audit()
     return tuple(
         FindingLine(
@@ -325,7 +328,7 @@ def _findings(snapshot: Snapshot, app: DeclaredApp) -> tuple[FindingLine, ...]:
             id=row.id,
             severity=str(row.severity),
             secret=_text(row.secret),
-            what=row.what,
+            what=sentence(row, names_secret=True),
             remedy=row.remedy,
             plan=row.plan,
         )

@@ -73,6 +73,8 @@ def test_findings_are_those_of_the_audit_about_this_app(page: Callable[[str], Ap
     for app in ("git.coop.example", "shop-dev.workshop.example"):
         wanted = audit.keep(audit["app"] == app)
         assert [one.key for one in page(app).findings] == list(wanted["key"])
+    said = [one.what for one in page("git.coop.example").findings]
+    assert any(one.startswith("internal_token: v1 is ") for one in said), said
 
 
 def test_an_app_that_is_not_deployed_or_not_read_says_so(page: Callable[[str], AppPage]) -> None:

@@ -150,13 +150,14 @@ def _block(rows: list[Any]) -> Block:
         server=first.server,
         app=_text(first.app),
         secrets=secrets,
-        what=tuple(_said(row, names_secret=len(secrets) > 1) for row in rows),
+        what=tuple(sentence(row, names_secret=len(secrets) > 1) for row in rows),
         remedy=(in_words(plan) if plan else first.remedy,),
         fix=(first.key,) if plan else (),
     )
 
 
-def _said(row: Any, *, names_secret: bool) -> str:
+def sentence(row: Any, *, names_secret: bool) -> str:
+    """Return what a finding says, with the secret that it is about where that is not told."""
     what = f"{row.secret}: {row.what}" if names_secret and _text(row.secret) else row.what
     if not row.acknowledged:
         return what
