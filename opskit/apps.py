@@ -147,9 +147,9 @@ class Apps(OneApp):
         --------
         >>> from pathlib import Path
         >>> path = Path(fleet.app("notes.coop.example").env_file)
-        >>> plan = fleet.plan_config("notes.coop.example", path.read_bytes() + b"CMD_PDF=true")
+        >>> plan = fleet.plan_config("notes.coop.example", path.read_bytes() + b"OIDC_URL=id.coop")
         >>> plan.changes["note"].tolist()
-        ['variables: CMD_PDF']
+        ['variables: OIDC_URL']
         """
         check_kind("content", content, bytes, _CONTENT)
         check_flag("commit", commit)

@@ -244,7 +244,7 @@ class Person:
 _WAIT_FOR_DOCUMENTS = """
 new MutationObserver(() => {
   for (const dialog of document.querySelectorAll('.jp-Dialog'))
-    if (dialog.textContent.includes('taking some time to load'))
+    if (/taking some time to load|has changed on disk since/.test(dialog.textContent))
       dialog.querySelector('.jp-mod-accept')?.click();
 }).observe(document, {childList: true, subtree: true});
 """

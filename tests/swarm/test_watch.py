@@ -23,6 +23,7 @@ TASK = {"Type": "container", "Actor": {"Attributes": {"com.docker.swarm.task.id"
 OTHER = {"Type": "container", "Actor": {"Attributes": {"image": "busybox"}}}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+OVER = b"0\r\n\r\n"
 
 Say = Callable[[Conversation], object]
 
@@ -71,9 +72,18 @@ def told(*events: object) -> bytes:
 
 
 def test_an_event_is_heard_once(listen: Callable[[Say], EventStream]) -> None:
-    stream = listen(lambda one: one.sock.sendall(CHUNKED + chunk(told(SECRET))))
+    heard = threading.Event()
+
+    def say(one: Conversation) -> None:
+        one.sock.sendall(CHUNKED + chunk(told(SECRET)))
+        heard.wait(LIMIT)
+        one.sock.sendall(OVER)
+
+    stream = listen(say)
     assert stream.wait(LIMIT)
-    assert not stream.wait(0.01)
+    heard.set()
+    with pytest.raises(UnreachableError):
+        stream.wait(LIMIT)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
@@ -96,8 +106,9 @@ def test_an_event_without_chunks_is_heard(listen: Callable[[Say], EventStream]) 
 
 
 def test_of_containers_only_those_of_tasks_matter(listen: Callable[[Say], EventStream]) -> None:
-    stream = listen(lambda one: one.sock.sendall(CHUNKED + chunk(told(OTHER, OTHER))))
-    assert not stream.wait(0.05)
+    stream = listen(lambda one: one.sock.sendall(CHUNKED + chunk(told(OTHER, OTHER)) + OVER))
+    with pytest.raises(UnreachableError):
+        stream.wait(LIMIT)
 
 
 def test_a_tasks_container_among_others_is_heard(listen: Callable[[Say], EventStream]) -> None:

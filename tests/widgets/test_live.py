@@ -213,17 +213,17 @@ def test_a_form_is_told_until_it_is_closed_or_its_cell_is_run_again(
     monkeypatch.setattr(PageSession, "read", lambda _: None)
     told, fleet = Told(facts), opskit.Fleet.from_abra()
 
-    def run(cell: str, times: int) -> list[Any]:
+    def made_in(cell: str, times: int) -> list[Any]:
         parent = {"metadata": {"cellId": cell}, "header": {"msg_id": str(uuid4())}}
         there = SimpleNamespace(get_parent=lambda: parent)
         with monkeypatch.context() as patch:
             patch.setattr("opskit.widgets.cell.shell", lambda: there)
             return [make(fleet, live=told) for _ in range(times)]
 
-    run("one", 2)
-    other = run("other", 1)
+    made_in("one", 2)
+    other = made_in("other", 1)
     assert len(told.callbacks) == 3
-    run("one", 1)
+    made_in("one", 1)
     assert len(told.callbacks) == 2
     other[0].close()
     assert len(told.callbacks) == 1
