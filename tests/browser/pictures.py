@@ -361,7 +361,7 @@ def photograph_pictures(album: Album, lab: Lab, browser: Browser) -> None:
 
 
 README_CELLS = {
-    "attention": ("forms.attention(fleet)", 590),
+    "attention": ("forms.attention(fleet)", 550),
     "plan": (
         "forms.approve(fleet.plan_rotate(fleet.snapshot().secrets.select("
         "\"recipe == 'hedgedoc' and secret == 'session' and state == 'current'\")), needed=2)",
