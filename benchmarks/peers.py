@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import platform
+import socket
 import statistics
 import time
 from collections.abc import Callable
@@ -15,6 +17,19 @@ from opskit.demo.dockerd import IMAGE, DockerdFleet
 from opskit.swarm.context import Context
 from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("docker")
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
 
 
 def fill(fleet: DockerdFleet, secrets: int, services: int) -> None:

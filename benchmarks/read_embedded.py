@@ -19,25 +19,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from peers import UnixConnection
+
 from opskit.demo.fleet import DemoFleet
 
 SIZES, SECRETS, LATENCY_MS, ROUNDS = (10, 50, 200, 1000), 300, 20.0, 3
 THREADS = 32
 PATHS = ("/info", "/nodes", "/services?status=true", "/tasks", "/secrets", "/configs",
          "/networks", "/volumes")  # fmt: skip
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """An HTTP connection over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("docker")
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
 
 
 def bare(connections: list[UnixConnection]) -> int:

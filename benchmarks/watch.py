@@ -6,19 +6,17 @@ one engine and asks for its one list of secrets after an event: no joining, no t
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import os
 import resource
-import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from peers import report
+from peers import UnixConnection, report
 
 from opskit.demo.fleet import DemoFleet
 from opskit.swarm.context import find_context
@@ -30,19 +28,6 @@ PAUSE_S = 2.5
 """Between two rounds, so that each begins with a server at rest."""
 
 
-class Unix(http.client.HTTPConnection):
-    """An HTTP connection over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("docker")
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
-
-
 def rss() -> float:
     """Return the resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -51,7 +36,7 @@ def rss() -> float:
 
 def bare(path: str) -> Iterator[set[str]]:
     """Yield the names of all secrets after each event, as soon as they are there."""
-    events, lists = Unix(path), Unix(path)
+    events, lists = UnixConnection(path), UnixConnection(path)
     lists.request("GET", "/_ping")
     lists.getresponse().read()
     events.request("GET", "/events?filters=%7B%22type%22%3A%5B%22secret%22%5D%7D")

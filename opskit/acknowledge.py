@@ -95,7 +95,7 @@ class Acknowledging(Reading):
             The last day, such as ``2027-03-31``: from tomorrow on, within a year.
         who
             Who says so; by default who runs the cell, where a Jupyter server says so, else the name
-        of this machine's user.
+            of this machine's user.
         commit
             Commit the file when its folder is a git checkout.
         snapshot

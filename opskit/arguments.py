@@ -61,8 +61,8 @@ def check_flag(name: str, value: object) -> None:
         )
 
 
-def check_number(name: str, value: object, *, above: float | None = None) -> None:
-    """Refuse what is no number of 0 or more, or more than `above`, up to a week's seconds.
+def check_number(name: str, value: object, *, least: float = 0, above: float | None = None) -> None:
+    """Refuse what is no number of at least `least`, or above `above`, up to a week's seconds.
 
     Raises
     ------
@@ -72,10 +72,10 @@ def check_number(name: str, value: object, *, above: float | None = None) -> Non
     if isinstance(value, bool) or not isinstance(value, int | float):
         fits = False
     else:
-        least_holds = value >= 0 if above is None else value > above
+        least_holds = value >= least if above is None else value > above
         fits = math.isfinite(value) and least_holds and value <= LONGEST_S
     if not fits:
-        wanted = "0 or more" if above is None else f"more than {above:g}"
+        wanted = f"{least:g} or more" if above is None else f"more than {above:g}"
         raise InputError(
             f"{name} is {_number(value)}.",
             remedy=f"Give a number of seconds, {wanted}, at most a week.",

@@ -130,16 +130,22 @@ class Reading:
         Parameters
         ----------
         period
-            Seconds after which each server is read though it told of nothing; by default what
-            the settings say. Whatever becomes of what it tells, no row is wrong for longer.
+            Seconds, at least 1, after which each server is read though it told of nothing; by
+            default what the settings say. Whatever becomes of what it tells, no row is wrong for
+            longer.
         progress
             See `snapshot`.
 
         Returns
         -------
         Live
-            Close it, or use it in a ``with`` statement: it has a thread and a connection for
-            each server.
+            Close it, or use it in a ``with`` statement: it has a thread and two connections for
+            each server (over ssh one).
+
+        Raises
+        ------
+        InputError
+            `period` is no number of seconds, or less than 1.
 
         Examples
         --------
@@ -148,7 +154,7 @@ class Reading:
         6
         """
         if period is not None:
-            check_number("period", period, above=0)
+            check_number("period", period, least=1)
         seconds = read_settings().watch_period if period is None else period
         snapshot = self.snapshot(progress=progress)
         return Live(snapshot, self.root, self.declared, period=seconds, deadline=self.deadline)

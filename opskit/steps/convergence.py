@@ -278,14 +278,15 @@ class Wait:
 
     def _check_files(self, services: Sequence[model.Service], right: frozenset[str]) -> None:
         """Raise when a task that runs has none of its service's secrets."""
-        for service in services:
-            bare = self.ctx.patiently(partial(without_secrets, self.ctx.engine, service, right))
-            if bare:
-                raise VerifyError(
-                    f"{service.spec.name} on {self.ctx.engine.server} runs without its secrets: "
-                    f"its engine was killed as it made the container {bare[:12]}. Restart the "
-                    "service, which makes a new one."
-                )
+        engine = self.ctx.engine
+        found = self.ctx.patiently(partial(without_secrets, engine, services, right))
+        if found is not None:
+            service, container = found
+            raise VerifyError(
+                f"{service} on {engine.server} runs without its secrets: its engine was killed as "
+                f"it made the container {container[:12]}. Restart the service, which makes a new "
+                "one."
+            )
 
     def _needed(self, service: model.Service, current: Sequence[model.Task]) -> int:
         """Return how many places a service should have filled."""

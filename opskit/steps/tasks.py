@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Literal, assert_never
 from urllib.parse import urlsplit
@@ -54,8 +54,10 @@ def about_lost(found: Mapping[str, str]) -> str:
     return f"{which} down, and whether its old task there has ended cannot be told"
 
 
-def without_secrets(engine: Engine, service: model.Service, tasks: Collection[str]) -> str:
-    """Return a container of these tasks that was started without the service's secrets, or "".
+def without_secrets(
+    engine: Engine, services: Sequence[model.Service], tasks: Collection[str]
+) -> tuple[str, str] | None:
+    """Return a service, and a container of these tasks that was started without its secrets.
 
     Docker notes on disk what a container is to have only as it starts it. When the engine is
     killed between making and starting one, the next start is without, and Swarm calls the task
@@ -63,6 +65,23 @@ def without_secrets(engine: Engine, service: model.Service, tasks: Collection[st
     system. Whatever may hide the place counts for the service, as do containers of other nodes,
     which cannot be asked, and runtimes other than runc, which may leave none.
     """
+    watched = {one.id: (one.spec.name, place) for one in services if (place := _place(one))}
+    if not watched or engine.info().default_runtime != "runc":
+        return None
+    bare = {
+        container.id: name
+        for container in engine.containers()
+        if container.task_id in tasks and container.service_id in watched
+        for name, place in [watched[container.service_id]]
+        if _lacks(engine, container.id, place)
+    }
+    # Unless they have ended meanwhile.
+    there = engine.containers() if bare else ()
+    return next(((bare[one.id], one.id) for one in there if one.id in bare), None)
+
+
+def _place(service: model.Service) -> str:
+    """Return where a container of a service has a secret's file, if that can be seen."""
     spec = service.spec.task_template.container_spec
     files = [secret.file.name for secret in (spec and spec.secrets) or () if secret.file]
     # Of what is mounted, the engine looks into all but what is in memory only; and that may lie
@@ -71,17 +90,7 @@ def without_secrets(engine: Engine, service: model.Service, tasks: Collection[st
         mount.type == "tmpfs" and mount.target.rstrip("/") != _SCRATCH
         for mount in (spec and spec.mounts) or ()
     )
-    if not files or hidden or engine.info().default_runtime != "runc":
-        return ""
-    place = str(PurePosixPath(_SECRETS, files[0]))
-    bare = [
-        container.id
-        for container in engine.containers(service.id)
-        if container.task_id in tasks and _lacks(engine, container.id, place)
-    ]
-    # Unless they have ended meanwhile.
-    there = {container.id for container in engine.containers(service.id)} if bare else ()
-    return next((ident for ident in bare if ident in there), "")
+    return "" if hidden or not files else str(PurePosixPath(_SECRETS, files[0]))
 
 
 def _lacks(engine: Engine, container: str, place: str) -> bool:

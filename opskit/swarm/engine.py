@@ -161,9 +161,10 @@ class Engine:
         """Read the volumes of this node."""
         return self._list(lists.VOLUMES)
 
-    def containers(self, service: str) -> tuple[model.Container, ...]:
-        """Read the running containers of one service (by id) on the node that was asked."""
-        path = "/containers/json" + _filters("label", f"{model.SERVICE_LABEL}={service}")
+    def containers(self, service: str = "") -> tuple[model.Container, ...]:
+        """Read the running containers of Swarm's, or of one service (by id), on the node asked."""
+        label = f"{model.SERVICE_LABEL}={service}" if service else model.SERVICE_LABEL
+        path = "/containers/json" + _filters("label", label)
         return decoded(self._read(path), tuple[model.Container, ...], self.server)
 
     def health(self, container: str) -> model.Health | None:

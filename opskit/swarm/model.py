@@ -281,6 +281,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pas
         """The task it belongs to, empty when Swarm did not start it."""
         return (self.labels or {}).get(TASK_LABEL, "")
 
+    @property
+    def service_id(self) -> str:
+        """The service whose task that is, empty when Swarm did not start it."""
+        return (self.labels or {}).get(SERVICE_LABEL, "")
+
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
     """What a healthcheck came to once; its output is whatever the program wrote."""

@@ -118,7 +118,7 @@ def test_a_container_that_has_just_ended_is_waited_for(
 ) -> None:
     there, seen = Engine.containers, list[int]()
 
-    def just_ended(engine: Engine, service: str) -> tuple[model.Container, ...]:
+    def just_ended(engine: Engine, service: str = "") -> tuple[model.Container, ...]:
         found = there(engine, service)
         seen.append(len(found))
         return found if len(seen) > 1 else ()
