@@ -17,7 +17,7 @@ import pandas as pd
 
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
-from opskit.journal.records import RunRecord
+from opskit.journal.records import RunRecord, name_in
 from opskit.plan.data import Change, load_plan
 from opskit.secrets.redact import redact
 from opskit.signs import Answer, Sign, Tone, url_of
@@ -344,7 +344,7 @@ def _run(record: RunRecord, app: DeclaredApp) -> RunLine:
         what=", ".join(_changes(record, app)),
         status=status.label,
         tone=status.tone,
-        who=record.identity or record.actor,
+        who=name_in(record.identity) or record.actor,
         started_at=record.started_at,
     )
 

@@ -338,9 +338,8 @@ def _choose(form: Locator) -> None:
     apps = form.get_by_label("App", exact=True)
     if apps.count() and not apps.input_value():
         apps.select_option(index=0)
-    boxes = form.locator("input[type=checkbox], input[type=radio]")
-    rows = form.locator(".opskit-choice input:enabled, table input[type=checkbox]:enabled")
-    if rows.count() and not any(boxes.nth(n).is_checked() for n in range(boxes.count())):
+    rows = form.locator(".opskit-choice input:enabled, .opskit-space input:enabled")
+    if rows.count() and not any(rows.nth(n).is_checked() for n in range(rows.count())):
         rows.first.check()
     value = form.get_by_role("textbox", name="Secret value")
     if value.count():

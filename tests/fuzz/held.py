@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import faulthandler
 import re
+import signal
 import warnings
 from pathlib import Path
 
 from opskit.errors import OpskitError
 from tests.fuzz.targets import Target
+from tests.waiting import LIMIT
 
 SECONDS, MIB = 30, 300
+"""Of processor time, which a busy machine does not use up, and of memory."""
 INPUT = "input"
 """The file that holds what is being read, so that it is there whatever becomes of the process."""
 
@@ -25,13 +28,16 @@ class TooMuchError(Exception):
 def hold(target: Target, content: bytes, folder: Path) -> bool:
     """Read one input, and return whether it was refused.
 
-    Ends the process with every thread's stack after `SECONDS`, as C code does not hear exceptions.
+    Ends the process with every thread's stack when it takes too long, as C code does not hear
+    exceptions.
     """
     (folder / INPUT).write_bytes(content)
     before = _memory(_NOW)
     # From here on the peak is that of this input.
     Path("/proc/self/clear_refs").write_text("5")
-    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    faulthandler.register(signal.SIGPROF, chain=True)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    faulthandler.dump_traceback_later(LIMIT, exit=True)
     try:
         with warnings.catch_warnings():
             # A warning on stderr is no answer.
@@ -40,6 +46,7 @@ def hold(target: Target, content: bytes, folder: Path) -> bool:
     except OpskitError as error:
         return bool(str(error))
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
         if (grown := (_memory(_PEAK) - before) // 1024) > MIB:
             raise TooMuchError(f"{grown} MiB more, and {MIB} are the most")

@@ -284,7 +284,7 @@ def test_a_rotation_below_is_on_the_page_once_it_is_done(stage: Stage) -> None:
     after = ada.until_read(lambda now: now["last_runs"])
     (run,) = after["last_runs"]
     assert (run["kind"], run["what"], run["status"], run["tone"], run["who"]) == (
-        "rotate", "token v1 → v2", "done", "good", "Ada (ada)",
+        "rotate", "token v1 → v2", "done", "good", "Ada",
     )  # fmt: skip
     states = [(one["secret"], one["version"], one["state"]) for one in after["secrets"]]
     assert states == [
@@ -292,7 +292,7 @@ def test_a_rotation_below_is_on_the_page_once_it_is_done(stage: Stage) -> None:
         ("token", "v2", "current"),
         ("token", "v1", "superseded"),
     ]
-    assert f"Run {run['run']}: done. By Ada (ada)" in repr(page)
+    assert f"Run {run['run']}: done. By Ada" in repr(page)
     assert f"`opskit app show {APP}`, or fleet.page(…) in Python." in repr(page)
 
     ada.click(type="close", form=page.opened[0]["form"])

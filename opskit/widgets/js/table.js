@@ -114,10 +114,8 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     const cell = (column) => {
       if (column === "used_by" && reason) {
         const used = text(column, row);
-        return h("div", { role: "cell", "aria-colspan": 2, class: "opskit-c-used_by opskit-why", title: used ? `${reason} Used by ${used}.` : reason }, reason);
+        return h("div", { role: "cell", class: "opskit-c-used_by opskit-why", title: used ? `${reason} Used by ${used}.` : reason }, reason);
       }
-      // The reason needs its room.
-      if (column === "age_days" && reason) return null;
       const value = column === "age_days" ? (age(row) === null ? "" : age(row).toFixed(0)) : text(column, row);
       return h("div", { role: "cell", class: `opskit-c-${column}`, title: value || false }, column === "state" ? state(value) : value);
     };
