@@ -366,7 +366,7 @@ class Assembler:
                 raise InputError(
                     f"{one.target.app.name} {one.target.declared.name}: its database would have "
                     "the new password and the app the old one until you deploy.",
-                    remedy="Leave --deploy none, or say --no-hook.",
+                    remedy="Let opskit deploy (--deploy), or choose no database hook (--no-hook).",
                 )
             app = one.target.app
             seen = self.lookup.server(app.server)

@@ -38,7 +38,7 @@ def refuse_database_password(target: Target) -> None:
             f"{target.app.name} {target.declared.name} looks like a database password, and the "
             "database keeps the old one inside whatever the file says.",
             why="a database keeps the old one inside, and no hook tells it the new one",
-            remedy=f"Say --hook {hooks_in_words()}; or --no-hook "
+            remedy=f"Name its database hook (--hook): {hooks_in_words()}; or none (--no-hook), "
             "and change it in the database in the same minute; or leave it out.",
         )
 
@@ -157,8 +157,8 @@ def find_service(
         what = f"service {hook.service!r}" if hook.service else f"{hook.kind} service"
         raise InputError(
             f"{'several are a' if names else 'no'} {what} of {stack} that mounts the secret.",
-            remedy=f"Name the database's service, as in --hook {hook.kind}:SERVICE; the secret is "
-            f"mounted by: {', '.join(mounting) or 'none'}.",
+            remedy=f"Name the database's service in its hook (--hook), as {hook.kind}:SERVICE; the "
+            f"secret is mounted by: {', '.join(mounting) or 'none'}.",
         )
     found = using[names[0]]
     _check_reachable(found.service, seen)
@@ -181,5 +181,6 @@ def _check_reachable(service: model.Service, seen: Observation) -> None:
         raise InputError(
             f"{service.spec.name} runs on another node of {seen.server}'s swarm, whose containers "
             "cannot be reached from the manager.",
-            remedy="Change the password by hand in the same minute and say --no-hook.",
+            remedy="Choose no database hook (--no-hook), and change the password by hand in the "
+            "same minute.",
         )

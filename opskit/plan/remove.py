@@ -291,7 +291,7 @@ def check_store_of_orphans(*, use_pass: bool) -> None:
     if use_pass:
         raise InputError(
             "an orphan is of no app, so the password store has no entry to keep in step.",
-            remedy="Leave out --pass for orphans.",
+            remedy="Do not keep pass in step for orphans: without --pass.",
         )
 
 

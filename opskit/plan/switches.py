@@ -80,8 +80,8 @@ def _refusal(
     return InputError(
         f"{', '.join(names)} on {app.server} is used by {', '.join(sorted(others))} too, of "
         f"{' and '.join(stacks)}: their own files would bring the old version back.",
-        remedy="Say --deploy none, which makes the new version and lets the services be. "
-        f"Name it in {theirs} too, then: {deploys}",
+        remedy="Choose to deploy none (--deploy none), which makes the new version and lets the "
+        f"services be. Name it in {theirs} too, then: {deploys}",
     )
 
 

@@ -72,6 +72,15 @@ table.opskit-fluid{width:100%;max-width:75em;table-layout:auto!important}
 table.opskit-fluid td+td,table.opskit-fluid td+td.w{white-space:normal;overflow-wrap:anywhere;
 min-width:9em;max-width:none}
 table.opskit-fluid td+td.l{overflow-wrap:normal;min-width:11em}
+@container (max-width:640px){
+table.opskit-fluid,table.opskit-fluid :is(thead,tbody){display:block}
+table.opskit-fluid tr{display:grid;grid-template-columns:6em minmax(0,2fr) minmax(0,3fr);
+border-bottom:1px solid var(--jp-border-color2,#8884)}
+table.opskit-fluid :is(td,th,td+td.l){border:0;min-width:0}
+table.opskit-fluid td:nth-child(4){grid-column:2/-1;padding-top:0;
+color:var(--jp-ui-font-color2,inherit)}
+table.opskit-fluid td:nth-child(4)::before{content:"→ "}
+table.opskit-fluid th:nth-child(4){display:none}}
 table.opskit-table tr.opskit-over td{border-bottom:0}
 table.opskit-table tr.opskit-below td{padding-left:20px;white-space:normal}
 .opskit-below span{position:sticky;left:20px;display:inline-block;max-width:min(44em,90cqw);
@@ -122,7 +131,7 @@ def html_table(
 
     A sentence that few rows have stands below its row. Where the page has no room, the columns of
     `goes` are left out, the first first, and named. One that is fluid is as wide as the page, and
-    never wider.
+    never wider; in a narrow one its fourth column, what is to be done, stands below the others.
     """
     rows = list(values_of(frame, columns, HTML_ROWS))
     below = set[str]() if fluid else _sentences(columns, rows)
