@@ -50,7 +50,7 @@ def _not_made_up(secret: SecretState) -> str:
     """Return why no value is made up: it is a driver's, a template's, or comes from elsewhere."""
     if why := not_generated(secret.driver, secret.templating):
         return f"{why[0].upper()}{why[1:]}."
-    return "" if secret.generate else "Its recipe does not generate it: insert it."
+    return "" if secret.generate else "Not generated: insert it."
 
 
 def not_insertable(secret: SecretState) -> str:

@@ -296,7 +296,7 @@ def _call(name: str) -> str:
 
 def _go_through(album: Album, person: Person, name: str, gate: Path) -> None:
     form = person.form
-    if label := FORMS[name].label:
+    if label := FORMS[name].label or (FORMS[name].verbs and "Rotate 1…"):
         _choose(form)
         person.button(label).click()
         form.locator(".opskit-digest, .opskit-error").first.wait_for()

@@ -22,7 +22,7 @@ from tests.stage import APP, SERVER, Stage, staged
 
 BY_DRIVER = "Its value comes from the driver vaultish; change it there."
 A_TEMPLATE = "It is a template; insert a new one."
-GIVEN = "Its recipe does not generate it: insert it."
+GIVEN = "Not generated: insert it."
 
 
 @pytest.fixture

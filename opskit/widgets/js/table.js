@@ -13,7 +13,7 @@ const SHOWN = [
   ["secret", "Secret"],
   ["version", "Version"],
   ["state", "State"],
-  ["age_days", "Age, days"],
+  ["age_days", "Days"],
   ["used_by", "Used by"],
 ];
 
@@ -42,7 +42,7 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     changed();
   } });
   const heads = SHOWN.map(([name, title]) => {
-    const head = h("div", { role: "columnheader", class: `opskit-c-${name}` }, h("button", { type: "button", class: "opskit-sort", onclick: () => {
+    const head = h("div", { role: "columnheader", class: `opskit-c-${name}` }, h("button", { type: "button", class: "opskit-sort", title: name === "age_days" ? "Age in days" : false, onclick: () => {
       sorted = { by: name, down: sorted.by === name ? !sorted.down : name === "age_days" };
       arrange();
     } }, title));
