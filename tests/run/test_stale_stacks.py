@@ -175,7 +175,8 @@ def test_a_stack_is_as_declared_whenever_the_first_run_wakes(
         # Only a run that had released its lock already has nothing to say of it.
         assert ("once all was done" in said) is (moment <= MOMENTS[kind] - RELEASED), said
     if kind == "undeploy":
-        assert status == 1, said
+        left = docker(stage, "stack", "services", "--format", "{{.Name}}", stage.stack)
+        assert status == 1 or not left, said
     else:
         assert uses(stage) == [f"token_{version}" for version in _TOKEN.findall(declared)], said
 
