@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from shlex import quote
 
+from opskit.errors import StepError
 from opskit.secrets.generate import Policy, generate
 from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.secrets.value import Secret
@@ -87,7 +88,12 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
         """Move it, or find it moved."""
         store = ctx.password_store()
         if not store.exists(self.path + NEXT):
-            return {"found": True}
+            if ctx.retry:
+                return {"found": True}
+            raise StepError(
+                f"{self.path + NEXT} is gone from the password store: somebody else changed it "
+                f"meanwhile, and whose value {self.path} holds is not known."
+            )
         new, replaced = store.read(self.path + NEXT), store.exists(self.path)
         notes = list[str]()
         if not replaced:
