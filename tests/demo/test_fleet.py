@@ -17,12 +17,12 @@ from typing import IO
 import pytest
 
 import opskit
-import opskit.demo.sshd as sshd_module
+import opskit.demo.daemon as sshd_module
 from opskit.cli.app import run
+from opskit.demo.daemon import Sshd
 from opskit.demo.dockerd import DockerdFleet, sweep
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.run import run_demo
-from opskit.demo.sshd import Sshd
 from opskit.demo.swarms import anchor
 from opskit.errors import InputError, OpskitError
 from tests.waiting import LIMIT, eventually

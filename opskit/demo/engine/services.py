@@ -12,13 +12,13 @@ from opskit.demo.engine.objects import Json, Raft, Resource, Table, new_id, stam
 from opskit.demo.engine.refusal import exists, precondition, unimplemented
 from opskit.demo.engine.specs import (
     ServiceShape,
+    check_spec,
     completed,
     converted,
     encoded,
     shape_of,
     task_spec,
 )
-from opskit.demo.engine.validate import check_spec
 
 HISTORY = 5
 """Tasks kept of one slot, the live one included (Swarm's TaskHistoryRetentionLimit)."""
