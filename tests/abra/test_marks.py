@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opskit.abra.env import modifiers
-from opskit.abra.marks import CHARSETS, LONGEST, Marks, read_marks
+from opskit.abra.env import CHARSETS, LONGEST, Marks, modifiers, read_marks
 from opskit.secrets import generators
 from opskit.secrets.value import MAX_BYTES
 
