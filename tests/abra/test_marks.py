@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from opskit.abra.env import CHARSETS, LONGEST, Marks, modifiers, read_marks
-from opskit.secrets import generators
+from opskit.secrets import generate as generators
 from opskit.secrets.value import MAX_BYTES
 
 
