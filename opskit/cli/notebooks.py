@@ -173,7 +173,7 @@ def lab(
 
     if not demo:
         return start()
-    from opskit.demo.run import run_demo
+    from opskit.demo.fleet import run_demo
 
     status = run_demo("embedded", 1, ssh=False, command=[], look=start)
     raise typer.Exit(status)

@@ -6,8 +6,7 @@ read from its spec (see `opskit.demo.engine.life`).
 
 The layers, each knowing only those before it::
 
-    refusal                 how an engine refuses
-    objects                 what all objects share, and what is told of what happens
+    objects                 what all objects share, how an engine refuses, what it tells
     stored, services …      one kind of object each, with its rules
     state                   Swarm: all of them together, without I/O and without time
     life, rollout           the passing of time: tasks live and die, updates roll out, jobs end
@@ -15,7 +14,7 @@ The layers, each knowing only those before it::
     serve                   unix sockets
 """
 
-from opskit.demo.engine.refusal import Refusal, Role
+from opskit.demo.engine.objects import Refusal, Role
 from opskit.demo.engine.state import Swarm
 
 __all__ = ["Refusal", "Role", "Swarm"]

@@ -24,8 +24,7 @@ from opskit.demo.engine.api import find_route
 from opskit.demo.engine.api.call import Call, Edition, Reply
 from opskit.demo.engine.execs import Exec, ExecTable, Execute, Outcome, shell_words
 from opskit.demo.engine.life import Pace
-from opskit.demo.engine.objects import Event
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import Event, Refusal
 from opskit.demo.engine.rollout import Orchestrator
 from opskit.demo.engine.state import Swarm
 
@@ -265,7 +264,7 @@ class _Handler(web.RequestHandler):
             stop()
 
     def on_connection_close(self) -> None:
-        """Tell nobody who has left."""
+        """Send no events to one who has left."""
         if self._telling is not None:
             self._telling.cancel()
 

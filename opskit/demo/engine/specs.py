@@ -14,8 +14,7 @@ import msgspec
 from msgspec import field
 
 from opskit.decoding import ready
-from opskit.demo.engine.objects import Json
-from opskit.demo.engine.refusal import Refusal, invalid
+from opskit.demo.engine.objects import Json, Refusal, invalid
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -192,27 +191,27 @@ def shape_of(spec: msgspec.Raw) -> ServiceShape:
 
 def completed(spec: Json) -> Json:
     """Return a client's spec as an engine stores it: nulls dropped, bare parts filled in."""
-    kept: Json = _without_nulls(spec)
-    kept.setdefault("Labels", {})
-    if not kept.get("Mode"):
-        kept["Mode"] = {"Replicated": {}}
-    if "Replicated" in kept["Mode"]:
-        kept["Mode"]["Replicated"].setdefault("Replicas", 1)
-    if "ReplicatedJob" in kept["Mode"]:
-        job = cast("Json", kept["Mode"]["ReplicatedJob"])
+    whole: Json = _without_nulls(spec)
+    whole.setdefault("Labels", {})
+    if not whole.get("Mode"):
+        whole["Mode"] = {"Replicated": {}}
+    if "Replicated" in whole["Mode"]:
+        whole["Mode"]["Replicated"].setdefault("Replicas", 1)
+    if "ReplicatedJob" in whole["Mode"]:
+        job = cast("Json", whole["Mode"]["ReplicatedJob"])
         job.setdefault("MaxConcurrent", 1)
         job.setdefault("TotalCompletions", job["MaxConcurrent"])
-    template: Json = kept["TaskTemplate"]
+    template: Json = whole["TaskTemplate"]
     template["ContainerSpec"].setdefault("Isolation", "default")
     template.update({"ForceUpdate": 0, "Runtime": "container"} | template)
     if "RestartPolicy" in template:
         template["RestartPolicy"] = _RESTART | template["RestartPolicy"]
     for name in ("UpdateConfig", "RollbackConfig"):
-        if name in kept:
-            kept[name] = _UPDATE | kept[name]
-    if "EndpointSpec" in kept:
-        kept["EndpointSpec"] = {"Mode": "vip"} | kept["EndpointSpec"]
-    return kept
+        if name in whole:
+            whole[name] = _UPDATE | whole[name]
+    if "EndpointSpec" in whole:
+        whole["EndpointSpec"] = {"Mode": "vip"} | whole["EndpointSpec"]
+    return whole
 
 
 def with_defaults(spec: Json) -> Json:

@@ -8,8 +8,19 @@ from datetime import UTC, datetime
 from msgspec import field
 
 from opskit.demo.engine.local import NetworkRequest, NetworkTable, VolumeTable
-from opskit.demo.engine.objects import Events, Json, Raft, Resource, Table, new_id, stamp
-from opskit.demo.engine.refusal import Refusal, Role, invalid, not_manager
+from opskit.demo.engine.objects import (
+    Events,
+    Json,
+    Raft,
+    Refusal,
+    Resource,
+    Role,
+    Table,
+    invalid,
+    new_id,
+    not_manager,
+    stamp,
+)
 from opskit.demo.engine.services import Service, ServiceTable
 from opskit.demo.engine.specs import ServiceShape, completed, encoded, shape_of
 from opskit.demo.engine.stored import StoredTable

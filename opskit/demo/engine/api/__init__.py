@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opskit.demo.engine.api import cluster, node
 from opskit.demo.engine.api.call import Route
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import Refusal
 
 ROUTES: tuple[Route, ...] = (*node.ROUTES, *cluster.ROUTES)
 

@@ -12,8 +12,7 @@ import msgspec
 
 from opskit.decoding import ready
 from opskit.demo.engine.execs import Exec, ExecTable
-from opskit.demo.engine.objects import Event
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import Event, Refusal
 from opskit.demo.engine.state import Swarm
 
 T = TypeVar("T")

@@ -15,8 +15,7 @@ from opskit.demo.engine.api.call import (
     reply,
     route,
 )
-from opskit.demo.engine.objects import Json
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import Json, Refusal
 from opskit.demo.engine.services import Service, Task
 from opskit.demo.engine.specs import encoded, shape_of, with_defaults
 from opskit.demo.engine.stored import StoredRequest, StoredTable

@@ -17,8 +17,7 @@ from opskit.demo.engine.api.call import (
 )
 from opskit.demo.engine.execs import ExecRequest
 from opskit.demo.engine.local import Network, NetworkRequest, VolumeRequest
-from opskit.demo.engine.objects import Event, Json, new_id, stamp
-from opskit.demo.engine.refusal import REFUSALS, Refusal
+from opskit.demo.engine.objects import REFUSALS, Event, Json, Refusal, new_id, stamp
 from opskit.demo.engine.services import Task
 from opskit.demo.engine.specs import shape_of
 from opskit.demo.engine.state import Swarm
@@ -280,7 +279,7 @@ def _inspect_container(call: Call) -> Reply:
 
 
 def _stat_in_container(call: Call) -> Reply:
-    """Say whether there is a file, for those of secrets: no others are known of a container."""
+    """Return whether there is a file, for those of secrets: no others are known of a container."""
     service = call.swarm.services.find(_find_container(call).service_id)
     references = shape_of(service.spec).container.secrets
     places = [PurePosixPath("/run/secrets", one.file.name) for one in references if one.file]
