@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from opskit.abra.acknowledged import FILE, with_acknowledged, without_acknowledged
+from opskit.abra.acknowledged import FILE, span, with_acknowledged, without_acknowledged
 from opskit.abra.files import is_folder, read_bytes
 from opskit.abra.model import Acknowledged
 from opskit.arguments import check_flag, check_kind, check_text, given
 from opskit.atomic import create_file
-from opskit.audit.acknowledged import span
 from opskit.claimed import person_or_user
 from opskit.errors import InputError, StalePlanError
 from opskit.reading import Reading

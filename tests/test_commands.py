@@ -72,7 +72,7 @@ QUOTES = {
     "plan/renew.py": {"target.shown", "self._verb(target)"},
     "plan/selection.py": {"self.shown(found)", "' '.join(words)"},
     "plan/switches.py": {"name"},
-    "plan/variables.py": {"app", "' '.join(made)", "'; '.join(ways)"},
+    "plan/versions.py": {"app", "' '.join(made)", "'; '.join(ways)"},
     "secrets/refusals.py": {"entry.program", "{program}", "{path}", "{store}", "{folder}"},
     "widgets/kinds.py": {"{app}", "{secret}"},
     # Words and numbers of opskit's own.

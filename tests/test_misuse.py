@@ -18,7 +18,7 @@ from opskit import Fleet, Options, Plan, Policy, Probe, Runbook, Secret, Snapsho
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError, OpskitError
 from opskit.hooks import databases_in_words
-from opskit.secrets.generators import GENERATORS
+from opskit.secrets.generate import GENERATORS
 from opskit.swarm.transport import TRANSPORT
 
 APP = "cloud.coop.example"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opskit.abra.paces import pace_of, seconds
+from opskit.abra.deployed import pace_of, seconds
 from opskit.pace import Pace, longest, seconds_of
 
 SLOW = Pace(tasks=3, healthy=60.0, grace=10.0, delay=170.0)

@@ -21,8 +21,8 @@ from opskit.hooks import OFFERED as HOOKS_OFFERED
 from opskit.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
 from opskit.plan.hooks import looks_like_database_password
 from opskit.run.run import Run
-from opskit.secrets.generators import CHARSETS, GENERATORS
-from opskit.secrets.generators import OFFERED as GENERATORS_OFFERED
+from opskit.secrets.generate import CHARSETS, GENERATORS
+from opskit.secrets.generate import OFFERED as GENERATORS_OFFERED
 from opskit.settings import Settings
 from opskit.statuses import STATUSES, WAYS, RunStatus
 from opskit.steps.hook import container_command

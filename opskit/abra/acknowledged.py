@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -46,16 +46,12 @@ _REMEDY = "Mend it; until then what it acknowledges is shown."
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Entry(Acknowledged, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One as it is written: nothing else may stand there, and these may not be empty."""
+
     check: _Text
-    server: str = ""
-    app: str = ""
-    secret: str = ""
-    subject: str = ""
     who: _Text
     why: _Text
-    until: date
-    made_on: date
 
 
 def read_acknowledged(folder: Path, server: str) -> tuple[tuple[Acknowledged, ...], Problem | None]:
@@ -176,22 +172,29 @@ def _entry(found: object, path: Path, line: int, server: str) -> Acknowledged:
         raise fault(f"names the server {entry.server}, and this is the folder of {server}.")
     if entry.until > entry.made_on + LONGEST:
         raise fault("is for more than a year.")
-    return Acknowledged(
-        check=entry.check,
-        server=server or entry.server,
-        app=entry.app,
-        secret=entry.secret,
-        subject=entry.subject,
-        who=entry.who,
-        why=entry.why,
-        until=entry.until,
-        made_on=entry.made_on,
-    )
+    here = msgspec.structs.replace(entry, server=server or entry.server)
+    return msgspec.convert(here, Acknowledged, from_attributes=True)
 
 
-def latest(entries: Sequence[Acknowledged]) -> dict[tuple[str, ...], Acknowledged]:
-    """Return the one that holds the longest of each finding, by what it is about.
+def acknowledged_in(
+    entries: Sequence[Acknowledged], day: date
+) -> Callable[[tuple[str, ...]], Acknowledged | None]:
+    """Return what gives a finding's acknowledgement, in force or not, from what it is about.
 
-    Two colleagues may have let the same be, in two clones.
+    Of several, made in two clones perhaps, it is the one that holds the longest, and one in force
+    where one is.
+
+    Parameters
+    ----------
+    entries
+        What was declared when a snapshot was taken.
+    day
+        That day: an audit of a saved snapshot says what it said then, wherever it is read.
     """
-    return {one.about: one for one in sorted(entries, key=lambda one: one.until)}
+    by_end = sorted(entries, key=lambda one: (one.holds(day), one.until))
+    return {one.about: one for one in by_end}.get
+
+
+def span(today: date) -> tuple[date, date]:
+    """Return the first and the last day until when something may be let be."""
+    return today + timedelta(days=1), today + LONGEST

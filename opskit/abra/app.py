@@ -9,12 +9,11 @@ from pathlib import Path
 from shlex import quote
 
 from opskit.abra.compose import Compose, Entry, Service
-from opskit.abra.env import SHOWN, EnvFile, SampleLine, read_env
+from opskit.abra.deployed import named_with, refused, settled
+from opskit.abra.env import SHOWN, EnvFile, Marks, SampleLine, joined, read_env, read_marks
 from opskit.abra.files import printable
 from opskit.abra.interpolate import NO_TEMPLATE, interpolate
-from opskit.abra.marks import Marks, joined, read_marks
 from opskit.abra.model import DeclaredApp, DeclaredConfig, DeclaredSecret, Problem
-from opskit.abra.namedwith import named_with
 from opskit.abra.names import (
     APP_SERVICE,
     Named,
@@ -29,7 +28,6 @@ from opskit.abra.names import (
     take_apart,
 )
 from opskit.abra.recipe import SAMPLE, Enabled, Recipe, Recipes
-from opskit.abra.settled import refused, settled
 
 _GUESSED = "secrets are guessed from the .env"
 _RECIPE_REMEDY = "Mend the recipe, or check out a version that deploys."
@@ -81,12 +79,12 @@ def read_app(recipes: Recipes, server: str, path: Path, env: EnvFile | None = No
     recipe = recipes.find(named, pinned_version(env.values)) if named else None
     files = compose_files(env.values)
     enabled = recipe.enabled(files) if recipe else None
-    given = variables(env, stack, recipe)
-    compose = settled(enabled.compose, given) if enabled else Compose()
+    values = variables(env, stack, recipe)
+    compose = settled(enabled.compose, values) if enabled else Compose()
     inputs = Inputs(
         env=env,
         stack=stack,
-        variables=given,
+        variables=values,
         fixed=frozenset(recipe.exports if recipe else ()),
         sample=recipe.sample if recipe else {},
         where=printable(str(recipe.folder if recipe else path)),

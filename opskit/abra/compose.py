@@ -6,7 +6,7 @@ does no harm, and every fault has its line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
@@ -15,12 +15,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from opskit.abra.files import decode, printable
+from opskit.abra.files import about_conflicts, conflicts, decode, lock_of, printable
 from opskit.abra.interpolate import refused_by_docker, requires
-from opskit.abra.paces import PACE
-from opskit.abra.stackformat import Fault, unsupported
-from opskit.abra.stacktypes import mistyped
-from opskit.abra.unread import about_conflicts, conflicts, lock_of
+from opskit.abra.stackformat import PACE, Fault, is_node, mistyped, unsupported
 
 TRUE = frozenset({"true", "yes", "on", "y"})
 """What docker takes for yes, in whatever case."""
@@ -34,7 +31,7 @@ class Entry:
 
     `name` is its name in the swarm before interpolation, empty when the file gives none;
     `external` says that it is made outside the deploy, as abra's secrets are, and `external_by`
-    is the text that says so where it has variables: see `opskit.abra.settled`. `file` is what a
+    is the text that says so where it has variables: see `opskit.abra.deployed`. `file` is what a
     secret or config is made from, as the compose file names it.
     """
 
@@ -101,6 +98,16 @@ class Compose:
     includes: bool = False
     valid: bool = True
 
+    @property
+    def sections(self) -> Mapping[str, Mapping[str, Entry]]:
+        """The top-level entries, by what the file calls each section."""
+        return {
+            "secrets": self.secrets,
+            "configs": self.configs,
+            "networks": self.networks,
+            "volumes": self.volumes,
+        }
+
 
 @lru_cache(maxsize=1024)
 def parse_compose(data: bytes) -> Compose:
@@ -129,55 +136,43 @@ def merge(files: Iterable[Compose]) -> Compose:
 
     A top-level entry is replaced as a whole; what services use adds up.
     """
-    secrets: dict[str, Entry] = {}
-    configs: dict[str, Entry] = {}
-    networks: dict[str, Entry] = {}
-    volumes: dict[str, Entry] = {}
+    files = list(files)
+
+    def entries(of: Callable[[Compose], Mapping[str, Entry]]) -> dict[str, Entry]:
+        return {key: entry for one in files for key, entry in of(one).items()}
+
     services: dict[str, Service] = {}
-    faults: list[Fault] = []
-    refused: list[Fault] = []
-    required: list[str] = []
-    version, includes = "", False
-    for one in files:
-        includes = includes or one.includes
-        version = version or one.version
-        secrets |= one.secrets
-        configs |= one.configs
-        networks |= one.networks
-        volumes |= one.volumes
-        for name, service in one.services.items():
-            if name not in services:
-                services[name] = service
-                continue
-            base = services[name]
-            services[name] = Service(
-                secrets=tuple(dict.fromkeys(base.secrets + service.secrets)),
-                files=_merged(base.files, service.files),
-                configs=tuple(dict.fromkeys(base.configs + service.configs)),
-                config_files=_merged(base.config_files, service.config_files),
-                labels={**base.labels, **service.labels},
-                variables=base.variables | service.variables,
-                pace={**base.pace, **service.pace},
-                passed=(base.passed - service.variables) | service.passed,
-                image=service.image or base.image,
-                networks=tuple(dict.fromkeys(base.networks + service.networks)),
-                ports=tuple(dict.fromkeys(base.ports + service.ports)),
-                env_files=tuple(dict.fromkeys(base.env_files + service.env_files)),
-            )
-        required += one.required
-        faults += one.faults
-        refused += one.unsupported
+    for name, service in (named for one in files for named in one.services.items()):
+        services[name] = _both(services[name], service) if name in services else service
     return Compose(
-        version=version,
-        secrets=secrets,
-        configs=configs,
-        networks=networks,
-        volumes=volumes,
+        version=next((one.version for one in files if one.version), ""),
+        secrets=entries(lambda one: one.secrets),
+        configs=entries(lambda one: one.configs),
+        networks=entries(lambda one: one.networks),
+        volumes=entries(lambda one: one.volumes),
         services=services,
-        required=tuple(dict.fromkeys(required)),
-        faults=tuple(faults),
-        unsupported=tuple(refused),
-        includes=includes,
+        required=tuple(dict.fromkeys(text for one in files for text in one.required)),
+        faults=tuple(fault for one in files for fault in one.faults),
+        unsupported=tuple(fault for one in files for fault in one.unsupported),
+        includes=any(one.includes for one in files),
+    )
+
+
+def _both(base: Service, later: Service) -> Service:
+    """Return a service that two compose files have."""
+    return Service(
+        secrets=tuple(dict.fromkeys(base.secrets + later.secrets)),
+        files=_merged(base.files, later.files),
+        configs=tuple(dict.fromkeys(base.configs + later.configs)),
+        config_files=_merged(base.config_files, later.config_files),
+        labels={**base.labels, **later.labels},
+        variables=base.variables | later.variables,
+        pace={**base.pace, **later.pace},
+        passed=(base.passed - later.variables) | later.passed,
+        image=later.image or base.image,
+        networks=tuple(dict.fromkeys(base.networks + later.networks)),
+        ports=tuple(dict.fromkeys(base.ports + later.ports)),
+        env_files=tuple(dict.fromkeys(base.env_files + later.env_files)),
     )
 
 
@@ -241,16 +236,16 @@ class _Reader:
             if id(node) in seen:
                 continue
             seen.add(id(node))
-            if _is(node, ScalarNode):
+            if is_node(node, ScalarNode):
                 text = str(node.value)
                 if why := refused_by_docker(text):
                     self._fault(node, why)
                 elif requires(text):
                     required.append(text)
-            elif _is(node, MappingNode):
+            elif is_node(node, MappingNode):
                 # Keys are taken as they are.
                 waiting += [value for _, value in reversed(node.value)]
-            elif _is(node, SequenceNode):
+            elif is_node(node, SequenceNode):
                 waiting += reversed(node.value)
         return required
 
@@ -262,7 +257,7 @@ class _Reader:
             older, said = self._pairs_of(external).get("name"), _text(external)
             entries[key] = Entry(
                 name=_text(pairs.get("name")) or _text(older),
-                external=_is(external, MappingNode) or said.lower() in TRUE,
+                external=is_node(external, MappingNode) or said.lower() in TRUE,
                 file=_text(pairs.get("file")),
                 external_by=said if "$" in said else "",
             )
@@ -301,9 +296,9 @@ class _Reader:
 
     def _passed(self, node: Any) -> frozenset[str]:
         """Return the names that stand in an ``environment`` without a value."""
-        if _is(node, MappingNode):
+        if is_node(node, MappingNode):
             return frozenset(key for key, value in self._pairs_of(node).items() if _absent(value))
-        items: list[Any] = node.value if _is(node, SequenceNode) else []
+        items: list[Any] = node.value if is_node(node, SequenceNode) else []
         return frozenset(text for text in map(_text, items) if text and "=" not in text)
 
     def _ports(self, node: Any, what: str) -> tuple[Port, ...]:
@@ -332,7 +327,7 @@ class _Reader:
 
     def _files(self, node: Any) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
-        for item in node.value if _is(node, SequenceNode) else ():
+        for item in node.value if is_node(node, SequenceNode) else ():
             long = self._pairs_of(item)
             source = _text(long.get("source")) if long else _text(item)
             file = _text(long.get("target")) or source
@@ -340,26 +335,26 @@ class _Reader:
         return found
 
     def _labels(self, node: Any, what: str) -> dict[str, str]:
-        if _is(node, MappingNode):
+        if is_node(node, MappingNode):
             return {key: _text(value) for key, value in self._pairs_of(node).items()}
         split = (_text(item).partition("=") for item in self._items(node, what))
         return {key: value for key, _, value in split}
 
     def _items(self, node: Any, what: str) -> list[Any]:
-        if _is(node, SequenceNode):
+        if is_node(node, SequenceNode):
             return node.value
         if not _absent(node):
             self._fault(node, f"{what} is no list.")
         return []
 
     def _mapping(self, node: Any, what: str) -> dict[str, Any]:
-        if not _is(node, MappingNode) and not _absent(node):
+        if not is_node(node, MappingNode) and not _absent(node):
             self._fault(node, f"{what} is no mapping.")
         return self._pairs_of(node)
 
     def _pairs_of(self, node: Any) -> dict[str, Any]:
         """Return a mapping's pairs with ``<<`` merged in; its own keys win."""
-        if not _is(node, MappingNode):
+        if not is_node(node, MappingNode):
             return {}
         known = self._pairs.get(id(node))
         if known is not None:
@@ -370,10 +365,10 @@ class _Reader:
         inherited: dict[str, Any] = {}
         for key, value in cast("list[tuple[Any, Any]]", node.value):
             if key.tag == _MERGE_TAG:
-                for source in value.value if _is(value, SequenceNode) else [value]:
+                for source in value.value if is_node(value, SequenceNode) else [value]:
                     inherited = {**self._pairs_of(source), **inherited}
                 continue
-            if _is(key, ScalarNode):
+            if is_node(key, ScalarNode):
                 name = _text(key)
                 if name in own:
                     self._fault(key, f"the key {name!r} stands here twice.")
@@ -385,16 +380,11 @@ class _Reader:
         self._faults.append(Fault(line=int(node.start_mark.line) + 1, what=what))
 
 
-def _is(node: Any, kind: type[Any]) -> bool:
-    # Not isinstance at the call: ruamel's nodes are untyped, and narrowing would make them unknown.
-    return isinstance(node, kind)
-
-
 def _absent(node: Any) -> bool:
-    return node is None or (_is(node, ScalarNode) and node.tag == _NULL_TAG)
+    return node is None or (is_node(node, ScalarNode) and node.tag == _NULL_TAG)
 
 
 def _text(node: Any) -> str:
-    if not _is(node, ScalarNode) or _absent(node):
+    if not is_node(node, ScalarNode) or _absent(node):
         return ""
     return printable(str(node.value))

@@ -17,6 +17,9 @@ from opskit.abra.deployed import (
     deployed,
     external_networks,
     looked_up,
+    pace_of,
+    refused,
+    settled,
 )
 from opskit.abra.env import EnvFile, read_env
 from opskit.abra.layout import env_path
@@ -33,10 +36,8 @@ from opskit.abra.names import (
     stack_name,
     take_apart,
 )
-from opskit.abra.paces import pace_of
 from opskit.abra.recipe import Recipe, Recipes
-from opskit.abra.settled import refused, settled
-from opskit.abra.versiontree import version_tree
+from opskit.abra.repository import version_tree
 from opskit.errors import InputError
 from opskit.pace import Pace, seconds_of
 from opskit.temporary import folder
@@ -217,10 +218,8 @@ def _ready(env: EnvFile, stack: str, source: _Source, made: Path, app: str) -> D
         shown=str(recipe.folder),
         compose_files=tuple(str(source.folder / name) for name in files),
         overlays=(str(made / "labels.json"),) if added else (),
-        environment={
-            **environment,
-            **{_beside(name): environment[name] for name in TAKEN & environment.keys()},
-        },
+        environment=environment
+        | {_beside(name): environment[name] for name in TAKEN & environment.keys()},
         origin=recipe,
         services=deployed(compose, stack, environment),
         paces={

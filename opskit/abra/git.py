@@ -73,11 +73,11 @@ def run_git(
     folder: Path,
     *arguments: str,
     environment: Mapping[str, str],
-    given: bytes = b"",
+    stdin: bytes = b"",
     seconds: float,
     apart: bool = False,
 ) -> Ended:
-    """Run git in a folder and return how it ended; `given` is its standard input.
+    """Run git in a folder and return how it ended; `stdin` is its standard input.
 
     In a session `apart`, Ctrl-C lets it end, and the deadline ends what it started too.
 
@@ -94,7 +94,7 @@ def run_git(
         process = subprocess.Popen(
             ["git", "--literal-pathspecs", "-C", str(folder), *arguments],
             env=environment,
-            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=apart,
@@ -107,7 +107,7 @@ def run_git(
         raise InputError(f"git cannot be run on it ({error.strerror}).", path=folder) from error
     with process:
         try:
-            output, complaint = process.communicate(given or None, timeout=seconds)
+            output, complaint = process.communicate(stdin or None, timeout=seconds)
         except subprocess.TimeoutExpired:
             _end(process, apart=apart)
             raise TimeoutError(f"git did not answer in {seconds:g} s.") from None
@@ -155,7 +155,7 @@ def clone(address: str, folder: Path) -> None:
         )
 
 
-def ask(folder: Path, *arguments: str, config: Iterable[str] = (), given: bytes = b"") -> Ended:
+def ask(folder: Path, *arguments: str, config: Iterable[str] = (), stdin: bytes = b"") -> Ended:
     """Ask git about a recipe's repository, without running anything its configuration names.
 
     Raises
@@ -171,7 +171,7 @@ def ask(folder: Path, *arguments: str, config: Iterable[str] = (), given: bytes 
     settings = [word for setting in (*_INERT_CONFIG, *config) for word in ("-c", setting)]
     command = (*settings, f"--work-tree={folder}", *arguments)
     try:
-        ended = run_git(folder, *command, environment=environment, given=given, seconds=SECONDS)
+        ended = run_git(folder, *command, environment=environment, stdin=stdin, seconds=SECONDS)
     except TimeoutError as error:
         raise InputError(str(error), path=folder) from None
     if ended.status and "dubious ownership" in ended.complaint:
@@ -184,7 +184,7 @@ def ask(folder: Path, *arguments: str, config: Iterable[str] = (), given: bytes 
     return ended
 
 
-def answered(folder: Path, *arguments: str, given: bytes = b"") -> Ended:
+def answered(folder: Path, *arguments: str, stdin: bytes = b"") -> Ended:
     """Return what `ask` does when git knows an answer.
 
     Raises
@@ -192,7 +192,7 @@ def answered(folder: Path, *arguments: str, given: bytes = b"") -> Ended:
     InputError
         It does not; says why.
     """
-    ended = ask(folder, *arguments, given=given)
+    ended = ask(folder, *arguments, stdin=stdin)
     if ended.status:
         raise damaged(folder, ended.reason)
     return ended

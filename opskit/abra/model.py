@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import msgspec
@@ -146,6 +146,22 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     def about(self) -> tuple[str, ...]:
         """What it is about: what makes the finding's key."""
         return (self.check, self.server, self.app, self.secret, self.subject)
+
+    def was_made(self, day: date) -> bool:
+        """Return whether it was made by a day, such as that of a snapshot."""
+        # Where a colleague is, it may be tomorrow. A day far off would let it be for decades.
+        return self.made_on <= day + timedelta(days=1)
+
+    def holds(self, day: date) -> bool:
+        """Return whether it was made and not over on a day."""
+        return self.was_made(day) and self.until >= day
+
+    def over(self, day: date) -> str:
+        """Return who made it, until when and why, of one that does not hold."""
+        why_not = (
+            "which is over" if self.was_made(day) else f"made on {self.made_on}, a day to come"
+        )
+        return f"It was acknowledged by {self.who} until {self.until}, {why_not}: {self.why}"
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,18 +5,24 @@ To add one, write a function in a module of this package, decorate it, and give 
     @check("secret-missing", severity="high", title="A declared secret is not in the swarm")
     def missing(views: Views) -> Iterator[Finding]: ...
 
-`require` says whether findings are bad enough to fail a scheduled run.
+`fail_on` says whether findings are bad enough to fail a scheduled run.
+
+Each finding has a short key, by which an operator names it today and tomorrow: a hash of what it is
+about and of nothing that changes while it stands, such as an age. So it is the same in each audit,
+on each machine and at each operator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC
 from importlib import import_module
 from typing import Annotated, Literal
 
-from opskit.audit.acknowledged import acknowledged_in, holds, said_of
-from opskit.audit.keys import keys_of
+from opskit.abra.acknowledged import acknowledged_in
 from opskit.audit.remedies import Remedy
 from opskit.errors import InputError, OpskitError
 from opskit.views.columns import Column, Row
@@ -61,6 +67,10 @@ class ChecksRow(Row, frozen=True, kw_only=True):
     ]
 
 
+KEY_LENGTH = 5
+_LETTERS = "23456789bcdfghjkmnpqrstvwxz"
+"""Without what reads like something else, and without vowels, so that no key is a word."""
+
 _SHOWN = ("severity", "key", "id", "server", "app", "secret", "what", "remedy")
 _GOES = ("id", "server", "secret", "app")
 
@@ -77,7 +87,6 @@ _FAMILIES = (
     "opskit.audit.secrets",
     "opskit.audit.fleet",
     "opskit.audit.files",
-    "opskit.audit.swarm",
     "opskit.audit.services",
     "opskit.audit.stored",
 )
@@ -220,12 +229,13 @@ def audit_view(
         (one.id, finding.server, finding.app or "", finding.secret or "", finding.subject)
         for one, finding in found
     ]
-    let_be = acknowledged_in(views.facts)
+    day = views.facts.taken_at.astimezone(UTC).date()
+    let_be = acknowledged_in(views.facts.declared.acknowledged, day)
     rows: list[FindingsRow] = []
     for key, about_what, (one, finding) in zip(keys_of(abouts), abouts, found, strict=True):
         known = let_be(about_what)
-        is_let_be = holds(known, views.facts)
-        over = f" {said_of(known, views.facts)}" if known and not is_let_be else ""
+        is_let_be = known is not None and known.holds(day)
+        over = f" {known.over(day)}" if known and not is_let_be else ""
         rows.append(
             FindingsRow(
                 key=key,
@@ -310,3 +320,41 @@ def fail_on(findings: View, severity: Severity | str) -> None:
     if number:
         noun = "finding is" if number == 1 else "findings are"
         raise FindingsError(f"{number} {noun} of severity {severity} or worse.")
+
+
+def keys_of(identities: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return the key of each finding; where two would be the same, both are longer.
+
+    Parameters
+    ----------
+    identities
+        What each is about: check, server, app, secret, subject. Of findings about the very same,
+        each has a number of its own.
+    """
+    seen: Counter[Hashable] = Counter()
+    whole: list[str] = []
+    for identity in identities:
+        seen[identity] += 1
+        number = seen[identity]
+        whole.append(_letters("\0".join(identity if number == 1 else (*identity, str(number)))))
+    return _shortened(whole, KEY_LENGTH)
+
+
+def _shortened(whole: list[str], length: int) -> list[str]:
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    for one in whole:
+        alike[one[:length]].add(one)
+    longer = {one for group in alike.values() if len(group) > 1 for one in group}
+    if not longer:
+        return [one[:length] for one in whole]
+    more = dict(zip(longer, _shortened(list(longer), length + 1), strict=True))
+    return [more.get(one, one[:length]) for one in whole]
+
+
+def _letters(text: str) -> str:
+    number = int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest())
+    found: list[str] = []
+    while number:
+        number, at = divmod(number, len(_LETTERS))
+        found.append(_LETTERS[at])
+    return "".join(found)

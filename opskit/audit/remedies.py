@@ -95,7 +95,7 @@ class Remedy:
 
 
 def in_words(plan: Mapping[str, str]) -> str:
-    """Say in a few words what a remedy's plan does, where app and secret stand beside it."""
+    """Return in a few words what a remedy's plan does, where app and secret stand beside it."""
     kind = cast("PlanKind", plan["plan"])
     match kind:
         case "deploy":

@@ -109,7 +109,7 @@ def not_pinned(views: Views) -> Iterator[Finding]:
     reference="CIS Docker Benchmark 5.27 (up to 1.5: 5.26)",
 )
 def no_healthcheck(views: Views) -> Iterator[Finding]:
-    """Tell of which services "converged" says only that a process runs; images may have one."""
+    """Find services of which "converged" says only that a process runs; images may have one."""
     found: defaultdict[tuple[str, str | None], list[str]] = defaultdict(list)
     for server, app, service, container in _services(views):
         if container.healthcheck is None:

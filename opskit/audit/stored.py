@@ -100,7 +100,7 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
         One `StoredRow` per declared secret, one per entry that a run left beside one, and one per
         entry that belongs to none.
     """
-    kept, given = Remedies(views, use_pass=True), Remedies(views)
+    in_step, plain = Remedies(views, use_pass=True), Remedies(views)
     found: list[StoredRow] = []
     for row in views.secrets.records(views.secrets["declared"]):
         place = path(row.server, row.app, row.secret)
@@ -108,7 +108,7 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
         key = (row.server, row.app, row.secret)
         known = state is not None and state != "unknown"
         where, remedy = _verdict(
-            kept, given, key, stored=place in entries, observed=row.observed, known=known
+            in_step, plain, key, stored=place in entries, observed=row.observed, known=known
         )
         found.append(
             StoredRow(
@@ -132,15 +132,15 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     for entry in entries - expected.keys():
         of = expected.get(entry.removesuffix(PREVIOUS).removesuffix(NEXT))
         server, app, secret = of or (None, None, None)
-        is_kept = entry.endswith(PREVIOUS) and of in older
+        has_older = entry.endswith(PREVIOUS) and of in older
         found.append(
             StoredRow(
-                where="both" if is_kept else "only in the store",
+                where="both" if has_older else "only in the store",
                 server=server,
                 app=app,
                 secret=secret,
                 path=entry,
-                remedy=None if is_kept else _clearing(kept, entry, of),
+                remedy=None if has_older else _clearing(in_step, entry, of),
             )
         )
     found.sort(key=lambda one: (_ORDER.index(one.where), one.path))
@@ -150,12 +150,12 @@ def compare_store(views: Views, entries: frozenset[str], path: Path) -> View:
     return View.from_rows(StoredRow, found, shown)
 
 
-def _clearing(kept: Remedies, entry: str, of: tuple[str, str, str] | None) -> str:
+def _clearing(in_step: Remedies, entry: str, of: tuple[str, str, str] | None) -> str:
     """Return how an entry goes that is beside a secret's own, or of none."""
     if of is None:
         return f"If nobody misses it: pass rm {quote(entry)}"
     if entry.endswith(PREVIOUS):
-        return str(kept.prune(*of))
+        return str(in_step.prune(*of))
     return f"If no run is unfinished (opskit journal): pass rm {quote(entry)}"
 
 
@@ -166,8 +166,8 @@ def _older_versions(views: Views) -> set[tuple[str, str, str]]:
 
 
 def _verdict(
-    kept: Remedies,
-    given: Remedies,
+    in_step: Remedies,
+    plain: Remedies,
     key: tuple[str, str, str],
     *,
     stored: bool,
@@ -179,9 +179,9 @@ def _verdict(
     if stored and observed:
         return "both", None
     if observed:
-        return "only in the swarm", str(kept.renew(server, app, secret))
+        return "only in the swarm", str(in_step.renew(server, app, secret))
     if stored:
         # A server that could not be read may well have it.
-        way = str(given.make(server, app, secret, given=True)) if known else None
+        way = str(plain.make(server, app, secret, given=True)) if known else None
         return "only in the store", way
-    return "nowhere", str(kept.make(server, app, secret)) if known else None
+    return "nowhere", str(in_step.make(server, app, secret)) if known else None

@@ -11,15 +11,12 @@ from typing import Any, TextIO, cast
 import typer
 
 from opskit.cli import (
-    acknowledge,
     apps,
     change,
     demo,
-    disconnect,
     doctor,
     findings,
     fix,
-    lab,
     notebooks,
     read,
     runs,
@@ -42,16 +39,15 @@ app = typer.Typer(
 )
 doctor.add_to(app)
 read.add_to(app)
-disconnect.add_to(app)
+app.command()(doctor.disconnect)
 watch.add_to(app)
 findings.add_to(app)
 fix.add_to(app)
-acknowledge.add_to(app)
+app.command()(findings.acknowledge)
 change.add_to(app)
 apps.add_to(app)
 runs.add_to(app)
 notebooks.add_to(app)
-lab.add_to(app)
 demo.add_to(app)
 add_guides(app)
 

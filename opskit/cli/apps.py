@@ -9,22 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from opskit.cli import complete, page
-from opskit.cli.change import (
-    App,
-    Commit,
-    DryRun,
-    NoHook,
-    Pass,
-    Stable,
-    Timeout,
-    Yes,
-    carry_out,
-    make_options,
-    one_of,
-    open_fleet,
-)
+from opskit.cli.change import carry_out, make_options, open_fleet
 from opskit.cli.config import config
 from opskit.cli.once import Once, Show
+from opskit.cli.options import App, Commit, DryRun, NoHook, Pass, Stable, Timeout, Yes, one_of
 from opskit.cli.read import (
     ColumnsOption,
     DeadlineOption,
@@ -40,7 +28,6 @@ from opskit.errors import InputError
 from opskit.modes import WHOLE
 
 if TYPE_CHECKING:
-    from opskit.fleet import Fleet
     from opskit.views.frame import View
 
 _FOLLOW_S = 1.0
@@ -78,7 +65,7 @@ def ls(
 ) -> None:
     """List apps; with -S what runs of each, its version and the upgrades there are."""
     show(
-        narrow(_fleet(server, deadline).apps(status=status), where, None),
+        narrow(open_fleet(server or None, deadline).apps(status=status), where, None),
         format,
         wide=wide,
         columns=columns,
@@ -149,7 +136,7 @@ def ps(
 ) -> None:
     """List the tasks of an app."""
     show(
-        narrow(_fleet(None, deadline).ps(app, past=past), where, None),
+        narrow(open_fleet(deadline=deadline).ps(app, past=past), where, None),
         format,
         wide=wide,
         columns=columns,
@@ -166,7 +153,7 @@ def logs(
     deadline: DeadlineOption = None,
 ) -> None:
     """Print what the services of an app wrote, oldest line first."""
-    fleet = _fleet(None, deadline)
+    fleet = open_fleet(deadline=deadline)
     found = fleet.app(app)
     view = fleet.logs(found, services, tail=tail, since=since)
     if format is not Format.table:
@@ -233,12 +220,6 @@ def restart(
     options = make_options(timeout=timeout, stable=stable)
     plan = open_fleet().plan_restart(app, services or None, options)
     carry_out(plan, dry_run=dry_run, yes=yes)
-
-
-def _fleet(servers: list[str] | None, deadline: float | None) -> Fleet:
-    from opskit.fleet import Fleet
-
-    return Fleet.from_abra(servers=servers or None, deadline=deadline)
 
 
 def _print(view: View) -> str:

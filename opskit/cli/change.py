@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -13,13 +13,35 @@ import typer
 
 from opskit.cli import complete
 from opskit.cli.once import Once, Show
+from opskit.cli.options import (
+    All,
+    Anyway,
+    App,
+    Charset,
+    Command,
+    Commit,
+    DeployOption,
+    DryRun,
+    FileOption,
+    GeneratorOption,
+    Hook,
+    KeepFailed,
+    KeepGoing,
+    KeepNewline,
+    Length,
+    NoHook,
+    OneSecret,
+    Parallel,
+    Pass,
+    Skip,
+    SomeSecrets,
+    Stable,
+    Timeout,
+    Yes,
+    given_value,
+)
 from opskit.cli.read import Format, ServerOption, narrow, show
-from opskit.cli.value import FileOption, KeepNewline, given_value
 from opskit.errors import InputError
-from opskit.hooks import hooks_in_words
-from opskit.modes import MODES
-from opskit.secrets.generators import CHARSETS
-from opskit.secrets.generators import OFFERED as GENERATORS
 from opskit.statuses import STATUSES, Ended
 
 if TYPE_CHECKING:
@@ -31,75 +53,6 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(r"v?[0-9][A-Za-z0-9.-]*")
 """What looks like the version of a secret."""
-
-
-def one_of(names: Collection[str], *flags: str, help: str) -> Any:  # noqa: A002 (typer's word)
-    """Return an option that takes one of these names, which the help lists."""
-
-    def parse(text: str) -> str:
-        if text not in names:
-            raise typer.BadParameter(f"{text!r} is none of {', '.join(names)}.")
-        return text
-
-    return typer.Option(
-        *flags,
-        parser=parse,
-        metavar=f"[{'|'.join(names)}]",
-        help=help,
-    )
-
-
-App = Annotated[
-    str, typer.Argument(help="The app's name, or SERVER/APP.", autocompletion=complete.apps)
-]
-OneSecret = Annotated[
-    str, typer.Argument(help="The secret's name.", autocompletion=complete.secrets)
-]
-SomeSecrets = Annotated[
-    list[str] | None,
-    typer.Argument(help="Names; with --all, every one.", autocompletion=complete.secrets),
-]
-All = Annotated[bool, typer.Option("--all", help="Every secret of the app.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the calls and change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Pass = Annotated[bool, typer.Option("--pass", help="Keep the password store in step.")]
-Length = Annotated[int | None, typer.Option(min=1, help="Characters, or words.")]
-Charset = Annotated[str, typer.Option(help=f"{', '.join(CHARSETS)}; comma-joined.")]
-GeneratorOption = Annotated[
-    str | None, one_of(GENERATORS, "--generator", help="What makes the value.")
-]
-Anyway = Annotated[
-    bool,
-    typer.Option(
-        "--anyway",
-        help="Make up a value though the recipe says generate=false; with --yes one that can be "
-        "guessed, too.",
-    ),
-]
-Command = Annotated[str, typer.Option("--command", help="A program that prints the value.")]
-DeployOption = Annotated[
-    str | None, one_of(MODES, "--deploy", help="How services get the new version.")
-]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds for services to converge.")]
-Stable = Annotated[float, typer.Option(min=0, help="Seconds they must stay converged.")]
-Commit = Annotated[bool, typer.Option("--commit", help="Commit the .env in its git checkout.")]
-Hook = Annotated[
-    str,
-    typer.Option(
-        "--hook",
-        metavar="KIND[:SERVICE]",
-        help=f"Tell the database: {hooks_in_words()}.",
-    ),
-]
-NoHook = Annotated[
-    bool, typer.Option("--no-hook", help="Change a database password's file all the same.")
-]
-Skip = Annotated[bool, typer.Option("--skip", help="Leave out what cannot be; the plan says what.")]
-KeepFailed = Annotated[
-    bool, typer.Option("--keep-failed", help="Keep a new version that failed, and label it so.")
-]
-Parallel = Annotated[int | None, typer.Option("--max-parallel", min=1, help="Stacks at once.")]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a stack failed.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -315,7 +268,7 @@ def prune(
 
 
 def tell(run: Run, *, wanted: Ended = "done") -> None:
-    """Say how a run ended, and end with status 1 unless all of it ended as wanted."""
+    """Print how a run ended, and end with status 1 unless all of it ended as wanted."""
     for error in run.errors:
         print(f"opskit: {error}", file=sys.stderr)
     for note in run.notes:
@@ -328,11 +281,11 @@ def tell(run: Run, *, wanted: Ended = "done") -> None:
         raise typer.Exit(1)
 
 
-def open_fleet(servers: list[str] | None = None) -> Fleet:
+def open_fleet(servers: list[str] | None = None, deadline: float | None = None) -> Fleet:
     """Return the fleet of this operator's abra folder, or some servers of it."""
     from opskit.fleet import Fleet
 
-    return Fleet.from_abra(servers=servers)
+    return Fleet.from_abra(servers=servers, deadline=deadline)
 
 
 def make_options(

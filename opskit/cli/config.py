@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opskit.cli.change import App, Commit, Yes, carry_out, open_fleet
+from opskit.cli.change import carry_out, open_fleet
+from opskit.cli.options import App, Commit, Yes
 from opskit.errors import InputError, MissingToolError, StalePlanError
 
 if TYPE_CHECKING:
@@ -78,27 +79,27 @@ def _copy(app: str, path: Path, before: bytes, from_: Path | None) -> Generator[
 def _begun(path: Path, before: bytes, from_: Path | None) -> Path:
     from opskit.settings import state_dir
 
-    kept = state_dir() / "edits"
+    edits = state_dir() / "edits"
     try:
-        if from_ is not None and from_.absolute().parent.parent == kept and from_.exists():
+        if from_ is not None and from_.absolute().parent.parent == edits and from_.exists():
             return from_.absolute()
         text = before if from_ is None else from_.read_bytes()
         # Nobody was told of these if the connection was lost.
-        for left in sorted(kept.glob(f"*/{glob.escape(path.name)}")):
+        for left in sorted(edits.glob(f"*/{glob.escape(path.name)}")):
             print(f"a text of yours from earlier is kept: {left}   (go on with it: --from)",
                   file=sys.stderr)  # fmt: skip
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", path=from_) from None
     try:
-        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept.mkdir(mode=0o700, exist_ok=True)
-        copy = Path(tempfile.mkdtemp(prefix=f"{path.stem[:100]}-", dir=kept), path.name)
+        edits.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        edits.mkdir(mode=0o700, exist_ok=True)
+        copy = Path(tempfile.mkdtemp(prefix=f"{path.stem[:100]}-", dir=edits), path.name)
         copy.touch(mode=0o600)
         copy.write_bytes(text)
     except OSError as error:
         raise InputError(
             f"no copy to edit can be made there: {error.strerror}.",
-            path=kept,
+            path=edits,
             remedy="Mend that, or name another folder in OPSKIT_STATE_DIR.",
         ) from None
     return copy

@@ -1,4 +1,7 @@
-"""``opskit doctor``: whether all is well here and with every server, or what mends it."""
+"""``opskit doctor`` and ``disconnect``: whether all is well here and with every server.
+
+What mends it, where not; and an end to the ssh connections that stay for the next command.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from opskit.views.frame import View
+from typing import Annotated
+
+from opskit.cli import complete
 
 _NOT_A_TERMINAL, _NARROWEST = 200, 30
 _MARKS = {"well": ("✓", "green"), "note": ("·", "yellow"), "mend": ("✗", "red")}
@@ -112,3 +118,29 @@ def _remedy(console: Console, remedy: str, indent: int) -> None:
     arrow = "->" if console.options.ascii_only else "→"
     # Wrapped by the terminal alone: a command is copied in one piece.
     console.print(Text(f"{' ' * (5 + indent)}{arrow} {cell_text(remedy)}", "bold"), soft_wrap=True)
+
+
+def disconnect(
+    server: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVER...]", help="Only to these.", autocompletion=complete.servers
+        ),
+    ] = None,
+) -> None:
+    """End the ssh connections that stay open for the next command (`ssh_keep`).
+
+    At once, also those that a notebook or another command is using.
+    """
+    from opskit.errors import UnreachableError
+    from opskit.swarm import masters
+    from opskit.swarm.context import find_context
+
+    ended, left = masters.disconnect([find_context(name) for name in server] if server else None)
+    print(f"{ended or 'No'} ssh connection{'' if ended == 1 else 's'} ended.")
+    if left:
+        raise UnreachableError(
+            f"{len(left)} would not end: ssh still listens at {', '.join(map(str, left))}.",
+            remedy="Find its process, and kill it: ss -xlp | grep "
+            + " ".join(f"-e {control.name}" for control in left),
+        )

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opskit.cli.change import DryRun, KeepGoing, Parallel, Pass, Yes, carry_out, open_fleet
-from opskit.cli.value import FileOption, KeepNewline, given_value
+from opskit.cli.change import carry_out, open_fleet
+from opskit.cli.options import (
+    DryRun,
+    FileOption,
+    KeepGoing,
+    KeepNewline,
+    Parallel,
+    Pass,
+    Yes,
+    given_value,
+)
 from opskit.errors import InputError, OpskitError
 
 if TYPE_CHECKING:

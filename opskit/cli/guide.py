@@ -30,6 +30,10 @@ def _recover(*examples: str) -> Guide:
     return Guide(RECOVER, examples)
 
 
+def _below(*examples: str) -> Guide:
+    return Guide("", examples)
+
+
 GUIDES: Mapping[str, Guide] = {
     "doctor": _look("opskit doctor", "opskit doctor --server coop.example"),
     "servers": _look("opskit servers", "opskit servers --where 'not manager'"),
@@ -61,60 +65,42 @@ GUIDES: Mapping[str, Guide] = {
         "opskit rotate --where 'age_days > 365' --skip --max-parallel 4",
     ),
     "secret": _change(),
-    "secret generate": Guide(
-        "",
-        (
-            "opskit secret generate wiki.coop.example --all --pass",
-            "opskit secret generate wiki.coop.example api_token --length 64 --dry-run",
-        ),
+    "secret generate": _below(
+        "opskit secret generate wiki.coop.example --all --pass",
+        "opskit secret generate wiki.coop.example api_token --length 64 --dry-run",
     ),
-    "secret insert": Guide(
-        "",
-        (
-            "opskit secret insert wiki.coop.example smtp_password",
-            "opskit secret insert wiki.coop.example smtp_password --file key.txt",
-        ),
+    "secret insert": _below(
+        "opskit secret insert wiki.coop.example smtp_password",
+        "opskit secret insert wiki.coop.example smtp_password --file key.txt",
     ),
-    "secret rotate": Guide(
-        "",
-        (
-            "opskit secret rotate wiki.coop.example api_token --dry-run",
-            "opskit secret rotate wiki.coop.example db_password --hook postgres",
-        ),
+    "secret rotate": _below(
+        "opskit secret rotate wiki.coop.example api_token --dry-run",
+        "opskit secret rotate wiki.coop.example db_password --hook postgres",
     ),
-    "secret remove": Guide(
-        "",
-        (
-            "opskit secret remove wiki.coop.example old_token",
-            "opskit secret remove --orphans --server coop.example --dry-run",
-        ),
+    "secret remove": _below(
+        "opskit secret remove wiki.coop.example old_token",
+        "opskit secret remove --orphans --server coop.example --dry-run",
     ),
-    "secret prune": Guide(
-        "", ("opskit secret prune --dry-run", "opskit secret prune wiki.coop.example --keep 0")
+    "secret prune": _below(
+        "opskit secret prune --dry-run", "opskit secret prune wiki.coop.example --keep 0"
     ),
     "app": _change(),
-    "app ls": Guide("", ("opskit app ls -S", "opskit app ls -S --server coop.example")),
-    "app new": Guide(
-        "",
-        (
-            "opskit app new hedgedoc -s coop.example --domain pad.coop.example --secrets",
-            "opskit app new hedgedoc:1.2.0 -s coop.example --domain pad.example --fetch",
-        ),
+    "app ls": _below("opskit app ls -S", "opskit app ls -S --server coop.example"),
+    "app new": _below(
+        "opskit app new hedgedoc -s coop.example --domain pad.coop.example --secrets",
+        "opskit app new hedgedoc:1.2.0 -s coop.example --domain pad.example --fetch",
     ),
-    "app config": Guide("", ("opskit app config wiki.coop.example",)),
-    "app show": Guide("", ("opskit app show wiki.coop.example",)),
-    "app ps": Guide("", ("opskit app ps wiki.coop.example --past",)),
-    "app logs": Guide("", ("opskit app logs wiki.coop.example app --tail 50 --follow",)),
-    "app deploy": Guide(
-        "",
-        (
-            "opskit app deploy wiki.coop.example --dry-run",
-            "opskit app deploy wiki.coop.example 1.2.0+3.4.1",
-        ),
+    "app config": _below("opskit app config wiki.coop.example"),
+    "app show": _below("opskit app show wiki.coop.example"),
+    "app ps": _below("opskit app ps wiki.coop.example --past"),
+    "app logs": _below("opskit app logs wiki.coop.example app --tail 50 --follow"),
+    "app deploy": _below(
+        "opskit app deploy wiki.coop.example --dry-run",
+        "opskit app deploy wiki.coop.example 1.2.0+3.4.1",
     ),
-    "app upgrade": Guide("", ("opskit app upgrade wiki.coop.example --dry-run",)),
-    "app undeploy": Guide("", ("opskit app undeploy wiki.coop.example",)),
-    "app restart": Guide("", ("opskit app restart wiki.coop.example app",)),
+    "app upgrade": _below("opskit app upgrade wiki.coop.example --dry-run"),
+    "app undeploy": _below("opskit app undeploy wiki.coop.example"),
+    "app restart": _below("opskit app restart wiki.coop.example app"),
     "journal": _recover("opskit journal", "opskit journal --where \"status != 'done'\""),
     "resume": _recover("opskit resume"),
     "rollback": _recover("opskit rollback --dry-run", "opskit rollback 20261129-0914"),

@@ -1,11 +1,13 @@
-"""Commands over notebooks: run one without anybody watching, begin a new one."""
+"""Commands over notebooks: run one without anybody watching, begin a new one, open all in a lab."""
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +23,10 @@ from opskit.cli.read import (
 from opskit.errors import NotebookError
 from opskit.statuses import STATUSES
 
+if TYPE_CHECKING:
+    from opskit.jupyter.shipped import Copy
+
+
 FAILED, INTERRUPTED = 1, 130
 
 
@@ -30,6 +36,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("new-runbook")(new_runbook)
     app.command()(runbooks)
     app.command()(report)
+    app.command("lab")(lab)
 
 
 def run_notebook(
@@ -125,3 +132,64 @@ def _tell_how_to_resume(begun: datetime) -> None:
             f"opskit: run {run} is unfinished. {STATUSES[unfinished.status].commands(run, ways)}",
             file=sys.stderr,
         )
+
+
+_WORDS = {
+    "new": "new",
+    "updated": "updated",
+    "edited": "edited by you",
+    "newer": "edited by you",
+}
+_SHOWN = 12
+"""Lines of a difference."""
+
+
+def lab(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where you work on them.")] = Path(
+        "opskit-notebooks"
+    ),
+    demo: Annotated[bool, typer.Option("--demo", help="On made-up servers.")] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Else the first free one from 8888.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+) -> None:
+    """Copy opskit's notebooks to DIR, leaving those you edited, and open them in JupyterLab.
+
+    The server listens on 127.0.0.1 only and asks for its token.
+    """
+
+    def start() -> None:
+        from opskit.jupyter.lab import prepare, serve
+        from opskit.jupyter.shipped import copy_notebooks, shipped_folder
+        from opskit.settings import state_dir
+
+        server = prepare(folder, state_dir(), port=port)
+        _tell_copies(copy_notebooks(shipped_folder(), folder), folder)
+        print(f"Open {server.address}")
+        print("\n".join(server.sharing()))
+        sys.stdout.flush()
+        serve(server, browser=not no_browser)
+
+    if not demo:
+        return start()
+    from opskit.demo.fleet import run_demo
+
+    status = run_demo("embedded", 1, ssh=False, command=[], look=start)
+    raise typer.Exit(status)
+
+
+def _tell_copies(copies: list[Copy], folder: Path) -> None:
+    counted = Counter(_WORDS[copy.status] for copy in copies if copy.status in _WORDS)
+    detail = ", ".join(f"{count} {word}" for word, count in counted.items())
+    print(f"{len(copies)} notebooks in {folder}{f' ({detail})' if detail else ''}")
+    for copy in copies:
+        if copy.status == "newer":
+            print(f"{copy.path.name}: yours was edited and stays; opskit's is newer:")
+            for line in copy.diff[:_SHOWN]:
+                print(f"  {line}")
+            if len(copy.diff) > _SHOWN:
+                print(f"  … and {len(copy.diff) - _SHOWN} more lines")
+            mine = copy.path.with_name(f"my-{copy.path.name}")
+            take = shlex.join(["mv", str(copy.path), str(mine)])
+            print(f"  to take it: {take} and start opskit lab again")

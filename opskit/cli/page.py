@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
-from opskit.cli.change import App
+from opskit.cli.change import open_fleet
+from opskit.cli.options import App
 from opskit.cli.read import DeadlineOption
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def show(
     """Show all that is known of an app: what runs, its versions, secrets, findings, last runs."""
     import msgspec
 
-    from opskit.fleet import Fleet
-
-    fleet = Fleet.from_abra(deadline=deadline)
+    fleet = open_fleet(deadline=deadline)
     page = fleet.page(app)
     if probe:
         page = msgspec.structs.replace(page, answer=fleet.answer(page.name))

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from opskit.cli import complete
-from opskit.cli.change import DryRun, Yes, agreed, tell
+from opskit.cli.change import agreed, open_fleet, tell
+from opskit.cli.options import DryRun, Yes
 from opskit.cli.read import (
     ColumnsOption,
     DeadlineOption,
@@ -94,9 +95,7 @@ def locks(
     deadline: DeadlineOption = None,
 ) -> None:
     """Show who works on which stack."""
-    from opskit.fleet import Fleet
-
-    view = Fleet.from_abra(servers=server or None, deadline=deadline).locks()
+    view = open_fleet(server or None, deadline).locks()
     show(narrowed(view, where, None), format, wide=wide, columns=columns)
 
 

@@ -17,9 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Self
 
-from opskit.demo.daemon import Daemon, kill_below, remove_folder
+from opskit.demo.daemon import Daemon, Sshd, kill_below, make_key, remove_folder
 from opskit.demo.fleet import environment, write_contexts
-from opskit.demo.sshd import Sshd, make_key
 from opskit.errors import MissingToolError
 
 IMAGE = "local/busybox:1"

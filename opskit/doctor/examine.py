@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from opskit.arguments import check_number, names_in
-from opskit.doctor import files, keys, programs, server
+from opskit.doctor import files, programs, server
 from opskit.doctor.rows import CheckupRow, note, told
 from opskit.errors import InputError, OpskitError
 from opskit.progress import default_progress
@@ -54,7 +54,7 @@ def examine(*, servers: Iterable[str] | None = None, deadline: float | None = No
         _Look("abra's folder", lambda: tree.rows),
         _Look("git", lambda: [programs.git(quick)]),
         _Look("docker", lambda: [programs.docker(quick)]),
-        _Look("ssh", lambda: [keys.ssh(quick, keeps=settings.ssh_keep > 0)]),
+        _Look("ssh", lambda: [programs.ssh(quick, keeps=settings.ssh_keep > 0)]),
     ]
     if of_settings.state == "well":
         looks.append(_Look("password store", lambda: [programs.password_store(quick)]))

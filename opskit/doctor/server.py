@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from opskit.doctor.keys import after_refusal
+from opskit.doctor.programs import after_refusal
 from opskit.doctor.rows import CheckupRow, mend, told, well
 from opskit.errors import LoginRefusedError, MissingToolError, OpskitError
 from opskit.swarm import lists

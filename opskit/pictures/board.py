@@ -113,8 +113,8 @@ _STYLES: Mapping[str, Mapping[str, Any]] = {
 def _fitting(items: Sequence[str], most: int) -> str:
     """Return the first items, and how many more there are."""
     text = ", ".join(items)
-    kept = len(items)
-    while len(text) > most and kept > 1:
-        kept -= 1
-        text = f"{', '.join(items[:kept])} +{len(items) - kept}"
+    shown = len(items)
+    while len(text) > most and shown > 1:
+        shown -= 1
+        text = f"{', '.join(items[:shown])} +{len(items) - shown}"
     return shortened(text, most)

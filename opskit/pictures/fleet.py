@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pandas as pd
 
 from opskit.pictures.board import Line, board
-from opskit.pictures.picture import HEALTH, Picture, check_snapshot, counted, drawn, safe
+from opskit.pictures.picture import HEALTH, Picture, check_snapshot, counted, drawn, missing, safe
 from opskit.snapshot import Snapshot
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View, about
@@ -126,7 +126,7 @@ def fleet_map(snap: Snapshot) -> Picture:
     return drawn(
         board(lines, columns=("tasks", *_COUNTED)) if lines else None,
         title="Fleet map",
-        alt=_said(order, bad, rows) + _missing(snap),
+        alt=_said(order, bad, rows) + missing(snap),
         note=" ".join(notes),
         numbers=numbers,
         labels=(),
@@ -284,8 +284,3 @@ def _said(servers: list[str], bad: list[str], rows: list[PlacesRow]) -> str:
 
 
 _IN_WORDS = {_SOME: "with tasks that do not run", _NONE: "without any task", _ABSENT: _ABSENT}
-
-
-def _missing(snap: Snapshot) -> str:
-    gone = len(snap.facts.missing())
-    return f" {counted(gone, 'server')} could not be read." if gone else ""

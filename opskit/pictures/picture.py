@@ -224,6 +224,12 @@ def check_snapshot(snap: object) -> None:
     check_kind("snap", snap, Views, "Give what fleet.snapshot() or Snapshot.load(…) gave.")
 
 
+def missing(snap: Views) -> str:
+    """Return how many servers could not be read, as a sentence after another; or nothing."""
+    gone = len(snap.facts.missing())
+    return f" {counted(gone, 'server')} could not be read." if gone else ""
+
+
 def altair() -> Any:
     """Import the drawing library, which takes a while, when something is drawn."""
     if "altair" in sys.modules:

@@ -18,6 +18,7 @@ from opskit.pictures.picture import (
     counted,
     drawn,
     labelled,
+    missing,
     safe,
     shortened,
 )
@@ -90,7 +91,7 @@ def age_map(snap: Snapshot) -> Picture:
     return drawn(
         _heat(numbers, names, {key: max(ages[key]) for key in worst}),
         title="Age of the secrets in use, in days",
-        alt=_said(used, old) + _missing(snap),
+        alt=_said(used, old) + missing(snap),
         note=_note(by_app=by_app, shown=len(worst), rows=len(ages)),
         numbers=numbers,
         labels=names.values(),
@@ -127,7 +128,7 @@ def states(snap: Snapshot) -> Picture:
         title="Secret versions by state and server",
         alt=(", ".join(f"{number:,} {state}" for state, number in total.most_common()) or "None")
         + f" on {counted(len(trouble), 'server')}."
-        + _missing(snap),
+        + missing(snap),
         note=_note(by_app=True, shown=len(shown), rows=len(trouble)),
         numbers=numbers,
         labels=map(shortened, shown),
@@ -163,11 +164,6 @@ def _app(row: Any) -> str:
 
 def _bin(days: float) -> str:
     return list(AGES)[sum(days >= limit for limit in _LIMITS)]
-
-
-def _missing(snap: Snapshot) -> str:
-    gone = len(snap.facts.missing())
-    return f" {counted(gone, 'server')} could not be read." if gone else ""
 
 
 def _note(*, by_app: bool, shown: int, rows: int) -> str:

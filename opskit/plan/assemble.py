@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.deployment import Deployment
 from opskit.abra.model import DeclaredApp
-from opskit.abra.names import APP_SERVICE
 from opskit.errors import InputError
-from opskit.join import digests_among, stack_of
+from opskit.join import stack_of
 from opskit.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
@@ -25,22 +24,19 @@ from opskit.plan.redeploy import (
     Redeploy,
     check_deployable,
     redeployed,
+    renewed_files,
     unknown_redeploy,
 )
-from opskit.plan.references import moving
 from opskit.plan.selection import Lookup, Target
-from opskit.plan.switches import switches_of, version_before, watched_by
-from opskit.plan.variables import declaring, left_behind
-from opskit.plan.versions import Renewal
+from opskit.plan.switches import moving, switches_of, version_before, watched_by
+from opskit.plan.versions import Renewal, about_value, declaring, left_behind
 from opskit.plan.waits import Waits, about_jobs, rescaled, waits
-from opskit.secrets.generate import FLOOR_BITS
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.steps import (
     AnyStep,
     CommitEnv,
     ConvergeBack,
     CreateSecret,
-    Declare,
     Deploy,
     PromotePassword,
     PutBack,
@@ -58,7 +54,6 @@ from opskit.steps.deploy import check_installed
 from opskit.steps.pacing import ran
 from opskit.steps.secrets import Kept
 from opskit.steps.stack import Declared
-from opskit.steps.stackconfig import read_by_docker
 from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
 
@@ -95,7 +90,7 @@ class Assembler:
         read: Read = {}
         along: Along = {}
         if switches:
-            found, read, along = self._renewed_files(app, declare)
+            found, read, along = renewed_files(app, self.options, declare)
         wait = waits(seen, app.stack, float(self.options.timeout), touched, found)
         back: list[AnyStep] = []
         forward: list[AnyStep] = []
@@ -107,10 +102,10 @@ class Assembler:
             watched = ()
         elif switches:
             redeploy = self._redeploy(app, found, read, along)
-            again = self.deploy_step(
+            back_by_files = self.deploy_step(
                 app, mode.whole, wait, redeploy, found, back=True, keep_images=True
             )
-            back = [self.put_back(app, wait, otherwise=again)]
+            back = [self.put_back(app, wait, otherwise=back_by_files)]
             forward = [self.deploy_step(app, mode.whole, wait, redeploy, found, keep_images=True)]
         settle: list[AnyStep] = [
             ConvergeBack(watched=watched, timeout=wait.timeout, planned=wait.planned)
@@ -124,13 +119,6 @@ class Assembler:
         )
         switched = {switch.service for switch in switches}
         others = tuple(n for n in redeploy.restarts if n not in switched) if redeploy else ()
-        beside = VerifyStack(
-            stack=app.stack,
-            services=others,
-            timeout=wait.timeout,
-            planned=wait.planned,
-            stable=float(self.options.stable),
-        )
         steps: list[AnyStep] = [
             TakeLock(stack=app.stack),
             *self._creations(renewals, switches),
@@ -142,7 +130,8 @@ class Assembler:
             *([CommitEnv(path=app.env_file, message=message)] if self.options.commit else []),
             *forward,
             *([verify] if watched or self.options.probe else []),
-            *([beside] if others else []),
+            # The probe is asked once, when the services that changed have converged.
+            *([self.verify_stack(app, wait, others, probes=False)] if others else []),
             *self._promotions(renewals),
             ReleaseLock(stack=app.stack),
         ]
@@ -235,6 +224,19 @@ class Assembler:
             data=redeploy.data if redeploy else (),
         )
 
+    def verify_stack(
+        self, app: DeclaredApp, wait: Waits, services: tuple[str, ...] = (), *, probes: bool = True
+    ) -> VerifyStack:
+        """Return the step that waits for services of a stack, or for all of it."""
+        return VerifyStack(
+            stack=app.stack,
+            services=services,
+            timeout=wait.timeout,
+            planned=wait.planned,
+            stable=float(self.options.stable),
+            probe=self.options.probe if probes else None,
+        )
+
     def put_back(
         self,
         app: DeclaredApp,
@@ -264,34 +266,6 @@ class Assembler:
         found = [s for s in seen.services if stack_of(s.spec.labels) == app.stack]
         # Engines list them by their ids, which say nothing to a reader and differ at each deploy.
         return sorted(found, key=lambda service: service.spec.name)
-
-    def _renewed_files(
-        self, app: DeclaredApp, declare: Declare
-    ) -> tuple[Deployment | None, Read, Along]:
-        """Return what deploying the stack with new versions deploys, where that is known.
-
-        With how docker reads the files before, where docker deploys, and what it reads otherwise
-        in services with the new versions.
-        """
-        mode = MODES[self.options.deploy]
-        if not mode.deploys or (mode.whole == "abra" and not app.recipe_version):
-            return None, {}, {}
-        after = {one.key: one.new for one in declare.declarations}
-        before = {one.key: one.old for one in declare.declarations}
-        with deployment(self.options.root, app.server, app.name, values=after) as found:
-            old = read_by_docker(found.with_values(before), app.server)
-            # Without docker's word: of those abra hands its whole environment to, at least.
-            along = {APP_SERVICE: ("environment",)}
-            if old:
-                along = old.differing(read_by_docker(found, app.server))
-            return found, old.pieces() if mode.whole == "stack" else {}, along
-
-    def files(
-        self, app: DeclaredApp, mode: StackMode, version: str = ""
-    ) -> tuple[Deployment, Read]:
-        """Return what deploying an app deploys, and how docker reads it where docker does so."""
-        with deployment(self.options.root, app.server, app.name, version) as found:
-            return found, read_by_docker(found, app.server).pieces() if mode == "stack" else {}
 
     def _about_dead_nodes(self, server: str, switches: list[SwitchService]) -> str:
         """Warn when a node is down on which tasks of these services may still run."""
@@ -324,8 +298,8 @@ class Assembler:
         return path
 
     def _fate(self, one: Renewal) -> str:
-        kept = "kept and labelled failed" if self.options.keep_failed else "removed"
-        return f"{one.version} {kept}"
+        fate = "kept and labelled failed" if self.options.keep_failed else "removed"
+        return f"{one.version} {fate}"
 
     def _creations(
         self, renewals: list[Renewal], switches: Sequence[SwitchService] = ()
@@ -413,7 +387,7 @@ def _change(
     more: tuple[str, ...] = (),
 ) -> Change:
     notes = [f"{one.hook.kind} hook"] if one.hook else []
-    notes += _about_value(one)
+    notes += about_value(one)
     notes += [note for note in more if note]
     return Change(
         secret=one.target.declared.name,
@@ -424,20 +398,3 @@ def _change(
         undone_by=undone_by,
         note=", ".join(notes),
     )
-
-
-def _about_value(one: Renewal) -> list[str]:
-    """Return what is out of the ordinary about how a value is made and what it is stored with."""
-    policy, declared = one.policy, one.target.declared
-    spec = one.target.origin.spec if one.target.origin else model.Spec()
-    left = digests_among(spec.labels)
-    notes: list[str] = []
-    if policy and policy.is_weak():
-        notes.append(f"weaker than {FLOOR_BITS:.0f} bits")
-    if policy and policy.command and (declared.length or declared.charset):
-        notes.append(f"{policy.command[0]} decides length and characters")
-    if spec.templating:
-        notes.append("a template")
-    if left:
-        notes.append(f"without the label {', '.join(left)}, a digest of the old value")
-    return notes

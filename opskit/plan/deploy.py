@@ -21,8 +21,15 @@ from opskit.modes import MODES, WHOLE
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.hooks import refuse_moves
-from opskit.plan.news import line_for, news
-from opskit.plan.redeploy import CHOSEN_BY_ABRA, Read, check_deployable, redeployed
+from opskit.plan.redeploy import (
+    CHOSEN_BY_ABRA,
+    Read,
+    check_deployable,
+    files_of,
+    line_for,
+    news,
+    redeployed,
+)
 from opskit.plan.selection import check_read
 from opskit.plan.waits import Waits, about_jobs, waits
 from opskit.steps import (
@@ -33,7 +40,6 @@ from opskit.steps import (
     RestartService,
     TakeLock,
     Undeploy,
-    VerifyStack,
 )
 from opskit.steps.convergence import secrets_of
 from opskit.steps.deploy import on_other_versions
@@ -86,7 +92,7 @@ class StackPlanner:
         names: tuple[str, ...] = ()
         note, redeploy = "the whole stack", None
         if mode == "stack" or version or app.recipe_version:
-            found, read = self.assembler.files(app, mode, version)
+            found, read = files_of(app, options.root, mode, version)
             shown, needed = _shown(found), found.needed
             names = tuple(f"{app.stack}_{name}" for name in found.services)
         seen = self.assembler.lookup.server(app.server)
@@ -117,7 +123,7 @@ class StackPlanner:
                 found,
                 news=self._news(app, found, _deployed(app, services)) if found else (),
             ),
-            self._verify(app, wait, names),
+            self.assembler.verify_stack(app, wait, names),
             ReleaseLock(stack=app.stack),
         ]
         change = Change(
@@ -165,13 +171,13 @@ class StackPlanner:
         services = self._deployed_services(app)
         found, why = None, ""
         try:
-            found, _ = self.assembler.files(app, "abra")
+            found, _ = files_of(app, self.assembler.options.root, "abra")
         except (InputError, MissingToolError) as error:
             why = str(error)
         wait = self._waits(app, services, found)
         back: list[AnyStep] = [
             msgspec.structs.replace(
-                self._verify(app, wait),
+                self.assembler.verify_stack(app, wait),
                 probe=None,
                 back=True,
                 idle=tuple(one.spec.name for one in services if not ran(one)),
@@ -238,14 +244,14 @@ class StackPlanner:
                 )
                 for service in chosen
             ),
-            self._verify(app, self._waits(app, chosen), names),
+            self.assembler.verify_stack(app, self._waits(app, chosen), names),
             ReleaseLock(stack=app.stack),
         ]
-        again = about_jobs(self.assembler.lookup.server(app.server), app.stack, names)
+        jobs = about_jobs(self.assembler.lookup.server(app.server), app.stack, names)
         change = Change(
             secret="",
             services=names,
-            note="; ".join(text for text in ("new tasks, same spec", again) if text),
+            note="; ".join(text for text in ("new tasks, same spec", jobs) if text),
             undone_by="nothing to undo",
         )
         return PlanData.made_now("restart", [unit(app, [change], steps)])
@@ -328,17 +334,6 @@ class StackPlanner:
     ) -> Waits:
         seen = self.assembler.lookup.server(app.server)
         return waits(seen, app.stack, float(self.assembler.options.timeout), services, found)
-
-    def _verify(self, app: DeclaredApp, wait: Waits, names: tuple[str, ...] = ()) -> VerifyStack:
-        options = self.assembler.options
-        return VerifyStack(
-            stack=app.stack,
-            services=names,
-            timeout=wait.timeout,
-            planned=wait.planned,
-            stable=float(options.stable),
-            probe=options.probe,
-        )
 
 
 def _left_to_abra(found: Deployment) -> str:

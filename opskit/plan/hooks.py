@@ -19,8 +19,8 @@ from opskit.errors import InputError
 from opskit.hooks import OFFERED, HookSpec, hooks_in_words, parse_hook
 from opskit.plan.obstacles import ObstacleError
 from opskit.plan.options import Options
-from opskit.plan.references import Mounted
 from opskit.plan.selection import Target
+from opskit.plan.switches import Mounted
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 

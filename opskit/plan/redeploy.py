@@ -1,22 +1,34 @@
-"""What deploying a stack's files does to what runs, and what would stop it: known beforehand."""
+"""What deploying a stack's files does to what runs, what would stop it, and what to read before.
+
+All of it is known beforehand: what moves, missing networks and taken ports, release notes, and
+lines that the ``.env`` lacks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from opskit.abra.deployed import Published
-from opskit.abra.deployment import Deployment
+from opskit.abra.deployment import Deployment, deployment
+from opskit.abra.env import SampleLine
+from opskit.abra.files import printable
+from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE
+from opskit.abra.recipe import Recipes
+from opskit.abra.releases import newer, order
 from opskit.errors import InputError
 from opskit.join import stack_of
-from opskit.modes import StackMode
+from opskit.modes import MODES, StackMode
+from opskit.plan.options import Options
 from opskit.plan.waits import about_jobs
+from opskit.steps import Declare
 from opskit.steps.dockercli import check_environment
 from opskit.steps.images import running_images
 from opskit.steps.parts import Part, PartKind
+from opskit.steps.stackconfig import read_by_docker
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.swarm.registry import PUBLIC, Logins, is_pinned, is_same, registry_of, without_digest
@@ -71,6 +83,36 @@ Read = Mapping[str, Mapping[str, str]]
 
 Along = Mapping[str, tuple[str, ...]]
 """The parts of services that new versions of secrets change besides, as with ``${VERSION}``."""
+
+
+def files_of(
+    app: DeclaredApp, root: Path, mode: StackMode, version: str = ""
+) -> tuple[Deployment, Read]:
+    """Return what deploying an app deploys, and how docker reads it where docker does so."""
+    with deployment(root, app.server, app.name, version) as found:
+        return found, read_by_docker(found, app.server).pieces() if mode == "stack" else {}
+
+
+def renewed_files(
+    app: DeclaredApp, options: Options, declare: Declare
+) -> tuple[Deployment | None, Read, Along]:
+    """Return what deploying the stack with new versions deploys, where that is known.
+
+    With how docker reads the files before, where docker deploys, and what it reads otherwise
+    in services with the new versions.
+    """
+    mode = MODES[options.deploy]
+    if not mode.deploys or (mode.whole == "abra" and not app.recipe_version):
+        return None, {}, {}
+    after = {one.key: one.new for one in declare.declarations}
+    before = {one.key: one.old for one in declare.declarations}
+    with deployment(options.root, app.server, app.name, values=after) as found:
+        old = read_by_docker(found.with_values(before), app.server)
+        # Without docker's word: of those abra hands its whole environment to, at least.
+        along = {APP_SERVICE: ("environment",)}
+        if old:
+            along = old.differing(read_by_docker(found, app.server))
+        return found, old.pieces() if mode.whole == "stack" else {}, along
 
 
 def redeployed(
@@ -273,3 +315,72 @@ def _collide(port: Published, used: model.PortConfig, *, alone: bool) -> bool:
         return False
     # On several nodes, two services that publish on the node of each task may keep apart.
     return alone or "ingress" in (port.mode, used.publish_mode or "ingress")
+
+
+_COMING = "next"
+"""How a recipe calls its notes on what is not released yet."""
+_LONGEST = 4_000
+"""So many characters of a release's notes are shown."""
+
+
+def news(
+    app: DeclaredApp, found: Deployment, running: str, releases: Iterable[str], recipes: Recipes
+) -> tuple[str, ...]:
+    """Return what to read before an app is deployed, each part with its lines.
+
+    Parameters
+    ----------
+    app, found
+        The app, and what is to be deployed of it.
+    running
+        The version that runs; empty when nobody knows it.
+    releases
+        Those of its recipe that are known here.
+    recipes
+        Where the version that runs is read.
+    """
+    return (*_notes(found, running, releases), *_lacking(app, found, running, recipes))
+
+
+def line_for(secret: DeclaredSecret, sample: Mapping[str, SampleLine]) -> str:
+    """Return the line of a ``.env`` that gives a secret its first version, with its marks."""
+    known = sample.get(secret.env_key)
+    return known.text("v1") if known else f"{secret.env_key}=v1"
+
+
+def _notes(found: Deployment, running: str, releases: Iterable[str]) -> Iterator[str]:
+    """Return the release notes from the version that runs to the one that is deployed."""
+    target = order(found.version)
+    passed = newer(releases, running) or []
+    if target is None:
+        # Of no release it is known whether it came before: its own files tell.
+        written = found.origin.notes([*passed, _COMING])
+    else:
+        passed = [one for one in passed if (order(one) or target) <= target]
+        written = found.origin.notes(passed)
+    for version, text in written.items():
+        yield f"Release notes of {found.recipe} {version}:\n{_indented(text)}"
+    silent = [one for one in passed if one not in written]
+    if silent and target is not None:
+        yield f"{found.recipe} has no release notes of {', '.join(silent)}."
+
+
+def _lacking(app: DeclaredApp, found: Deployment, running: str, recipes: Recipes) -> Iterator[str]:
+    """Return the lines that the sample has now and had not in the version that runs."""
+    before = recipes.find(found.recipe, running)
+    if not running or before is None or before.unknown:
+        return
+    sample = found.origin.sample
+    came = [sample[name].text() for name in found.unset if name not in before.sets]
+    if came:
+        lines = _indented("\n".join(came))
+        yield (
+            "New in the sample and not in the .env, to be added where it is needed "
+            f"(opskit app config {quote(app.name)}):\n{lines}"
+        )
+
+
+def _indented(text: str) -> str:
+    more = len(text) - _LONGEST
+    shown = f"{text[:_LONGEST]}\n… and {more:,} characters more" if more > 0 else text
+    return "\n".join(f"    {printable(line)}".rstrip() for line in shown.splitlines())

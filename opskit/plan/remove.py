@@ -155,7 +155,7 @@ class RemovalPlanner:
         check_count("keep", keep, least=0)
         lookup = self.assembler.lookup
         wanted = None
-        found, kept = _Found(), list[str]()
+        found, retained = _Found(), list[str]()
         if selection is not None:
             named = self._read_whole(list(named_in(selection)), found)
             targets = lookup.targets(named) if named or not self.may_be_empty else ()
@@ -179,10 +179,10 @@ class RemovalPlanner:
                 if row.state == "unknown" and row.declared is None and not row.used_by:
                     found.left_alone.append(f"{row.swarm_name} on {server}: {row.doubt}")
             for one in superseded(rows, needed, keep):
-                kept += [row.swarm_name for row in one.kept]
+                retained += [row.swarm_name for row in one.kept]
                 found.add(server, (*one.needed, *one.surplus), needed)
             self._outlived(server, found, wanted, entries)
-        return self._plan("prune", found, kept)
+        return self._plan("prune", found, retained)
 
     def _entries(self) -> frozenset[str]:
         """Return what the password store has, where it is to be kept in step."""
@@ -214,10 +214,10 @@ class RemovalPlanner:
                 target = lookup.target(app, name)
                 before = self.assembler.entry(target) + PREVIOUS
                 is_wanted = wanted is None or (server, app.stack, name) in wanted
-                stays = any(
+                remains = any(
                     row.stored and not row.declared and row not in going for row in target.versions
                 )
-                if before in entries and is_wanted and not stays:
+                if before in entries and is_wanted and not remains:
                     found.going[server, app.stack].entries[name] = [before]
 
     def _read_whole(
@@ -232,11 +232,11 @@ class RemovalPlanner:
             found.left_alone += [f"what {app} declares: {why}" for (_, app), why in unread.items()]
         return whole or named
 
-    def _plan(self, kind: str, found: _Found, kept: Sequence[str] = ()) -> PlanData:
+    def _plan(self, kind: str, found: _Found, retained: Sequence[str] = ()) -> PlanData:
         if not found.going and not self.may_be_empty:
-            raise _nothing(kind, found, len(kept))
-        if kept:
-            found.left_alone.append(f"{_listed(kept)}: kept for a way back")
+            raise _nothing(kind, found, len(retained))
+        if retained:
+            found.left_alone.append(f"{_listed(retained)}: kept for a way back")
         units = [self._unit(server, stack, going) for (server, stack), going in found.going.items()]
         return PlanData.made_now(kind, units, found.left_alone)
 
@@ -307,7 +307,7 @@ def _refuse_used(server: str, target: Target, needed: Uses) -> None:
             )
 
 
-def _nothing(kind: str, found: _Found, kept: int) -> InputError:
+def _nothing(kind: str, found: _Found, retained: int) -> InputError:
     """Return why nothing goes, and when it can."""
     why, ways = list(found.left_alone), list[str]()
     if found.updates:
@@ -316,8 +316,8 @@ def _nothing(kind: str, found: _Found, kept: int) -> InputError:
             "What only a previous spec needs can go when its services were updated once more, by "
             f"the next rotation, a deploy or opskit app restart {apps}; they then cannot go back."
         )
-    if kept:
-        why.append(f"{kept} kept back, as --keep says")
+    if retained:
+        why.append(f"{retained} kept back, as --keep says")
         ways.append("To keep none back: opskit secret prune --keep 0")
     if not why:
         ways.append("See: opskit secrets --where observed")

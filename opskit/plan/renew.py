@@ -17,9 +17,17 @@ from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value, said_
 from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.options import Options
 from opskit.plan.selection import Lookup, Selection, Target, check_read, named_in
-from opskit.plan.together import by_variable, disputes, in_step, row_of, undisputed
-from opskit.plan.variables import check_variable
-from opskit.plan.versions import Renewal, check_name, next_free_version
+from opskit.plan.versions import (
+    Renewal,
+    by_variable,
+    check_name,
+    check_variable,
+    disputes,
+    in_step,
+    next_free_version,
+    row_of,
+    undisputed,
+)
 from opskit.secrets.generate import Policy, policy_for
 from opskit.swarm.observe import Observation
 

@@ -389,7 +389,7 @@ class Request:
         *,
         name_them: bool = False,
     ) -> Request:
-        """Tell an app from a table; `name_them` refuses an app of which no secret is named.
+        """Read an app or a table; `name_them` refuses an app of which no secret is named.
 
         Raises
         ------

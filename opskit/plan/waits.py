@@ -74,11 +74,11 @@ def rescaled(services: Iterable[model.Service], found: Deployment) -> tuple[Scal
 def about_jobs(seen: Observation, stack: str, services: Iterable[str]) -> str:
     """Name the services, of those given, that are done and run once more when they change."""
     names = set(services)
-    again = [
+    rerun = [
         one.spec.name.removeprefix(f"{stack}_")
         for one in seen.services
         if one.spec.name in names and runs_once_more(one, seen.tasks)
     ]
-    if not again:
+    if not rerun:
         return ""
-    return f"{' and '.join(sorted(again))} {'runs' if len(again) == 1 else 'run'} once more"
+    return f"{' and '.join(sorted(rerun))} {'runs' if len(rerun) == 1 else 'run'} once more"

@@ -23,7 +23,7 @@ from opskit.journal.records import BookRecord, Entry
 from opskit.journal.runbooks import Book
 from opskit.journal.runs import open_journal
 from opskit.pictures import Picture
-from opskit.pictures.book import book_picture
+from opskit.pictures.timeline import book_picture
 from opskit.runbook.attachments import table
 from opskit.runbook.questions import digest
 from opskit.secrets.redact import redact

@@ -1,13 +1,47 @@
-"""How values are made: policies, and their strength in bits."""
+"""How values are made: generators and charsets, policies, and their strength in bits.
+
+A generator is one entry of `GENERATORS`, which feeds policies, command line and forms, and the
+function that makes its values.
+"""
 
 from __future__ import annotations
+
+import math
+import secrets
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
 
 import msgspec
 
 from opskit.arguments import check_choice, check_count, check_text, names_in
-from opskit.errors import InputError
-from opskit.secrets.generators import ALPHANUMERIC, CHARACTERS, CHARSETS, GENERATORS, Generator
+from opskit.errors import InputError, MissingToolError, OpskitError
+from opskit.secrets.program import run
 from opskit.secrets.value import MAX_BYTES, Secret
+
+ALPHANUMERIC = string.ascii_letters + string.digits
+
+CHARSETS: Mapping[str, tuple[str, str]] = {
+    # Nothing that hurts in shells, URLs or SQL.
+    "default": (ALPHANUMERIC, "letters and digits"),
+    "hex": ("0123456789abcdef", "hex"),
+    "safespecial": (ALPHANUMERIC + "-_.", "letters, digits and -_."),
+    "special": (ALPHANUMERIC + "!@#$%^&*_-+=", "with special characters"),
+}
+"""abra's names, with the characters and the label of each.
+
+A recipe that asks for ``special`` gets what may need quoting.
+"""
+
+CHARACTERS = 32
+_WORDS = 10
+_WORD_BITS = math.log2(7776)
+"""EFF's long list has 7,776 words."""
+_PWQGEN_BITS = 128
+"""passwdqc makes 24 to 136 bits, 47 when not told."""
+_TIMEOUT_S = 20.0
 
 FLOOR_BITS = 128.0
 """Fewer bits need somebody's wish: the recipe's, by its marks, or the operator's."""
@@ -21,7 +55,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     generator
-        One of `opskit.secrets.generators.GENERATORS`, such as ``characters`` or ``words``;
+        One of `GENERATORS`, such as ``characters`` or ``words``;
         ``command`` is any program that prints a value.
     length
         Of characters, or of words; by default as many as reach the floor of 128 bits.
@@ -112,6 +146,172 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def _charsets(self) -> list[str]:
         return [name.strip() for name in self.charset.split(",")] if self.charset else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generator:
+    """A way to make values.
+
+    Parameters
+    ----------
+    label
+        How forms call it.
+    make
+        Makes a value as a policy wants it.
+    bits
+        Returns the strength of such a value; ``None`` when nobody knows it.
+    describe
+        Says in a few words what such a value is.
+    takes_length, takes_charset
+        Whether a policy may say so much of it.
+    counts_characters
+        Whether the length it takes is one of characters.
+    makes
+        The charset that its values are of, if one may be named that it does not take.
+    takes_command
+        Whether it is a program that the policy names, and so no choice by itself.
+    """
+
+    label: str
+    make: Callable[[Policy], Secret]
+    bits: Callable[[Policy], float | None]
+    describe: Callable[[Policy], str]
+    takes_length: bool = True
+    takes_charset: bool = False
+    counts_characters: bool = False
+    makes: str = ""
+    takes_command: bool = False
+
+
+def _characters(policy: Policy) -> Secret:
+    alphabet, length = policy.alphabet(), policy.length or CHARACTERS
+    return Secret("".join([*_draw(_leading(alphabet), 1), *_draw(alphabet, length - 1)]))
+
+
+def _characters_bits(policy: Policy) -> float:
+    letters, length = policy.alphabet(), policy.length or CHARACTERS
+    return math.log2(len(_leading(letters))) + (length - 1) * math.log2(len(letters))
+
+
+def _leading(alphabet: str) -> str:
+    # Many programs take a leading dash for an option.
+    return alphabet.replace("-", "")
+
+
+def _draw(what: str | tuple[str, ...], count: int) -> list[str]:
+    return [secrets.choice(what) for _ in range(count)]
+
+
+def _words(policy: Policy) -> Secret:
+    return Secret("-".join(_draw(word_list(), policy.length or _WORDS)))
+
+
+@lru_cache(maxsize=1)
+def word_list() -> tuple[str, ...]:
+    """Return EFF's long list."""
+    # Loaded here: the list of words takes a while and few ask for it.
+    from xkcdpass import xkcd_password
+
+    read = cast("Callable[..., list[str]]", xkcd_password.generate_wordlist)
+    # Its defaults would leave out the words of three and four letters, and their bits.
+    return tuple(read(wordfile=xkcd_password.locate_wordfile("eff-long"), min_length=1))
+
+
+def _pwqgen(_policy: Policy) -> Secret:
+    return _printed_by(("pwqgen", f"random={_PWQGEN_BITS}"), package="passwdqc")
+
+
+def _pwgen(policy: Policy) -> Secret:
+    # Without -s its values are pronounceable, and weak.
+    length = str(policy.length or CHARACTERS)
+    return _printed_by(("pwgen", "-s", length, "1"), package="pwgen")
+
+
+def _pwgen_bits(policy: Policy) -> float:
+    """Count what ``pwgen -s`` may print: from three characters on, a capital and a digit occur."""
+    length = policy.length or CHARACTERS
+    if length < 3:
+        return length * math.log2(62)
+    # Logarithms of the ratios: the counts themselves grow beyond any float.
+    without = (52 / 62) ** length + (36 / 62) ** length - (26 / 62) ** length
+    return length * math.log2(62) + math.log2(1 - without)
+
+
+def _command(policy: Policy) -> Secret:
+    return _printed_by(policy.command, package=policy.command[0])
+
+
+def _printed_by(command: tuple[str, ...], *, package: str) -> Secret:
+    name = command[0]
+    try:
+        ended = run(command, seconds=_TIMEOUT_S)
+    except FileNotFoundError:
+        raise MissingToolError(
+            f"the generator {name} is not installed. Install it: apt-get install {package}"
+        ) from None
+    except TimeoutError:
+        raise OpskitError(f"the generator {name} did not end in {_TIMEOUT_S:g} s.") from None
+    except OverflowError:
+        raise OpskitError(f"the generator {name} printed too much for a value.") from None
+    except OSError as error:
+        raise OpskitError(f"the generator {name} cannot be run ({error.strerror}).") from None
+    # What it wrote to standard error is not shown: it may repeat the value.
+    if ended.status != 0:
+        raise OpskitError(
+            f"the generator {name} ended with status {ended.status}. Run it by hand to see why."
+        )
+    try:
+        return Secret(ended.output.removesuffix(b"\n"))
+    except InputError as error:
+        raise OpskitError(f"the generator {name} made no value: {error}") from None
+
+
+GENERATORS: Mapping[str, Generator] = {
+    "characters": Generator(
+        label="characters",
+        make=_characters,
+        bits=_characters_bits,
+        describe=lambda policy: (
+            f"{policy.length or CHARACTERS} characters {policy.charset or 'alphanumeric'}"
+        ),
+        takes_charset=True,
+        counts_characters=True,
+    ),
+    "words": Generator(
+        label="EFF words",
+        make=_words,
+        bits=lambda policy: (policy.length or _WORDS) * _WORD_BITS,
+        describe=lambda policy: f"{policy.length or _WORDS} EFF words",
+    ),
+    "pwqgen": Generator(
+        label="pwqgen",
+        make=_pwqgen,
+        bits=lambda _policy: float(_PWQGEN_BITS),
+        describe=lambda _policy: "pwqgen",
+        takes_length=False,
+    ),
+    "pwgen": Generator(
+        label="pwgen",
+        make=_pwgen,
+        bits=_pwgen_bits,
+        describe=lambda policy: f"pwgen, {policy.length or CHARACTERS} characters",
+        counts_characters=True,
+        makes="default",
+    ),
+    "command": Generator(
+        label="a program",
+        make=_command,
+        bits=lambda _policy: None,
+        describe=lambda policy: f"command {policy.command[0]}",
+        takes_length=False,
+        takes_command=True,
+    ),
+}
+
+OFFERED: Mapping[str, str] = {
+    name: one.label for name, one in GENERATORS.items() if not one.takes_command
+}
+"""What a person may choose by name, with the label of each."""
 
 
 def policy_for(*, length: int | None, charset: str, wish: Policy | None = None) -> Policy:

@@ -231,7 +231,7 @@ class PassStore:
         if written is None:
             return self._ended(arguments, stdin)
         # From here on: while this waited, others may have written it.
-        with _kept_whole(written, arguments[-1], self._fence):
+        with _written_whole(written, arguments[-1], self._fence):
             return self._ended(arguments, stdin)
 
     def _ended(self, arguments: tuple[str, ...], stdin: Callable[[], bytes] | None) -> Ended:
@@ -277,7 +277,7 @@ class PassStore:
 
 
 @contextmanager
-def _kept_whole(file: Path, path: str, fence: Callable[[], None]) -> Generator[None]:
+def _written_whole(file: Path, path: str, fence: Callable[[], None]) -> Generator[None]:
     """Put an entry of pass's back as it was where it fails: gpg writes over a file in place.
 
     So a disk that is full cuts short the only copy there is. What went before fits where it was.

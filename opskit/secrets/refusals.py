@@ -63,7 +63,7 @@ class Entry:
 
 
 def _unusable(found: re.Match[str], entry: Entry) -> str:
-    """Say whose key gpg cannot encrypt to, and why."""
+    """Return whose key gpg cannot encrypt to, and why."""
     who = found["who"].strip()
     whose = f"{who}, whom {entry.named_by} names"
     known = keys(who)
@@ -86,7 +86,7 @@ def _unusable(found: re.Match[str], entry: Entry) -> str:
 
 
 def _untrusted(found: re.Match[str], entry: Entry) -> str:
-    """Say of whose key gpg does not know that it is theirs."""
+    """Return of whose key gpg does not know that it is theirs."""
     known = keys(found["key"])
     prints = [one for key in known for one in key.fingerprints]
     called = (name for name in entry.names if is_named(name, _addresses(known), prints))
@@ -99,7 +99,7 @@ def _untrusted(found: re.Match[str], entry: Entry) -> str:
 
 
 def _unopened(_: re.Match[str], entry: Entry) -> str:
-    """Say whether no key that opens it is here, or one is and stayed locked."""
+    """Return whether no key that opens it is here, or one is and stayed locked."""
     sealed = {} if entry.program == "gopass" else sealed_to(entry.file)
     here = [ident for ident, is_here in sealed.items() if is_here]
     if sealed and not here:

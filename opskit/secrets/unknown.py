@@ -11,7 +11,7 @@ from collections import Counter
 from functools import lru_cache
 from itertools import pairwise
 
-from opskit.secrets.generators import word_list
+from opskit.secrets.generate import word_list
 from opskit.secrets.redact import MASK
 
 _HOLE = "\0"

@@ -21,7 +21,7 @@ from typing import Any
 
 import traitlets
 
-from opskit.audit.acknowledged import span
+from opskit.abra.acknowledged import span
 from opskit.errors import OpskitError
 from opskit.fleet import Fleet
 from opskit.inert import visible_in

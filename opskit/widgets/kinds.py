@@ -20,8 +20,8 @@ from opskit.hooks import OFFERED as HOOKS
 from opskit.modes import MODES, WHOLE
 from opskit.plan.options import Options
 from opskit.run.run import Plan
-from opskit.secrets.generators import CHARSETS
-from opskit.secrets.generators import OFFERED as GENERATORS
+from opskit.secrets.generate import CHARSETS
+from opskit.secrets.generate import OFFERED as GENERATORS
 from opskit.secrets.value import Secret
 from opskit.snapshot import Snapshot
 from opskit.widgets.whynot import (

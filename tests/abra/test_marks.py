@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from opskit.abra.env import modifiers
-from opskit.abra.marks import CHARSETS, LONGEST, Marks, read_marks
-from opskit.secrets import generators
+from opskit.abra.env import CHARSETS, LONGEST, Marks, modifiers, read_marks
+from opskit.secrets import generate as generators
 from opskit.secrets.value import MAX_BYTES
 
 

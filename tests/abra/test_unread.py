@@ -9,8 +9,8 @@ import pytest
 
 from opskit.abra.compose import parse_compose
 from opskit.abra.env import EnvFile, parse_env
+from opskit.abra.files import conflicts
 from opskit.abra.layout import read_tree
-from opskit.abra.unread import conflicts
 
 PATH = Path("a.example.org.env")
 MERGED = b"""TYPE=one

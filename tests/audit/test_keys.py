@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import opskit
-from opskit.audit.keys import LENGTH, keys_of
+from opskit.audit.registry import KEY_LENGTH as LENGTH
+from opskit.audit.registry import keys_of
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.facts import Facts

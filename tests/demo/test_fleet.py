@@ -17,12 +17,11 @@ from typing import IO
 import pytest
 
 import opskit
-import opskit.demo.sshd as sshd_module
+import opskit.demo.daemon as sshd_module
 from opskit.cli.app import run
+from opskit.demo.daemon import Sshd
 from opskit.demo.dockerd import DockerdFleet, sweep
-from opskit.demo.fleet import DemoFleet
-from opskit.demo.run import run_demo
-from opskit.demo.sshd import Sshd
+from opskit.demo.fleet import DemoFleet, run_demo
 from opskit.demo.swarms import anchor
 from opskit.errors import InputError, OpskitError
 from tests.waiting import LIMIT, eventually
@@ -186,7 +185,7 @@ def run_command(*command: str) -> int:
 
 
 RUN = (
-    "import sys; from opskit.demo.run import run_demo; sys.exit(run_demo('embedded', 1, "
+    "import sys; from opskit.demo.fleet import run_demo; sys.exit(run_demo('embedded', 1, "
     "ssh=False, command=['sh', '-c', 'echo $OPSKIT_DEMO; read line; exit 3'], look=int))"
 )
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from opskit.demo.daemon import Sshd, make_key
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet, write_contexts
-from opskit.demo.sshd import Sshd, make_key
 from opskit.doctor.rows import CheckupRow
 from opskit.doctor.server import look_at
 from opskit.swarm.transport import TRANSPORT

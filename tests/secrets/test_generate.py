@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opskit.errors import InputError, MissingToolError, OpskitError
-from opskit.secrets import generators
+from opskit.secrets import generate as generators
 from opskit.secrets.generate import ALPHANUMERIC, FLOOR_BITS, Policy, generate, policy_for
 from tests.secrets.canary import CANARY, leaks, tracebacks
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opskit.secrets.generate import FLOOR_BITS, Policy, generate
-from opskit.secrets.generators import CHARSETS
+from opskit.secrets.generate import CHARSETS, FLOOR_BITS, Policy, generate
 from opskit.secrets.redact import MASK
 from opskit.secrets.unknown import mask_unknown
 from tests.secrets.canary import leaks

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from opskit.demo.daemon import Sshd, _free_port, make_key
 from opskit.demo.fleet import write_contexts
-from opskit.demo.sshd import Sshd, _free_port, make_key
 from opskit.swarm import masters, sockets
 from opskit.swarm.context import find_context
 from opskit.swarm.stream import Deadline

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from opskit.demo.engine.refusal import REFUSALS
+from opskit.demo.engine.objects import REFUSALS
 from opskit.errors import (
     AlreadyExistsError,
     EngineError,

@@ -6,16 +6,15 @@ read from its spec (see `opskit.demo.engine.life`).
 
 The layers, each knowing only those before it::
 
-    events                       what is told of what happens
-    objects, refusal             what all objects share, and how an engine refuses
-    stored, services, nodes …    one kind of object each, with its rules
-    state                        Swarm: all of them together, without I/O and without time
-    life, rollout                the passing of time: tasks live and die, updates roll out
-    execs, api                   requests in, replies out, without sockets
-    http, serve                  unix sockets
+    objects                 what all objects share, how an engine refuses, what it tells
+    stored, services …      one kind of object each, with its rules
+    state                   Swarm: all of them together, without I/O and without time
+    life, rollout           the passing of time: tasks live and die, updates roll out, jobs end
+    execs, api              requests in, replies out, without sockets
+    serve                   unix sockets
 """
 
-from opskit.demo.engine.refusal import Refusal, Role
+from opskit.demo.engine.objects import Refusal, Role
 from opskit.demo.engine.state import Swarm
 
 __all__ = ["Refusal", "Role", "Swarm"]

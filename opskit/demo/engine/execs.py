@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from opskit.demo.engine.objects import Json, hex_id
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import Json, Refusal, hex_id
 from opskit.demo.engine.services import Task
 from opskit.demo.engine.specs import shape_of
 from opskit.demo.engine.state import Swarm

@@ -11,10 +11,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from opskit.demo.engine.nodes import Node, no_suitable_node, suitable
 from opskit.demo.engine.services import Task
 from opskit.demo.engine.specs import ServiceShape
-from opskit.demo.engine.state import Swarm
+from opskit.demo.engine.state import Node, Swarm, no_suitable_node, suitable
 
 Kind = Literal["runs", "completes", "crashes", "unhealthy", "no-image", "no-secret"]
 

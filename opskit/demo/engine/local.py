@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import field
 
-from opskit.demo.engine.events import Events
-from opskit.demo.engine.objects import Json, hex_id, new_id, stamp
-from opskit.demo.engine.refusal import Refusal, precondition
+from opskit.demo.engine.objects import Events, Json, Refusal, hex_id, new_id, precondition, stamp
 
 _PREDEFINED = {"bridge": "bridge", "host": "host", "none": "null"}
 

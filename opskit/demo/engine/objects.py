@@ -1,18 +1,132 @@
-"""Objects of a swarm: the part they share, and the table that holds one kind of them."""
+"""Objects of a swarm: what they share, how an engine refuses, and what it tells of them."""
 
 from __future__ import annotations
 
 import random
 import string
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import field
 
-from opskit.demo.engine.events import Events
-from opskit.demo.engine.refusal import Refusal, out_of_sequence
+Role = Literal["manager", "worker", "none", "locked", "expired", "no-leader"]
+"""A server's place in a swarm; all but ``manager`` refuse every question about the swarm."""
+
+_NOT_MANAGER = "This node is not a swarm manager. "
+REFUSALS: Mapping[str, str] = {
+    "worker": _NOT_MANAGER + "Worker nodes can't be used to view or modify cluster state. "
+    "Please run this command on a manager node or promote the current node to a manager.",
+    "none": _NOT_MANAGER + 'Use "docker swarm init" or "docker swarm join" to connect this node '
+    "to swarm and try again.",
+    "locked": "Swarm is encrypted and needs to be unlocked before it can be used. Please use "
+    '"docker swarm unlock" to unlock it.',
+    "expired": "Swarm certificates have expired. To replace them, leave the swarm and join again.",
+    "no-leader": "rpc error: code = Unknown desc = The swarm does not have a leader. It's "
+    "possible that too few managers are online. Make sure more than half of the managers are "
+    "online.",
+}
+
+
+class Refusal(Exception):  # noqa: N818 (what the engine calls it on the wire is a message)
+    """A reply with a status of 400 or more, in the engine's own words."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+        super().__init__(message)
+
+
+def invalid(message: str) -> Refusal:
+    """Make swarmkit's refusal of a bad argument."""
+    return Refusal(400, f"rpc error: code = InvalidArgument desc = {message}")
+
+
+def precondition(message: str) -> Refusal:
+    """Make swarmkit's refusal of something that cannot be done now."""
+    return Refusal(400, f"rpc error: code = FailedPrecondition desc = {message}")
+
+
+def unimplemented(message: str) -> Refusal:
+    """Make swarmkit's refusal of a change it does not offer."""
+    return Refusal(501, f"rpc error: code = Unimplemented desc = {message}")
+
+
+def exists(message: str) -> Refusal:
+    """Make swarmkit's refusal of a name that is taken."""
+    return Refusal(409, f"rpc error: code = AlreadyExists desc = {message}")
+
+
+def out_of_sequence() -> Refusal:
+    """Make the refusal of a change that names an old version index."""
+    return Refusal(500, "rpc error: code = Unknown desc = update out of sequence")
+
+
+def not_manager(role: Role) -> Refusal:
+    """Make the refusal of a server that cannot manage a swarm now."""
+    return Refusal(500 if role == "no-leader" else 503, REFUSALS[role])
+
+
+Listener = Callable[["Event"], None]
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What an event is about."""
+
+    id: str = field(name="ID")
+    attributes: Mapping[str, str]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One event, as the Engine API has it."""
+
+    type: str = field(name="Type")
+    action: str = field(name="Action")
+    actor: Actor = field(name="Actor")
+    scope: str
+    time: int
+    time_nano: int
+
+
+class Events:
+    """Where everything that happens in a server is told.
+
+    Listeners are called at once, in whichever thread it happens.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with each event from now on, until what is returned is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(
+        self, kind: str, action: str, ident: str, *, scope: str = "swarm", **attributes: str
+    ) -> None:
+        """Tell that something happened.
+
+        Parameters
+        ----------
+        kind, action, ident
+            What it happened to, such as a ``secret``, what happened, and the id of it.
+        scope
+            ``swarm``, or ``local`` where only this engine knows of it.
+        attributes
+            What else the engine says of it.
+        """
+        if not self._listeners:
+            return
+        now = time.time_ns()
+        actor = Actor(id=ident, attributes=attributes)
+        event = Event(
+            type=kind, action=action, actor=actor, scope=scope, time=now // 10**9, time_nano=now
+        )
+        for listener in list(self._listeners):
+            listener(event)
+
 
 Json = dict[str, Any]
 _BASE_36 = string.digits + string.ascii_lowercase

@@ -8,17 +8,26 @@ from typing import Protocol
 import msgspec
 from msgspec import field
 
-from opskit.demo.engine.objects import Json, Raft, Resource, Table, new_id, stamp
-from opskit.demo.engine.refusal import exists, precondition, unimplemented
+from opskit.demo.engine.objects import (
+    Json,
+    Raft,
+    Resource,
+    Table,
+    exists,
+    new_id,
+    precondition,
+    stamp,
+    unimplemented,
+)
 from opskit.demo.engine.specs import (
     ServiceShape,
+    check_spec,
     completed,
     converted,
     encoded,
     shape_of,
     task_spec,
 )
-from opskit.demo.engine.validate import check_spec
 
 HISTORY = 5
 """Tasks kept of one slot, the live one included (Swarm's TaskHistoryRetentionLimit)."""
@@ -325,10 +334,10 @@ class ServiceTable(Table[Service]):
         shape = converted(spec)
         check_spec(shape)
         self._check_links(shape)
-        kept = completed(spec)
-        for network in kept["TaskTemplate"].get("Networks", []):
+        whole = completed(spec)
+        for network in whole["TaskTemplate"].get("Networks", []):
             network["Target"] = self._network_id(network["Target"])
-        return encoded(kept)
+        return encoded(whole)
 
 
 def _job_status(iteration: Json) -> Json:

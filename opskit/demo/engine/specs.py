@@ -1,4 +1,4 @@
-"""Service specs: the parts the simulation reads, and how an engine stores the whole.
+"""Service specs: the parts the simulation reads, what is wrong with one, how the whole is stored.
 
 A spec is kept as the JSON the client sent, completed with what an engine writes into it, so that
 fields the simulation knows nothing of come back as they went in.
@@ -6,14 +6,15 @@ fields the simulation knows nothing of come back as they went in.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
 from msgspec import field
 
 from opskit.decoding import ready
-from opskit.demo.engine.objects import Json
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import Json, Refusal, invalid
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="pascal"):
@@ -190,27 +191,27 @@ def shape_of(spec: msgspec.Raw) -> ServiceShape:
 
 def completed(spec: Json) -> Json:
     """Return a client's spec as an engine stores it: nulls dropped, bare parts filled in."""
-    kept: Json = _without_nulls(spec)
-    kept.setdefault("Labels", {})
-    if not kept.get("Mode"):
-        kept["Mode"] = {"Replicated": {}}
-    if "Replicated" in kept["Mode"]:
-        kept["Mode"]["Replicated"].setdefault("Replicas", 1)
-    if "ReplicatedJob" in kept["Mode"]:
-        job = cast("Json", kept["Mode"]["ReplicatedJob"])
+    whole: Json = _without_nulls(spec)
+    whole.setdefault("Labels", {})
+    if not whole.get("Mode"):
+        whole["Mode"] = {"Replicated": {}}
+    if "Replicated" in whole["Mode"]:
+        whole["Mode"]["Replicated"].setdefault("Replicas", 1)
+    if "ReplicatedJob" in whole["Mode"]:
+        job = cast("Json", whole["Mode"]["ReplicatedJob"])
         job.setdefault("MaxConcurrent", 1)
         job.setdefault("TotalCompletions", job["MaxConcurrent"])
-    template: Json = kept["TaskTemplate"]
+    template: Json = whole["TaskTemplate"]
     template["ContainerSpec"].setdefault("Isolation", "default")
     template.update({"ForceUpdate": 0, "Runtime": "container"} | template)
     if "RestartPolicy" in template:
         template["RestartPolicy"] = _RESTART | template["RestartPolicy"]
     for name in ("UpdateConfig", "RollbackConfig"):
-        if name in kept:
-            kept[name] = _UPDATE | kept[name]
-    if "EndpointSpec" in kept:
-        kept["EndpointSpec"] = {"Mode": "vip"} | kept["EndpointSpec"]
-    return kept
+        if name in whole:
+            whole[name] = _UPDATE | whole[name]
+    if "EndpointSpec" in whole:
+        whole["EndpointSpec"] = {"Mode": "vip"} | whole["EndpointSpec"]
+    return whole
 
 
 def with_defaults(spec: Json) -> Json:
@@ -252,3 +253,70 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nulls(one) for one in cast("list[Any]", value)]
     return value
+
+
+_NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*")
+_IMAGE = re.compile(r"[a-z0-9]\S*")
+_CONSTRAINT = re.compile(r".+(==|!=).+")
+
+
+def check_spec(shape: ServiceShape) -> None:
+    """Refuse a spec that could not be run on any swarm."""
+    if shape.task_template.container_spec is None:
+        raise Refusal(400, "mismatched Runtime and *Spec fields")
+    mode = shape.mode
+    modes = (mode.replicated, mode.global_, mode.replicated_job, mode.global_job)
+    if sum(one is not None for one in modes) > 1:
+        raise Refusal(400, "must specify only one service mode")
+    for config in (shape.update_config, shape.rollback_config):
+        _check_update(config or UpdateConfig())
+    policy = shape.task_template.restart_policy
+    if policy.condition not in ("", "none", "on-failure", "any"):
+        raise Refusal(400, f'invalid RestartCondition: "{policy.condition}"')
+    if not _NAME.fullmatch(shape.name):
+        raise invalid("name must be valid as a DNS name component")
+    if len(shape.name) > 63:
+        raise invalid("name must be 63 characters or fewer")
+    _check_image(shape.container.image)
+    if shape.is_job and shape.update_config is not None:
+        raise invalid("Jobs may not have an update config")
+    _check_references("secret", shape.container.secrets)
+    _check_references("config", shape.container.configs)
+    for constraint in shape.task_template.placement.constraints:
+        if not _CONSTRAINT.fullmatch(constraint):
+            text = "rpc error: code = Unknown desc = constraint expected one operator from ==, !="
+            raise Refusal(500, text)
+
+
+def _check_update(config: UpdateConfig) -> None:
+    if config.failure_action not in ("", "pause", "continue", "rollback"):
+        raise Refusal(400, f"unrecognized update failure action {config.failure_action}")
+    if config.order not in ("", "stop-first", "start-first"):
+        raise Refusal(400, f"unrecognized update order {config.order}")
+
+
+def _check_image(image: str) -> None:
+    if not image:
+        raise invalid("ContainerSpec: image reference must be provided")
+    if not _IMAGE.fullmatch(image):
+        raise invalid(f'ContainerSpec: "{image}" is not a valid repository/tag')
+
+
+def _check_references(
+    noun: str, references: Sequence[SecretReference] | Sequence[ConfigReference]
+) -> None:
+    taken: dict[str, str] = {}
+    for reference in references:
+        if not (reference.id and reference.name):
+            raise invalid(f"malformed {noun} reference")
+        if reference.file is None:
+            raise invalid(f"malformed {noun} reference, no target provided")
+        target = reference.file.name
+        if not target:
+            raise invalid(f"malformed file {noun} reference, invalid target file name provided")
+        if target in taken:
+            raise invalid(
+                f"{noun} references '{taken[target]}' and '{reference.name}' have a conflicting "
+                f"target: '{target}'"
+            )
+        taken[target] = reference.name

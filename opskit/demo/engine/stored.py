@@ -11,8 +11,16 @@ from datetime import datetime
 
 import msgspec
 
-from opskit.demo.engine.objects import Raft, Resource, Table, new_id, stamp
-from opskit.demo.engine.refusal import Refusal, exists, invalid
+from opskit.demo.engine.objects import (
+    Raft,
+    Refusal,
+    Resource,
+    Table,
+    exists,
+    invalid,
+    new_id,
+    stamp,
+)
 
 _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?")
 _BASE_64 = frozenset(string.ascii_letters + string.digits + "+/")

@@ -16,8 +16,7 @@ import pytest
 from opskit.demo.engine import Swarm
 from opskit.demo.engine.api.call import Edition
 from opskit.demo.engine.execs import Command, Outcome
-from opskit.demo.engine.http import Fault
-from opskit.demo.engine.serve import Server
+from opskit.demo.engine.serve import Fault, Server
 from tests.contract.talk import Talk
 from tests.waiting import LIMIT
 

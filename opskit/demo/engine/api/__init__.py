@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from opskit.demo.engine.api import local, services, stored, system
+from opskit.demo.engine.api import cluster, node
 from opskit.demo.engine.api.call import Route
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import Refusal
 
-ROUTES: tuple[Route, ...] = (*system.ROUTES, *stored.ROUTES, *services.ROUTES, *local.ROUTES)
+ROUTES: tuple[Route, ...] = (*node.ROUTES, *cluster.ROUTES)
 
 
 def find_route(method: str, path: str) -> tuple[Route, tuple[str, ...]]:

@@ -1,18 +1,142 @@
-"""Routes of what a node itself has: networks, volumes, containers, commands in them."""
+"""Routes of an engine and its own node: networks, volumes, containers, commands in them."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from opskit.demo.engine.api.call import Call, Reply, reply, route
+from opskit.demo.engine.api.call import (
+    Call,
+    Reply,
+    contains,
+    equals,
+    identity,
+    matches,
+    parsed,
+    reply,
+    route,
+)
 from opskit.demo.engine.execs import ExecRequest
-from opskit.demo.engine.filters import contains, equals, identity, matches, parsed
 from opskit.demo.engine.local import Network, NetworkRequest, VolumeRequest
-from opskit.demo.engine.objects import Json, new_id
-from opskit.demo.engine.refusal import Refusal
+from opskit.demo.engine.objects import REFUSALS, Event, Json, Refusal, new_id, stamp
 from opskit.demo.engine.services import Task
 from opskit.demo.engine.specs import shape_of
 from opskit.demo.engine.state import Swarm
+
+_NEVER = "0001-01-01T00:00:00Z"
+_STATES = {"none": "inactive", "locked": "locked", "expired": "error"}
+
+
+def _ping(_: Call) -> Reply:
+    return Reply(body=b"OK", content_type="text/plain; charset=utf-8")
+
+
+def _version(call: Call) -> Reply:
+    edition = call.edition
+    details = {"ApiVersion": edition.api, "MinAPIVersion": edition.oldest_api}
+    return reply(
+        {
+            "Platform": {"Name": ""},
+            "Components": [{"Name": "Engine", "Version": edition.version, "Details": details}],
+            "Version": edition.version,
+            "ApiVersion": edition.api,
+            "MinAPIVersion": edition.oldest_api,
+            "GitCommit": "embedded",
+            "GoVersion": "none",
+            "Os": "linux",
+            "Arch": "amd64",
+            "KernelVersion": "embedded",
+            "BuildTime": stamp(call.swarm.created_at),
+        }
+    )
+
+
+def _info(call: Call) -> Reply:
+    """Return the engine's account of itself and its part in the swarm."""
+    swarm = call.swarm
+    running = sum(task.status.state == "running" for task in swarm.services.tasks)
+    content: Json = {
+        "ID": swarm.id,
+        "Containers": running,
+        "ContainersRunning": running,
+        "ContainersPaused": 0,
+        "ContainersStopped": 0,
+        "Images": 1,
+        "Driver": "overlay2",
+        "DriverStatus": [],
+        "SystemTime": stamp(),
+        "DefaultRuntime": "runc",
+        "LoggingDriver": "json-file",
+        "KernelVersion": "embedded",
+        "OperatingSystem": "opskit embedded engine",
+        "OSType": "linux",
+        "Architecture": "x86_64",
+        "NCPU": 2,
+        "MemTotal": 4_294_967_296,
+        "DockerRootDir": "/var/lib/docker",
+        "Name": swarm.name,
+        "Labels": [],
+        "ServerVersion": call.edition.version,
+        "SecurityOptions": [],
+        "Swarm": _part(swarm),
+        "Warnings": None,
+    }
+    return reply(content)
+
+
+def _part(swarm: Swarm) -> Json:
+    manages = swarm.role in ("manager", "no-leader")
+    member = manages or swarm.role == "worker"
+    part: Json = {
+        "NodeID": swarm.node_id if member else "",
+        "NodeAddr": "" if swarm.role == "none" else "10.0.0.2",
+        "LocalNodeState": _STATES.get(swarm.role, "active"),
+        "ControlAvailable": manages,
+        "Error": "" if swarm.role in ("manager", "worker", "none") else REFUSALS[swarm.role],
+        "RemoteManagers": [{"NodeID": swarm.node_id, "Addr": "10.0.0.2:2377"}] if member else None,
+    }
+    if swarm.role == "manager":
+        managers = sum(node.spec["Role"] == "manager" for node in swarm.nodes)
+        part |= {"Nodes": len(swarm.nodes), "Managers": managers, "Cluster": _cluster(swarm)}
+    elif swarm.role == "no-leader":
+        # Without a leader the engine shows a cluster of nothing but zeros.
+        spec = {"EncryptionConfig": {"AutoLockManagers": False}, "CAConfig": {}}
+        part["Cluster"] = {"ID": "", "CreatedAt": _NEVER, "UpdatedAt": _NEVER, "Spec": spec}
+    return part
+
+
+def _cluster(swarm: Swarm) -> Json:
+    when = stamp(swarm.created_at)
+    return {
+        "ID": swarm.node_id[::-1],
+        "Version": {"Index": 10},
+        "CreatedAt": when,
+        "UpdatedAt": when,
+        "Spec": {
+            "Name": "default",
+            "Labels": {},
+            "Orchestration": {"TaskHistoryRetentionLimit": 5},
+            "Dispatcher": {"HeartbeatPeriod": 5_000_000_000},
+            "CAConfig": {"NodeCertExpiry": 7_776_000_000_000_000},
+            "TaskDefaults": {},
+            "EncryptionConfig": {"AutoLockManagers": swarm.autolock},
+        },
+        "RootRotationInProgress": False,
+        "SubnetSize": 24,
+        "DataPathPort": 4789,
+    }
+
+
+def _events(call: Call) -> Reply:
+    filters = parsed(call.query.get("filters", ""), None)
+    if "since" in call.query or "until" in call.query:
+        raise Refusal(501, "this engine tells only what happens from now on")
+
+    def passes(event: Event) -> bool:
+        tests = {"type": equals(event.type), "event": equals(event.action)}
+        return matches(filters, tests | {"scope": equals(event.scope)})
+
+    return Reply(events=passes)
+
 
 _NETWORK_FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 _VOLUME_FILTERS = ("dangling", "driver", "label", "name")
@@ -155,7 +279,7 @@ def _inspect_container(call: Call) -> Reply:
 
 
 def _stat_in_container(call: Call) -> Reply:
-    """Say whether there is a file, for those of secrets: no others are known of a container."""
+    """Return whether there is a file, for those of secrets: no others are known of a container."""
     service = call.swarm.services.find(_find_container(call).service_id)
     references = shape_of(service.spec).container.secrets
     places = [PurePosixPath("/run/secrets", one.file.name) for one in references if one.file]
@@ -178,6 +302,12 @@ def _no_registry(_: Call) -> Reply:
 
 
 ROUTES = (
+    route("GET", "/_ping", _ping),
+    route("HEAD", "/_ping", _ping),
+    route("GET", "/version", _version),
+    route("GET", "/info", _info),
+    route("GET", "/events", _events),
+    route("GET", "/swarm", lambda call: reply(_cluster(call.swarm)), managed=True),
     route("GET", "/networks", _list_networks),
     route("POST", "/networks/create", _create_network),
     route("GET", "/networks/{}", lambda call: reply(call.swarm.networks.find(call.ident))),
