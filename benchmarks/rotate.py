@@ -22,8 +22,9 @@ from peers import deploy, report, timed
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.run.run import Run
-from opskit.steps.base import Site
-from opskit.swarm import observe
+from opskit.steps.base import StepContext
+from opskit.swarm import lookout, observe
+from opskit.swarm.lookout import Lookout
 from opskit.swarm.transport import TRANSPORT
 
 SERVERS, APPS, ALONE = 8, 5, 10
@@ -89,7 +90,9 @@ class Waiting:
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count what happens inside; for plans of one stack, where waits do not overlap."""
-        call, read, wait = TRANSPORT.call, observe.read_at_once, Site.wait
+        call, read, wait, rest = (
+            TRANSPORT.call, observe.read_at_once, StepContext.wait, Lookout._rest,
+        )  # fmt: skip
 
         def timed(work: Callable[..., Any]) -> Callable[..., Any]:
             def run(*args: Any, **named: Any) -> Any:
@@ -101,13 +104,15 @@ class Waiting:
 
             return run
 
-        TRANSPORT.call, observe.read_at_once = timed(call), timed(read)  # type: ignore[method-assign]
-        Site.wait = timed(wait)  # type: ignore[method-assign]
+        TRANSPORT.call = timed(call)  # type: ignore[method-assign]
+        observe.read_at_once = lookout.read_at_once = timed(read)
+        StepContext.wait, Lookout._rest = timed(wait), timed(rest)  # type: ignore[method-assign]
         try:
             yield
         finally:
-            TRANSPORT.call, observe.read_at_once = call, read  # type: ignore[method-assign]
-            Site.wait = wait  # type: ignore[method-assign]
+            TRANSPORT.call = call  # type: ignore[method-assign]
+            observe.read_at_once = lookout.read_at_once = read
+            StepContext.wait, Lookout._rest = wait, rest  # type: ignore[method-assign]
 
 
 def main() -> None:
