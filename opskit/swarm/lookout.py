@@ -320,3 +320,5 @@ class _Ear:
                         happened()
             finally:
                 self.hears = False
+                # From now on nobody says when to look.
+                happened()
