@@ -47,6 +47,7 @@ class Listing(Generic[_T]):
 def filtered(**wanted: Iterable[str]) -> str:
     """Return the query of a request for what has one of these values under each name.
 
+    >>> from opskit.swarm.lists import filtered
     >>> filtered(id=["a"]), filtered(id=[])
     ('?filters=%7B%22id%22%3A%5B%22a%22%5D%7D', '')
     """

@@ -95,9 +95,14 @@ class Lookout:
 
     Examples
     --------
-    >>> with lookout.attended(ids):
-    ...     now = lookout.look(ids, after=time.monotonic(), by=0.0, attend=check)
-    ...     later = lookout.look(ids, after=now.begun, by=now.ended + 5.0, attend=check)
+    >>> from opskit.swarm.context import find_context
+    >>> from opskit.swarm.engine import Engine
+    >>> lookout = Engine(find_context("coop.example")).lookout()
+    >>> with lookout.attended([]):
+    ...     now = lookout.look([], after=0.0, by=0.0, attend=lambda: None)
+    ...     later = lookout.look([], after=now.begun, by=now.ended + 5.0, attend=lambda: None)
+    >>> now.ended <= later.begun
+    True
     """
 
     def __init__(
