@@ -25,6 +25,7 @@ from opskit.steps import StepContext, TakeLock
 from opskit.steps.holding import Hold
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
+from opskit.swarm.lookout import Lookout
 
 Of = tuple[str, str, str]
 """Whose a value is: a server, a stack there, and its name in the steps of that stack's unit."""
@@ -66,6 +67,7 @@ class Runner:
     stop: threading.Event = field(default_factory=threading.Event)
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     retry: bool = field(default=False, init=False)
+    _lookouts: dict[str, Lookout] = field(default_factory=dict[str, Lookout], init=False)
 
     def start(self) -> Ended:
         """Check that the world is as the plan saw it, open the run, and carry it out.
@@ -233,6 +235,7 @@ class Runner:
             },
             store=self.store,
             stop=self.stop,
+            lookout=self._lookouts.setdefault(unit.server, engine.lookout()),
             retry=self.retry,
         )
         lock_step = unit.steps[0]

@@ -18,6 +18,7 @@ from opskit.swarm.engine import Engine
 
 if TYPE_CHECKING:
     from opskit.steps.holding import Hold
+    from opskit.swarm.lookout import Lookout
 
 _T = TypeVar("_T")
 
@@ -79,6 +80,8 @@ class StepContext:
         Gives the later runs whose way back needs a secret of this name, or a service of this id.
     waits_for
         Told what the step waits for, whenever that is something else.
+    lookout
+        What the run's stacks of this server are watched by while it waits; one of its own if none.
     lock
         The run's hold on the stack's lock, when the plan takes it.
     keep_lock, ask_lock
@@ -95,6 +98,7 @@ class StepContext:
     store: PassStore | None = None
     settle: float = 60.0
     stop: Event = field(default_factory=Event)
+    lookout: Lookout | None = None
     lock: Hold | None = None
     keep_lock: Callable[[], None] = lambda: None
     ask_lock: Callable[[], None] = lambda: None

@@ -30,8 +30,8 @@ from opskit.steps.pacing import asked_for, pace_of
 from opskit.steps.tasks import about_lost, lost, without_secrets
 from opskit.swarm import model
 from opskit.swarm.engine import RawSpec
+from opskit.swarm.lookout import Look, SeenService
 
-_POLL_S = 0.25
 _AT_ONCE = timedelta(seconds=15)
 _NOTED = timedelta(seconds=2)
 """Swarm makes the first tasks of an update a moment before it notes that the update began."""
@@ -135,6 +135,20 @@ class Wait:
             They do not in time, or one of them never will; says what a task complained of.
         """
         started, chosen = time.monotonic(), self.ctx.patiently(goals)
+        lookout = self.ctx.lookout or self.ctx.engine.lookout()
+        services = [goal.service_id for goal in chosen]
+        with lookout.attended(services):
+            return self._watched(
+                chosen, partial(lookout.look, services, attend=self._attend), started, stable
+            )
+
+    def _attend(self) -> None:
+        self.ctx.check_stop()
+        self.ctx.keep_lock()
+
+    def _watched(
+        self, chosen: Sequence[Goal], look: Callable[..., Look], started: float, stable: float
+    ) -> Converged:
         patience = self.patience
         until = started + max(self.patience, self.planned)
         no_task: Sequence[model.Task] = ()
@@ -142,13 +156,16 @@ class Wait:
         last: frozenset[str] = frozenset()
         why, blamed = "the server did not answer", no_task
         told = ""
+        after, by = time.monotonic(), 0.0
         while True:
-            self.ctx.keep_lock()
+            self._attend()
             right: frozenset[str] | None = frozenset()
             settled, notes, paces = True, list[str](), list[Pace]()
             services: list[model.Service] = []
             try:
-                for goal, seen in self._standings(chosen):
+                found = look(after=after, by=by)
+                after, ended = found.begun, found.ended
+                for goal, seen in self._standings(chosen, found):
                     paces.append(seen.pace)
                     services.append(seen.service)
                     patience = max(patience, seen.asked_for)
@@ -163,14 +180,16 @@ class Wait:
                 until = max(until, started + longest(patience, paces, nodes=self._nodes))
             except TRANSIENT as error:
                 right, why, blamed = None, str(error), no_task
+                after = ended = time.monotonic()
             now = time.monotonic()
             if right is None or right != last:
                 since, last = None, right or frozenset()
             awaited = why
             if right is not None:
-                since = now if since is None else since
+                held = 0.0 if since is None else after - since
+                since = ended if since is None else since
                 awaited = f"{stable:g} s without a change" if settled else why
-                if settled and now - since >= stable:
+                if settled and held >= stable:
                     self._check_files(services, right)
                     return Converged(note="; ".join(notes), until=until)
             if now >= until:
@@ -180,25 +199,30 @@ class Wait:
             if awaited != told:
                 told = awaited
                 self.ctx.waits_for(told)
-            self.ctx.wait(_POLL_S)
+            steady = until if since is None else since + stable
+            by = min(steady, until) if steady > after else until
 
-    def _standings(self, goals: Sequence[Goal]) -> Iterable[tuple[Goal, _Standing]]:
-        self._nodes = self._nodes or len(self.ctx.engine.nodes())
+    def _standings(self, goals: Sequence[Goal], look: Look) -> Iterable[tuple[Goal, _Standing]]:
+        self._nodes = self._nodes or len(look.nodes)
         for goal in goals:
             try:
-                yield goal, self._look(goal)
+                yield goal, self._standing(goal, look)
             except NotFoundError:
                 if self.forward:
                     raise
                 # A service that was removed has nothing to come back to.
 
-    def _look(self, goal: Goal) -> _Standing:
-        engine = self.ctx.engine
-        raw = engine.raw_service(goal.service_id)
-        service = raw.service
-        template: RawSpec = raw.spec.get("TaskTemplate") or {}
-        tasks, specs = engine.tasks(goal.service_id), engine.task_specs(goal.service_id)
-        current = [task for task in tasks if _fits(specs.get(task.id), template)]
+    def _standing(self, goal: Goal, look: Look) -> _Standing:
+        seen = look.services.get(goal.service_id)
+        if seen is None:
+            # It is gone: that is for the engine to say.
+            raw = self.ctx.engine.raw_service(goal.service_id)
+            seen = SeenService(raw.service, raw.spec)
+        service = seen.typed
+        template: RawSpec = seen.spec.get("TaskTemplate") or {}
+        found = look.tasks.get(goal.service_id, ())
+        tasks = [task for task, _ in found]
+        current = [task for task, spec in found if _fits(spec, template)]
         since = _changed_at(service)
         recent = [task for task in tasks if is_alive(task) or task.created_at >= since]
         pace, asked = pace_of(service.spec, undoing=not self.forward), asked_for(service)
@@ -220,7 +244,7 @@ class Wait:
         if amiss := _mounts_amiss(goal, service):
             return lacking(amiss)
         left, note = still_there(
-            self.ctx, [task for task in tasks if is_alive(task) and task not in current]
+            [task for task in tasks if is_alive(task) and task not in current], lambda: look.nodes
         )
         if left:
             return lacking("tasks of its other spec are still there", note)
@@ -311,7 +335,9 @@ class Wait:
         return complaint(self.ctx.engine, tasks, quotes=self.quotes)
 
 
-def still_there(ctx: StepContext, others: Sequence[model.Task]) -> tuple[bool, str]:
+def still_there(
+    others: Sequence[model.Task], nodes: Callable[[], Iterable[model.Node]]
+) -> tuple[bool, str]:
     """Return whether tasks that should have ended must be waited for, and what to note of others.
 
     Those on a node that is down are not waited for: a rotation must be possible while a node is
@@ -319,17 +345,15 @@ def still_there(ctx: StepContext, others: Sequence[model.Task]) -> tuple[bool, s
     """
     if not others:
         return False, ""
-    gone = lost(others, ctx.engine.nodes())
+    gone = lost(others, nodes())
     kept = (
         "; prune keeps what it mounts until the node is back, or removed (docker node rm --force)"
     )
     return len(gone) < len(others), about_lost(gone) + kept if gone else ""
 
 
-def _fits(spec: RawSpec | None, template: RawSpec) -> bool:
-    return spec is not None and all(
-        (spec.get(key) or None) == (template.get(key) or None) for key in _COMPARED
-    )
+def _fits(spec: RawSpec, template: RawSpec) -> bool:
+    return all((spec.get(key) or None) == (template.get(key) or None) for key in _COMPARED)
 
 
 def _changed_at(service: model.Service) -> datetime:

@@ -135,7 +135,9 @@ class Undeploy(Step, frozen=True, kw_only=True, tag="undeploy"):
         """Wait until Swarm has heard that the tasks ended: till then they need their secrets."""
         while True:
             tasks = [task for task in ctx.patiently(ctx.engine.tasks) if is_alive(task)]
-            left, note = still_there(ctx, [one for one in tasks if one.service_id in services])
+            left, note = still_there(
+                [one for one in tasks if one.service_id in services], ctx.engine.nodes
+            )
             if not left:
                 return note
             if time.monotonic() >= until:

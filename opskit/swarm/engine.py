@@ -22,7 +22,8 @@ from opskit.errors import NotFoundError, RefusedError, UnreachableError
 from opskit.swarm import lists, model
 from opskit.swarm.context import Context
 from opskit.swarm.frames import is_framed, read_frames
-from opskit.swarm.lists import Listing, SpecBytes, decoded, with_digest
+from opskit.swarm.lists import Listing, SpecBytes, decoded, filtered, with_digest
+from opskit.swarm.lookout import Lookout
 from opskit.swarm.stream import Deadline, Stream
 from opskit.swarm.transport import TRANSPORT, Transport
 
@@ -44,11 +45,6 @@ _SHOWN_BYTES = 500
 
 class _Made(msgspec.Struct):
     id: str = msgspec.field(name="ID")
-
-
-class _TaskBytes(msgspec.Struct, rename="pascal"):
-    id: str = msgspec.field(name="ID")
-    spec: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +111,10 @@ class Engine:
         mine._fence = fence
         return mine
 
+    def lookout(self) -> Lookout:
+        """Return a lookout over this engine's services, for all who wait for them."""
+        return Lookout(self.context, seconds=self._seconds, transport=self._transport)
+
     def info(self) -> model.Info:
         """Read the engine's account of itself; answers on workers and outside a swarm too."""
         return self._list(lists.INFO)
@@ -129,17 +129,17 @@ class Engine:
 
     def tasks(self, service: str = "") -> tuple[model.Task, ...]:
         """Read all tasks, past ones included; or those of one service."""
-        return self._list(lists.TASKS, _filters("service", service))
+        return self._list(lists.TASKS, filtered(service=_one(service)))
 
     def secrets(self, name: str = "") -> tuple[model.StoredObject, ...]:
         """Read all secrets; or the one with exactly this name."""
-        found = self._list(lists.SECRETS, _filters("name", name))
+        found = self._list(lists.SECRETS, filtered(name=_one(name)))
         # The engine's filter matches prefixes.
         return tuple(s for s in found if s.spec.name == name) if name else found
 
     def configs(self, name: str = "") -> tuple[model.StoredObject, ...]:
         """Read all configs without their data; or the one with exactly this name."""
-        found = self._list(lists.CONFIGS, _filters("name", name))
+        found = self._list(lists.CONFIGS, filtered(name=_one(name)))
         return tuple(c for c in found if c.spec.name == name) if name else found
 
     def config(self, config_id: str) -> model.StoredObject:
@@ -164,7 +164,7 @@ class Engine:
     def containers(self, service: str = "") -> tuple[model.Container, ...]:
         """Read the running containers of Swarm's, or of one service (by id), on the node asked."""
         label = f"{model.SERVICE_LABEL}={service}" if service else model.SERVICE_LABEL
-        path = "/containers/json" + _filters("label", label)
+        path = "/containers/json" + filtered(label=[label])
         return decoded(self._read(path), tuple[model.Container, ...], self.server)
 
     def health(self, container: str) -> model.Health | None:
@@ -210,12 +210,6 @@ class Engine:
             previous=decoded(before, RawSpec, self.server) if before else None,
             previous_digest=hashlib.sha256(before).hexdigest() if before else "",
         )
-
-    def task_specs(self, service: str) -> dict[str, RawSpec]:
-        """Read the whole spec of each task of a service, by task id."""
-        body = self._read(lists.TASKS.path + _filters("service", service))
-        found = decoded(body, tuple[_TaskBytes, ...], self.server)
-        return {task.id: task.spec for task in found}
 
     def create_secret(
         self,
@@ -363,10 +357,8 @@ class Engine:
         return self._deadline or Deadline(self._seconds, self.server)
 
 
-def _filters(key: str, value: str) -> str:
-    if not value:
-        return ""
-    return "?filters=" + quote(msgspec.json.encode({key: [value]}).decode())
+def _one(value: str) -> list[str]:
+    return [value] if value else []
 
 
 def _converse(stream: Stream, stdin: bytes, *, server: str) -> tuple[bytes, bytes]:

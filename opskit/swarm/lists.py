@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -41,6 +42,17 @@ class Listing(Generic[_T]):
 
     path: str
     read: Callable[[bytes, str], _T]
+
+
+def filtered(**wanted: Iterable[str]) -> str:
+    """Return the query of a request for what has one of these values under each name.
+
+    >>> from opskit.swarm.lists import filtered
+    >>> filtered(id=["a"]), filtered(id=[])
+    ('?filters=%7B%22id%22%3A%5B%22a%22%5D%7D', '')
+    """
+    found = {name: there for name, values in wanted.items() if (there := list(values))}
+    return f"?filters={quote(msgspec.json.encode(found).decode())}" if found else ""
 
 
 class SpecBytes(msgspec.Struct, rename="pascal"):

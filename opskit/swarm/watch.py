@@ -9,24 +9,22 @@ from __future__ import annotations
 import select
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Self
-from urllib.parse import quote
 
 import msgspec
 
 from opskit.decoding import decode_json
 from opskit.swarm import model
 from opskit.swarm.context import Context
+from opskit.swarm.lists import filtered
 from opskit.swarm.observe import Observation
 from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT, Transport
 
 # What is left out happens all the time and changes no list: a healthcheck alone is three events.
-_WANTED = {
-    "type": ["service", "node", "secret", "config", "network", "volume", "container"],
-    "event": ["create", "update", "remove", "destroy", "start", "die", "health_status"],
-}
-_PATH = f"/events?filters={quote(msgspec.json.encode(_WANTED).decode())}"
+_ACTIONS = ("create", "update", "remove", "destroy", "start", "die", "health_status")
+_KINDS = ("service", "node", "secret", "config", "network", "volume", "container")
 
 _REST_OF_IT_S = 15.0
 """How long the rest of what has begun to arrive may take."""
@@ -73,6 +71,8 @@ class EventStream:
         A descriptor: when it can be read, nobody waits any longer.
     transport
         Opens the connection.
+    kinds
+        What to be told of; by default all that is in any list.
 
     Raises
     ------
@@ -83,13 +83,19 @@ class EventStream:
     """
 
     def __init__(
-        self, context: Context, deadline: Deadline, bell: int, transport: Transport = TRANSPORT
+        self,
+        context: Context,
+        deadline: Deadline,
+        bell: int,
+        transport: Transport = TRANSPORT,
+        kinds: Sequence[str] = _KINDS,
     ) -> None:
         self._bell, self._lines = bell, _Lines()
+        path = f"/events{filtered(type=kinds, event=_ACTIONS)}"
         self._connection = transport.dial(context, deadline)
         self._stream = self._connection.stream
         try:
-            reply = self._connection.follow(_PATH, deadline)
+            reply = self._connection.follow(path, deadline)
             self._lines.is_chunked = bool(reply.chunked)
         except BaseException:
             self.close()

@@ -145,3 +145,20 @@ def test_a_filter_that_there_is_not_lets_everything_pass(bench: Bench) -> None:
     with events(bench, colour=["blue"]) as heard:
         bench.engine.remove_secret(bench.engine.create_secret(bench.name("a"), b"data", {}))
         eventually(lambda: told(heard, bench), "both", lambda found: len(found) == 2)
+
+
+def test_of_a_rollout_is_told_that_it_begins_and_that_it_has_ended(bench: Bench) -> None:
+    bench.raw("POST", "/services/create", msgspec.json.encode(bench.service("web")))
+    (service,) = (one for one in bench.engine.services() if one.spec.name == bench.name("web"))
+    with events(bench, type=["service"], event=["update"]) as heard:
+        raw = bench.engine.raw_service(service.id)
+        raw.spec["TaskTemplate"]["ForceUpdate"] = 1
+        bench.engine.update_service(service.id, raw.service.version.index, raw.spec)
+
+        def state() -> str:
+            status = bench.engine.raw_service(service.id).service.update_status
+            return status.state if status else ""
+
+        eventually(state, "the rollout to end", lambda found: found == "completed")
+        # Of the new spec, of the beginning, and of the end.
+        eventually(lambda: told(heard, bench), "all of it", lambda found: len(found) >= 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 import opskit
 from opskit import pictures
 from opskit.abra.deployment import deployment
+from opskit.errors import RefusedError, UnreachableError
 from opskit.steps.pacing import pace_of
+from opskit.swarm.watch import EventStream
 from opskit.widgets.choices import whole_apps
 from opskit.widgets.kinds import FORMS
-from tests.stage import APP, BAD, QUICK, SERVER, Stage
+from tests.stage import APP, BAD, QUICK, SERVER, Stage, has_its_tasks
 from tests.waiting import eventually
 
 TOKEN = (SERVER, APP, "token")
@@ -322,3 +325,61 @@ def test_a_number_of_tasks_set_by_hand_that_a_deploy_sets_back_is_in_the_plan(
     assert run.status == "done", run.errors
     replicas = "{{.Spec.Mode.Replicated.Replicas}}"
     assert docker(deployed, "service", "inspect", "--format", replicas, name) == "1"
+
+
+def deaf(patch: pytest.MonkeyPatch) -> None:
+    """Let no event be heard of an engine that goes on telling."""
+    patch.setattr(
+        EventStream, "_take", lambda stream: stream._stream.reader.read1(65_536) and False
+    )
+
+
+def told_without_end(patch: pytest.MonkeyPatch) -> None:
+    """Let something seem to happen all the time."""
+    patch.setattr(EventStream, "wait", lambda *_: True)
+
+
+def broken_off(patch: pytest.MonkeyPatch) -> None:
+    """Let the stream end with the first event."""
+
+    def end(*_: object) -> None:
+        raise UnreachableError("it ended.", server=SERVER)
+
+    patch.setattr(EventStream, "_take", end)
+
+
+def refused(patch: pytest.MonkeyPatch) -> None:
+    """Let a proxy pass no events."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RefusedError("not allowed.", server=SERVER)
+
+    patch.setattr(EventStream, "__init__", refuse)
+
+
+@pytest.mark.parametrize("disturbed", [deaf, told_without_end, broken_off, refused])
+def test_whatever_becomes_of_events_a_rotation_ends_the_same_and_nobody_goes_on_listening(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, disturbed: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    stage.set_up()
+    disturbed(monkeypatch)
+    run = fleet().plan_rotate([TOKEN], QUICK).apply()
+
+    assert run.status == "done", run.errors
+    uses = {name for some in stage.state()["uses"].values() for name, *_ in some}
+    assert uses == {f"{stage.stack}_token_v2", f"{stage.stack}_key_v1"}
+    assert all(map(has_its_tasks, stage.services()))
+    assert not [one for one in threading.enumerate() if "lookout" in one.name]
+
+
+def test_one_whose_tasks_fail_is_put_back_though_no_event_is_heard(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.set_up(fails=True)
+    before = stage.state()
+    deaf(monkeypatch)
+    run = fleet().plan_rotate([TOKEN], replace(QUICK, policy=BAD)).apply()
+
+    assert run.status == "rolled-back", run.errors
+    assert stage.state() == before
+    assert not [one for one in threading.enumerate() if "lookout" in one.name]
