@@ -89,10 +89,7 @@ def edition() -> str:
 
 
 def carry_out(errand: bytes) -> bytes:
-    """Read the servers of an `Errand` here, all at once, and return the `Answer`.
-
-    This is what a worker is sent: any executor that calls functions by name can take it there.
-    """
+    """Read the servers of an `Errand` here, all at once, and return the `Answer`."""
     mine, worker = edition(), socket.gethostname()
     if decode_msgpack(errand, _Head).edition != mine:
         return msgspec.msgpack.encode(Answer(edition=mine, worker=worker))

@@ -31,6 +31,9 @@ Near = Executor | Mapping[str, Executor]
 
 _ON_THE_WAY_S = 10.0
 """What an errand may take beside the reading: a worker's first one imports opskit."""
+_CALL = f"__import__({carry_out.__module__!r}, fromlist=['*']).{carry_out.__name__}(errand)"
+"""What a worker evaluates. Sent as a function of opskit's own, it would be looked for before any
+call: a Dask worker without opskit then drops its connection, and with that all of its work."""
 _WORKERS = 4
 """How many an executor is taken to have that does not say."""
 _SHOWN = 200
@@ -175,7 +178,7 @@ class Shared:
                 once=uuid4().hex,
             )
             try:
-                future = executor.submit(carry_out, msgspec.msgpack.encode(errand))
+                future = executor.submit(eval, _CALL, {"errand": msgspec.msgpack.encode(errand)})
             except Exception as error:  # noqa: BLE001 (whatever an executor raises, they are read)
                 why = f"its executor takes no work ({_said(error)})"
                 self._read_here(sent.servers, why)
