@@ -7,6 +7,7 @@ can try it in one line, and say in one sentence what is missing where it cannot.
 from __future__ import annotations
 
 import atexit
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -90,6 +91,8 @@ def _dask(at: str, count: int) -> _Started:
     if at:
         client = dask.Client(at)
         return client.get_executor(), [client.close]
+    # IPython's `%reset` takes it away, and what starts processes asks for it.
+    vars(sys.modules["__main__"]).setdefault("__spec__", None)
     cluster = dask.LocalCluster(
         n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     )
