@@ -21,26 +21,28 @@ from pathlib import Path
 from opskit.clusters import Workers
 from opskit.demo.fleet import DemoFleet
 
-SIZES, SECRETS, LATENCIES_MS, ROUNDS = (10, 100, 400), 300, (20.0, 200.0), 3
+SIZES, SECRETS, LATENCIES_MS, ROUNDS = (10, 100, 300), 300, (20.0, 200.0), 3
 KINDS, COUNTS = ("dask", "ipyparallel"), (2, 4)
+Row = dict[str, float]
 
 
-def reading(executor: Executor | None) -> dict[str, float]:
-    """Time the first snapshot, and the median of later ones with this process's work in it."""
+def reading(executor: Executor | None, servers: int) -> Row:
+    """Time one snapshot, then give the median of later ones with this process's work in it."""
     import opskit
 
-    fleet = opskit.Fleet.from_abra(executor=executor)
+    names = [one.name for one in opskit.Fleet.from_abra().declared().servers][:servers]
+    fleet = opskit.Fleet.from_abra(servers=names, executor=executor)
     started = time.perf_counter()
-    snapshot = fleet.snapshot()
+    fleet.snapshot()
     first = time.perf_counter() - started
-    assert not snapshot.facts.missing()
     seconds, work = [], []
     for _ in range(ROUNDS):
         started, before = time.perf_counter(), time.process_time()
         snapshot = fleet.snapshot()
         seconds.append(time.perf_counter() - started)
         work.append(time.process_time() - before)
-        assert len(snapshot.facts.bare) == (len(snapshot.facts.observed) if executor else 0)
+        assert not snapshot.facts.missing()
+        assert len(snapshot.facts.bare) == (servers if executor else 0)
     return {
         "first": first,
         "again": statistics.median(seconds),
@@ -50,33 +52,34 @@ def reading(executor: Executor | None) -> dict[str, float]:
     }
 
 
-def measure(servers: int, latency_ms: float) -> dict[str, dict[str, float]]:
-    """Measure one size and latency in this process."""
-    with DemoFleet(many=servers, secrets=SECRETS, latency_ms=latency_ms) as fleet:
+def measure(latency_ms: float) -> dict[int, dict[str, Row]]:
+    """Measure one latency in this process: by size, who read, and how long it took."""
+    with DemoFleet(many=max(SIZES), secrets=SECRETS, latency_ms=latency_ms) as fleet:
         os.environ.update(fleet.env)
-        found = {"one process": reading(None)}
+        found = {size: {"one process": reading(None, size)} for size in SIZES}
         for kind in KINDS:
             for count in COUNTS:
                 with Workers(kind, count=count) as workers:
                     if workers.executor is None:
                         print(workers, file=sys.stderr)
                         continue
-                    found[f"{count} workers of {kind}"] = reading(workers.executor)
+                    for size in SIZES:
+                        name = f"{count} workers of {kind}"
+                        found[size][name] = reading(workers.executor, size)
     return found
 
 
 def main() -> None:
-    """Measure every size and latency in a process of its own, and print what came of it."""
+    """Measure each latency in a process of its own, and print what came of it."""
     for latency_ms in LATENCIES_MS:
-        for servers in SIZES:
-            done = subprocess.run(
-                [sys.executable, str(Path(__file__)), str(servers), str(latency_ms)],
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-            found = json.loads(done.stdout)
-            print(f"\n{servers} servers, {servers * SECRETS:,} rows, {latency_ms:g} ms "
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__)), str(latency_ms)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        for servers, found in json.loads(done.stdout).items():
+            print(f"\n{servers} servers, {int(servers) * SECRETS:,} rows, {latency_ms:g} ms "
                   f"({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})")  # fmt: skip
             base = found["one process"]["again"]
             for name, row in found.items():
@@ -92,6 +95,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        print(json.dumps(measure(int(sys.argv[1]), float(sys.argv[2]))))
+        print(json.dumps(measure(float(sys.argv[1]))))
     else:
         main()

@@ -14,7 +14,6 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib.metadata import version
 
 import msgspec
 
@@ -83,6 +82,9 @@ def edition() -> str:
 
     That is the version, and what observations are made of: between two releases only that changes.
     """
+    # Loaded only where there is a worker.
+    from importlib.metadata import version
+
     schema = msgspec.json.schema(Answer, schema_hook=lambda _: {"type": "object"})
     shape = msgspec.json.encode(schema, order="sorted")
     return f"{version('opskit')}+{hashlib.sha256(shape).hexdigest()[:8]}"

@@ -6,6 +6,7 @@ that has no opskit, or another, is named in the rows of the servers that it was 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any, Self, cast
-from uuid import uuid4
 
 import msgspec
 
@@ -175,7 +175,7 @@ class Shared:
                 deadline=self._deadline,
                 reply_limit=settings.reply_limit,
                 ssh_keep=settings.ssh_keep,
-                once=uuid4().hex,
+                once=os.urandom(16).hex(),
             )
             try:
                 future = executor.submit(eval, _CALL, {"errand": msgspec.msgpack.encode(errand)})
