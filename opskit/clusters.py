@@ -30,8 +30,8 @@ class Workers:
         ``dask`` or ``ipyparallel``.
     at
         Where the cluster is: the address of Dask's scheduler, or the connection file of
-        ipyparallel's client. When empty, workers are started here, and end with `close` or with
-        this process.
+        ipyparallel's client. When empty, workers are started here; they end with `close`, else
+        with this process, unless it is killed: ipyparallel's then go on.
     count
         How many to start here.
 

@@ -116,6 +116,14 @@ class Reading:
         -------
         Snapshot
             A server that cannot be read is a row saying why, never an exception.
+
+        Examples
+        --------
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with ThreadPoolExecutor(2) as workers:
+        ...     snap = fleet.snapshot(executor={"coop.example": workers})
+        >>> sorted(snap.facts.bare)
+        ['coop.example']
         """
         near = self.executor if executor is None else check_near(executor)
         if progress is not None:
