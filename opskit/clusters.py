@@ -94,7 +94,7 @@ def _dask(at: str, count: int) -> _Started:
     # IPython's `%reset` takes it away, and what starts processes asks for it.
     vars(sys.modules["__main__"]).setdefault("__spec__", None)
     cluster = dask.LocalCluster(
-        n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     )
     client = dask.Client(cluster)
     return client.get_executor(), [cluster.close, client.close]

@@ -55,7 +55,9 @@ def test_workers_end_when_they_are_closed(kind: str) -> None:
 @pytest.mark.slow
 def test_the_workers_of_a_cluster_that_runs_go_on_without_us() -> None:
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address=None) as cluster:
+    with distributed.LocalCluster(
+        n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
         with Workers("dask", at=cluster.scheduler_address) as workers:
             assert repr(workers) == f"<Workers of dask: {cluster.scheduler_address}>"
             assert workers.executor is not None

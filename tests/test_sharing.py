@@ -586,7 +586,7 @@ def test_a_fleet_with_an_executor_is_not_watched(use: Use, demo_fleet: DemoFleet
         shown = fleet._repr_mimebundle_()
         assert shown["text/plain"] == repr(fleet)
         assert f"{fleet.root}, read by Noted&gt;" in shown["text/html"]
-        assert "wiki.coop.example" in shown["text/html"]
+        assert "cloud.coop.example" in shown["text/html"]
         with pytest.raises(
             InputError, match="a fleet with an executor is not watched: engines tell"
         ):
