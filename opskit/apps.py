@@ -259,6 +259,9 @@ class Apps(OneApp):
         chosen = replace(options or Options(), root=self.root)
         if snapshot is not None:
             facts = self._facts_of(snapshot)
+            concerned = facts.seen.keys() if where is None else _to_read(Lookup(facts), where)
+            if lacking := facts.bare.intersection(concerned):
+                facts = self.look_again(snapshot, lacking).facts
         else:
             facts = self._look(where and (lambda declared: _to_read(Lookup(declared), where)))
         return Plan(data=make(Assembler(Lookup(facts), chosen)), root=self.root)

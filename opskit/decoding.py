@@ -37,6 +37,22 @@ def decode_json(content: bytes | str, kind: type[_T]) -> _T:
         raise msgspec.DecodeError("it holds what is no UTF-8") from None
 
 
+def decode_msgpack(content: bytes, kind: type[_T]) -> _T:
+    """Decode MessagePack that may come from anybody.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        It is none, is of another shape, or is nested more deeply than anything opskit reads.
+    """
+    try:
+        return msgspec.msgpack.decode(content, type=ready(kind))
+    except RecursionError:
+        raise msgspec.DecodeError("it is nested too deeply") from None
+    except UnicodeError:
+        raise msgspec.DecodeError("it holds what is no UTF-8") from None
+
+
 def parse_python(text: str, mode: Literal["exec", "eval"]) -> ast.AST:
     """Parse Python that may come from anybody; nothing of it is run.
 

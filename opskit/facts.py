@@ -68,6 +68,8 @@ class Facts:
         One observation per server that was asked.
     saved
         Whether they were read from a file, which lacks what a plan compares with.
+    bare
+        The servers that workers read (see `opskit.errands`), of which the same is lacking.
     """
 
     def __init__(
@@ -77,9 +79,10 @@ class Facts:
         declared: Declared,
         observed: tuple[Observation, ...],
         saved: bool = False,
+        bare: frozenset[str] = frozenset(),
     ) -> None:
         self.taken_at, self.declared, self.observed = taken_at, declared, observed
-        self.saved = saved
+        self.saved, self.bare = saved, bare
 
     @cached_property
     def seen(self) -> dict[str, Observation]:
@@ -219,7 +222,7 @@ def save_facts(facts: Facts, path: Path) -> None:
                 servers=tuple(map(_without_file_hashes, facts.declared.servers)),
                 others=tuple(map(_without_file_hashes, facts.declared.others)),
             ),
-            observed=tuple(map(_without_spec_digests, facts.observed)),
+            observed=tuple(map(without_digests, facts.observed)),
         )
     )
     # Its own folder, not a chain of them: that is rather a mistyped path.
@@ -278,7 +281,8 @@ def _without_file_hashes(server: DeclaredServer) -> DeclaredServer:
     return msgspec.structs.replace(server, apps=apps)
 
 
-def _without_spec_digests(seen: Observation) -> Observation:
+def without_digests(seen: Observation) -> Observation:
+    """Return what a server said, without that by which a value in a spec could be guessed."""
     services = tuple(
         msgspec.structs.replace(one, spec_digest="", pieces={}) for one in seen.services
     )

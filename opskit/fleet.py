@@ -44,6 +44,14 @@ class Fleet(Apps, Acknowledging):
         Only these servers; all when ``None``.
     deadline
         Seconds for each server, whatever hangs; by default what the settings say.
+    executor
+        Who reads snapshots: any ``concurrent.futures`` executor (Dask's
+        ``client.get_executor()``, ipyparallel's ``client.load_balanced_view().executor``), or
+        by server's name one whose workers are near it; threads here by default. A worker has
+        opskit, and Docker contexts under the servers' names; it is sent names and settings, and
+        sends back what engines said. The servers of one that is gone, and ``default``, are read
+        from here. Plans, changes and all else that asks an engine work from here, too, and a
+        fleet with an executor is not watched.
 
     Examples
     --------

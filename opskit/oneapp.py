@@ -58,7 +58,9 @@ class OneApp(Reading):
         """
         check_flag("past", past)
         found = self.app(app)
-        tasks = type(self)(self.root, servers=[found.server], deadline=self.deadline)
+        tasks = type(self)(
+            self.root, servers=[found.server], deadline=self.deadline, executor=self.executor
+        )
         view = tasks.snapshot().tasks
         view = view.keep((view["server"] == found.server) & (view["stack"] == found.stack))
         if not len(view):

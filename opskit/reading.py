@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -20,8 +19,9 @@ from opskit.lean import without_collecting
 from opskit.progress import Progress, default_progress
 from opskit.secrets.passstore import PREVIOUS, entry_path, listed
 from opskit.settings import read_settings
+from opskit.sharing import Near, Shared, check_near, named
 from opskit.snapshot import Snapshot
-from opskit.swarm.observe import READERS, Observation, observe_server
+from opskit.swarm.observe import Observation
 from opskit.watching import Live
 
 
@@ -30,7 +30,7 @@ class Reading:
 
     Parameters
     ----------
-    root, servers, deadline
+    root, servers, deadline, executor
         See `opskit.Fleet`.
 
     Raises
@@ -45,16 +45,18 @@ class Reading:
         *,
         servers: Iterable[str] | None = None,
         deadline: float | None = None,
+        executor: Near | None = None,
     ) -> None:
         if deadline is not None:
             check_number("deadline", deadline, above=0)
         self.root = path_in("root", root)
         self.deadline = read_settings().deadline if deadline is None else deadline
         self._only = None if servers is None else frozenset(names_in("servers", servers))
+        self.executor = check_near(executor)
 
     def __repr__(self) -> str:
         only = "" if self._only is None else f", only {', '.join(sorted(self._only)) or 'none'}"
-        return f"<{type(self).__name__} {self.root}{only}>"
+        return f"<{type(self).__name__} {self.root}{only}{named(self.executor)}>"
 
     @classmethod
     def from_abra(
@@ -63,6 +65,7 @@ class Reading:
         *,
         servers: Iterable[str] | None = None,
         deadline: float | None = None,
+        executor: Near | None = None,
     ) -> Self:
         """Make a fleet from abra's folder: `root`, else ``ABRA_DIR``, else ``~/.abra``.
 
@@ -71,7 +74,8 @@ class Reading:
         InputError
             The folder has no ``servers/``, or `servers` names one it does not know.
         """
-        fleet = cls(default_root() if root is None else root, servers=servers, deadline=deadline)
+        where = default_root() if root is None else root
+        fleet = cls(where, servers=servers, deadline=deadline, executor=executor)
         fleet.declared()
         return fleet
 
@@ -93,7 +97,7 @@ class Reading:
     def snapshot(
         self,
         *,
-        executor: Executor | None = None,
+        executor: Near | None = None,
         progress: Progress | None = None,
         with_pass: bool = False,
     ) -> Snapshot:
@@ -102,9 +106,7 @@ class Reading:
         Parameters
         ----------
         executor
-            Runs one reading per server; threads by default. Any ``concurrent.futures`` executor
-            will do (Dask's ``client.get_executor()``, ipyparallel's ``view.executor``): what
-            goes in is a server name and a number, what comes back is plain data.
+            Who reads, instead of whom the fleet was made with; see `opskit.Fleet`.
         progress
             Told of each server read; by default a bar in a terminal or notebook.
         with_pass
@@ -114,15 +116,20 @@ class Reading:
         -------
         Snapshot
             A server that cannot be read is a row saying why, never an exception.
+
+        Examples
+        --------
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with ThreadPoolExecutor(2) as workers:
+        ...     snap = fleet.snapshot(executor={"coop.example": workers})
+        >>> sorted(snap.facts.bare)
+        ['coop.example']
         """
-        if executor is not None:
-            check_kind(
-                "executor", executor, Executor, "Give one of concurrent.futures, or of its kind."
-            )
+        near = self.executor if executor is None else check_near(executor)
         if progress is not None:
             check_function("progress.advance", getattr(progress, "advance", None))
         check_flag("with_pass", with_pass)
-        return _taken(self._look(None, executor=executor, progress=progress), with_pass)
+        return _taken(self._look(None, near=near, progress=progress), with_pass)
 
     def watch(self, period: float | None = None, *, progress: Progress | None = None) -> Live:
         """Read every server at once, and keep the snapshot fresh by what the engines tell.
@@ -145,7 +152,7 @@ class Reading:
         Raises
         ------
         InputError
-            `period` is no number of seconds, or less than 1.
+            `period` is no number of seconds, or less than 1; or the fleet has an executor.
 
         Examples
         --------
@@ -155,6 +162,12 @@ class Reading:
         """
         if period is not None:
             check_number("period", period, least=1)
+        if self.executor is not None:
+            raise InputError(
+                "a fleet with an executor is not watched: engines tell what happens over "
+                "connections that stay open, and workers keep none.",
+                remedy="Make one without, or take another snapshot() now and then.",
+            )
         seconds = read_settings().watch_period if period is None else period
         snapshot = self.snapshot(progress=progress)
         return Live(snapshot, self.root, self.declared, period=seconds, deadline=self.deadline)
@@ -162,7 +175,9 @@ class Reading:
     def look_again(
         self, snap: Snapshot, servers: Iterable[str], *, with_pass: bool = False
     ) -> Snapshot:
-        """Read all files and some servers once more; the others are as a snapshot has them.
+        """Read all files and some servers once more, from here.
+
+        The others are as a snapshot has them.
 
         Parameters
         ----------
@@ -181,50 +196,54 @@ class Reading:
         fresh = self._look(lambda _: again)
         known = {one.server: one for one in (*snap.facts.observed, *fresh.observed)}
         observed = tuple(known[one.name] for one in fresh.declared.servers if one.name in known)
-        facts = Facts(taken_at=fresh.taken_at, declared=fresh.declared, observed=observed)
+        bare = snap.facts.bare - fresh.seen.keys()
+        facts = Facts(
+            taken_at=fresh.taken_at, declared=fresh.declared, observed=observed, bare=bare
+        )
         return _taken(facts, with_pass or snap.looked_in_pass, since=snap)
 
     def _look(
         self,
         where: Callable[[Facts], Collection[str]] | None,
         *,
-        executor: Executor | None = None,
+        near: Near | None = None,
         progress: Progress | None = None,
     ) -> Facts:
         """Read what all files declare, and of the servers those that `where` names; else all.
 
-        `where` is given what is declared, and may refuse before any server is asked.
+        `where` is given what is declared, and may refuse before any server is asked. Without
+        `near` they are read from here, whomever the fleet was made with: a plan compares with
+        what workers do not send.
         """
         taken_at = datetime.now(UTC)
         declared = self.declared()
         names = [server.name for server in declared.servers]
+        if isinstance(near, Mapping):
+            _check_known(near, declared)
         if where is not None:
             wanted = where(Facts(taken_at=taken_at, declared=declared, observed=()))
             names = [name for name in names if name in wanted]
-        if executor is None:
-            with ThreadPoolExecutor(min(READERS, len(names)) or 1, "opskit-read") as threads:
-                observed = self._read(names, threads, progress)
-        else:
-            observed = self._read(names, executor, progress)
-        return Facts(taken_at=taken_at, declared=declared, observed=observed)
-
-    def _read(
-        self, names: list[str], executor: Executor, progress: Progress | None
-    ) -> tuple[Observation, ...]:
-        read: Callable[[str, float], Observation] = observe_server
-        waiting: dict[Future[Observation], str] = {
-            executor.submit(read, name, self.deadline): name for name in names
-        }
-        # What shows them, while they answer: it takes as long as a far server.
-        with without_collecting():
-            import_module("opskit.views.frame")
         found: dict[str, Observation] = {}
-        with progress or default_progress("Reading servers", len(names)) as shown:
-            for future in as_completed(waiting):
-                name = waiting[future]
-                found[name] = future.result()
-                shown.advance(name if found[name].manager else f"{name} (missing)")
-        return tuple(found[name] for name in names)
+        with Shared(names, near, self.deadline) as shared:
+            # What shows them, while they answer: it takes as long as a far server.
+            with without_collecting():
+                import_module("opskit.views.frame")
+            with progress or default_progress("Reading servers", len(names)) as shown:
+                for seen, oddity in shared:
+                    found[seen.server] = seen
+                    shown.advance(f"{seen.server} ({oddity})" if oddity else seen.server)
+        observed = tuple(found[name] for name in names)
+        bare = frozenset(shared.by_workers)
+        return Facts(taken_at=taken_at, declared=declared, observed=observed, bare=bare)
+
+
+def _check_known(named: Collection[str], declared: Declared) -> None:
+    known = {server.name for server in (*declared.servers, *declared.others)}
+    for name in sorted(set(named) - known):
+        raise InputError(
+            f"executor names {name!r}, and no server is called so.",
+            remedy=f"Choose from: {', '.join(sorted(known)) or 'none is declared'}",
+        )
 
 
 def _taken(facts: Facts, with_pass: bool, *, since: Snapshot | None = None) -> Snapshot:

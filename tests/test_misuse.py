@@ -186,6 +186,21 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         "executor is an int. Give one of concurrent.futures, or of its kind.",
     ),
     (
+        "a fleet read by a number of threads",
+        lambda g: Fleet.from_abra(executor=8),  # type: ignore[arg-type]
+        "executor is an int. Give one of concurrent.futures, or of its kind.",
+    ),
+    (
+        "a server near a number",
+        lambda g: Fleet(g.fleet.root, executor={"coop.example": 8}),  # type: ignore[dict-item]
+        "executor['coop.example'] is an int. Give one of concurrent.futures, or of its kind.",
+    ),
+    (
+        "a number near nobody",
+        lambda g: Fleet(g.fleet.root, executor={8: None}),  # type: ignore[dict-item]
+        "executor's server is an int, not a text. Name servers as abra does.",
+    ),
+    (
         "a word for a flag",
         lambda g: g.fleet.snapshot(with_pass="yes"),
         f"with_pass is a str, neither true nor false. {FLAG}",

@@ -80,6 +80,13 @@ class Patience:
 class Connection:
     """A kept connection to one engine.
 
+    Parameters
+    ----------
+    stream
+        What it goes over.
+    reply_limit
+        MiB that the engine may answer with at once; by default what the settings say.
+
     Attributes
     ----------
     api
@@ -87,14 +94,15 @@ class Connection:
         connections: a version settled here holds as long as the connection does.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, reply_limit: int | None = None) -> None:
         self.stream = stream
         self.api = ""
         self._landed: Flight | None = None
         self.used_at = time.monotonic()
         self._pipelines = False
         self._client: EngineClient | None = None
-        self._reply_limit = read_settings().reply_limit * 1024**2
+        self._mib = read_settings().reply_limit if reply_limit is None else reply_limit
+        self._reply_limit = self._mib * 1024**2
 
     def greet(
         self, deadline: Deadline, flight: Sequence[str] = (), patience: Patience | None = None
@@ -130,7 +138,7 @@ class Connection:
 
     def resumed(self, stream: Stream) -> Connection:
         """Return a connection that goes on, over another stream, where this one ended."""
-        other = Connection(stream)
+        other = Connection(stream, self._mib)
         other.api, other._landed = self.api, self._landed
         return other
 

@@ -77,9 +77,16 @@ class Way:
 
 
 class SshMasters:
-    """The masters that this process uses."""
+    """The masters that this process uses.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    keep
+        Minutes that they stay, see ``ssh_keep`` in the settings, which say it by default.
+    """
+
+    def __init__(self, keep: int | None = None) -> None:
+        self._given = keep
         self._own: Folder | None = None
         self._pid = 0
         self._lock = threading.Lock()
@@ -115,7 +122,7 @@ class SshMasters:
 
     @cached_property
     def _keep(self) -> int:
-        return read_settings().ssh_keep
+        return read_settings().ssh_keep if self._given is None else self._given
 
     def _way(self, context: Context, deadline: Deadline, held: ExitStack) -> Way:
         options = _options(self._keep)

@@ -14,7 +14,7 @@ from opskit.swarm.context import Context, find_context
 from opskit.swarm.lists import Listing
 from opskit.swarm.reader import read_at_once
 from opskit.swarm.stream import Deadline
-from opskit.swarm.transport import TRANSPORT
+from opskit.swarm.transport import TRANSPORT, Transport
 
 _T = TypeVar("_T")
 
@@ -59,7 +59,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     unread: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
-def observe_server(server: str, seconds: float = 15.0) -> Observation:
+def observe_server(
+    server: str, seconds: float = 15.0, transport: Transport = TRANSPORT
+) -> Observation:
     """Read one server by its Docker context; never raises for what concerns this server only.
 
     Parameters
@@ -68,20 +70,24 @@ def observe_server(server: str, seconds: float = 15.0) -> Observation:
         The server's name, as abra has it.
     seconds
         Deadline for everything together: name lookup, connection, ssh and all replies.
+    transport
+        The connections to use; by default those of this process.
     """
     try:
         context = find_context(server)
     except OpskitError as error:
         nothing = Observation(server=server, taken_at=datetime.now(UTC))
         return _failed(nothing, error)
-    return observe(context, seconds)
+    return observe(context, seconds, transport)
 
 
-def observe(context: Context, seconds: float = 15.0) -> Observation:
+def observe(
+    context: Context, seconds: float = 15.0, transport: Transport = TRANSPORT
+) -> Observation:
     """Read the server behind a context; see `observe_server`."""
     seen = Observation(server=context.server, host=context.host, taken_at=datetime.now(UTC))
     deadline = Deadline(seconds, context.server)
-    replies, failure = read_at_once(TRANSPORT, context, _PATHS, deadline)
+    replies, failure = read_at_once(transport, context, _PATHS, deadline)
     try:
         if not replies:
             raise failure or AssertionError("replies or why there are none")

@@ -46,17 +46,23 @@ class Transport:
 
     Safe for many threads; after a fork the child starts with none.
 
+    Parameters
+    ----------
+    reply_limit, ssh_keep
+        See `opskit.settings.Settings`, which say them by default.
+
     Attributes
     ----------
     one_at_a_time
         Engines behind something that answers no second request before the first is answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reply_limit: int | None = None, ssh_keep: int | None = None) -> None:
         self.one_at_a_time: set[Context] = set()
+        self._reply_limit, self._ssh_keep = reply_limit, ssh_keep
         self._pools: dict[Context, _Pool] = {}
         self._lock = threading.Lock()
-        self._masters = SshMasters()
+        self._masters = SshMasters(self._ssh_keep)
 
     def call(
         self,
@@ -193,7 +199,7 @@ class Transport:
         """Start with no connections, without closing those inherited from a parent process."""
         self._pools = {}
         self._lock = threading.Lock()
-        self._masters = SshMasters()
+        self._masters = SshMasters(self._ssh_keep)
 
     def _pool(self, context: Context) -> _Pool:
         with self._lock:
@@ -220,7 +226,7 @@ class Transport:
         self, context: Context, pool: _Pool, deadline: Deadline, flight: Sequence[str]
     ) -> Connection:
         if context.address.scheme != "ssh":
-            return _greeted(lambda: connect(context, deadline), deadline, flight)
+            return self._greeted(lambda: connect(context, deadline), deadline, flight)
         # One at a time, so that the first becomes the master and the others share it.
         if not pool.opening.acquire(timeout=deadline.remaining("waiting for ssh")):
             raise deadline.passed("waiting for ssh")
@@ -237,11 +243,30 @@ class Transport:
                     until=_part(deadline), is_vain=lambda: not _responds(context, deadline, way)
                 )
                 try:
-                    return _greeted(
+                    return self._greeted(
                         lambda: open_ssh(context, deadline, way), deadline, flight, patience
                     )
                 except SilentError:
                     way.retire()
+
+    def _greeted(
+        self,
+        dial: Callable[[], Stream],
+        deadline: Deadline,
+        flight: Sequence[str],
+        patience: Patience | None = None,
+    ) -> Connection:
+        connection = Connection(dial(), self._reply_limit)
+        try:
+            connection.greet(deadline, flight, patience)
+            if connection.stream.is_over and not connection.has_landed:
+                # It was closed behind the greeting, which holds for the next one too.
+                connection.close()
+                connection = connection.resumed(dial())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def _responds(context: Context, deadline: Deadline, way: Way) -> bool:
@@ -284,25 +309,6 @@ def _empty(pool: _Pool) -> None:
         idle, pool.idle = pool.idle, []
     for connection in idle:
         connection.close()
-
-
-def _greeted(
-    dial: Callable[[], Stream],
-    deadline: Deadline,
-    flight: Sequence[str],
-    patience: Patience | None = None,
-) -> Connection:
-    connection = Connection(dial())
-    try:
-        connection.greet(deadline, flight, patience)
-        if connection.stream.is_over and not connection.has_landed:
-            # It was closed behind the greeting, which holds for the next one too.
-            connection.close()
-            connection = connection.resumed(dial())
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _answers(connection: Connection, deadline: Deadline) -> bool:

@@ -96,6 +96,36 @@ def test_a_scheduled_audit_fails_after_keeping_what_it_saw(kernel: Kernel, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("kind = 'dask'", "<Workers of dask: 2 on this machine, closed>"),
+        ("kind = 'ipyparallel'", "<Workers of ipyparallel: 2 on this machine, closed>"),
+        (
+            "import opskit.clusters; opskit.clusters._PACKAGES['dask'] = 'not_installed'",
+            "<Workers: none, as not_installed is not installed here, so that servers are read",
+        ),
+    ],
+)
+def test_many_regions_are_read_by_whichever_workers_there_are(
+    given: str,
+    says: str,
+    kernel: Kernel,
+    fleet: DemoFleet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(ANNOUNCED, str(fleet.root))
+    text = kernel.run(FOLDER / "12-many-regions.ipynb", tmp_path, given)
+
+    assert says in text
+    assert ("'workshop.example'" in text) == ("closed" in says)
+    # The reasons of the missing ones name who asked.
+    assert ("2 changes" in text) == ("closed" in says)
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
 def test_a_scheduled_audit_that_is_content_ends_well(kernel: Kernel, tmp_path: Path) -> None:
     kernel.run(FOLDER / "11-scheduled-audit.ipynb", tmp_path)
 
