@@ -12,13 +12,13 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pyarrow as pa
@@ -51,7 +51,7 @@ _MAGIC = b"PAR1"
 
 _FLEET, _DECLARED, _LEFT_OUT, _OBSERVED = b"fleet", b"declared", b"left out", b"observed"
 """What a row is about."""
-SCHEMA: Any = pa.schema(
+COLUMNS: Any = pa.schema(
     [
         pa.field(name, pa.string(), nullable=False)
         for name in ("side", "server", "state", "contents")
@@ -115,29 +115,34 @@ def save_facts(facts: Facts, path: Path) -> None:
     InputError
         The file cannot be written there, or would be larger than any that is read.
     """
+    content = packed(_groups(_rows(facts), path))
+    if len(content) > _SIZE_LIMIT:
+        raise _too_much(f"it takes {len(content) // _MIB} MiB", path)
+    # Its own folder, not a chain of them: that is rather a mistyped path.
+    private_folder(path.parent, parents=False)
+    write_private(path, content)
+
+
+def packed(groups: Iterable[Any], version: int = FORMAT) -> bytes:
+    """Return the file of some tables of `COLUMNS`, each to be unpacked by itself."""
     sink: Any = pa.BufferOutputStream()
-    metadata = {_VERSION: str(FORMAT).encode()}
+    metadata = {_VERSION: str(version).encode()}
     # Plain pages, as opskit.pages wants them; a sum in each, as gzip had one.
     writer: Any = pq.ParquetWriter(
-        sink, SCHEMA.with_metadata(metadata), compression="zstd", compression_level=1,
+        sink, COLUMNS.with_metadata(metadata), compression="zstd", compression_level=1,
         use_dictionary=False, write_statistics=False, write_page_checksum=True,
         data_page_version="1.0",
     )  # fmt: skip
     # Packing lets other threads run: the next rows are made meanwhile.
     with writer, ThreadPoolExecutor(1) as packing:
-        waiting = None
-        for group in _groups(_rows(facts), path):
+        waiting: Future[None] | None = None
+        for group in groups:
             if waiting is not None:
                 waiting.result()
             waiting = packing.submit(writer.write_table, group)
         if waiting is not None:
             waiting.result()
-    content: Any = sink.getvalue()
-    if content.size > _SIZE_LIMIT:
-        raise _too_much(f"it takes {content.size // _MIB} MiB", path)
-    # Its own folder, not a chain of them: that is rather a mistyped path.
-    private_folder(path.parent, parents=False)
-    write_private(path, content.to_pybytes())
+    return cast("Any", sink.getvalue()).to_pybytes()
 
 
 def _rows(facts: Facts) -> Iterator[_Row]:
@@ -189,7 +194,7 @@ def _groups(rows: Iterable[_Row], path: Path) -> Iterator[Any]:
 
 
 def _table(rows: list[_Row]) -> Any:
-    return pa.Table.from_arrays([*map(_column, zip(*rows, strict=True))], schema=SCHEMA)
+    return pa.Table.from_arrays([*map(_column, zip(*rows, strict=True))], schema=COLUMNS)
 
 
 def _column(texts: tuple[bytes, ...]) -> Any:
@@ -252,7 +257,7 @@ class _File:
         if int(version[:9]) != FORMAT:
             raise _of_another(int(version[:9]), path)
         with _told_of_damage(path):
-            if not self._metadata.schema.to_arrow_schema().equals(SCHEMA):
+            if not self._metadata.schema.to_arrow_schema().equals(COLUMNS):
                 raise PageError("its columns are others")
             self._check()
 

@@ -211,7 +211,9 @@ def test_saving_makes_the_file_s_folder_but_not_a_chain_of_them(
         snap.save(tmp_path / "rnus" / "2026" / "monday.opskit")
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip", b"\x1f\x8b\x08broken", b"PAR1", b"PAR1brokenPAR1"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not gzip", b"\x1f\x8b\x08broken", b"PAR1", b"PAR1brokenPAR1"]
+)
 def test_a_damaged_snapshot_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.opskit"
     path.write_bytes(content)
