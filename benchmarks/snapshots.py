@@ -6,19 +6,30 @@ run and tasks that ended, volumes, networks and configs.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 import msgspec
+import pyarrow.parquet as pq
+from peers import report, timed
 
+import opskit
 from opskit.abra.model import Declared, DeclaredApp, DeclaredConfig, DeclaredSecret, DeclaredServer
 from opskit.facts import Facts
 from opskit.join import STACK_LABEL
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
-SERVERS, APPS, SECRETS, OLDER = 1000, 30, 8, 2
+SERVERS, APPS, SECRETS, OLDER, ROUNDS = 1000, 30, 8, 2, 3
 _NOW = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 _NAMES = ("db_password", "db_root_password", "secret_key", "jwt_secret", "smtp_password",
           "oidc_client_secret", "admin_password", "api_token")  # fmt: skip
@@ -217,3 +228,82 @@ def later(facts: Facts, every: int) -> Facts:
             found = msgspec.structs.replace(found, secrets=(made, *seen.secrets[1:]))
         observed.append(found)
     return Facts(taken_at=at, declared=facts.declared, observed=tuple(observed))
+
+
+# -- measuring -----------------------------------------------------------------------------------
+
+
+def thin(facts: Facts) -> Facts:
+    """Give the fleet without services and what comes with them: secrets and apps alone."""
+    nothing = dict.fromkeys(("services", "tasks", "configs", "networks", "volumes"), ())
+    seen = (msgspec.structs.replace(one, **nothing) for one in facts.observed)
+    return Facts(taken_at=facts.taken_at, declared=facts.declared, observed=tuple(seen))
+
+
+def gzipped(facts: Facts, path: Path) -> None:
+    """Save as format 1 did: gzipped JSON."""
+    whole = {
+        "opskit_snapshot": 1, "taken_at": facts.taken_at, "declared": facts.declared,
+        "observed": facts.observed,
+    }  # fmt: skip
+    path.write_bytes(gzip.compress(msgspec.json.encode(whole), compresslevel=3))
+
+
+class Old(msgspec.Struct):
+    """What format 1 holds."""
+
+    declared: Declared
+    observed: tuple[Observation, ...]
+
+
+def ungzipped(path: Path) -> Old:
+    """Load as format 1 did, without its limit."""
+    return msgspec.json.decode(gzip.decompress(path.read_bytes()), type=Old)
+
+
+def measure(kind: str, folder: Path) -> None:
+    """Time each job on one kind of fleet, a few times, beside what does the same barely."""
+    facts = Maker().fleet(SERVERS)
+    facts = thin(facts) if kind == "secrets alone" else facts
+    path, bare, old = folder / "one.opskit", folder / "bare.parquet", folder / "old.gz"
+    opskit.Snapshot(facts).save(path)
+    table = pq.read_table(path)
+    plain = {"compression": "zstd", "compression_level": 1, "use_dictionary": False}
+    jobs: dict[str, Callable[[], object]] = {
+        "save": lambda: opskit.Snapshot(facts).save(path),
+        "bare PyArrow writes the same table": lambda: pq.write_table(table, bare, **plain),
+        "format 1 (gzipped JSON) saves": lambda: gzipped(facts, old),
+        "load": lambda: opskit.Snapshot.load(path),
+        "bare PyArrow reads the same table": lambda: pq.read_table(bare),
+        "format 1 loads": lambda: ungzipped(old),
+        "load, and all that servers said": lambda: opskit.Snapshot.load(path).facts.observed,
+    }
+    rows = {name: [timed(job) for _ in range(ROUNDS)] for name, job in jobs.items()}
+    for part, base in (("save", 0), ("load", 3)):
+        names = list(jobs)[base : base + 3] + (["load, and all that servers said"] if base else [])
+        report(f"{kind}: {part}", {name: rows[name] for name in names}, names[1])
+    sizes = {one.name: one.stat().st_size / 1e6 for one in (path, bare, old)}
+    print(f"{kind}: MB {sizes}")
+    for every, what in ((0, "nothing"), (20, "each 20th server"), (1, "each server")):
+        opskit.Snapshot(later(facts, every)).save(folder / "later.opskit")
+        times: list[float] = []
+        for _ in range(ROUNDS):
+            before, after = map(opskit.Snapshot.load, (path, folder / "later.opskit"))
+            times.append(timed(partial(after.diff, before)))
+        report(f"{kind}: diff, {what} changed", {"diff": times}, "diff")
+
+
+def main() -> None:
+    """Measure both fleets, each in a process of its own."""
+    if len(sys.argv) > 1:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(sys.argv[1], Path(folder))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"peak {peak:,.0f} MB, with the fleet in memory")
+        return
+    for kind in ("secrets alone", "with services and tasks"):
+        subprocess.run([sys.executable, __file__, kind], check=True)
+
+
+if __name__ == "__main__":
+    main()

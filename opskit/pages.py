@@ -25,7 +25,7 @@ class PageError(ValueError):
     """A page is none, or none of the plainest kind."""
 
 
-def unpacked_size(content: memoryview, start: int, end: int) -> tuple[int, int]:
+def unpacked_size(content: bytes, start: int, end: int) -> tuple[int, int]:
     """Return how many bytes and values the pages of one column chunk unpack to.
 
     Parameters
@@ -73,7 +73,7 @@ class _Thrift:
         The bytes, and where among them.
     """
 
-    def __init__(self, content: memoryview, start: int, end: int) -> None:
+    def __init__(self, content: bytes, start: int, end: int) -> None:
         self._content, self._at, self._end = content, start, end
         self._kinds: Mapping[int, Callable[[int], Any]] = {
             1: lambda _: 1,  # true

@@ -266,7 +266,7 @@ class _File:
 
     def _check(self) -> None:
         """Refuse what would take more memory than any fleet does, before anything is unpacked."""
-        metadata, view = self._metadata, memoryview(self._content)
+        metadata, content = self._metadata, self._content
         groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
         rows = [group.num_rows for group in groups]
         if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
@@ -279,9 +279,9 @@ class _File:
                 column = group.column(at)
                 start = column.data_page_offset
                 end = start + column.total_compressed_size
-                if column.has_dictionary_page or not 4 <= start <= end <= len(view):
+                if column.has_dictionary_page or not 4 <= start <= end <= len(content):
                     raise PageError("its pages are elsewhere")
-                added, values = unpacked_size(view, start, end)
+                added, values = unpacked_size(content, start, end)
                 size += added
                 if not values == column.num_values == group.num_rows:
                     raise PageError("it says two things of how many values it has")

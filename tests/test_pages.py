@@ -15,15 +15,15 @@ from opskit.pages import PageError, unpacked_size
 PLAIN = {"use_dictionary": False, "compression": "zstd", "write_page_checksum": True}
 
 
-def chunk(values: list[str], **options: Any) -> tuple[memoryview, int, int]:
+def chunk(values: list[str], **options: Any) -> tuple[bytes, int, int]:
     """Return a file with one column, and where its pages are."""
     sink = pa.BufferOutputStream()
     schema = pa.schema([pa.field("text", pa.string(), nullable=False)])
     pq.write_table(pa.table({"text": values}, schema=schema), sink, **(PLAIN | options))
-    content = sink.getvalue()
+    content = sink.getvalue().to_pybytes()
     column = pq.read_metadata(pa.BufferReader(content)).row_group(0).column(0)
     first = column.dictionary_page_offset or column.data_page_offset
-    return memoryview(content), first, first + column.total_compressed_size
+    return content, first, first + column.total_compressed_size
 
 
 @given(st.lists(st.text(), min_size=1), st.sampled_from([10, 1024**2]), st.booleans())
@@ -59,7 +59,7 @@ def test_pages_that_end_elsewhere_are_refused() -> None:
 @given(st.binary(max_size=200))
 def test_whatever_is_no_page_is_refused(content: bytes) -> None:
     try:
-        size, values = unpacked_size(memoryview(content), 0, len(content))
+        size, values = unpacked_size(content, 0, len(content))
     except PageError:
         return
     assert size >= 0 <= values

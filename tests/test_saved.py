@@ -338,7 +338,7 @@ def columns(contents: list[Any], kind: Any = None) -> pa.Table:
         (lambda: columns([1], pa.int64()), "columns are others"),
         (lambda: columns([["a"]], pa.list_(pa.string())), "columns are others"),
         (lambda: columns(["a"]).append_column("more", [["b"]]), "columns are others"),
-        (lambda: columns([]), "lacks the row"),
+        (lambda: columns([]), "pages are elsewhere"),
         (lambda: columns([""]), "row of another kind"),
     ],
     ids=["missing", "number", "nested", "one more", "empty", "no side"],
