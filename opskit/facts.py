@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,30 +10,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from opskit.abra.model import Declared, DeclaredApp, DeclaredServer
-from opskit.atomic import private_folder, write_private
-from opskit.bounded import read_regular, unzipped
-from opskit.decoding import decode_json
-from opskit.errors import InputError
+from opskit.abra.model import Declared, DeclaredApp
 from opskit.join import Around, Perhaps
 from opskit.swarm.observe import Observation
 
-_FORMAT = 1
-_SIZE_LIMIT, _CONTENT_LIMIT = 64 * 1024**2, 256 * 1024**2
-"""Bytes of a file and what it unpacks to: more than the largest fleet's."""
 _ANY_TIME = datetime.fromtimestamp(0, UTC)
-_SAVE_AGAIN = "Save a new one with: opskit snapshot FILE"
-
-
-class _Saved(msgspec.Struct, frozen=True, kw_only=True):
-    opskit_snapshot: int
-    taken_at: datetime
-    declared: Declared
-    observed: tuple[Observation, ...]
-
-
-class _Envelope(msgspec.Struct):
-    opskit_snapshot: int
 
 
 class Part(NamedTuple):
@@ -55,6 +34,46 @@ class Part(NamedTuple):
         return self.seen if self.seen is not None and self.seen.manager else None
 
 
+class Held:
+    """What one server said, as a snapshot holds it: in memory, or its long lists in a file.
+
+    Parameters
+    ----------
+    head
+        All of it but its long lists, at least.
+    """
+
+    def __init__(self, head: Observation) -> None:
+        self.head = head
+
+    def whole(self) -> Observation:
+        """Return all of it."""
+        return self.head
+
+    def is_alike(self, other: Held) -> bool:
+        """Return whether another one says the same, whenever each was asked."""
+        return said(self.whole()) == said(other.whole())
+
+
+class _Seen(Mapping[str, Observation]):
+    """Observations by server name, each read when it is asked for."""
+
+    def __init__(self, held: Mapping[str, Held]) -> None:
+        self._held = held
+
+    def __getitem__(self, server: str) -> Observation:
+        return self._held[server].whole()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, server: object) -> bool:
+        return server in self._held
+
+
 class Facts:
     """What a snapshot holds: plain data, no values of secrets, no environment variables.
 
@@ -65,7 +84,7 @@ class Facts:
     declared
         Servers, apps and secrets as abra's files declare them.
     observed
-        One observation per server that was asked.
+        One observation per server that was asked, or what holds it.
     saved
         Whether they were read from a file, which lacks what a plan compares with.
     bare
@@ -77,22 +96,35 @@ class Facts:
         *,
         taken_at: datetime,
         declared: Declared,
-        observed: tuple[Observation, ...],
+        observed: Iterable[Observation | Held],
         saved: bool = False,
         bare: frozenset[str] = frozenset(),
     ) -> None:
-        self.taken_at, self.declared, self.observed = taken_at, declared, observed
-        self.saved, self.bare = saved, bare
+        self.taken_at, self.declared, self.saved, self.bare = taken_at, declared, saved, bare
+        self._held = tuple(one if isinstance(one, Held) else Held(one) for one in observed)
 
     @cached_property
-    def seen(self) -> dict[str, Observation]:
+    def observed(self) -> tuple[Observation, ...]:
+        """What each server said that was asked."""
+        return tuple(one.whole() for one in self._held)
+
+    @cached_property
+    def seen(self) -> Mapping[str, Observation]:
         """Observations by server name."""
-        return {observation.server: observation for observation in self.observed}
+        return _Seen(self._held_by_server)
+
+    @cached_property
+    def _held_by_server(self) -> dict[str, Held]:
+        return {one.head.server: one for one in self._held}
+
+    @cached_property
+    def _heads(self) -> dict[str, Observation]:
+        return {server: one.head for server, one in self._held_by_server.items()}
 
     @property
     def oldest(self) -> datetime:
         """When the server was read that was read first: after another look at some, not now."""
-        return min((one.taken_at for one in self.observed), default=self.taken_at)
+        return min((one.head.taken_at for one in self._held), default=self.taken_at)
 
     @cached_property
     def apps_by_server(self) -> dict[str, tuple[DeclaredApp, ...]]:
@@ -100,8 +132,8 @@ class Facts:
         found: dict[str, tuple[DeclaredApp, ...]] = {
             server.name: server.apps for server in self.declared.servers
         }
-        for observation in self.observed:
-            found.setdefault(observation.server, ())
+        for server in self._heads:
+            found.setdefault(server, ())
         return dict(sorted(found.items()))
 
     @cached_property
@@ -113,12 +145,12 @@ class Facts:
         """
         found: dict[str, str] = {}
         nodes: dict[str, str] = {}
-        for seen in self.observed:
+        for seen in self._heads.values():
             cluster = seen.info.swarm.cluster
             if cluster is not None and cluster.id:
                 found[seen.server] = cluster.id
                 nodes |= {node.id: cluster.id for node in seen.nodes}
-        for seen in self.observed:
+        for seen in self._heads.values():
             swarm = seen.info.swarm
             if seen.server not in found and swarm.node_id in nodes:
                 found[seen.server] = nodes[swarm.node_id]
@@ -147,10 +179,39 @@ class Facts:
             for server, apps in self.apps_by_server.items()
         }
 
+    def part(self, server: str) -> Part | None:
+        """Return what the rows about one server are made of, if it is known here."""
+        if (apps := self.apps_by_server.get(server)) is None:
+            return None
+        around, releases = self.around(server), self.declared.releases
+        return Part(server, apps, self.seen.get(server), around, releases)
+
+    def differing(self, other: Facts) -> list[str]:
+        """Return the servers of either whose parts differ, but for the releases, in order.
+
+        Of one that a file holds as it is in the other's file nothing is read.
+        """
+        ours, theirs = self.apps_by_server, other.apps_by_server
+        # As files hold them, so that each part of one is unpacked once.
+        servers = sorted(ours.keys() | theirs.keys())
+        if self._of_unknown_swarms != other._of_unknown_swarms:
+            return servers
+        return [
+            server
+            for server in servers
+            if ours.get(server) != theirs.get(server)
+            or not _are_alike(self._held_by_server.get(server), other._held_by_server.get(server))
+            or self._near(server) != other._near(server)
+        ]
+
+    def _near(self, server: str) -> tuple[object, ...]:
+        around = self.around(server)
+        return around.together, around.unread, around.first
+
     def around(self, server: str) -> Around:
         """Return what other servers declare that may be meant for this server's swarm."""
         together = self.together(server)
-        readable = [name for name in together if name in self.seen and self.seen[name].manager]
+        readable = [name for name in together if (head := self._heads.get(name)) and head.manager]
         return Around(
             together=self._apps_of(name for name in together if name != server),
             perhaps=self._of_unknown_swarms,
@@ -189,13 +250,15 @@ class Facts:
 
     def unknown(self, name: str) -> dict[str, str]:
         """Servers of which one list, such as ``services``, was not read, each with the reason."""
-        partly = {o.server: o.unread[name] for o in self.observed if name in o.unread}
+        heads = self._heads.values()
+        partly = {o.server: o.unread[name] for o in heads if name in o.unread}
         return dict(sorted((self.missing() | partly).items()))
 
     def missing(self) -> dict[str, str]:
         """Servers whose swarm could not be read, each with the reason."""
-        gone = {o.server: o.error or "not read" for o in self.observed if not o.manager}
-        gone |= {s: "not asked" for s in self.apps_by_server if s not in self.seen}
+        heads = self._heads
+        gone = {o.server: o.error or "not read" for o in heads.values() if not o.manager}
+        gone |= {s: "not asked" for s in self.apps_by_server if s not in heads}
         return dict(sorted(gone.items()))
 
 
@@ -205,85 +268,13 @@ def said(seen: Observation) -> Observation:
     return msgspec.structs.replace(seen, taken_at=_ANY_TIME, info=info)
 
 
-def save_facts(facts: Facts, path: Path) -> None:
-    """Write a snapshot to a gzipped JSON file readable by its owner only, all or nothing.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written there.
-    """
-    content = msgspec.json.encode(
-        _Saved(
-            opskit_snapshot=_FORMAT,
-            taken_at=facts.taken_at,
-            declared=msgspec.structs.replace(
-                facts.declared,
-                servers=tuple(map(_without_file_hashes, facts.declared.servers)),
-                others=tuple(map(_without_file_hashes, facts.declared.others)),
-            ),
-            observed=tuple(map(without_digests, facts.observed)),
-        )
-    )
-    # Its own folder, not a chain of them: that is rather a mistyped path.
-    private_folder(path.parent, parents=False)
-    write_private(path, gzip.compress(content, compresslevel=3))
-
-
-def load_facts(path: Path) -> Facts:
-    """Read a snapshot file.
-
-    Raises
-    ------
-    InputError
-        There is none, it is damaged, or another opskit wrote it.
-    """
-    try:
-        content = unzipped(read_regular(path, _SIZE_LIMIT), _CONTENT_LIMIT)
-        if content is None:
-            raise InputError(
-                f"it unpacks to more than {_CONTENT_LIMIT // 1024**2} MiB.",
-                path=path,
-                remedy=_SAVE_AGAIN,
-            )
-        version = decode_json(content, _Envelope).opskit_snapshot
-    except (zlib.error, EOFError, msgspec.MsgspecError) as error:
-        raise InputError(
-            f"this is not a whole opskit snapshot ({error}).", path=path, remedy=_SAVE_AGAIN
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"the snapshot cannot be read ({error.strerror}).", path=path, remedy=_SAVE_AGAIN
-        ) from error
-    if version != _FORMAT:
-        raise InputError(
-            f"this snapshot has format {version}, and this opskit reads {_FORMAT}.",
-            path=path,
-            remedy="Use the opskit that wrote it, or save a new one.",
-        )
-    try:
-        saved = decode_json(content, _Saved)
-    except msgspec.MsgspecError as error:
-        raise InputError(
-            f"this snapshot is damaged ({error}).", path=path, remedy=_SAVE_AGAIN
-        ) from error
-    return Facts(
-        taken_at=saved.taken_at, declared=saved.declared, observed=saved.observed, saved=True
-    )
-
-
-# Only a plan needs them, and it is made over a look of its own: a password that stands in a `.env`
-# or a spec could be guessed with them.
-
-
-def _without_file_hashes(server: DeclaredServer) -> DeclaredServer:
-    apps = tuple(msgspec.structs.replace(app, env_sha256="") for app in server.apps)
-    return msgspec.structs.replace(server, apps=apps)
-
-
 def without_digests(seen: Observation) -> Observation:
     """Return what a server said, without that by which a value in a spec could be guessed."""
     services = tuple(
         msgspec.structs.replace(one, spec_digest="", pieces={}) for one in seen.services
     )
     return msgspec.structs.replace(seen, services=services)
+
+
+def _are_alike(one: Held | None, other: Held | None) -> bool:
+    return one is other if one is None or other is None else one.is_alike(other)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from opskit.arguments import check_flag, check_kind, check_text, path_in
-from opskit.facts import load_facts, save_facts
 from opskit.views.views import Views
 
 if TYPE_CHECKING:
@@ -91,11 +90,15 @@ class Snapshot(Views):
 
         The file's folder is made when it is missing, for its owner alone.
         """
+        from opskit.saved import save_facts
+
         save_facts(self.facts, path_in("path", path))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a snapshot file."""
+        from opskit.saved import load_facts
+
         return cls(load_facts(path_in("path", path)))
 
     @classmethod

@@ -29,7 +29,9 @@ def test_no_parser_is_made_that_nothing_here_asks(what: str) -> None:
     subprocess.run([sys.executable, "-c", CODE.format(what=what)], check=True)
 
 
-@pytest.mark.parametrize("what", ["opskit.cli.app", "opskit.cli.app, opskit.reading"])
+@pytest.mark.parametrize(
+    "what", ["opskit.cli.app", "opskit.cli.app, opskit.reading, opskit.snapshot"]
+)
 def test_servers_are_asked_before_tables_are_loaded(what: str) -> None:
-    code = f"import sys, {what}; assert not {{'pandas', 'docker'}} & sys.modules.keys()"
+    code = f"import sys, {what}; assert not {{'pandas', 'pyarrow', 'docker'}} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

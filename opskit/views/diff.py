@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+from opskit.facts import Part
+from opskit.views.apps import APPS, SERVERS
 from opskit.views.columns import Column, Row
+from opskit.views.derive import Table
 from opskit.views.frame import About, View
 from opskit.views.render import cell_text
+from opskit.views.secrets import SECRETS
+from opskit.views.services import SERVICES
+from opskit.views.swarm import NODES
 from opskit.views.views import Views
 
 Kind = Literal["server", "app", "secret", "service", "node"]
@@ -30,18 +39,45 @@ class ChangesRow(Row, frozen=True, kw_only=True):
     after: Annotated[str | None, Column("What the later snapshot says there.")] = None
 
 
-_COMPARED: Mapping[Kind, Sequence[str]] = {
-    "server": ["reachable", "manager", "error", "engine", "autolock"],
-    "app": ["recipe", "recipe_version", "revision", "stack", "deployed", "deployed_version",
-            "chaos", "running", "desired"],
-    "secret": ["state", "declared", "observed", "used_by", "created_at"],
-    "service": ["image", "running", "desired", "update_state", "secrets"],
-    "node": ["role", "state", "availability", "engine"],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """What of one view is compared: none of it may rest on a recipe's releases."""
+
+    table: Table
+    name: str
+    """The column that names an object of a server."""
+    fields: Sequence[str]
+
+
+_COMPARED: Mapping[Kind, _Compared] = {
+    "server": _Compared(
+        table=SERVERS, name="server", fields=["reachable", "manager", "error", "engine", "autolock"]
+    ),
+    "app": _Compared(
+        table=APPS, name="app",
+        fields=["recipe", "recipe_version", "revision", "stack", "deployed", "deployed_version",
+                "chaos", "running", "desired"],
+    ),
+    "secret": _Compared(
+        table=SECRETS,
+        name="swarm_name",
+        fields=["state", "declared", "observed", "used_by", "created_at"],
+    ),
+    "service": _Compared(
+        table=SERVICES,
+        name="service",
+        fields=["image", "running", "desired", "update_state", "secrets"],
+    ),
+    "node": _Compared(
+        table=NODES, name="node_id", fields=["role", "state", "availability", "engine"]
+    ),
 }  # fmt: skip
 
 
 def diff_view(later: Views, earlier: Views) -> View:
     """Return what changed between two snapshots.
+
+    Rows are made of those servers only about which something differs.
 
     Returns
     -------
@@ -49,37 +85,57 @@ def diff_view(later: Views, earlier: Views) -> View:
         One row per object added or removed and per changed field. Objects of a server that
         could be read in only one of the two are ``unknown``, never added or removed.
     """
-    rows: list[ChangesRow] = []
-    facts = later.facts
-    blind = set(facts.missing()) ^ set(earlier.facts.missing())
-    for kind, fields in _COMPARED.items():
-        before, after = _by_key(getattr(earlier, f"{kind}s")), _by_key(getattr(later, f"{kind}s"))
-        for ident in sorted(before.keys() | after.keys()):
-            server, name = ident[0], ident[-1]
-            if kind != "server" and server in blind and kind != "app":
-                continue
-            old, new = before.get(ident), after.get(ident)
-            if old is None or new is None:
-                change = "removed" if new is None else "added"
-                rows.append(ChangesRow(server=server, kind=kind, name=name, change=change))
-                continue
-            for field in fields:
-                was, now = cell_text(old[field]), cell_text(new[field])
-                if was != now:
-                    rows.append(
-                        ChangesRow(
-                            server=server, kind=kind, name=name, change="changed",
-                            field=field, before=was, after=now,
-                        )
-                    )  # fmt: skip
+    facts, missing = later.facts, later.facts.missing()
+    blind = set(missing) ^ set(earlier.facts.missing())
+    found: dict[Kind, list[ChangesRow]] = {kind: [] for kind in _COMPARED}
+    for server in facts.differing(earlier.facts):
+        before, after = earlier.facts.part(server), facts.part(server)
+        for kind in _COMPARED:
+            if server not in blind or kind in ("server", "app"):
+                found[kind] += _changes(server, kind, before, after)
+    rows = [row for of_kind in found.values() for row in of_kind]
     rows += [
         ChangesRow(server=server, kind="server", name=server, change="unknown", field="contents")
         for server in sorted(blind)
     ]
     noun = About(
-        noun="changes", goes=("server",), servers=len(facts.apps_by_server), missing=facts.missing()
+        noun="changes", goes=("server",), servers=len(facts.apps_by_server), missing=missing
     )
     return View.from_rows(ChangesRow, rows, noun)
+
+
+def _changes(
+    server: str, kind: Kind, before: Part | None, after: Part | None
+) -> Iterator[ChangesRow]:
+    compared = _COMPARED[kind]
+    olds, news = _rows_by_name(compared, before), _rows_by_name(compared, after)
+    for name in sorted(olds.keys() | news.keys()):
+        old, new = olds.get(name), news.get(name)
+        if old is None or new is None:
+            change = "removed" if new is None else "added"
+            yield ChangesRow(server=server, kind=kind, name=name, change=change)
+            continue
+        for field in compared.fields:
+            was, now = getattr(old, field), getattr(new, field)
+            # Texts are made of what differs only: most of two looks is alike.
+            if was != now and (texts := (_text(was), _text(now))) and texts[0] != texts[1]:
+                yield ChangesRow(
+                    server=server, kind=kind, name=name, change="changed", field=field,
+                    before=texts[0], after=texts[1],
+                )  # fmt: skip
+
+
+def _rows_by_name(compared: _Compared, part: Part | None) -> dict[str, Row]:
+    rows = compared.table.rows(part) if part else ()
+    return {cell_text(getattr(row, compared.name)): row for row in rows}
+
+
+def _text(value: object) -> str:
+    """Return a value as text, a time in UTC as in a view."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        with suppress(OverflowError):
+            value = value.astimezone(UTC)
+    return cell_text(value)
 
 
 class Changes:

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from opskit.abra.deployment import deployment
@@ -37,6 +39,7 @@ from opskit.jupyter.parameters import declared_parameters, parse_arguments
 from opskit.jupyter.shipped import copy_notebooks
 from opskit.plan.data import load_plan
 from opskit.run.ways import rollback_of, ways_of
+from opskit.saved import COLUMNS, packed
 from opskit.snapshot import Snapshot
 from opskit.swarm import lists
 from opskit.swarm.context import Context, find_context
@@ -97,8 +100,36 @@ def _texts(*words: bytes) -> Callable[[Sequence[bytes]], Inputs]:
 
 
 def _snapshots(seeds: Sequence[bytes]) -> Inputs:
-    zipped = [gzip.compress(one, mtime=0) for one in seeds]
-    return st.one_of(_json(seeds).map(lambda one: gzip.compress(one, 1)), damaged(zipped))
+    """Bend or damage files of format 1, which are gzipped JSON, and of the one of today."""
+    tables = [one for one in seeds if one.startswith(b"PAR1")]
+    texts = [one for one in seeds if one not in tables]
+    zipped = [gzip.compress(one, mtime=0) for one in texts]
+    return st.one_of(
+        _json(texts).map(lambda one: gzip.compress(one, 1)),
+        bent([*map(_table_rows, tables)]).map(_table_of),
+        damaged(zipped + tables),
+    )
+
+
+def _table_rows(content: bytes) -> Any:
+    rows = pq.read_table(pa.BufferReader(content)).to_pylist()
+    return [
+        row | {name: json.loads(row[name]) for name in ("state", "contents") if row[name]}
+        for row in rows
+    ]
+
+
+def _table_of(rows: Any) -> bytes:
+    """Put anything into the cells; a row that is none is left out."""
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    columns = [[_cell_bytes(row.get(name, "")) for row in rows] for name in COLUMNS.names]
+    arrays = [pa.array(one, pa.binary()).view(pa.string()) for one in columns]
+    return packed([pa.Table.from_arrays(arrays, schema=COLUMNS)])
+
+
+def _cell_bytes(value: Any) -> bytes:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _journals(seeds: Sequence[bytes]) -> Inputs:

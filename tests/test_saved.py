@@ -1,0 +1,408 @@
+"""Snapshots as files: what is saved is what is read, and of hostile files it is one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import types
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import opskit
+from opskit.abra.model import Declared
+from opskit.demo.dockerd import DockerdFleet
+from opskit.demo.fleet import DemoFleet
+from opskit.errors import InputError
+from opskit.facts import Facts
+from opskit.saved import COLUMNS, load_facts, packed, save_facts
+from opskit.swarm.observe import Observation
+from opskit.views.diff import _COMPARED
+from opskit.views.render import cell_text
+from tests.fuzz.held import hold
+from tests.fuzz.targets import TARGETS
+from tests.views.test_derive import changed, same_swarm, unreachable, with_seen, worker
+
+Use = Callable[[DemoFleet | DockerdFleet], Path]
+replace = msgspec.structs.replace
+GOLDEN = Path(__file__).parent / "saved"
+MIB = 1024**2
+
+
+@pytest.fixture(scope="module")
+def facts(demo_fleet: DemoFleet) -> Facts:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in demo_fleet.env.items():
+            patch.setenv(name, value)
+        return opskit.Fleet.from_abra().snapshot().facts
+
+
+def read_again(facts: Facts, folder: Path) -> Facts:
+    save_facts(facts, folder / "one.opskit")
+    return load_facts(folder / "one.opskit")
+
+
+# -- what is saved is what is read ---------------------------------------------------------------
+
+
+@cache
+def some(kind: Any) -> st.SearchStrategy[Any]:
+    """Return what makes values of a type that snapshots are made of."""
+    of, parts = get_origin(kind), get_args(kind)
+    if of is Annotated:
+        return some(parts[0])
+    if of in (Union, types.UnionType):
+        return st.one_of(*map(some, parts))
+    if of is Literal:
+        return st.sampled_from(parts)
+    if of is tuple and parts[-1] is ...:
+        return st.lists(some(parts[0]), max_size=2).map(tuple)
+    if of is tuple:
+        return st.tuples(*map(some, parts))
+    if of is dict:
+        return st.dictionaries(some(parts[0]), some(parts[1]), max_size=2)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        hints = get_type_hints(kind, include_extras=True)
+        fields = {name: some(hints[name]) for name in kind.__struct_fields__}
+        return st.builds(kind, **fields)
+    return {
+        str: st.text(max_size=5),
+        int: st.integers(-(2**63), 2**63 - 1),
+        bool: st.booleans(),
+        types.NoneType: st.none(),
+        object: st.sampled_from([1, "a"]),
+        date: st.dates(),
+        datetime: st.datetimes(timezones=st.just(UTC)),
+    }[kind]
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+)
+@given(some(Declared), st.lists(some(Observation), max_size=2), some(datetime))
+def test_whatever_a_snapshot_holds_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory,
+    declared: Declared,
+    observed: list[Observation],
+    taken_at: datetime,
+) -> None:
+    made = Facts(taken_at=taken_at, declared=declared, observed=observed)
+    again = read_again(made, tmp_path_factory.mktemp("saved"))
+
+    assert again.taken_at == taken_at
+    assert again.declared == without_hashes(declared)
+    assert again.observed == tuple(map(without_digests, observed))
+
+
+def without_hashes(declared: Declared) -> Declared:
+    servers, others = (
+        tuple(
+            replace(one, apps=tuple(replace(app, env_sha256="") for app in one.apps))
+            for one in side
+        )
+        for side in (declared.servers, declared.others)
+    )
+    return replace(declared, servers=servers, others=others)
+
+
+def without_digests(seen: Observation) -> Observation:
+    services = (replace(one, spec_digest="", pieces={}) for one in seen.services)
+    return replace(seen, services=tuple(services))
+
+
+def test_one_that_was_read_is_saved_as_it_was(facts: Facts, tmp_path: Path) -> None:
+    again = read_again(facts, tmp_path)
+    save_facts(again, tmp_path / "two.opskit")
+    assert (tmp_path / "two.opskit").read_bytes() == (tmp_path / "one.opskit").read_bytes()
+
+
+def test_its_audit_says_what_it_said(facts: Facts, tmp_path: Path) -> None:
+    before, after = opskit.Snapshot(facts), opskit.Snapshot(read_again(facts, tmp_path))
+    pd.testing.assert_frame_equal(after.audit(), before.audit())
+
+
+def test_a_file_that_is_gone_is_still_read(facts: Facts, tmp_path: Path) -> None:
+    again = read_again(facts, tmp_path)
+    (tmp_path / "one.opskit").unlink()
+    assert len(again.observed) == len(facts.observed)
+
+
+@pytest.mark.parametrize("name", ["format-1.opskit", "format-2.opskit"])
+def test_files_of_each_format_are_read(name: str) -> None:
+    snap = opskit.Snapshot.load(GOLDEN / name)
+    assert snap.facts.saved
+    assert len(snap.secrets) == 7
+    assert snap.services["service"].tolist() == ["neighbourhood-archive-press_garden_example_app"]
+    assert len(snap.audit()) == 8
+
+
+def test_a_file_of_before_and_one_of_today_are_compared() -> None:
+    old, new = (opskit.Snapshot.load(GOLDEN / f"format-{number}.opskit") for number in (1, 2))
+    assert new.diff(old).empty
+    assert old.diff(new).empty
+
+
+def test_it_is_a_table_that_other_programs_read(facts: Facts, tmp_path: Path) -> None:
+    read_again(facts, tmp_path)
+    table = pd.read_parquet(tmp_path / "one.opskit")
+    assert [*table.columns] == ["side", "server", "state", "contents"]
+    observed = table[table["side"] == "observed"]
+    assert set(observed["server"]) == set(facts.seen)
+    names = {
+        one["Spec"]["Name"] for text in observed["contents"] for one in json.loads(text)["secrets"]
+    }
+    assert names == {one.spec.name for seen in facts.observed for one in seen.secrets}
+
+
+def test_no_environment_and_no_value_is_in_it(use: Use, tmp_path: Path) -> None:
+    with DemoFleet() as fleet:
+        env = use(fleet) / "abra" / "servers" / "coop.example" / "id.coop.example.env"
+        env.write_text(env.read_text() + "SMTP_PASSWORD=canary-3f9a\n")
+        opskit.Fleet.from_abra().snapshot().save(tmp_path / "one.opskit")
+    text = str(pq.read_table(tmp_path / "one.opskit").to_pylist())
+    assert "id.coop.example.env" in text
+    assert not [word for word in ("canary-3f9a", '"Env"', '"Args"', '"Data"') if word in text]
+
+
+# -- what changed is told from what is on disk ---------------------------------------------------
+
+
+def told(later: opskit.Snapshot, earlier: opskit.Snapshot) -> set[tuple[str, ...]]:
+    return {
+        tuple(map(cell_text, (row.server, row.kind, row.name, row.change, row.field,
+                              row.before, row.after)))
+        for row in later.diff(earlier).records()
+    }  # fmt: skip
+
+
+def told_by_views(later: opskit.Snapshot, earlier: opskit.Snapshot) -> set[tuple[str, ...]]:
+    """Compare all rows of the whole views, cell by cell."""
+    return set(_by_views(later, earlier))
+
+
+def _by_views(later: opskit.Snapshot, earlier: opskit.Snapshot) -> Iterator[tuple[str, ...]]:
+    blind = set(later.facts.missing()) ^ set(earlier.facts.missing())
+    yield from ((name, "server", name, "unknown", "contents", "", "") for name in blind)
+    for kind, compared in _COMPARED.items():
+        old, new = (
+            {
+                tuple(cell_text(getattr(row, name)) for name in view.key): row
+                for row in view.records()
+            }
+            for view in (getattr(earlier, f"{kind}s"), getattr(later, f"{kind}s"))
+        )
+        for key in old.keys() | new.keys():
+            here = (key[0], kind, key[-1])
+            if key[0] in blind and kind not in ("server", "app"):
+                continue
+            if key not in old or key not in new:
+                yield (*here, "removed" if key in old else "added", "", "", "")
+                continue
+            for field in compared.fields:
+                was, now = (cell_text(getattr(one[key], field)) for one in (old, new))
+                if was != now:
+                    yield (*here, "changed", field, was, now)
+
+
+def rotated(facts: Facts, server: str, _: str) -> Facts:
+    seen = facts.seen[server]
+    secrets = [replace(one, id=f"{one.id}x") for one in seen.secrets]
+    return with_seen(facts, server, replace(seen, secrets=tuple(secrets)))
+
+
+def emptied(facts: Facts, server: str, _: str) -> Facts:
+    servers = (
+        replace(one, apps=one.apps[1:]) if one.name == server else one
+        for one in facts.declared.servers
+    )
+    return changed(facts, declared=replace(facts.declared, servers=tuple(servers)))
+
+
+def unasked(facts: Facts, server: str, _: str) -> Facts:
+    return with_seen(facts, server, None)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([rotated, emptied, unasked, same_swarm, worker, unreachable]),
+            st.sampled_from(["coop.example", "mutual.example"]),
+            st.sampled_from(["workshop.example", "commons.example"]),
+        ),
+        max_size=3,
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_comparison_says_what_whole_views_say(
+    facts: Facts,
+    tmp_path_factory: pytest.TempPathFactory,
+    changes: list[tuple[Callable[[Facts, str, str], Facts], str, str]],
+    is_first_saved: bool,
+    is_second_saved: bool,
+) -> None:
+    later = facts
+    for change, server, other in changes:
+        if server in later.seen and other in later.seen:
+            later = change(later, server, other)
+    folder = tmp_path_factory.mktemp("saved")
+    before, after = (
+        opskit.Snapshot(read_again(one, folder) if is_saved else one)
+        for one, is_saved in ((facts, is_first_saved), (later, is_second_saved))
+    )
+    assert told(after, before) == told_by_views(after, before)
+
+
+# -- hostile files -------------------------------------------------------------------------------
+
+
+def rows_of(facts: Facts, folder: Path) -> list[dict[str, str]]:
+    read_again(facts, folder)
+    return pq.read_table(folder / "one.opskit").to_pylist()
+
+
+def file_of(rows: list[dict[str, str]], version: int = 2) -> bytes:
+    return packed([pa.Table.from_pylist(rows, schema=COLUMNS)], version)
+
+
+def refusal(content: bytes, folder: Path) -> str:
+    """Return why a file is refused, be it when it is read or when all of it is asked for."""
+    path = folder / "hostile.opskit"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        _ = load_facts(path).observed
+    said = str(refused.value)
+    assert said.startswith(f"{path}: ")
+    assert "\n" not in said
+    return said
+
+
+def test_a_newer_format_is_refused_in_one_sentence(facts: Facts, tmp_path: Path) -> None:
+    other = pa.table({"something": ["else"]}).replace_schema_metadata({"opskit_snapshot": "3"})
+    sink = pa.BufferOutputStream()
+    pq.write_table(other, sink)
+    for content in (sink.getvalue().to_pybytes(), file_of(rows_of(facts, tmp_path), 3)):
+        assert "format 3, and this opskit reads 1 to 2. Use the" in refusal(content, tmp_path)
+    old = gzip.compress(b'{"opskit_snapshot": 3}')
+    assert "format 3, and this opskit reads 1 to 2. Use the" in refusal(old, tmp_path)
+
+
+def test_a_file_that_was_cut_or_changed_is_refused(facts: Facts, tmp_path: Path) -> None:
+    read_again(facts, tmp_path)
+    content = (tmp_path / "one.opskit").read_bytes()
+    for size in (4, 7, 12, len(content) // 2, len(content) - 1):
+        refusal(content[:size], tmp_path)
+    # In pages of each column: each has a sum.
+    groups = pq.read_metadata(tmp_path / "one.opskit")
+    for at in range(4):
+        column = groups.row_group(groups.num_row_groups - 1).column(at)
+        place = column.data_page_offset + column.total_compressed_size - 2
+        bent = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        if COLUMNS.names[at] != "server":  # which is for other programs
+            refusal(bent, tmp_path)
+
+
+def written(table: pa.Table, **options: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    plain = {"use_dictionary": False, "compression": "zstd"}
+    named = table.replace_schema_metadata({"opskit_snapshot": "2"})
+    pq.write_table(named, sink, **(plain | options))
+    return sink.getvalue().to_pybytes()
+
+
+def columns(contents: list[Any], kind: Any = None) -> pa.Table:
+    texts = {name: [""] * len(contents) for name in ("side", "server", "state")}
+    schema = COLUMNS.set(3, pa.field("contents", kind or pa.string(), nullable=False))
+    return pa.table(texts | {"contents": contents}, schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (lambda: pa.table({"side": ["fleet"]}), "columns are others"),
+        (lambda: columns([1], pa.int64()), "columns are others"),
+        (lambda: columns([["a"]], pa.list_(pa.string())), "columns are others"),
+        (lambda: columns(["a"]).append_column("more", [["b"]]), "columns are others"),
+        (lambda: columns([]), "pages are elsewhere"),
+        (lambda: columns([""]), "row of another kind"),
+    ],
+    ids=["missing", "number", "nested", "one more", "empty", "no side"],
+)
+def test_another_table_is_refused(table: Callable[[], pa.Table], said: str, tmp_path: Path) -> None:
+    assert said in refusal(written(table()), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "each", "options", "said"),
+    [
+        (1, 300 * MIB, {}, "unpacks to more than 64 MiB"),
+        (300, MIB, {}, "unpacks to more than 64 MiB"),
+        (300, MIB, {"use_dictionary": True}, "elsewhere|another kind"),
+        (300, MIB, {"column_encoding": "DELTA_BYTE_ARRAY"}, "not plain"),
+        (2_000_000, 0, {}, "more than 100,000 rows"),
+    ],
+    ids=["one long text", "long texts", "one text many times", "text like that before", "rows"],
+)
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    rows: int, each: int, options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    content = written(columns([" " * each] * rows), **options)
+    assert len(content) < MIB
+    assert hold(TARGETS["snapshots"], content, tmp_path)
+    with pytest.raises(InputError, match=said):
+        load_facts(tmp_path / "one.opskit")
+
+
+@pytest.mark.parametrize(
+    ("side", "column", "text"),
+    [
+        ("fleet", "state", "[]"),
+        ("fleet", "state", '{"taken_at": 5}'),
+        ("declared", "contents", '{"secrets": {}}'),
+        ("declared", "contents", "[" * 100_000),
+        ("declared", "state", ""),
+        ("observed", "state", '{"server": []}'),
+        ("observed", "contents", ""),
+        ("observed", "contents", '{"secrets": []}'),
+        ("observed", "contents", '{"secrets": [{"ID": {"ID": []}}]}'),
+    ],
+)
+def test_a_cell_that_is_another_than_its_column_says_is_refused(
+    facts: Facts, tmp_path: Path, side: str, column: str, text: str
+) -> None:
+    rows = rows_of(facts, tmp_path)
+    next(row for row in rows if row["side"] == side)[column] = text
+    assert "not a whole opskit snapshot" in refusal(file_of(rows), tmp_path)
+
+
+def test_a_second_row_about_the_fleet_is_refused(facts: Facts, tmp_path: Path) -> None:
+    rows = rows_of(facts, tmp_path)
+    assert "row of another kind" in refusal(file_of([rows[0], *rows]), tmp_path)
+
+
+def test_lists_are_read_when_they_are_asked_for(facts: Facts, tmp_path: Path) -> None:
+    rows = rows_of(facts, tmp_path)
+    for row in rows:
+        if row["side"] == "observed":
+            row["contents"] = "damaged"
+    (tmp_path / "one.opskit").write_bytes(file_of(rows))
+    read = load_facts(tmp_path / "one.opskit")
+    assert read.missing() == facts.missing()
+    assert read.swarms == facts.swarms
+    with pytest.raises(InputError, match=r"one\.opskit: this is not a whole opskit snapshot"):
+        _ = opskit.Snapshot(read).secrets
