@@ -8,7 +8,7 @@ plans joined have those of all. Every skin shows and asks the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TypeGuard, assert_never
 
@@ -84,6 +84,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[AnyStep, ...]
 
 
+_JOINT = " and "
+"""Stands between the kinds of plans that were joined."""
+
+
 class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     """A plan without behaviour; holds names, ids and hashes, never a value.
 
@@ -100,12 +104,24 @@ class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def made_now(cls, kind: str, units: Iterable[Unit], left_alone: Iterable[str] = ()) -> PlanData:
         """Return a plan of these units, dated now."""
+        now = datetime.now(UTC)
+        return cls(kind=kind, made_at=now, units=tuple(units), left_alone=tuple(left_alone))
+
+    @classmethod
+    def join(cls, parts: Sequence[PlanData]) -> PlanData:
+        """Return one plan of all units, as old as the oldest."""
+        kinds = sorted({kind for part in parts for kind in part.kinds})
         return cls(
-            kind=kind,
-            made_at=datetime.now(UTC),
-            units=tuple(units),
-            left_alone=tuple(left_alone),
+            kind=_JOINT.join(kinds),
+            made_at=min(part.made_at for part in parts),
+            units=tuple(unit for part in parts for unit in part.units),
+            left_alone=tuple(one for part in parts for one in part.left_alone),
         )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the plans that it was joined from; else its own."""
+        return tuple(self.kind.split(_JOINT))
 
     @property
     def digest(self) -> str:

@@ -153,15 +153,8 @@ class Plan:
                     f"two of the plans change {stack} on {server}.",
                     remedy="Apply one, then plan and apply the other.",
                 )
-        kinds = sorted({part.data.kind for part in parts})
-        made_at = min(part.data.made_at for part in parts)
         return cls(
-            data=PlanData(
-                kind=" and ".join(kinds),
-                made_at=made_at,
-                units=tuple(units),
-                left_alone=tuple(one for part in parts for one in part.data.left_alone),
-            ),
+            data=PlanData.join([part.data for part in parts]),
             root=parts[0].root,
             values={key: value for part in parts for key, value in part.values.items()},
         )

@@ -84,7 +84,7 @@ _DONE = {
 
 def done_in_words(plan: PlanData) -> str:
     """Return what applying a plan did, such as ``rotated wiki.coop.example token v1 → v2``."""
-    verbs = " and ".join(_DONE.get(kind, kind) for kind in plan.kind.split(" and "))
+    verbs = " and ".join(_DONE.get(kind, kind) for kind in plan.kinds)
     return _joined(verbs, changes_in_words(plan))
 
 
