@@ -23,7 +23,7 @@ from opskit.secrets.value import Secret
 from opskit.statuses import STATUSES, Ended, KnownStatus
 from opskit.steps import StepContext, TakeLock
 from opskit.steps.holding import Hold
-from opskit.swarm.context import find_context
+from opskit.swarm.context import Context, find_context
 from opskit.swarm.engine import Engine
 from opskit.swarm.lookout import Lookout
 
@@ -67,7 +67,7 @@ class Runner:
     stop: threading.Event = field(default_factory=threading.Event)
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     retry: bool = field(default=False, init=False)
-    _lookouts: dict[str, Lookout] = field(default_factory=dict[str, Lookout], init=False)
+    _lookouts: dict[Context, Lookout] = field(default_factory=dict[Context, Lookout], init=False)
 
     def start(self) -> Ended:
         """Check that the world is as the plan saw it, open the run, and carry it out.
@@ -235,7 +235,7 @@ class Runner:
             },
             store=self.store,
             stop=self.stop,
-            lookout=self._lookouts.setdefault(unit.server, engine.lookout()),
+            lookout=self._lookouts.setdefault(engine.context, engine.lookout()),
             retry=self.retry,
         )
         lock_step = unit.steps[0]

@@ -30,7 +30,7 @@ from opskit.steps.pacing import asked_for, pace_of
 from opskit.steps.tasks import about_lost, lost, without_secrets
 from opskit.swarm import model
 from opskit.swarm.engine import RawSpec
-from opskit.swarm.lookout import Look, SeenService
+from opskit.swarm.lookout import Look, Seen
 
 _AT_ONCE = timedelta(seconds=15)
 _NOTED = timedelta(seconds=2)
@@ -138,9 +138,7 @@ class Wait:
         lookout = self.ctx.lookout or self.ctx.engine.lookout()
         services = [goal.service_id for goal in chosen]
         with lookout.attended(services):
-            return self._watched(
-                chosen, partial(lookout.look, services, attend=self._attend), started, stable
-            )
+            return self._watched(chosen, partial(lookout.look, services), started, stable)
 
     def _attend(self) -> None:
         self.ctx.check_stop()
@@ -157,13 +155,15 @@ class Wait:
         why, blamed = "the server did not answer", no_task
         told = ""
         after, by = time.monotonic(), 0.0
+        # Told to stop, it still looks once: what has converged is not waited for.
+        attend = self.ctx.keep_lock
         while True:
-            self._attend()
+            attend()
             right: frozenset[str] | None = frozenset()
             settled, notes, paces = True, list[str](), list[Pace]()
             services: list[model.Service] = []
             try:
-                found = look(after=after, by=by)
+                found = look(after=after, by=by, attend=attend)
                 after, ended = found.begun, found.ended
                 for goal, seen in self._standings(chosen, found):
                     paces.append(seen.pace)
@@ -201,6 +201,7 @@ class Wait:
                 self.ctx.waits_for(told)
             steady = until if since is None else since + stable
             by = min(steady, until) if steady > after else until
+            attend = self._attend
 
     def _standings(self, goals: Sequence[Goal], look: Look) -> Iterable[tuple[Goal, _Standing]]:
         self._nodes = self._nodes or len(look.nodes)
@@ -217,12 +218,12 @@ class Wait:
         if seen is None:
             # It is gone: that is for the engine to say.
             raw = self.ctx.engine.raw_service(goal.service_id)
-            seen = SeenService(raw.service, raw.spec)
+            seen = Seen(raw.service, raw.spec)
         service = seen.typed
         template: RawSpec = seen.spec.get("TaskTemplate") or {}
         found = look.tasks.get(goal.service_id, ())
-        tasks = [task for task, _ in found]
-        current = [task for task, spec in found if _fits(spec, template)]
+        tasks = [task.typed for task in found]
+        current = [task.typed for task in found if _fits(task.spec, template)]
         since = _changed_at(service)
         recent = [task for task in tasks if is_alive(task) or task.created_at >= since]
         pace, asked = pace_of(service.spec, undoing=not self.forward), asked_for(service)

@@ -157,13 +157,23 @@ class Connection:
         """Send GETs for all paths at once, and read their replies."""
         return self._send([f"/v{self.api}{path}" for path in paths], deadline)
 
-    def follow(self, path: str, deadline: Deadline) -> http.client.HTTPResponse:
+    def follow(self, path: str, deadline: Deadline, bell: int) -> http.client.HTTPResponse:
         """Send a GET whose reply goes on and on, and return that with only its head read.
+
+        Parameters
+        ----------
+        path
+            What to get, without the API version.
+        deadline
+            When its head must be there.
+        bell
+            A descriptor: when it can be read, nobody waits for the head any longer. Some proxies
+            hold it back until there is more.
 
         Raises
         ------
         UnreachableError
-            The connection broke off, or the time was up.
+            The connection broke off, the time was up, or the bell rang.
         EngineError
             The engine, or what stands before it, refuses.
         """
@@ -171,6 +181,9 @@ class Connection:
         stream.deadline, stream.allowance = deadline, self._reply_limit
         try:
             stream.sendall(_get(f"/v{self.api}{path}"))
+            if not stream.comes_before(bell, deadline.remaining()):
+                deadline.remaining()
+                raise UnreachableError("nobody waits for it any longer.", server=deadline.server)
             reply = http.client.HTTPResponse(stream, method="GET")  # type: ignore[arg-type]
             reply.begin()
             if reply.status >= http.client.BAD_REQUEST:

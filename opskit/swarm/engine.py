@@ -60,12 +60,12 @@ class Ended:
 class RawService:
     """A service to be changed: as typed, and its whole spec as stored.
 
-    `previous` is the spec before, with its digest; empty when there is none.
+    `previous` is the spec before, with its digest; empty when there is none. Specs may hold values.
     """
 
     service: model.Service
-    spec: RawSpec
-    previous: RawSpec | None = None
+    spec: RawSpec = field(repr=False)
+    previous: RawSpec | None = field(default=None, repr=False)
     previous_digest: str = ""
 
 

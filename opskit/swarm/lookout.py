@@ -15,8 +15,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from opskit.swarm.refusal import refusal
 from opskit.swarm.stream import Deadline
 from opskit.swarm.transport import TRANSPORT, Transport
 from opskit.swarm.watch import EventStream
+
+_T = TypeVar("_T", model.Service, model.Task)
 
 _QUICK_S, _SLOW_S, _SLOWER = 0.25, 1.0, 1.5
 """Between two looks: at first, at most while events are heard, and how it grows."""
@@ -44,18 +46,12 @@ _NAMED = 64
 _TELLING = ("service", "node", "container")
 
 
-class SeenService(NamedTuple):
-    """A service, as typed and with its whole spec."""
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[_T]):
+    """A service or a task: as typed, and its whole spec, which may hold values."""
 
-    typed: model.Service
-    spec: dict[str, Any]
-
-
-class SeenTask(NamedTuple):
-    """A task, as typed and with its whole spec."""
-
-    typed: model.Task
-    spec: dict[str, Any]
+    typed: _T
+    spec: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +72,8 @@ class Look:
 
     begun: float
     ended: float
-    services: Mapping[str, SeenService]
-    tasks: Mapping[str, Sequence[SeenTask]]
+    services: Mapping[str, Seen[model.Service]]
+    tasks: Mapping[str, Sequence[Seen[model.Task]]]
     nodes: Sequence[model.Node]
 
 
@@ -235,21 +231,20 @@ class Lookout:
         server = self._context.server
         typed = decoded(services, tuple[model.Service, ...], server)
         specs = decoded(services, tuple[_Whole, ...], server)
-        by_service: dict[str, list[SeenTask]] = {}
+        by_service: dict[str, list[Seen[model.Task]]] = {}
         for task, whole in zip(
             decoded(tasks, tuple[model.Task, ...], server),
             decoded(tasks, tuple[_Whole, ...], server),
             strict=True,
         ):
-            by_service.setdefault(task.service_id, []).append(SeenTask(task, whole.spec))
+            by_service.setdefault(task.service_id, []).append(Seen(task, whole.spec))
         for some in by_service.values():
             some.sort(key=lambda one: one.typed.id)
         return Look(
             begun=begun,
             ended=time.monotonic(),
             services={
-                one.id: SeenService(one, whole.spec)
-                for one, whole in zip(typed, specs, strict=True)
+                one.id: Seen(one, whole.spec) for one, whole in zip(typed, specs, strict=True)
             },
             tasks=by_service,
             nodes=lists.NODES.read(nodes, server),

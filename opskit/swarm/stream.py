@@ -153,6 +153,14 @@ class Stream:
         poller.register(self.sock, select.POLLIN)
         return bool(poller.poll(seconds * 1000))
 
+    def comes_before(self, bell: int, seconds: float) -> bool:
+        """Wait for more to read, or its end; false when the bell rings or the time is up."""
+        poller = select.poll()
+        poller.register(self.sock, select.POLLIN)
+        poller.register(bell, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poller.poll(seconds * 1000)}
+        return bool(ready) and bell not in ready
+
     def _has_buffered(self) -> bool:
         """Return whether bytes are left behind the last reply."""
         # With no time left, the reader gives what it has and cannot ask for more.

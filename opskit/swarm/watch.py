@@ -6,7 +6,6 @@ lost, told twice or told late can leave nothing wrong behind but for a while.
 
 from __future__ import annotations
 
-import select
 import ssl
 import time
 from collections.abc import Sequence
@@ -95,7 +94,7 @@ class EventStream:
         self._connection = transport.dial(context, deadline)
         self._stream = self._connection.stream
         try:
-            reply = self._connection.follow(path, deadline)
+            reply = self._connection.follow(path, deadline, bell)
             self._lines.is_chunked = bool(reply.chunked)
         except BaseException:
             self.close()
@@ -132,13 +131,7 @@ class EventStream:
 
     def _arrives(self, seconds: float) -> bool:
         """Wait for bytes; nothing has arrived when the bell rings."""
-        if not self._stream.is_quiet():
-            return True
-        poller = select.poll()
-        poller.register(self._stream.sock, select.POLLIN)
-        poller.register(self._bell, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poller.poll(seconds * 1000)}
-        return bool(ready) and self._bell not in ready
+        return not self._stream.is_quiet() or self._stream.comes_before(self._bell, seconds)
 
     def _take(self) -> bool:
         """Read what has arrived, and tell whether any of it matters."""

@@ -14,12 +14,16 @@ import opskit
 from opskit import pictures
 from opskit.abra.deployment import deployment
 from opskit.errors import RefusedError, UnreachableError
+from opskit.journal.runs import Journal
+from opskit.run.apply import Runner
+from opskit.steps import InterruptedStepError, StepContext
+from opskit.steps.convergence import Goal, Wait, secrets_of
 from opskit.steps.pacing import pace_of
 from opskit.swarm.watch import EventStream
 from opskit.widgets.choices import whole_apps
 from opskit.widgets.kinds import FORMS
 from tests.stage import APP, BAD, QUICK, SERVER, Stage, has_its_tasks
-from tests.waiting import eventually
+from tests.waiting import LIMIT, eventually
 
 TOKEN = (SERVER, APP, "token")
 JOB = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
@@ -325,6 +329,32 @@ def test_a_number_of_tasks_set_by_hand_that_a_deploy_sets_back_is_in_the_plan(
     assert run.status == "done", run.errors
     replicas = "{{.Spec.Mode.Replicated.Replicas}}"
     assert docker(deployed, "service", "inspect", "--format", replicas, name) == "1"
+
+
+def test_one_told_to_stop_waits_for_nothing_and_sees_what_has_converged(stage: Stage) -> None:
+    stage.set_up()
+    app = stage.engine.raw_service(f"{stage.stack}_app").service
+    goal = Goal(service=app.spec.name, service_id=app.id)
+    never = replace(goal, leaves=frozenset(secrets_of(app)))
+    ctx = StepContext(engine=stage.engine, run="r", actor="a", host="h")
+    ctx.stop.set()
+    # As when a run is undone that had changed no service yet.
+    wait = Wait(ctx=ctx, patience=LIMIT, forward=False)
+    assert wait.until_converged(lambda: [goal], stable=0.0).note == ""
+    with pytest.raises(InterruptedStepError):
+        wait.until_converged(lambda: [never], stable=0.0)
+
+
+def test_a_server_that_moves_during_a_run_is_looked_at_where_it_is_changed(stage: Stage) -> None:
+    stage.set_up()
+    data = fleet().plan_restart(APP, ["app"], QUICK).data
+    runner = Runner(data=data, journal=Journal(stage.root / "journal"), run="r")
+    first, again = (runner._context(data.units[0]) for _ in range(2))
+    assert first.lookout is again.lookout
+    stage.point_at(f"{stage.host}-moved")
+    moved = runner._context(data.units[0])
+    assert moved.lookout is not None
+    assert moved.lookout._context == moved.engine.context
 
 
 def deaf(patch: pytest.MonkeyPatch) -> None:

@@ -20,11 +20,13 @@ from opskit.demo.engine import Swarm
 from opskit.errors import InputError
 from opskit.secrets.passstore import PassStore
 from opskit.steps import lock
+from opskit.swarm.model import Service
 from tests.conftest import embedded
 from tests.run.killing import ALL, HOOKED, KEY, QUICK, TOKEN
 from tests.run.suspending import Suspended, suspended
-from tests.stage import APP, Stage, staged
+from tests.stage import APP, Stage, has_its_tasks, staged
 from tests.steps.hooks.stored import Database
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -126,10 +128,16 @@ def prepare(stage: Stage, kind: str) -> None:
             stage.set_up()
 
 
+def is_settled(service: Service) -> bool:
+    """Tell whether a service has its tasks and none is about to be replaced: that one counts."""
+    status = service.update_status
+    return has_its_tasks(service) and (status is None or status.state != "updating")
+
+
 def go_past(stage: Stage, kind: str) -> None:
     """Do what a colleague does meanwhile, who thinks that the other one is dead."""
     fleet = opskit.Fleet.from_abra()
-    stage.wait_until_converged()
+    eventually(stage.services, "every rollout to end", lambda found: all(map(is_settled, found)))
     lock.break_lock(stage.engine, stage.stack)
     if kind in ("generate", "remove"):
         try:

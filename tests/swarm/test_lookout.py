@@ -135,6 +135,18 @@ def test_more_services_than_an_address_may_name_are_seen_as_well(
         assert now(lookout, ids).tasks.keys() == set(ids)
 
 
+def test_what_a_spec_holds_is_not_shown(bench: Bench, lookout: Lookout) -> None:
+    spec = bench.service("c", container={"Env": ["PASSWORD=not-to-be-shown"]})
+    bench.engine._post("/services/create", spec)
+    (made,) = bench.engine.services()
+    with lookout.attended([made.id]):
+        look = now(lookout, [made.id])
+    raw = bench.engine.raw_service(made.id)
+    assert look.services[made.id].spec == raw.spec
+    assert "not-to-be-shown" in str(raw.spec)
+    assert "not-to-be-shown" not in repr((look, raw))
+
+
 def test_of_what_happens_the_next_look_tells(
     bench: Bench, lookout: Lookout, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +185,33 @@ def test_where_nothing_is_told_looks_go_on(tmp_path: Path) -> None:
             for _ in range(3):
                 look = following(lookout, [], look)
             eventually(lambda: not listeners(), "the listener to give up")
+        transport.close()
+
+
+def test_events_that_never_begin_keep_nobody_who_has_seen_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BEGIN_S", NEVER)
+
+    def talk(one: Conversation) -> None:
+        for request in one:
+            # Some proxies hold back the head of a reply until there is something behind it.
+            if request.path != "/events":
+                one.reply([])
+
+    transport = Transport()
+    with ThreadPoolExecutor() as threads, serving(tmp_path / "s", talk) as server:
+        lookout = Lookout(
+            Context(server="one", host=server.host), seconds=LIMIT, transport=transport
+        )
+
+        def wait() -> None:
+            with lookout.attended([]):
+                following(lookout, [], now(lookout, []))
+                eventually(lambda: ["/events"] in server.asked, "it to ask for events")
+
+        threads.submit(wait).result(LIMIT)
+        assert listeners() == []
         transport.close()
 
 
