@@ -268,6 +268,10 @@ def test_a_worker_with_another_opskit_is_said_in_the_row(use: Use, demo_fleet: D
         f"its worker on {socket.gethostname()} has another opskit (0.0.9+0badc0de, and here is "
         f"{edition()}). Install there what is installed here: opskit {opskit.__version__}."
     )
+    found = snap.audit().query("id == 'server-unreachable'")
+    assert list(found["remedy"]) == [
+        f"Install there what is installed here: opskit {opskit.__version__}."
+    ]
 
 
 def test_how_python_was_started_makes_no_other_opskit() -> None:
