@@ -259,9 +259,10 @@ class Apps(OneApp):
         chosen = replace(options or Options(), root=self.root)
         if snapshot is not None:
             facts = self._facts_of(snapshot)
-            concerned = facts.seen.keys() if where is None else _to_read(Lookup(facts), where)
-            if lacking := facts.bare.intersection(concerned):
-                facts = self.look_again(snapshot, lacking).facts
+            # Files are read again, too, and may by then concern another server.
+            while lacking := facts.bare.intersection(_concerned(facts, where)):
+                snapshot = self.look_again(snapshot, lacking)
+                facts = snapshot.facts
         else:
             facts = self._look(where and (lambda declared: _to_read(Lookup(declared), where)))
         return Plan(data=make(Assembler(Lookup(facts), chosen)), root=self.root)
@@ -280,6 +281,10 @@ class Apps(OneApp):
                 f"the snapshot is of another fleet, {snapshot.facts.declared.root}.", remedy=take
             )
         return snapshot.facts
+
+
+def _concerned(facts: Facts, where: Callable[[Lookup], Collection[str]] | None) -> Collection[str]:
+    return facts.seen.keys() if where is None else _to_read(Lookup(facts), where)
 
 
 def _to_read(lookup: Lookup, where: Callable[[Lookup], Collection[str]]) -> frozenset[str]:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any, Self
 
 from opskit.arguments import check_choice, check_count, check_text
+from opskit.errors import InputError
 from opskit.temporary import Folder
 
 _Started = tuple[Executor, list[Callable[[], object]]]
@@ -41,6 +42,11 @@ class Workers:
         What `opskit.Fleet` takes; ``None``, by which it reads from here, where the package is
         not installed.
 
+    Raises
+    ------
+    InputError
+        One of them is not what it must be, or no cluster is there.
+
     Examples
     --------
     >>> from opskit.clusters import Workers
@@ -58,7 +64,16 @@ class Workers:
         self.executor: Executor | None = None
         self._ends: list[Callable[[], object]] = []
         if find_spec(_PACKAGES[kind]) is not None:
-            self.executor, self._ends = _KINDS[kind](at, count)
+            try:
+                self.executor, self._ends = _KINDS[kind](at, count)
+            except (OSError, TypeError, ValueError) as error:
+                if not at:
+                    raise
+                raise InputError(
+                    f"at is {at!r}, and {_PACKAGES[kind]} reaches no cluster there ({error}).",
+                    remedy="Give the address or the connection file of one that runs, or leave it "
+                    "out: then workers are started here.",
+                ) from error
             atexit.register(self.close)
 
     def __enter__(self) -> Self:

@@ -14,6 +14,7 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import cast
 
 import msgspec
 
@@ -86,8 +87,22 @@ def edition() -> str:
     from importlib.metadata import version
 
     schema = msgspec.json.schema(Answer, schema_hook=lambda _: {"type": "object"})
-    shape = msgspec.json.encode(schema, order="sorted")
+    shape = msgspec.json.encode(_without_words(schema), order="sorted")
     return f"{version('opskit')}+{hashlib.sha256(shape).hexdigest()[:8]}"
+
+
+def _without_words(schema: object) -> object:
+    """Return a schema without docstrings: ``-OO`` drops them, and Python 3.13 indents them less."""
+    if isinstance(schema, dict):
+        parts = cast("dict[str, object]", schema).items()
+        return {
+            name: _without_words(part)
+            for name, part in parts
+            if name != "description" or not isinstance(part, str)
+        }
+    if isinstance(schema, list):
+        return [_without_words(part) for part in cast("list[object]", schema)]
+    return schema
 
 
 def carry_out(errand: bytes) -> bytes:

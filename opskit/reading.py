@@ -196,7 +196,7 @@ class Reading:
         fresh = self._look(lambda _: again)
         known = {one.server: one for one in (*snap.facts.observed, *fresh.observed)}
         observed = tuple(known[one.name] for one in fresh.declared.servers if one.name in known)
-        bare = snap.facts.bare - fresh.seen.keys()
+        bare = snap.facts.bare.intersection(one.server for one in observed) - fresh.seen.keys()
         facts = Facts(
             taken_at=fresh.taken_at, declared=fresh.declared, observed=observed, bare=bare
         )

@@ -14,7 +14,6 @@ from array import array
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -62,7 +61,7 @@ COLUMNS: Any = pa.schema(
 class _Fleet(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the row about all of the fleet; `declared` has no servers."""
 
-    taken_at: datetime
+    taken_at: model.Time
     declared: Declared
 
 
@@ -95,7 +94,7 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
     """A file of format 1: gzipped JSON."""
 
     opskit_snapshot: int
-    taken_at: datetime
+    taken_at: model.Time
     declared: Declared
     observed: tuple[Observation, ...]
 

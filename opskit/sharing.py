@@ -214,13 +214,13 @@ class Shared:
         try:
             answer = _answer_in(future.result())
         except _UnfitError as error:
-            yield from _missing(sent, str(error))
+            yield from _missing(sent, *error.args)
             return
         except Exception as error:  # noqa: BLE001 (whatever befell a worker, its servers are read)
             unfit = next((one for one in _chain(error) if _kind(one) in _UNFIT), None)
             if unfit is not None:
-                fault = f"its worker has no opskit, or another one ({_said(unfit)}). {_install()}"
-                yield from _missing(sent, fault)
+                fault = f"its worker has no opskit, or another one ({_said(unfit)})."
+                yield from _missing(sent, fault, _install())
             else:
                 why = f"the worker that was to read it is gone ({_kind(error)})"
                 self._read_here(sent.servers, why)
@@ -235,23 +235,24 @@ class Shared:
 
 
 class _UnfitError(Exception):
-    """What came back is no answer of a worker that could read."""
+    """What came back is no answer of a worker that could read; and what mends that."""
 
 
 def _answer_in(content: object) -> Answer:
     if not isinstance(content, bytes):
         raise _UnfitError(
-            f"its executor gave back {given(content)} for the bytes of one worker. Of ipyparallel "
-            "take client.load_balanced_view().executor, or a view of one engine."
+            f"its executor gave back {given(content)} for the bytes of one worker.",
+            "Of ipyparallel take client.load_balanced_view().executor, or a view of one engine.",
         )
     try:
         answer = read_answer(content)
     except msgspec.DecodeError as error:
-        raise _UnfitError(f"its worker's answer cannot be read ({error}). {_install()}") from None
+        raise _UnfitError(f"its worker's answer cannot be read ({error}).", _install()) from None
     if answer.edition != edition():
         raise _UnfitError(
             f"its worker on {answer.worker} has another opskit ({answer.edition}, and here is "
-            f"{edition()}). {_install()}"
+            f"{edition()}).",
+            _install(),
         )
     return answer
 
@@ -270,9 +271,10 @@ def _seen_by(worker: str, seen: Observation, sent_at: datetime) -> tuple[Observa
     return msgspec.structs.replace(seen, taken_at=taken_at, error=error), _oddity(seen)
 
 
-def _missing(sent: _Sent, error: str) -> Iterator[tuple[Observation, str]]:
+def _missing(sent: _Sent, fault: str, remedy: str) -> Iterator[tuple[Observation, str]]:
     for name in sent.servers:
-        seen = Observation(server=name, taken_at=datetime.now(UTC), error=error)
+        now, error = datetime.now(UTC), f"{fault} {remedy}"
+        seen = Observation(server=name, taken_at=now, error=error, remedy=remedy)
         yield seen, _oddity(seen)
 
 

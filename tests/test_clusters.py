@@ -79,3 +79,20 @@ def test_what_is_no_such_argument_is_refused(call: Callable[[], object], says: s
     with pytest.raises(InputError) as caught:
         call()
     assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "why"),
+    [
+        ("dask", "nowhere", "missing port number"),
+        ("dask", "tls://127.0.0.1:9", "check your TLS configuration"),
+        ("ipyparallel", "/nonexistent/client.json", "/nonexistent/client.json not found"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_said_to_be_missing(kind: str, at: str, why: str) -> None:
+    package = clusters._PACKAGES[kind]
+    pytest.importorskip(package)
+    with pytest.raises(InputError) as caught:
+        Workers(kind, at=at)
+    assert str(caught.value).startswith(f"at is {at!r}, and {package} reaches no cluster there (")
+    assert why in str(caught.value)

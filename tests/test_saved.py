@@ -373,15 +373,21 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
     [
         ("fleet", "state", "[]"),
         ("fleet", "state", '{"taken_at": 5}'),
+        (
+            "fleet", "state",
+            '{"taken_at": "2026-01-01T00:00:00", '
+            '"declared": {"root": "/a", "servers": [], "problems": []}}',
+        ),
         ("declared", "contents", '{"secrets": {}}'),
         ("declared", "contents", "[" * 100_000),
         ("declared", "state", ""),
         ("observed", "state", '{"server": []}'),
+        ("observed", "state", '{"server": "coop.example", "taken_at": "2026-01-01T00:00:00"}'),
         ("observed", "contents", ""),
         ("observed", "contents", '{"secrets": []}'),
         ("observed", "contents", '{"secrets": [{"ID": {"ID": []}}]}'),
     ],
-)
+)  # fmt: skip
 def test_a_cell_that_is_another_than_its_column_says_is_refused(
     facts: Facts, tmp_path: Path, side: str, column: str, text: str
 ) -> None:

@@ -8,6 +8,8 @@ import pickle
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -266,6 +268,19 @@ def test_a_worker_with_another_opskit_is_said_in_the_row(use: Use, demo_fleet: D
         f"its worker on {socket.gethostname()} has another opskit (0.0.9+0badc0de, and here is "
         f"{edition()}). Install there what is installed here: opskit {opskit.__version__}."
     )
+    found = snap.audit().query("id == 'server-unreachable'")
+    assert list(found["remedy"]) == [
+        f"Install there what is installed here: opskit {opskit.__version__}."
+    ]
+
+
+def test_how_python_was_started_makes_no_other_opskit() -> None:
+    # Nor does its version: since 3.13 docstrings have less of an indent.
+    code = "from opskit.errands import edition; print(edition())"
+    said = subprocess.run(
+        [sys.executable, "-OO", "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert said.stdout.strip() == edition()
 
 
 def test_servers_of_processes_that_are_gone_are_read_from_here(
@@ -483,11 +498,20 @@ def at_another_time(answer: Answer) -> bytes:
     return spoilt(observed=observed)(answer)
 
 
+def without_zone(answer: Answer) -> bytes:
+    observed = tuple(
+        msgspec.structs.replace(one, taken_at=one.taken_at.replace(tzinfo=None))
+        for one in answer.observed
+    )
+    return spoilt(observed=observed)(answer)
+
+
 SPOILT: dict[str, Callable[[Answer], Any]] = {
     "is well": spoilt(),
     "leaves all out": spoilt(observed=()),
     "is another edition": spoilt(edition="0.0.1+x"),
     "has a wrong clock": at_another_time,
+    "tells no time zone": without_zone,
     "answers rubbish": lambda _: b"\x93rubbish",
     "answers nothing": lambda _: None,
 }
@@ -576,6 +600,27 @@ def test_a_plan_over_what_workers_read_is_the_plan_over_what_is_read_here(
         assert len(executor.sent) == 1
         again = fleet.look_again(snap, ["one.example"])
         assert (snap.facts.bare, again.facts.bare) == ({"one.example"}, set())
+
+
+def test_a_plan_reads_the_server_that_an_app_was_moved_to_since_workers_read_it(
+    use: Use, demo_fleet: DemoFleet
+) -> None:
+    use(demo_fleet)
+    folders = opskit.Fleet.from_abra().root / "servers"
+    at_home = folders / "coop.example" / "notes.coop.example.env"
+    elsewhere = folders / "garden.example" / at_home.name
+    servers = [at_home.parent.name, elsewhere.parent.name]
+    with Noted() as executor:
+        fleet = opskit.Fleet.from_abra(servers=servers, executor=executor)
+        at_home.rename(elsewhere)
+        try:
+            snap = fleet.snapshot()
+        finally:
+            elsewhere.rename(at_home)
+        plan = fleet.plan_restart("notes.coop.example", ["app"], snapshot=snap)
+
+    plain = opskit.Fleet.from_abra(servers=servers)
+    assert plan.digest == plain.plan_restart("notes.coop.example", ["app"]).digest
 
 
 def test_a_fleet_with_an_executor_is_not_watched(use: Use, demo_fleet: DemoFleet) -> None:

@@ -16,6 +16,8 @@ from msgspec import field
 NAME_LIMIT = 64
 """Characters that the name of a secret or a config may have."""
 
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""Of one without a zone nobody could tell how old it is."""
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 """Any text: one that is longer is no engine's, and would cost whoever shows it dearly."""
 

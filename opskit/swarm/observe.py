@@ -42,7 +42,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     server: str
-    taken_at: datetime
+    taken_at: model.Time
     host: str = ""
     reachable: bool = False
     manager: bool = False
