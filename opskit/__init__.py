@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from opskit import forms, guard, pictures
     from opskit.fleet import Fleet
     from opskit.plan.options import Options
-    from opskit.run.again import Rollback
     from opskit.run.options import RunOptions
+    from opskit.run.recovery import Rollback
     from opskit.run.run import Plan, Run
     from opskit.runbook.book import Runbook
     from opskit.secrets.generate import Policy
@@ -50,7 +50,7 @@ _HOMES = {
     "Plan": "opskit.run.run",
     "Policy": "opskit.secrets.generate",
     "Probe": "opskit.steps.tasks",
-    "Rollback": "opskit.run.again",
+    "Rollback": "opskit.run.recovery",
     "Run": "opskit.run.run",
     "RunOptions": "opskit.run.options",
     "Runbook": "opskit.runbook.book",

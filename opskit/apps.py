@@ -261,7 +261,7 @@ class Apps(OneApp):
             facts = self._facts_of(snapshot)
             # Files are read again, too, and may by then concern another server.
             while lacking := facts.bare.intersection(_concerned(facts, where)):
-                snapshot = self.look_again(snapshot, lacking)
+                snapshot = self.refresh(snapshot, lacking)
                 facts = snapshot.facts
         else:
             facts = self._look(where and (lambda declared: _to_read(Lookup(declared), where)))

@@ -19,8 +19,8 @@ from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target
 from opskit.reading import entry_paths
-from opskit.run.again import give_up, plan_rollback, resume, roll_back
 from opskit.run.apply import Of
+from opskit.run.recovery import give_up, plan_rollback, resume, roll_back
 from opskit.run.run import Plan
 from opskit.secrets.passstore import PassStore, listed
 from opskit.secrets.recipients import openable, store_folder

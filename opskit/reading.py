@@ -172,7 +172,7 @@ class Reading:
         snapshot = self.snapshot(progress=progress)
         return Live(snapshot, self.root, self.declared, period=seconds, deadline=self.deadline)
 
-    def look_again(
+    def refresh(
         self, snap: Snapshot, servers: Iterable[str], *, with_pass: bool = False
     ) -> Snapshot:
         """Read all files and some servers once more, from here.

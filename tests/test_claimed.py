@@ -22,7 +22,7 @@ import opskit
 from opskit.claimed import PERSON, person_here
 from opskit.journal.runs import open_journal
 from opskit.jupyter import named
-from opskit.run.again import give_up
+from opskit.run.recovery import give_up
 from tests.journal.journalling import begin
 from tests.stage import APP, QUICK, SERVER, Stage
 

@@ -79,7 +79,7 @@ QUOTES = {
     "audit/fleet.py": {"name.rstrip('s')"},
     "audit/remedies.py": {"too", "self.plan"},
     "jupyter/lab.py": {"self.port"},
-    "run/again.py": {"last"},
+    "run/recovery.py": {"last"},
     "run/ways.py": {"record.run", "leave"},
     "secrets/passstore.py": {"self.program"},
     "settings.py": {"os.geteuid()"},

@@ -598,7 +598,7 @@ def test_a_plan_over_what_workers_read_is_the_plan_over_what_is_read_here(
 
         assert plan.digest == plain.plan_rotate("shop.example", "token").digest
         assert len(executor.sent) == 1
-        again = fleet.look_again(snap, ["one.example"])
+        again = fleet.refresh(snap, ["one.example"])
         assert (snap.facts.bare, again.facts.bare) == ({"one.example"}, set())
 
 

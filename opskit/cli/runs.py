@@ -53,7 +53,7 @@ def journal(
 def resume(run: RunArgument = "") -> None:
     """Carry on a run that stopped."""
     from opskit.cli.live import shown_steps
-    from opskit.run.again import resume as resume_run
+    from opskit.run.recovery import resume as resume_run
 
     with shown_steps(stacks=0) as told:
         ended = resume_run(run, on_progress=told)
@@ -63,7 +63,7 @@ def resume(run: RunArgument = "") -> None:
 def rollback(run: RunArgument = "", dry_run: DryRun = False, yes: Yes = False) -> None:
     """Undo a run, finished or not, once it was shown what that does."""
     from opskit.cli.live import shown_steps
-    from opskit.run.again import plan_rollback
+    from opskit.run.recovery import plan_rollback
 
     back = plan_rollback(run)
     show(back.changes, Format.table)
@@ -80,7 +80,7 @@ def rollback(run: RunArgument = "", dry_run: DryRun = False, yes: Yes = False) -
 
 def give_up(run: Annotated[str, typer.Argument(help="The run's id or its beginning.")]) -> None:
     """Leave a run that stopped as it stands, when it can be neither finished nor undone."""
-    from opskit.run.again import give_up as give_up_run
+    from opskit.run.recovery import give_up as give_up_run
 
     give_up_run(run)
     print("left as it stands; what it had locked: opskit locks. What it did: opskit journal RUN")

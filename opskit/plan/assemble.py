@@ -52,7 +52,7 @@ from opskit.steps import (
 )
 from opskit.steps.deploy import check_installed
 from opskit.steps.pacing import ran
-from opskit.steps.secrets import Kept
+from opskit.steps.secrets import Preserved
 from opskit.steps.stack import Declared
 from opskit.steps.tasks import about_lost, lost
 from opskit.swarm import model
@@ -322,7 +322,7 @@ class Assembler:
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
                     keep_failed=self.options.keep_failed,
-                    kept=Kept.of(one.target.origin),
+                    kept=Preserved.of(one.target.origin),
                     replaces=tuple(
                         sorted(old for new, old in before if new == one.new_name != old)
                     ),
@@ -355,7 +355,7 @@ class Assembler:
                     swarm_name=one.new_name,
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
-                    kept=Kept.of(one.target.origin),
+                    kept=Preserved.of(one.target.origin),
                     timeout=wait.planned,
                 )
             )

@@ -29,7 +29,7 @@ from opskit.swarm.lookout import Lookout
 
 Of = tuple[str, str, str]
 """Whose a value is: a server, a stack there, and its name in the steps of that stack's unit."""
-Given = Mapping[Of, Secret]
+Values = Mapping[Of, Secret]
 """Values that an operator gave. Stacks of several servers may have the same name."""
 
 
@@ -56,7 +56,7 @@ class Runner:
     data: PlanData
     journal: Journal
     run: str
-    values: Given = field(default_factory=dict[Of, Secret])
+    values: Values = field(default_factory=dict[Of, Secret])
     identity: str = ""
     store: PassStore | None = None
     max_parallel: int = 8

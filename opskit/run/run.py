@@ -16,7 +16,7 @@ from opskit.errors import InputError, OpskitError
 from opskit.inert import visible
 from opskit.journal.runs import new_run_id, open_journal
 from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view
-from opskit.run.apply import Given, Of, Runner
+from opskit.run.apply import Of, Runner, Values
 from opskit.run.options import RunOptions, checked, takes_run_options
 from opskit.run.outcome import shown_outcome
 from opskit.run.shown import all_of, shown_to
@@ -121,7 +121,7 @@ class Plan:
 
     data: PlanData
     root: Path
-    values: Given = field(default_factory=dict[Of, Secret])
+    values: Values = field(default_factory=dict[Of, Secret])
 
     @classmethod
     def join(cls, plans: Iterable[Plan]) -> Plan:

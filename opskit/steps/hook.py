@@ -29,7 +29,7 @@ from opskit.secrets.value import Secret
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.steps.holding import put_right_if_lost
 from opskit.steps.passwords import staged_value
-from opskit.steps.secrets import CreateSecret, Kept, made_by, replaced_by, stored
+from opskit.steps.secrets import CreateSecret, Preserved, made_by, replaced_by, stored
 from opskit.swarm import model
 
 Action = Literal["set", "restore"]
@@ -61,7 +61,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
     swarm_name: str
     policy: Policy | None
     entry: str = ""
-    kept: Kept = Kept()
+    kept: Preserved = Preserved()
     timeout: float
 
     def subject(self) -> str:

@@ -35,14 +35,14 @@ def _no_labels() -> dict[str, str]:
     return {}
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Preserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a new version has of the one before it: the labels of others, and the templating."""
 
     labels: dict[str, str] = msgspec.field(default_factory=_no_labels)
     templating: model.Driver | None = None
 
     @classmethod
-    def of(cls, before: model.StoredObject | None) -> Kept:
+    def of(cls, before: model.StoredObject | None) -> Preserved:
         """Return what a version hands on; digests of its value would be another value's."""
         if before is None:
             return cls()
@@ -90,7 +90,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     policy: Policy | None
     entry: str = ""
     keep_failed: bool = False
-    kept: Kept = Kept()
+    kept: Preserved = Preserved()
     replaces: tuple[str, ...] = ()
 
     def subject(self) -> str:

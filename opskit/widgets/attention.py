@@ -168,11 +168,11 @@ class Attention(Opener):
     def form_ended(self, at: str, /) -> None:
         """Read again what a run of a card's form has changed."""
         # Whatever else is being done: what was read before is old now.
-        self._submit("Reading again…", lambda: self._again([self._servers[at]]))
+        self._submit("Reading again…", lambda: self._refresh([self._servers[at]]))
 
-    def _again(self, servers: list[str]) -> None:
+    def _refresh(self, servers: list[str]) -> None:
         assert self._snapshot is not None, "a card was shown"
-        self._show(self._fleet.look_again(self._snapshot, servers, with_pass=self._with_pass))
+        self._show(self._fleet.refresh(self._snapshot, servers, with_pass=self._with_pass))
 
     def _acknowledge(self, said: Mapping[str, Any], key: str) -> None:
         keys = said.get("keys")
@@ -191,7 +191,7 @@ class Attention(Opener):
                 written.append(str(done))
         finally:
             self._written += written
-            self._again([])
+            self._refresh([])
         self._set(said=" ".join(written))
 
     def _withdraw(self, key: str, *, commit: bool) -> None:
@@ -202,7 +202,7 @@ class Attention(Opener):
             done = str(self._fleet.withdraw(row, commit=commit))
             self._written.append(done)
         finally:
-            self._again([])
+            self._refresh([])
         self._set(said=done)
 
     # -- what is shown --------------------------------------------------------------------

@@ -145,7 +145,7 @@ class FormKind:
         """What stands on its button, which only plans."""
         return f"{self.verb}…" if self.verb else ""
 
-    def again(self, *, only: bool) -> str:
+    def repeat_label(self, *, only: bool) -> str:
         """Return what stands on the button that leads from a run back to the choice, if any."""
         match self.chooses:
             case "table":

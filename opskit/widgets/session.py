@@ -20,7 +20,7 @@ from opskit.inert import visible_in
 from opskit.journal.runs import open_journal
 from opskit.plan.data import Unit
 from opskit.plan.obstacles import ObstaclesError
-from opskit.run.again import Rollback
+from opskit.run.recovery import Rollback
 from opskit.run.run import Plan, Run
 from opskit.run.work import Progressed
 from opskit.secrets.redact import redact

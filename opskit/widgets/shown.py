@@ -14,7 +14,7 @@ from opskit.errors import InputError
 from opskit.journal.runs import Journal, open_journal
 from opskit.plan.data import PlanData, load_plan, parts_view
 from opskit.plan.obstacles import ObstaclesError
-from opskit.run.again import Rollback
+from opskit.run.recovery import Rollback
 from opskit.run.run import Plan, Run
 from opskit.run.ways import ways_of
 from opskit.secrets.redact import redact
@@ -38,7 +38,7 @@ def first_state(form: FormKind, preselected: Mapping[str, Any], needed: int) -> 
         "chosen": {key: preselected.get(key, "") for key in ("app", "secret")},
         "only": only,
         "preset": rows,
-        "again": "Choose again" if rows else form.again(only=only),
+        "again": "Choose again" if rows else form.repeat_label(only=only),
         "options": dict(preselected.get("options", {})),
         "keep": read_settings().keep,
         "asked": "",

@@ -150,8 +150,8 @@ def test_it_is_found_by_its_key_and_again_once_it_is_acknowledged(desk: Desk) ->
 def test_to_see_it_go_no_server_has_to_be_read_again(desk: Desk) -> None:
     row, before = desk.finding(), desk.look()
     desk.let_be(row)
-    after = desk.fleet.look_again(before, [])
-    again = desk.fleet.look_again(before, [SERVER])
+    after = desk.fleet.refresh(before, [])
+    again = desk.fleet.refresh(before, [SERVER])
 
     assert row.key not in set(after.audit()["key"])
     assert [*map(id, after.facts.observed)] == [*map(id, before.facts.observed)]

@@ -58,7 +58,7 @@ ALL = os.environ.get("OPSKIT_KILL_MATRIX") == "all"
 
 PROCESSES = multiprocessing.get_context("forkserver")
 # A child then starts in milliseconds.
-PROCESSES.set_forkserver_preload([__name__, "opskit.run.again", "opskit.fleet"])
+PROCESSES.set_forkserver_preload([__name__, "opskit.run.recovery", "opskit.fleet"])
 
 
 def sampled(cases: Iterable[Case], first: int = 0, step: int = 1) -> list[tuple[Case, str]]:

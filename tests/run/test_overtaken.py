@@ -10,7 +10,7 @@ import pytest
 import opskit
 from opskit.errors import StepError
 from opskit.journal.runs import open_journal
-from opskit.run.again import give_up
+from opskit.run.recovery import give_up
 from opskit.run.work import Progressed
 from opskit.steps import Probe, SwitchService, holding, lock
 from tests.run.killing import apply_in_a_process

@@ -33,7 +33,7 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.engine.life import FAILS_WITH
 from opskit.errors import OpskitError, StepError
 from opskit.journal.runs import open_journal
-from opskit.run.again import give_up
+from opskit.run.recovery import give_up
 from opskit.secrets.value import Secret
 from opskit.steps.lock import break_lock
 from tests import oracle

@@ -374,10 +374,10 @@ def test_what_was_not_read_again_says_when_it_was_and_the_store_is_looked_up_aga
     observed = tuple(msgspec.structs.replace(one, taken_at=before) for one in snap.facts.observed)
     facts = Facts(taken_at=before, declared=snap.facts.declared, observed=observed)
     old = opskit.Snapshot(facts, frozenset(), frozenset())
-    files, servers = fleet.look_again(old, []), fleet.look_again(old, [SERVER])
+    files, servers = fleet.refresh(old, []), fleet.refresh(old, [SERVER])
 
     assert files.looked_in_pass
-    assert not fleet.look_again(opskit.Snapshot(facts), []).looked_in_pass
+    assert not fleet.refresh(opskit.Snapshot(facts), []).looked_in_pass
     assert (files.facts.oldest, servers.facts.oldest > before) == (before, True)
     shown = Board(snapshot=files).shown
     assert shown.state["read_at"] == f"{before.astimezone():%Y-%m-%d %H:%M}"

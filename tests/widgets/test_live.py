@@ -139,7 +139,7 @@ def test_what_is_told_while_a_board_reads_again_is_what_it_shows_in_the_end(
         told.tell(newer)
         return opskit.Snapshot(facts)
 
-    monkeypatch.setattr(opskit.Fleet, "look_again", again)
+    monkeypatch.setattr(opskit.Fleet, "refresh", again)
     board._clicked(board, {"type": "acknowledge", "key": "nothing"}, [])
     for _ in range(2):  # until it has read, and until what it was told meanwhile is shown
         board._threads.submit(lambda: None).result()
@@ -151,7 +151,7 @@ def test_what_was_told_before_a_board_read_again_does_not_come_back(
 ) -> None:
     told, newer = Told(facts), without(facts, secrets=True)
     board = forms.attention(opskit.Fleet.from_abra(), live=told)
-    monkeypatch.setattr(opskit.Fleet, "look_again", lambda *_, **__: opskit.Snapshot(newer))
+    monkeypatch.setattr(opskit.Fleet, "refresh", lambda *_, **__: opskit.Snapshot(newer))
     board._clicked(board, {"type": "acknowledge", "key": "nothing"}, [])
     told.callbacks[0](told.snapshot)
     board._threads.submit(lambda: None).result()

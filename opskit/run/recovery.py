@@ -41,7 +41,7 @@ def resume(run: str = "", **options: Unpack[RunOptions]) -> Run:
     InputError
         There is no such run, or none that stopped.
     """
-    return _again(run, Runner.resume, options)
+    return _recover(run, Runner.resume, options)
 
 
 @takes_run_options
@@ -60,7 +60,7 @@ def roll_back(run: str = "", **options: Unpack[RunOptions]) -> Run:
     InputError
         There is no such run, or none that stopped.
     """
-    return _again(run, Runner.roll_back, options)
+    return _recover(run, Runner.roll_back, options)
 
 
 def give_up(run: str, identity: str = "") -> None:
@@ -87,7 +87,7 @@ def give_up(run: str, identity: str = "") -> None:
         journal.finish(record.run, "given-up")
 
 
-def _again(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run:
+def _recover(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run:
     how = checked(options)
     check_text("run", run, _RUN, empty=True)
     undo = act is Runner.roll_back
