@@ -230,6 +230,13 @@ def later(facts: Facts, every: int) -> Facts:
     return Facts(taken_at=at, declared=facts.declared, observed=tuple(observed))
 
 
+def without_one(facts: Facts) -> Facts:
+    """Give the fleet when its first server does not answer."""
+    first, *others = later(facts, 0).observed
+    gone = Observation(server=first.server, taken_at=first.taken_at, error="no answer")
+    return Facts(taken_at=first.taken_at, declared=facts.declared, observed=(gone, *others))
+
+
 # -- measuring -----------------------------------------------------------------------------------
 
 
@@ -284,13 +291,19 @@ def measure(kind: str, folder: Path) -> None:
         report(f"{kind}: {part}", {name: rows[name] for name in names}, names[1])
     sizes = {one.name: one.stat().st_size / 1e6 for one in (path, bare, old)}
     print(f"{kind}: MB {sizes}")
-    for every, what in ((0, "nothing"), (20, "each 20th server"), (1, "each server")):
-        opskit.Snapshot(later(facts, every)).save(folder / "later.opskit")
+    looks: dict[str, Callable[[], Facts]] = {
+        "nothing changed": lambda: later(facts, 0),
+        "each 20th server changed": lambda: later(facts, 20),
+        "one server gone": lambda: without_one(facts),
+        "each server changed": lambda: later(facts, 1),
+    }
+    for what, look in looks.items():
+        opskit.Snapshot(look()).save(folder / "later.opskit")
         times: list[float] = []
         for _ in range(ROUNDS):
             before, after = map(opskit.Snapshot.load, (path, folder / "later.opskit"))
             times.append(timed(partial(after.diff, before)))
-        report(f"{kind}: diff, {what} changed", {"diff": times}, "diff")
+        report(f"{kind}: diff, {what}", {"diff": times}, "diff")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from opskit.abra.model import Declared, DeclaredApp
-from opskit.join import Around, Perhaps
+from opskit.around import Around, Perhaps, are_alike
 from opskit.swarm.observe import Observation
 
 _ANY_TIME = datetime.fromtimestamp(0, UTC)
@@ -53,6 +53,10 @@ class Held:
     def is_alike(self, other: Held) -> bool:
         """Return whether another one says the same, whenever each was asked."""
         return said(self.whole()) == said(other.whole())
+
+    def secret_names(self) -> Iterable[str]:
+        """Return the names of the secrets that are in its swarm."""
+        return (one.spec.name for one in self.head.secrets)
 
 
 class _Seen(Mapping[str, Observation]):
@@ -186,27 +190,23 @@ class Facts:
         around, releases = self.around(server), self.declared.releases
         return Part(server, apps, self.seen.get(server), around, releases)
 
-    def differing(self, other: Facts) -> list[str]:
-        """Return the servers of either whose parts differ, but for the releases, in order.
+    def differing(self, other: Facts) -> Iterator[str]:
+        """Yield the servers of either whose parts differ, but for releases and digests, in order.
 
-        Of one that a file holds as it is in the other's file nothing is read.
+        Of one that a file holds as it is in the other's file nothing is made. Each part of a file
+        is unpacked once if what is asked of a server is asked before the next one.
         """
         ours, theirs = self.apps_by_server, other.apps_by_server
-        # As files hold them, so that each part of one is unpacked once.
-        servers = sorted(ours.keys() | theirs.keys())
-        if self._of_unknown_swarms != other._of_unknown_swarms:
-            return servers
-        return [
-            server
-            for server in servers
-            if ours.get(server) != theirs.get(server)
-            or not _are_alike(self._held_by_server.get(server), other._held_by_server.get(server))
-            or self._near(server) != other._near(server)
-        ]
-
-    def _near(self, server: str) -> tuple[object, ...]:
-        around = self.around(server)
-        return around.together, around.unread, around.first
+        unsure = self._of_unknown_swarms.unlike(other._of_unknown_swarms)
+        for server in sorted(ours.keys() | theirs.keys()):
+            mine, its = self._held_by_server.get(server), other._held_by_server.get(server)
+            if (
+                not are_alike(ours.get(server), theirs.get(server))
+                or not _say_alike(mine, its)
+                or not self.around(server).is_alike(other.around(server))
+                or (mine and unsure and unsure.declares_any(mine.secret_names()))
+            ):
+                yield server
 
     def around(self, server: str) -> Around:
         """Return what other servers declare that may be meant for this server's swarm."""
@@ -263,9 +263,9 @@ class Facts:
 
 
 def said(seen: Observation) -> Observation:
-    """Return what a server said, without what is another at each look."""
+    """Return what a server said, without what is another at each look, or not in a file."""
     info = msgspec.structs.replace(seen.info, system_time=None, containers_running=0)
-    return msgspec.structs.replace(seen, taken_at=_ANY_TIME, info=info)
+    return msgspec.structs.replace(without_digests(seen), taken_at=_ANY_TIME, info=info)
 
 
 def without_digests(seen: Observation) -> Observation:
@@ -276,5 +276,5 @@ def without_digests(seen: Observation) -> Observation:
     return msgspec.structs.replace(seen, services=services)
 
 
-def _are_alike(one: Held | None, other: Held | None) -> bool:
+def _say_alike(one: Held | None, other: Held | None) -> bool:
     return one is other if one is None or other is None else one.is_alike(other)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
+from opskit.around import ALONE, Around, is_in_part
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
@@ -82,73 +83,6 @@ class SecretRow:
     state: State | None
     doubt: str = ""
     """Why the state is unknown."""
-
-
-class Perhaps:
-    """Apps that may be meant for a swarm or not, looked up by what their secrets' names begin with.
-
-    Parameters
-    ----------
-    apps
-        The apps.
-    """
-
-    def __init__(self, apps: Iterable[DeclaredApp] = ()) -> None:
-        self._of = tuple(apps)
-        self._stacks: dict[str, DeclaredApp] = {}
-        self._prefixes: dict[str, DeclaredApp] = {}
-        self.in_part: DeclaredApp | None = None
-        """One that may declare what nobody knows of."""
-        for app in self._of:
-            self._stacks.setdefault(app.stack, app)
-            for secret in app.secrets:
-                self._prefixes.setdefault(secret.prefix, app)
-            if self.in_part is None and is_in_part(app):
-                self.in_part = app
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Perhaps) and self._of == other._of
-
-    def declarer(self, name: str, *, certain: bool) -> DeclaredApp | None:
-        """Return an app that may declare a swarm name; one of its stack only if not `certain`."""
-        cuts = [at for at, character in enumerate(name) if character == "_"]
-        starts = [name, *(name[: at + 1] for at in cuts)]
-        found = next((self._prefixes[one] for one in starts if one in self._prefixes), None)
-        if found is None and not certain:
-            stacks = (name[:at] for at in cuts)
-            found = next((self._stacks[one] for one in stacks if one in self._stacks), None)
-        return found
-
-
-def is_in_part(app: DeclaredApp) -> bool:
-    """Return whether an app may declare more than is known: of any stack, under any name."""
-    return app.guessed or any(problem.path == app.env_file for problem in app.problems)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What is declared elsewhere and may be meant for one server's swarm.
-
-    Parameters
-    ----------
-    together
-        Apps of other servers that lead to the same swarm.
-    perhaps
-        Apps of servers of which nobody knows to which swarm they lead.
-    unread
-        Why an app may be declared that nobody knows of; empty when none can.
-    first
-        Whether what nobody declares is told of here, and not of another server of this swarm.
-    """
-
-    together: tuple[DeclaredApp, ...] = ()
-    perhaps: Perhaps = field(default_factory=Perhaps)
-    unread: str = ""
-    first: bool = True
-
-
-ALONE = Around()
-"""What is declared for one server is all there is."""
 
 
 def stack_of(labels: Mapping[str, str] | None) -> str:

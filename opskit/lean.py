@@ -33,11 +33,15 @@ def without_grammars() -> Generator[None]:
 
 @contextmanager
 def without_collecting() -> Generator[None]:
-    """Let what imports much do so without a search for garbage: there is none in modules."""
+    """Let what imports or reads much do so without a search for garbage: there is none in it."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            if not gc.get_freeze_count():
+                # Else all that was made meanwhile would be searched now, as what is young is.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -18,11 +18,39 @@ _DATA_PAGE, _PLAIN = 0, 0
 # The numbers of fields, as the format's parquet.thrift has them.
 _TYPE, _UNPACKED, _PACKED, _DATA_HEADER = 1, 2, 3, 5
 _VALUES, _ENCODING = 1, 2
-_DEEPEST = 4
+_DEEPEST, _MOST_PAGES = 4, 10_000
 
 
 class PageError(ValueError):
     """A page is none, or none of the plainest kind."""
+
+
+def group_size(content: bytes, group: Any) -> int:
+    """Return how many bytes one part of a file unpacks to.
+
+    Parameters
+    ----------
+    content
+        The file.
+    group
+        What the file's metadata says of the part: PyArrow's ``RowGroupMetaData``.
+
+    Raises
+    ------
+    PageError
+        It has pages that are not of the plainest kind, or not what the metadata says.
+    """
+    size = 0
+    for column in map(group.column, range(group.num_columns)):
+        start = column.data_page_offset
+        end = start + column.total_compressed_size
+        if column.has_dictionary_page or not 4 <= start <= end <= len(content):
+            raise PageError("its pages are elsewhere")
+        added, values = unpacked_size(content, start, end)
+        size += added
+        if not values == column.num_values == group.num_rows:
+            raise PageError("it says two things of how many values it has")
+    return size
 
 
 def unpacked_size(content: bytes, start: int, end: int) -> tuple[int, int]:
@@ -40,8 +68,11 @@ def unpacked_size(content: bytes, start: int, end: int) -> tuple[int, int]:
     PageError
         One of them is no plain data page, or they do not end there.
     """
-    size = values = 0
+    size = values = pages = 0
     while start < end:
+        # Headers are read slower than they are written: of none but them is no file.
+        if (pages := pages + 1) > _MOST_PAGES:
+            raise PageError("it has too many pages")
         header, start = _Thrift(content, start, end).read()
         packed, unpacked = _number(header, _PACKED), _number(header, _UNPACKED)
         data = header.get(_DATA_HEADER)

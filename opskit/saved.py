@@ -9,15 +9,15 @@ is read at once, the long lists of what a server said when they are asked for.
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 import pyarrow as pa
@@ -25,23 +25,29 @@ import pyarrow.parquet as pq
 
 from opskit.abra.model import Declared, DeclaredApp, DeclaredServer
 from opskit.atomic import private_folder, write_private
-from opskit.bounded import read_regular, unzipped
+from opskit.bounded import read_regular
 from opskit.decoding import decode_json
 from opskit.errors import InputError
 from opskit.facts import Facts, Held, said, without_digests
+from opskit.gzipped import read_gzipped
 from opskit.lean import without_collecting
-from opskit.pages import PageError, unpacked_size
+from opskit.pages import PageError, group_size
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 
+_T = TypeVar("_T")
+
 FORMAT = 2
 _MIB = 1024**2
-_SIZE_LIMIT, _OLD_CONTENT_LIMIT = 128 * _MIB, 256 * _MIB
-"""Bytes of a file, and what one of format 1 unpacks to: more than the largest fleet's."""
+_SIZE_LIMIT = 128 * _MIB
+"""Bytes of a file: more than the largest fleet's."""
 _GROUP, _GROUP_LIMIT = 8 * _MIB, 64 * _MIB
 """Bytes of rows that are packed together: as many as are written, and the most that are read."""
-_AT_ONCE_LIMIT, _ROW_LIMIT, _FOOTER_LIMIT = 192 * _MIB, 100_000, _MIB
-"""Bytes of what is read at once, rows, and bytes of what says where everything is."""
+_AT_ONCE_LIMIT, _ROW_LIMIT = 192 * _MIB, 100_000
+"""Bytes of what is read at once, and rows."""
+_FOOTER_LIMIT, _LIST_LIMIT = _MIB // 4, 10_000
+"""Bytes of what says where everything is, and the length of a list in it: PyArrow makes room for
+whatever length a list says it has."""
 _LENGTH = 8
 """Bytes that a text takes besides, at most."""
 _SAVE_AGAIN = "Save a new one with: opskit snapshot FILE"
@@ -50,12 +56,6 @@ _MAGIC = b"PAR1"
 
 _FLEET, _DECLARED, _LEFT_OUT, _OBSERVED = b"fleet", b"declared", b"left out", b"observed"
 """What a row is about."""
-COLUMNS: Any = pa.schema(
-    [
-        pa.field(name, pa.string(), nullable=False)
-        for name in ("side", "server", "state", "contents")
-    ]
-)
 
 
 class _Fleet(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +80,12 @@ class _Lists(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return cls(**{name: getattr(seen, name) for name in cls.__struct_fields__})
 
 
+class _Secrets(msgspec.Struct, frozen=True):
+    """The same, for one list of it."""
+
+    secrets: tuple[model.StoredObject, ...]
+
+
 _NO_LISTS: dict[str, tuple[()]] = dict.fromkeys(_Lists.__struct_fields__, ())
 
 
@@ -90,17 +96,7 @@ class _Row(NamedTuple):
     contents: bytes
 
 
-class _Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of format 1: gzipped JSON."""
-
-    opskit_snapshot: int
-    taken_at: model.Time
-    declared: Declared
-    observed: tuple[Observation, ...]
-
-
-class _Envelope(msgspec.Struct):
-    opskit_snapshot: int
+COLUMNS: Any = pa.schema([pa.field(name, pa.string(), nullable=False) for name in _Row._fields])
 
 
 # -- writing ---------------------------------------------------------------------------------
@@ -220,7 +216,13 @@ def load_facts(path: Path) -> Facts:
         raise InputError(
             f"the snapshot cannot be read ({error.strerror}).", path=path, remedy=_SAVE_AGAIN
         ) from error
-    return _File(content, path).facts() if content.startswith(_MAGIC) else _old(content, path)
+    if content.startswith(_MAGIC):
+        return _File(content, path).facts()
+    with _told_of_damage(path):
+        found = read_gzipped(content)
+    if isinstance(found, int):
+        raise _of_another(found, path)
+    return found
 
 
 class _File:
@@ -240,7 +242,12 @@ class _File:
             footer = int.from_bytes(content[-8:-4], "little")
             if footer > _FOOTER_LIMIT:
                 raise PageError("it has too many parts")
-            self._metadata: Any = pq.read_metadata(self._reader())
+            file: Any = pq.ParquetFile(
+                pa.BufferReader(content),
+                thrift_string_size_limit=_FOOTER_LIMIT,
+                thrift_container_size_limit=_LIST_LIMIT,
+            )
+            self._metadata: Any = file.metadata
             version = (self._metadata.metadata or {}).get(_VERSION)
             if version is None or not version.isdigit():
                 raise PageError("it is another table")
@@ -250,9 +257,6 @@ class _File:
             if not self._metadata.schema.to_arrow_schema().equals(COLUMNS):
                 raise PageError("its columns are others")
             self._check()
-
-    def _reader(self) -> Any:
-        return pa.BufferReader(self._content)
 
     def _check(self) -> None:
         """Refuse what would take more memory than any fleet does, before anything is unpacked."""
@@ -264,18 +268,7 @@ class _File:
         if metadata.num_rows > _ROW_LIMIT:
             raise PageError(f"it has more than {_ROW_LIMIT:,} rows")
         for group in groups:
-            size = 0
-            for at in range(group.num_columns):
-                column = group.column(at)
-                start = column.data_page_offset
-                end = start + column.total_compressed_size
-                if column.has_dictionary_page or not 4 <= start <= end <= len(content):
-                    raise PageError("its pages are elsewhere")
-                added, values = unpacked_size(content, start, end)
-                size += added
-                if not values == column.num_values == group.num_rows:
-                    raise PageError("it says two things of how many values it has")
-            if size > _GROUP_LIMIT:
+            if group_size(content, group) > _GROUP_LIMIT:
                 raise PageError(f"a part of it unpacks to more than {_GROUP_LIMIT // _MIB} MiB")
 
     def facts(self) -> Facts:
@@ -311,8 +304,9 @@ class _File:
                         raise PageError("it has a row of another kind")
             if fleet is None:
                 raise PageError("it lacks the row about the fleet")
+            taken_at = fleet.taken_at.astimezone(UTC)
         return Facts(
-            taken_at=fleet.taken_at,
+            taken_at=taken_at,
             declared=msgspec.structs.replace(
                 fleet.declared,
                 servers=tuple(declared[_DECLARED]),
@@ -324,21 +318,20 @@ class _File:
 
     def contents(self, group: int, row: int) -> Any:
         """Return the contents of a row, as bytes that are not copied."""
-        with _told_of_damage(self.path):
-            return _bytes(self._contents_of(group), row)
-
-    def _contents_of(self, group: int) -> Any:
-        """Return the contents of a group; they are mostly asked for in order, one after another."""
+        # They are mostly asked for in order, one after another.
         last = self._last
         if last is None or last[0] != group:
-            last = self._last = (group, self._read(group, ["contents"])["contents"])
-        return last[1]
+            with _told_of_damage(self.path):
+                last = self._last = (group, self._read(group, ["contents"])["contents"])
+        return _bytes(last[1], row)
 
     _last: tuple[int, Any] | None = None
 
     def _read(self, group: int, columns: list[str]) -> Any:
         file: Any = pq.ParquetFile(
-            self._reader(), metadata=self._metadata, page_checksum_verification=True
+            pa.BufferReader(self._content),
+            metadata=self._metadata,
+            page_checksum_verification=True,
         )
         return file.read_row_group(group, columns=columns, use_threads=False)
 
@@ -355,21 +348,25 @@ class _HeldInFile(Held):
 
     @cached_property
     def _whole(self) -> Observation:
-        with _told_of_damage(self._file.path):
-            lists = decode_json(self._contents(), _Lists)
+        lists = self._decoded(_Lists)
         return msgspec.structs.replace(
             self.head, **{name: getattr(lists, name) for name in lists.__struct_fields__}
         )
+
+    def _decoded(self, kind: type[_T]) -> _T:
+        with _told_of_damage(self._file.path):
+            return decode_json(self._contents(), kind)
 
     def _contents(self) -> Any:
         return self._file.contents(self._group, self._row)
 
     def is_alike(self, other: Held) -> bool:
-        if isinstance(other, _HeldInFile):
-            return said(self.head) == said(other.head) and self._contents().equals(
-                other._contents()
-            )
+        if isinstance(other, _HeldInFile) and self._contents().equals(other._contents()):
+            return said(self.head) == said(other.head)
         return super().is_alike(other)
+
+    def secret_names(self) -> Iterable[str]:
+        return [one.spec.name for one in self._decoded(_Secrets).secrets]
 
 
 def _bytes(column: Any, row: int) -> Any:
@@ -384,8 +381,8 @@ def _told_of_damage(path: Path) -> Generator[None]:
         yield
     except InputError:
         raise
-    except (ValueError, KeyError, OSError, MemoryError, NotImplementedError, msgspec.MsgspecError,
-            pa.ArrowException) as error:  # fmt: skip
+    except (ValueError, KeyError, OSError, MemoryError, NotImplementedError, OverflowError,
+            msgspec.MsgspecError, pa.ArrowException) as error:  # fmt: skip
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise InputError(
             f"this is not a whole opskit snapshot ({why}).", path=path, remedy=_SAVE_AGAIN
@@ -397,32 +394,4 @@ def _of_another(version: int, path: Path) -> InputError:
         f"this snapshot has format {version}, and this opskit reads 1 to {FORMAT}.",
         path=path,
         remedy="Use the opskit that wrote it, or save a new one.",
-    )
-
-
-def _old(content: bytes, path: Path) -> Facts:
-    """Read a file of format 1."""
-    try:
-        text = unzipped(content, _OLD_CONTENT_LIMIT)
-        if text is None:
-            raise InputError(
-                f"it unpacks to more than {_OLD_CONTENT_LIMIT // _MIB} MiB.",
-                path=path,
-                remedy=_SAVE_AGAIN,
-            )
-        version = decode_json(text, _Envelope).opskit_snapshot
-    except (zlib.error, EOFError, msgspec.MsgspecError) as error:
-        raise InputError(
-            f"this is not a whole opskit snapshot ({error}).", path=path, remedy=_SAVE_AGAIN
-        ) from error
-    if version != 1:
-        raise _of_another(version, path)
-    try:
-        saved = decode_json(text, _Saved)
-    except msgspec.MsgspecError as error:
-        raise InputError(
-            f"this snapshot is damaged ({error}).", path=path, remedy=_SAVE_AGAIN
-        ) from error
-    return Facts(
-        taken_at=saved.taken_at, declared=saved.declared, observed=saved.observed, saved=True
     )

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opskit.abra.model import Declared, DeclaredApp, DeclaredSecret, DeclaredServer
+from opskit.around import Around, Perhaps
 from opskit.facts import Facts
-from opskit.join import Around, Perhaps, SecretRow, longest_prefix, secret_rows, split_version, uses
+from opskit.join import SecretRow, longest_prefix, secret_rows, split_version, uses
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from opskit.lean import without_collecting
 
 CODE = """
 import sys
@@ -35,3 +38,23 @@ def test_no_parser_is_made_that_nothing_here_asks(what: str) -> None:
 def test_servers_are_asked_before_tables_are_loaded(what: str) -> None:
     code = f"import sys, {what}; assert not {{'pandas', 'pyarrow', 'docker'}} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_was_read_at_once_is_not_searched_for_garbage_afterwards() -> None:
+    with without_collecting():
+        made = [[number] for number in range(100_000)]
+    assert gc.isenabled()
+    old = {id(one) for one in gc.get_objects(generation=2)}
+    assert old.issuperset(map(id, made))
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_others_froze_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with without_collecting():
+            pass
+        assert gc.get_freeze_count() == frozen
+    finally:
+        gc.unfreeze()

@@ -56,6 +56,14 @@ def test_pages_that_end_elsewhere_are_refused() -> None:
             unpacked_size(content, start, other)
 
 
+def test_headers_without_end_are_refused_before_all_are_read() -> None:
+    # 0 bytes, which are 0 bytes, of 0 plain values
+    header = bytes.fromhex("1500 1500 1500 2c 1500 1500 00 00")
+    assert unpacked_size(header * 10_000, 0, len(header) * 10_000) == (0, 0)
+    with pytest.raises(PageError, match="too many pages"):
+        unpacked_size(header * 10_001, 0, len(header) * 10_001)
+
+
 @given(st.binary(max_size=200))
 def test_whatever_is_no_page_is_refused(content: bytes) -> None:
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 import types
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -31,12 +33,23 @@ from opskit.views.diff import _COMPARED
 from opskit.views.render import cell_text
 from tests.fuzz.held import hold
 from tests.fuzz.targets import TARGETS
-from tests.views.test_derive import changed, same_swarm, unreachable, with_seen, worker
+from tests.views.test_derive import (
+    CHANGES,
+    app_moved,
+    changed,
+    folder_unread,
+    on_server,
+    same_swarm,
+    unreachable,
+    with_seen,
+    worker,
+)
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 replace = msgspec.structs.replace
 GOLDEN = Path(__file__).parent / "saved"
 MIB = 1024**2
+COOP, MUTUAL = "coop.example", "mutual.example"
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +253,7 @@ def unasked(facts: Facts, server: str, _: str) -> Facts:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([rotated, emptied, unasked, same_swarm, worker, unreachable]),
+            st.sampled_from([rotated, emptied, unasked, *CHANGES]),
             st.sampled_from(["coop.example", "mutual.example"]),
             st.sampled_from(["workshop.example", "commons.example"]),
         ),
@@ -266,6 +279,93 @@ def test_a_comparison_says_what_whole_views_say(
         for one, is_saved in ((facts, is_first_saved), (later, is_second_saved))
     )
     assert told(after, before) == told_by_views(after, before)
+
+
+def test_of_what_is_as_it_was_saved_nothing_is_made(facts: Facts, tmp_path: Path) -> None:
+    # Only what was read just now has digests.
+    assert all(app.env_sha256 for apps in facts.apps_by_server.values() for app in apps)
+    assert any(one.pieces for seen in facts.observed for one in seen.services)
+    again = read_again(facts, tmp_path)
+    assert [*facts.differing(again)] == [*again.differing(facts)] == []
+    later = rotated(facts, "coop.example", "")
+    assert [*later.differing(again)] == ["coop.example"]
+
+
+def test_a_server_that_is_gone_costs_no_look_at_those_it_has_nothing_to_do_with(
+    facts: Facts, tmp_path: Path
+) -> None:
+    later = unreachable(facts, "mutual.example", "")
+    assert [*later.differing(read_again(facts, tmp_path))] == ["mutual.example"]
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_secret_that_a_server_that_is_gone_may_declare_is_in_doubt(
+    facts: Facts, tmp_path: Path, is_saved: bool
+) -> None:
+    name, gone = "pads_coop_example_session_v1", "mutual.example"
+    before = on_server(
+        facts,
+        gone,
+        lambda one: replace(one, apps=(replace(one.apps[0], stack="pads_coop_example"),)),
+    )
+    after = unreachable(before, gone, "")
+    if is_saved:
+        before, after = read_again(before, tmp_path), read_again(after, tmp_path)
+    found = told(opskit.Snapshot(after), opskit.Snapshot(before))
+    assert ("coop.example", "secret", name, "changed", "state", "orphan", "unknown") in found
+
+
+def declared_elsewhere(facts: Facts) -> tuple[Facts, Facts]:
+    """Let an app of one swarm be declared for its other server, and be removed there."""
+    before = app_moved(same_swarm(facts, MUTUAL, COOP), COOP, MUTUAL)
+    return before, on_server(before, MUTUAL, lambda one: replace(one, apps=one.apps[:-1]))
+
+
+def folder_no_more_read(facts: Facts) -> tuple[Facts, Facts]:
+    return facts, folder_unread(facts, COOP, "")
+
+
+def first_no_more_a_manager(facts: Facts) -> tuple[Facts, Facts]:
+    before = same_swarm(facts, MUTUAL, COOP)
+    return before, worker(before, COOP, MUTUAL)
+
+
+@pytest.mark.parametrize(
+    ("looks", "server", "change"),
+    [
+        (declared_elsewhere, COOP, "added"),
+        (folder_no_more_read, COOP, "changed"),
+        (first_no_more_a_manager, MUTUAL, "added"),
+    ],
+)
+def test_what_is_declared_around_a_server_changes_what_is_told_of_it(
+    facts: Facts, looks: Callable[[Facts], tuple[Facts, Facts]], server: str, change: str
+) -> None:
+    before, after = looks(facts)
+    assert after.apps_by_server[server] == before.apps_by_server[server]
+    assert after.seen[server] == before.seen[server]
+    views = opskit.Snapshot(after), opskit.Snapshot(before)
+    found = told(*views)
+    assert (server, "secret", change) in {(row[0], row[1], row[3]) for row in found}
+    assert found == told_by_views(*views)
+
+
+# -- whoever holds one, and however --------------------------------------------------------------
+
+
+def test_one_that_travels_says_the_same(facts: Facts, tmp_path: Path) -> None:
+    read = opskit.Snapshot(read_again(facts, tmp_path))
+    again = pickle.loads(pickle.dumps(read))
+    pd.testing.assert_frame_equal(again.secrets, read.secrets)
+    assert again.diff(read).empty
+
+
+def test_several_threads_may_ask_one_at_once(facts: Facts, tmp_path: Path) -> None:
+    read = read_again(facts, tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(read.seen.__getitem__, name) for name in [*read.seen] * 8]
+        found = [one.result() for one in asked]
+    assert found == [without_digests(facts.seen[name]) for name in [*read.seen] * 8]
 
 
 # -- hostile files -------------------------------------------------------------------------------
@@ -368,6 +468,13 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
         load_facts(tmp_path / "one.opskit")
 
 
+def test_a_list_that_says_it_is_long_is_not_made_room_for(tmp_path: Path) -> None:
+    # Of the columns of one part of a table without columns: a million, and none is there.
+    footer = b"\x15\x02\x19\x1c\x48\x01a\x00\x16\x00\x19\x1c\x19\xfc\xbf\x84\x3d"
+    content = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    assert hold(TARGETS["snapshots"], content, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("side", "column", "text"),
     [
@@ -399,6 +506,30 @@ def test_a_cell_that_is_another_than_its_column_says_is_refused(
 def test_a_second_row_about_the_fleet_is_refused(facts: Facts, tmp_path: Path) -> None:
     rows = rows_of(facts, tmp_path)
     assert "row of another kind" in refusal(file_of([rows[0], *rows]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "time", ["2026-11-02T08:00:00", "0001-01-01T00:00:00+23:59"], ids=["no zone", "no such time"]
+)
+def test_a_time_that_none_compares_with_is_refused(facts: Facts, tmp_path: Path, time: str) -> None:
+    rows = rows_of(facts, tmp_path)
+    rows[0]["state"] = json.dumps(json.loads(rows[0]["state"]) | {"taken_at": time})
+    assert "not a whole opskit snapshot" in refusal(file_of(rows), tmp_path)
+    old = gzip.decompress((GOLDEN / "format-1.opskit").read_bytes())
+    bent = json.dumps(json.loads(old) | {"taken_at": time})
+    assert "not a whole opskit snapshot" in refusal(gzip.compress(bent.encode()), tmp_path)
+
+
+def test_a_time_that_never_was_has_no_age(facts: Facts, tmp_path: Path) -> None:
+    seen = facts.seen["coop.example"]
+    first, *others = seen.secrets
+    never = replace(first, created_at=datetime(1, 1, 1, tzinfo=UTC))
+    bent = with_seen(facts, "coop.example", replace(seen, secrets=(never, *others)))
+    for one in (bent, read_again(bent, tmp_path)):
+        secrets = opskit.Snapshot(one).secrets.set_index("secret_id")
+        assert secrets.index[secrets["observed"] & secrets["created_at"].isna()] == [first.id]
+        assert secrets.index[secrets["observed"] & secrets["age_days"].isna()] == [first.id]
+        assert len(opskit.Snapshot(one).audit())
 
 
 def test_lists_are_read_when_they_are_asked_for(facts: Facts, tmp_path: Path) -> None:

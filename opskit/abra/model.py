@@ -12,7 +12,7 @@ ProblemKind = Literal["amiss", "unread", "conflict", "locked"]
 ``conflict``: a merge was left half done. ``locked``: the file is encrypted."""
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
+class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that could not be read: where, what, and how to mend it.
 
     `line` counts from 1; 0 means the file or folder as a whole. `about` is the variable whose line
@@ -27,7 +27,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
 
 
-class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A secret an app's enabled services use, at the version its ``.env`` names.
 
     `name` is the middle of `swarm_name`, between the stack and the version, or the compose file's
@@ -60,7 +60,7 @@ class DeclaredSecret(msgspec.Struct, frozen=True, kw_only=True):
         return self.swarm_name[: len(self.swarm_name) - len(self.version)]
 
 
-class DeclaredConfig(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A config an app's enabled services use, at the version in force."""
 
     name: str
@@ -69,7 +69,7 @@ class DeclaredConfig(msgspec.Struct, frozen=True, kw_only=True):
     env_key: str
 
 
-class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One ``.env`` file: an instance of a recipe on a server.
 
     `recipe_version` is what ``TYPE`` pins, `revision` what is checked out. `compose_files` are
@@ -117,7 +117,7 @@ class DeclaredApp(msgspec.Struct, frozen=True, kw_only=True):
         return next((one for one in found if one.kind != "amiss"), None)
 
 
-class DeclaredServer(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredServer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A folder below ``servers/`` and its apps."""
 
     name: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -357,6 +358,10 @@ def about(facts: Facts, noun: str, *shown: str, key: str = "", goes: tuple[str, 
     )
 
 
+_YEARS = range(1678, 2262)
+"""Of which all times have nanoseconds."""
+
+
 def _is_text(dtype: Any) -> bool:
     return pd.api.types.is_object_dtype(dtype) or isinstance(
         dtype, pd.StringDtype | pd.CategoricalDtype
@@ -367,8 +372,17 @@ def _column(values: Sequence[Any], kind: str) -> Any:
     if kind.startswith("category:"):
         return pd.Categorical(values, categories=kind.removeprefix("category:").split(","))
     if kind == "time":
-        # PyArrow converts datetimes ten times faster than pandas does.
-        return cast("Any", pa.array(values, type=pa.timestamp("ns", tz="UTC"))).to_pandas()
+        return _times(values).to_pandas()
     if kind == "object":
         return pd.Series(list(values), dtype="object")
     return pd.array(list(values), dtype=_PANDAS[kind])
+
+
+def _times(values: Sequence[datetime | None]) -> Any:
+    # PyArrow converts datetimes ten times faster than pandas does.
+    kind = pa.timestamp("ns", tz="UTC")
+    try:
+        return pa.array(values, type=kind)
+    except pa.ArrowInvalid:
+        # Go's time of what never was is in year 1, which no nanoseconds reach.
+        return pa.array([one if one and one.year in _YEARS else None for one in values], type=kind)

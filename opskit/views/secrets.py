@@ -121,7 +121,8 @@ def completed(view: View, taken_at: datetime, in_pass: frozenset[str] | None) ->
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
     """
-    age = pd.Timestamp(taken_at) - view["created_at"]
+    # In microseconds any two times have a difference.
+    age = pd.Timestamp(taken_at).as_unit("us") - view["created_at"].astype("datetime64[us, UTC]")
     view["age_days"] = age.dt.total_seconds() / _SECONDS_PER_DAY
     if in_pass is not None:
         keys = zip(view["server"], view["app"], view["secret"], strict=True)
