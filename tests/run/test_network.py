@@ -91,7 +91,8 @@ def test_an_engine_restarted_in_the_middle_of_a_rollout(
 
         def restart(step: Progressed) -> None:
             # Here and not beside the run, which could else be over before the engine stops.
-            if (step.action, step.status) == ("verify", "running"):
+            # Once: that it waits for the engine is told as well.
+            if (step.action, step.status, step.waits_for) == ("verify", "running", ""):
                 fleet.daemons["srv1"].stop()
                 fleet.daemons["srv1"].launch()
 
