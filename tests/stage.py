@@ -45,6 +45,8 @@ secrets:
 """
 # Only the waiting for steadiness is quick: a busy machine may take a minute over a service.
 QUICK = opskit.Options(stable=0.2, timeout=LIMIT)
+FAILING = opskit.Options(stable=3, timeout=LIMIT)
+"""For what fails: longer than that takes to be known, on a busy machine too."""
 BAD = Policy(generator="command", command=("printf", "a-bad-value-for-tests"))
 
 

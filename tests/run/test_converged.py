@@ -22,7 +22,7 @@ from opskit.steps.pacing import pace_of
 from opskit.swarm.watch import EventStream
 from opskit.widgets.choices import whole_apps
 from opskit.widgets.kinds import FORMS
-from tests.stage import APP, BAD, QUICK, SERVER, Stage, has_its_tasks
+from tests.stage import APP, BAD, FAILING, QUICK, SERVER, Stage, has_its_tasks
 from tests.waiting import LIMIT, eventually
 
 TOKEN = (SERVER, APP, "token")
@@ -112,7 +112,7 @@ def test_undoing_waits_for_no_task_that_is_finished(
     stage.set_up(fails=True)
     add(stage, "migrate", mode=mode, policy=policy)
     before = stage.state()
-    run = fleet().plan_rotate([TOKEN], replace(QUICK, policy=BAD)).apply()
+    run = fleet().plan_rotate([TOKEN], replace(FAILING, policy=BAD)).apply()
 
     assert run.status == "rolled-back", run.errors
     assert stage.state() == before
@@ -408,7 +408,7 @@ def test_one_whose_tasks_fail_is_put_back_though_no_event_is_heard(
     stage.set_up(fails=True)
     before = stage.state()
     deaf(monkeypatch)
-    run = fleet().plan_rotate([TOKEN], replace(QUICK, policy=BAD)).apply()
+    run = fleet().plan_rotate([TOKEN], replace(FAILING, policy=BAD)).apply()
 
     assert run.status == "rolled-back", run.errors
     assert stage.state() == before

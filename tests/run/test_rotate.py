@@ -16,7 +16,7 @@ from opskit.run.work import Progressed
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
 from opskit.steps import lock
-from tests.stage import APP, BAD, QUICK, SERVER, Stage
+from tests.stage import APP, BAD, FAILING, QUICK, SERVER, Stage
 
 TOKEN = (SERVER, APP, "token")
 KEY = (SERVER, APP, "key")
@@ -91,7 +91,7 @@ def test_a_finished_rotation_can_be_rolled_back(stage: Stage) -> None:
 def test_a_version_that_does_not_work_is_undone_and_said(stage: Stage) -> None:
     stage.set_up(fails=True)
     before = stage.state()
-    run = fleet().plan_rotate([TOKEN], replace(QUICK, policy=BAD)).apply()
+    run = fleet().plan_rotate([TOKEN], replace(FAILING, policy=BAD)).apply()
 
     assert run.status == "rolled-back"
     assert stage.state() == before
@@ -105,7 +105,7 @@ def test_a_failed_version_may_be_kept_labelled_and_does_not_count_when_pruning(
 ) -> None:
     stage.set_up(fails=True)
     before = stage.state()
-    options = replace(QUICK, policy=BAD, keep_failed=True)
+    options = replace(FAILING, policy=BAD, keep_failed=True)
     plan = fleet().plan_rotate([TOKEN], options)
     assert "v2 kept and labelled failed" in plan.changes.undone_by.iloc[0]
     run = plan.apply()

@@ -17,7 +17,7 @@ from opskit.errors import InputError, StalePlanError, StepError
 from opskit.run.work import Progressed
 from opskit.steps import VerifyStack
 from tests.abra.releases import Releases
-from tests.stage import APP, QUICK, SERVER, Stage
+from tests.stage import APP, FAILING, QUICK, SERVER, Stage
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.swarm
@@ -262,7 +262,7 @@ def test_a_version_that_fails_says_why_and_is_taken_back(stage: Stage, recipe: R
     assert deploy().status == "done"
     before = specs(stage)
     pin(stage, BROKEN)
-    run = deploy()
+    run = fleet().plan_deploy(APP, FAILING).apply()
 
     assert run.status == "rolled-back"
     assert "non-zero exit (3)" in run.errors[0]
@@ -433,7 +433,7 @@ def test_an_upgrade_that_fails_leaves_pin_and_services_as_they_were(
 ) -> None:
     assert deploy().status == "done"
     before, text = specs(stage), stage.env_file.read_bytes()
-    run = fleet().plan_deploy(APP, QUICK, version=BROKEN).apply()
+    run = fleet().plan_deploy(APP, FAILING, version=BROKEN).apply()
     assert run.status == "rolled-back"
     assert "non-zero exit (3)" in run.errors[0]
     assert (specs(stage), stage.env_file.read_bytes()) == (before, text)
