@@ -257,4 +257,7 @@ def test_logs_are_those_that_docker_shows_and_go_to_the_tab_that_asked(shop: Sta
     canary = Secret(TILL)
     whole: Any = fleet.logs(APP, ["app"], tail=400)
     assert "[redacted] it says" in "\n".join(whole["line"])
+    every = docker(shop, "service", "logs", "--raw", "--tail", "400", name).splitlines()
+    assert len(every) > 300
+    assert sorted(whole["line"]) == sorted(one.replace(TILL, "[redacted]") for one in every)
     del canary

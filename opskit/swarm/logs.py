@@ -68,4 +68,7 @@ def _lines(name: str, stream: str, text: bytes) -> Iterator[LogLine]:
             time = datetime.fromisoformat(stamp)
         except ValueError:
             continue
+        if time.tzinfo is None:
+            # Engines say UTC: it is a word of the program's.
+            continue
         yield LogLine(time=time, service=name, stream=stream, text=rest)
