@@ -339,7 +339,8 @@ class Engine:
     def _logs(self, path: str, query: str) -> list[tuple[int, bytes]]:
         body = self._read(f"{path}/logs?stdout=1&stderr=1&timestamps=1&{query}")
         # All of it in one buffer: a line that lay across the end of one would come in two pieces.
-        reader = io.BufferedReader(io.BytesIO(body), max(len(body), 1))  # type: ignore[arg-type]
+        size = max(len(body), 1)
+        reader: io.BufferedReader = io.BufferedReader(io.BytesIO(body), size)  # type: ignore[arg-type]
         return list(read_frames(reader)) if is_framed(reader) else [(1, body)]
 
     def _post(self, path: str, spec: Mapping[str, Any]) -> None:
