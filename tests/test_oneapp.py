@@ -250,7 +250,7 @@ def test_logs_are_those_that_docker_shows_and_go_to_the_tab_that_asked(shop: Sta
     (message,) = eventually(lambda: desk.sent, "the logs")
     assert (message["tab"], message["error"]) == ("ben-1", "")
     assert sorted(one["line"] for one in message["lines"]) == sorted(raw.splitlines())
-    assert "299" not in repr(desk.session.state)
+    assert "'299'" not in repr(desk.session.state), "a line, not a piece of a time"
     del held
 
     # What no other test in this process says: a value is masked for a while after it is gone.
