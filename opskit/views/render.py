@@ -60,7 +60,8 @@ _TONED_COLUMNS = frozenset({"state", "severity", "status"})
 _STYLE = """<style>
 .opskit-scroll{overflow-x:auto;container-type:inline-size}
 table.opskit-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
-table.opskit-table caption{caption-side:top;text-align:left;white-space:nowrap;padding:4px 0 6px;
+table.opskit-table caption{caption-side:top;text-align:left;padding:4px 0 6px;
+min-width:min(30em,95cqw);overflow-wrap:anywhere;
 color:var(--jp-ui-font-color1,inherit);font-weight:600}
 table.opskit-table tbody tr{background:none!important}
 table.opskit-table th,table.opskit-table td{text-align:left!important;padding:3px 12px 3px 0;
