@@ -115,6 +115,9 @@ class PromotePassword(Step, frozen=True, kw_only=True, tag="promote-password"):
             if store.exists(self.path + PREVIOUS) and store.read(self.path + PREVIOUS) == there:
                 note = self._forget(store)
             return {"restored": False, "note": note}
+        if not ctx.outcome and ctx.values and there not in ctx.values.values():
+            # None of this run's values is there: it never moved one, whoever took it away.
+            return {"restored": False}
         notes = list[str]()
         if store.exists(self.path + PREVIOUS):
             notes.append(store.store(self.path, store.read(self.path + PREVIOUS)))

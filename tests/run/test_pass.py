@@ -95,6 +95,27 @@ def test_a_store_that_cannot_take_the_value_is_refused_at_planning(
         plan()
 
 
+def test_an_entry_stays_as_it_is_where_somebody_took_the_staged_one_away(
+    stage: Stage, password_store: PassStore
+) -> None:
+    stage.set_up()
+    assert plan().apply().status == "done"
+    in_use = password_store.read(ENTRY)
+
+    def take_away(step: Progressed) -> None:
+        if (step.action, step.phase, step.status) == ("promote-password", "do", "running"):
+            password_store.remove(f"{ENTRY}.next")
+
+    run = plan().apply(on_progress=take_away)
+
+    assert run.status == "rolled-back", run.errors
+    assert f"{ENTRY}.next is gone from the password store" in run.errors[0]
+    assert password_store.read(ENTRY) == in_use
+    assert password_store.read(f"{ENTRY}.previous") == OLD
+    assert password_store.entries() == {ENTRY, f"{ENTRY}.previous"}
+    assert b"TOKEN_VERSION='v2'" in stage.env_file.read_bytes()
+
+
 def test_an_entry_is_never_lost_though_a_later_run_went_back(
     stage: Stage, password_store: PassStore
 ) -> None:

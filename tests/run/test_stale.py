@@ -199,7 +199,13 @@ SAMPLE = [
     *CASES[2::11],
     # Between the last question for the lock and what carries no version index: the .env, the
     # database's password, the entry of the store.
-    *(("rotate", 19), ("rotate", 20), ("rotate with a hook", 21), ("rotate with pass", 41)),
+    *(
+        ("rotate", 19),
+        ("rotate", 20),
+        ("rotate with a hook", 21),
+        ("rotate with pass", 39),
+        ("rotate with pass", 41),
+    ),
 ]
 
 
