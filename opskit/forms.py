@@ -104,7 +104,7 @@ def attention(
     return Attention(fleet, with_pass=False, live=live)
 
 
-def browse(fleet: Fleet, *, where: str = "", needed: int = 0) -> Form:
+def browse(fleet: Fleet, *, where: str = "", needed: int = 0, live: Live | None = None) -> Form:
     """Search, sort and filter all secrets; rotate, generate, insert, remove or prune some.
 
     Parameters
@@ -113,9 +113,13 @@ def browse(fleet: Fleet, *, where: str = "", needed: int = 0) -> Form:
         A condition to begin with, as ``snap.secrets.select`` takes it; may be changed in the form.
     needed
         So many different people must approve each plan before it can be applied, as in `approve`.
+    live
+        What ``fleet.watch()`` gave: rows come, go and change as the fleet does, and what is chosen
+        stays so, until the form is closed or its cell is run again.
     """
     check_count("needed", needed, least=0)
-    return _form(fleet, "browse", where=where, needed=needed)
+    _check_live(live)
+    return _form(fleet, "browse", where=where, needed=needed, live=live)
 
 
 def rotate(
@@ -213,13 +217,14 @@ def _form(
     rows: Sequence[tuple[str, str, str]] = (),
     where: str = "",
     needed: int = 0,
+    live: Live | None = None,
 ) -> Form:
     check_kind("fleet", fleet, Fleet, "Give opskit.Fleet.from_abra().")
     check_text("app", app, "Name one, as it stands in fleet.apps().", empty=True)
     check_text("secret", secret, "Name one that the app declares.", empty=True)
     check_text("where", where, "Such as: age_days > 90", empty=True)
     preselected = {"app": app, "secret": secret, "rows": rows, "where": where}
-    return Form(fleet=fleet, kind=kind, preselected=preselected, needed=needed)
+    return Form(fleet=fleet, kind=kind, preselected=preselected, needed=needed, live=live)
 
 
 def _triples(selection: Selection) -> list[tuple[str, str, str]]:

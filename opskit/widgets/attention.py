@@ -34,6 +34,7 @@ from opskit.widgets.below import Opener, filled_in
 from opskit.widgets.cards import Act, Cards, counted
 from opskit.widgets.kinds import FORMS
 from opskit.widgets.person import Person, read_person
+from opskit.widgets.words import fault_in_words
 
 _STATIC = Path(__file__).parent / "static"
 _USUAL_DAYS = 30
@@ -140,9 +141,8 @@ class Attention(Opener):
             work()
         except OpskitError as error:
             self._set(error=redact(str(error)))
-        except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
-            what = f"opskit met a fault ({type(error).__name__}: {error}). Please report it."
-            self._set(error=redact(what))
+        except Exception as error:  # noqa: BLE001 (see `fault_in_words`)
+            self._set(error=fault_in_words(error))
 
     # -- what a click starts --------------------------------------------------------------
 

@@ -11,20 +11,17 @@ same button both get the one that is there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import traitlets
 
 from opskit.inert import visible_in
 from opskit.mending import Mend
-from opskit.snapshot import Snapshot
-from opskit.watching import Live
-from opskit.widgets.cell import ends_with_cell
+from opskit.widgets.following import Follower
 from opskit.widgets.form import Form
 from opskit.widgets.kinds import FORMS
 from opskit.widgets.person import Person
-from opskit.widgets.words import TextualWidget
 
 _AT_WORK = frozenset({"planning", "running"})
 
@@ -44,7 +41,7 @@ def filled_in(mend: Mend) -> dict[str, Any]:
     }
 
 
-class Opener(TextualWidget):
+class Opener(Follower):
     """The base of widgets that open forms below themselves.
 
     What a browser asks for is the widget's to judge: it calls `open_form` and `close_form`.
@@ -53,24 +50,12 @@ class Opener(TextualWidget):
     """
 
     opened = traitlets.List().tag(sync=True)
-    _stop: Callable[[], None] | None = None
 
     def __init__(self, **traits: Any) -> None:
         self._forms: dict[str, Form] = {}
         self._ended: dict[str, str] = {}
         self._opening = threading.RLock()
         super().__init__(**traits)
-
-    def follow(self, live: Live, changed: Callable[[Snapshot], object]) -> None:
-        """Be told of each change, until this is closed or the cell that made it is run again."""
-        self._stop = live.subscribe(changed)
-        ends_with_cell(self._stop)
-
-    def close(self) -> None:
-        """Close it, and be told of nothing more."""
-        if self._stop is not None:
-            self._stop()
-        super().close()
 
     def has_open(self, at: str) -> bool:
         """Return whether a form is open at a place."""

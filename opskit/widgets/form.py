@@ -13,19 +13,24 @@ from typing import Any
 import traitlets
 
 from opskit.secrets.sealed import SEALER
+from opskit.watching import Live
+from opskit.widgets.following import Follower
 from opskit.widgets.session import Session
-from opskit.widgets.words import TextualWidget, approvals_in_words, elsewhere
+from opskit.widgets.words import approvals_in_words, elsewhere
 
 _STATIC = Path(__file__).parent / "static"
 _PAUSE_S = 0.1
 """Between two updates of every browser while steps come in."""
 
 
-class Form(TextualWidget):
+class Form(Follower):
     """A form that everybody on the notebook sees in the same state.
 
     Parameters
     ----------
+    live
+        Shows each change of what it watches in a table, until it is closed or its cell is run
+        again.
     session
         What the form is doing; its values never become state of the widget.
     """
@@ -40,8 +45,8 @@ class Form(TextualWidget):
     steps = traitlets.List().tag(sync=True)
     rows = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, **session: Any) -> None:
-        self._session = self._session_type(publish=self._changed, **session)
+    def __init__(self, *, live: Live | None = None, **session: Any) -> None:
+        self._session = self._session_type(publish=self._changed, live=live, **session)
         self._timer: threading.Timer | None = None
         self._timing = threading.Lock()
         self._telling = threading.Lock()
@@ -50,6 +55,9 @@ class Form(TextualWidget):
             title=self._session.form.title, key=SEALER.public, state=self._session.state
         )
         self.on_msg(self._clicked)
+        if live is not None:
+            # First, so that no change is missed.
+            self.follow(live, lambda _: self._session.told())
         self._session.begin()
 
     def _clicked(self, _widget: Any, message: Any, _buffers: Any) -> None:

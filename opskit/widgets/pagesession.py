@@ -28,6 +28,7 @@ from opskit.widgets.below import filled_in
 from opskit.widgets.choices import app_choices
 from opskit.widgets.kinds import FORMS, later_releases
 from opskit.widgets.person import Person, read_person
+from opskit.widgets.words import fault_in_words
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -265,8 +266,7 @@ def _error_of(work: Callable[[], None]) -> str:
     except OpskitError as raised:
         return redact(str(raised))
     except Exception as raised:  # noqa: BLE001 (as above)
-        what = f"opskit met a fault ({type(raised).__name__}: {raised}). Please report it."
-        return redact(what)
+        return fault_in_words(raised)
     return ""
 
 

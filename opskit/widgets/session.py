@@ -26,7 +26,9 @@ from opskit.run.work import Progressed
 from opskit.secrets.redact import redact
 from opskit.secrets.sealed import SEALER
 from opskit.secrets.value import Secret
+from opskit.snapshot import Snapshot
 from opskit.statuses import Way
+from opskit.watching import Live
 from opskit.widgets.choices import asked_for, offered, options_from
 from opskit.widgets.filters import delete_filter, filters_shown, save_filter
 from opskit.widgets.kinds import FORMS, FormKind, Wanted
@@ -42,7 +44,12 @@ from opskit.widgets.shown import (
     unfinished_shown,
 )
 from opskit.widgets.table import Table
-from opskit.widgets.words import changes_in_words, chosen_in_words, outcome_in_words
+from opskit.widgets.words import (
+    changes_in_words,
+    chosen_in_words,
+    fault_in_words,
+    outcome_in_words,
+)
 
 Phase = Literal["loading", "choose", "planning", "planned", "running", "ended", "left"]
 Send = Callable[[dict[str, Any]], None]
@@ -69,6 +76,8 @@ class Session:
         How many different people must approve before it may be applied.
     plan
         A plan to begin with.
+    live
+        What a table shows at first, and shows each change of; else every server is read.
     """
 
     fleet: Any
@@ -77,12 +86,14 @@ class Session:
     preselected: Mapping[str, Any] = field(default_factory=dict[str, Any])
     needed: int = 0
     plan: Plan | None = None
+    live: Live | None = None
     state: dict[str, Any] = field(init=False)
     subject: str = field(init=False)
     outcome: str = ""
     _rollback: Rollback | None = None
     _wanted: Wanted | None = None
     _doing: FormKind = field(init=False)
+    _told: Snapshot | None = None
     _table: Table = field(default_factory=Table)
     _running: Running = field(default_factory=Running)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -119,6 +130,22 @@ class Session:
             self.publish()
             return
         self._threads.submit(self._guarded, self._load, "choose")
+
+    def told(self) -> None:
+        """Show what the watch knows now, in the background."""
+        self._threads.submit(self._take_in)
+
+    def _take_in(self) -> None:
+        # What was told of several times is shown once, and never over what was read since.
+        if self.live is None or self.live.snapshot is self._told:
+            return
+        snapshot = self._told = self.live.snapshot
+        try:
+            alphabets = self._table.read(snapshot, self.form)
+        except Exception as error:  # noqa: BLE001 (see `fault_in_words`)
+            self._set(error=fault_in_words(error))
+            return
+        self._set(alphabets=alphabets, missing=snapshot.secrets.missing_servers)
 
     def handle(self, message: Mapping[str, Any], send: Send) -> None:
         """Act on a click.
@@ -188,12 +215,14 @@ class Session:
             self._set(phase=back, error=said, leave_out=count, refused=refused_shown(error))
         except OpskitError as error:
             self._set(phase=back, error=redact(str(error)))
-        except Exception as error:  # noqa: BLE001 (a thread's fault would be seen by nobody)
-            what = f"opskit met a fault ({type(error).__name__}: {error}). Please report it."
-            self._set(phase=back, error=redact(what))
+        except Exception as error:  # noqa: BLE001 (see `fault_in_words`)
+            self._set(phase=back, error=fault_in_words(error))
 
     def _load(self) -> None:
-        snapshot = self.fleet.snapshot()
+        if self.live is not None and not self.state["loaded"]:
+            snapshot = self._told = self.live.snapshot
+        else:
+            snapshot = self.fleet.snapshot()
         self._doing = self.form
         read: dict[str, Any] = {}
         match self.form.chooses:

@@ -32,22 +32,28 @@ class Table:
 
     rows: dict[str, Any] = field(default_factory=dict[str, Any])
     _seen: View | None = None
+    _ids: dict[tuple[str, ...], int] = field(default_factory=dict[tuple[str, ...], int])
 
     def read(self, snapshot: Snapshot, kind: FormKind) -> dict[str, str]:
         """Take in a snapshot, and return the characters of each charset in it."""
         self._seen = snapshot.secrets
-        self.rows = visible_in(table(snapshot, kind))
+        keys = self._seen[list(self._seen.key)].itertuples(index=False, name=None)
+        # A row keeps its number however often all are read, so that an answer fits whatever rows
+        # the browser has by the time it comes.
+        ids = [self._ids.setdefault(key, len(self._ids)) for key in keys]
+        self.rows = {**visible_in(table(snapshot, kind)), "ids": ids}
         return alphabets(self.rows["columns"]["charset"]["values"])
 
     def match(self, condition: str) -> dict[str, Any]:
-        """Return the places of the rows that match a condition, or why it is none."""
+        """Return the ``ids`` of the rows that match a condition, or why it is none."""
         if self._seen is None:
             return {"rows": [], "error": ""}
         try:
             found = matching(self._seen, condition)
         except OpskitError as error:
             return {"rows": [], "error": visible(redact(str(error)))}
-        return {"rows": [place for place, fits in enumerate(found) if fits], "error": ""}
+        ids = zip(self.rows["ids"], found, strict=True)
+        return {"rows": [one for one, fits in ids if fits], "error": ""}
 
 
 def table(snapshot: Snapshot, kind: FormKind) -> dict[str, Any]:

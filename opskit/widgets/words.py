@@ -19,6 +19,7 @@ from IPython.display import DisplayHandle, display
 from opskit.inert import visible
 from opskit.plan.data import Change, PlanData
 from opskit.run.run import Run
+from opskit.secrets.redact import redact
 from opskit.statuses import STATUSES, WAYS, RunStatus, Way
 from opskit.widgets.kinds import FormKind
 
@@ -56,6 +57,11 @@ class TextualWidget(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return visible(self.as_text())
+
+
+def fault_in_words(error: Exception) -> str:
+    """Return what a form says of an error nobody expected: a thread's would be seen by nobody."""
+    return redact(f"opskit met a fault ({type(error).__name__}: {error}). Please report it.")
 
 
 _NAMED = 5

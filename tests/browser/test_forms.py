@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,6 +231,34 @@ def test_what_is_chosen_in_the_table_outlives_filters_and_what_a_verb_refuses_is
     bob.form.get_by_label("Condition").fill("klingon > 3")
     bob.form.get_by_role("alert").filter(has_text="klingon").wait_for()
     assert alice.form.get_by_role("alert").count() == 0
+
+
+def test_a_live_table_changes_under_what_is_chosen_and_filtered(lab: Lab, alice: Person) -> None:
+    cell = "live = fleet.watch()\nforms.browse(fleet, live=live)"
+    alice.open(lab, lab.write("live.ipynb", START, cell))
+    alice.run_all()
+    form = alice.form
+    words = "app == 'cloud.coop.example' or state == 'orphan'"
+    form.get_by_label("Condition").fill(words)
+    row = form.get_by_role("row").filter(has_text="collabora_password")
+    row.get_by_role("checkbox").focus()
+    alice.page.keyboard.press("Space")
+    form.get_by_text("1 selected", exact=True).wait_for()
+
+    engine = ["docker", "--context", "coop.example", "secret"]
+    subprocess.run([*engine, "create", "lost_thing_v1", "-"], input=b"x", check=True)
+    try:
+        added = form.get_by_role("row").filter(has_text="lost").filter(has_text="orphan")
+        added.wait_for()
+        assert row.get_by_role("checkbox").is_checked()
+        assert row.get_by_role("checkbox").evaluate("box => box === document.activeElement")
+        assert form.get_by_label("Condition").input_value() == words
+    finally:
+        subprocess.run([*engine, "rm", "lost_thing_v1"], check=True)
+    added.wait_for(state="detached")
+    alice.button("Rotate 1…").click()
+    alice.button("Apply").wait_for()
+    assert "collabora_password" in form.inner_text()
 
 
 def test_an_error_goes_when_something_else_is_chosen(lab: Lab, alice: Person) -> None:

@@ -71,6 +71,28 @@ def test_an_apps_page_shows_a_version_that_somebody_adds(embedded_stage: Stage, 
     eventually(lambda: "v7" in versions(), "the new version")
 
 
+def test_a_table_shows_a_version_that_somebody_adds(embedded_stage: Stage, live: Live) -> None:
+    table = forms.browse(opskit.Fleet.from_abra(), live=live)
+
+    def numbers() -> dict[str, int]:
+        columns = table.rows.get("columns")
+        if not columns:
+            return {}
+        codes, values = columns["version"]["codes"], columns["version"]["values"]
+        return {values[code]: table.rows["ids"][row] for row, code in enumerate(codes)}
+
+    eventually(lambda: table.state["phase"] == "choose", "the table")
+    before = numbers()
+    assert before
+    assert "v7" not in before
+    embedded_stage.create("token_v7")
+    eventually(lambda: "v7" in numbers(), "the new version")
+    # Each row keeps its number: a condition's answer, which names rows by it, fits both.
+    after = numbers()
+    assert {version: after[version] for version in before} == before
+    assert after["v7"] not in before.values()
+
+
 # -- what comes at a bad moment --------------------------------------------------------------------
 
 
@@ -204,8 +226,21 @@ def test_a_page_is_read_again_for_all_that_it_shows_and_for_nothing_else(
     assert len(reads) == 6
 
 
+def test_a_table_is_told_of_while_a_plan_is_looked_at(facts: Facts) -> None:
+    told = Told(facts)
+    table = forms.browse(opskit.Fleet.from_abra(), live=told)
+    eventually(lambda: table.state["phase"] == "choose", "the table")
+    rows = table.rows["rows"]
+    table._session._set(phase="planned")
+    told.tell(without(facts, secrets=True))
+    # Whoever goes back to it, or whose plan is refused, finds what is there now.
+    eventually(lambda: table.rows["rows"] < rows, "fewer rows")
+    assert table.state["phase"] == "planned"
+
+
 @pytest.mark.parametrize(
-    "make", [forms.attention, lambda fleet, live: forms.app(fleet, GIT, live=live)]
+    "make",
+    [forms.attention, forms.browse, lambda fleet, live: forms.app(fleet, GIT, live=live)],
 )
 def test_a_form_is_told_until_it_is_closed_or_its_cell_is_run_again(
     facts: Facts, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -217,7 +252,7 @@ def test_a_form_is_told_until_it_is_closed_or_its_cell_is_run_again(
         parent = {"metadata": {"cellId": cell}, "header": {"msg_id": str(uuid4())}}
         there = SimpleNamespace(get_parent=lambda: parent)
         with monkeypatch.context() as patch:
-            patch.setattr("opskit.widgets.cell.shell", lambda: there)
+            patch.setattr("opskit.widgets.following.shell", lambda: there)
             return [make(fleet, live=told) for _ in range(times)]
 
     made_in("one", 2)

@@ -8,6 +8,7 @@ import { secretTable } from "./table.js";
  * gives its key to seal to; `draft` is what another view's secret field had. */
 export function browseView(now, rows, { send, match, key, draft, dismiss, reread }, saved) {
   const { form } = now;
+  let { alphabets } = now;
   const names = Object.keys(form.verbs);
   let verb = saved?.verb ?? names[0];
   let refused = new Map();
@@ -17,7 +18,7 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
   const fields = () => (fieldsOf[verb] ??= optionFields(doing(), saved?.fields[verb], now));
   const secret = secretField({ purpose: "insert", draft, wish: () => {
     const { length, charset } = table.wish();
-    return { length, alphabet: now.alphabets[charset ?? ""] };
+    return { length, alphabet: alphabets[charset ?? ""] };
   } });
 
   const obstacle = (row) => { const { values, codes } = rows.obstacles[verb]; return values[codes[row]]; };
@@ -29,6 +30,11 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
   const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const refusal = h("div", { class: "opskit-caution", role: "status", hidden: true });
   const area = h("div");
+  /** Other rows, as a watch told of them. */
+  function replace(next) {
+    rows = next;
+    table.replace(next);
+  }
   const table = secretTable(now, rows, {
     why: (row, what) => obstacle(row) || refused.get(what) || "",
     onchange: told,
@@ -70,6 +76,7 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
     }
   }
   function update(state) {
+    ({ alphabets } = state);
     refused = new Map(state.refused.map(([server, app, name, why]) => [JSON.stringify([server, app, name]), why]));
     table.update(state);
     table.redraw();
@@ -89,6 +96,7 @@ export function browseView(now, rows, { send, match, key, draft, dismiss, reread
       verbs, area, refusal,
       h("div", { class: "opskit-row opskit-actions" }, go, out, reread, note)),
     update,
+    replace,
     matched: table.matched,
     saved: saving,
     /** What stays for another go: how to look, and nothing that was chosen. */

@@ -4,11 +4,12 @@ import { button, h, labelled, uid } from "./dom.js";
 const PAUSE_MS = 400;
 const NAMES = ["search", "server", "recipe", "state", "older", "condition"];
 
+const options = (name, values) => [h("option", { value: "" }, `any ${name}`), ...values.map((one) => h("option", { value: one }, one))];
+
 /** `choices` are the values of each column that can be chosen; `match` asks the kernel for the rows
  * of a condition, `onfilter` to keep or forget a filter; `onchange` is called as other rows match. */
 export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
-  const pick = (name, title) =>
-    h("select", { class: "opskit-input", "aria-label": title }, h("option", { value: "" }, `any ${name}`), ...choices[name].map((one) => h("option", { value: one }, one)));
+  const pick = (name, title) => h("select", { class: "opskit-input", "aria-label": title }, ...options(name, choices[name]));
   const fault = h("p", { class: "opskit-error", role: "alert", hidden: true });
   const fields = {
     search: h("input", { type: "search", class: "opskit-input", placeholder: "server, app, secret, service …" }),
@@ -39,6 +40,18 @@ export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
   let matches = null;
   let pause = 0;
 
+  /** Other choices; one that is made stays, though nothing has that value any more. */
+  function offer(other) {
+    for (const [name, values] of Object.entries(other)) {
+      const field = fields[name];
+      const before = field.value;
+      const all = before && !values.includes(before) ? [...values, before].sort() : values;
+      if (JSON.stringify(all) === JSON.stringify([...field.options].slice(1).map((one) => one.value))) continue;
+      field.replaceChildren(...options(name, all));
+      field.value = before;
+    }
+    if (fields.condition.value.trim()) ask();
+  }
   function update({ filters: all }) {
     if (JSON.stringify(all) === JSON.stringify(filters) && known.childElementCount) return;
     filters = all;
@@ -94,6 +107,7 @@ export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
       h("div", { class: "opskit-row opskit-filters" }, grown(labelled("Condition", fields.condition)), known, keep, forget),
       fault, naming),
     update,
+    offer,
     matched,
     wanted: () => ({
       words: fields.search.value.toLowerCase().split(/\s+/).filter(Boolean),

@@ -169,6 +169,8 @@ function render({ model, el }, memory) {
   const changed = () => { heard(); show(); };
   model.on("change:state", changed);
   model.on("change:steps", changed);
+  const moved = () => browsed?.replace(model.get("rows"));
+  model.on("change:rows", moved);
   model.on("msg:custom", received);
   // JupyterLab says so when the kernel, and with it this form, went away or came back.
   model.on("comm_live_update", ping);
@@ -184,6 +186,7 @@ function render({ model, el }, memory) {
     memory.shows.delete(reveal);
     model.off("change:state", changed);
     model.off("change:steps", changed);
+    model.off("change:rows", moved);
     model.off("msg:custom", received);
     model.off("comm_live_update", ping);
   };

@@ -18,24 +18,31 @@ const SHOWN = [
 ];
 
 /** `why` says what the row's secret cannot have done to it; `onchange` is called as the choice changes. */
-export function secretTable(now, { columns, rows: count }, { why, onchange, onfilter, match }, saved) {
+export function secretTable(now, rows, { why, onchange, onfilter, match }, saved) {
+  let { columns, ids, rows: count } = rows;
+  let lower = [];
+  const rowOf = new Map();
   const text = (name, row) => columns[name].values[columns[name].codes[row]];
   const age = (row) => columns.age_days[row];
   // A version that no app declares stands for itself, under its whole name.
   const keyOf = (row) => JSON.stringify(text("orphan", row) ? [text("server", row), "", text("orphan", row)] : [text("server", row), text("app", row), text("secret", row)]);
-  const lower = Array.from({ length: count }, (_, row) =>
-    ["server", "app", "recipe", "secret", "state", "used_by"].map((name) => text(name, row)).join(" ").toLowerCase());
   const chosen = new Set(saved?.chosen);
-  const rowOf = new Map();
-  for (let row = count - 1; row >= 0; row--) rowOf.set(keyOf(row), row);
-  for (const key of chosen) if (!rowOf.has(key)) chosen.delete(key);
+  function read() {
+    lower = Array.from({ length: count }, (_, row) =>
+      ["server", "app", "recipe", "secret", "state", "used_by"].map((name) => text(name, row)).join(" ").toLowerCase());
+    rowOf.clear();
+    for (let row = count - 1; row >= 0; row--) rowOf.set(keyOf(row), row);
+    for (const key of chosen) if (!rowOf.has(key)) chosen.delete(key);
+  }
+  read();
   let order = [];
   let sorted = saved?.sorted ?? { by: "age_days", down: true };
   let onlyChosen = saved?.onlyChosen ?? false;
   let tall = ROW;
 
   const values = (name) => [...columns[name].values].filter(Boolean).sort();
-  const filter = filterBar(now, { server: values("server"), recipe: values("recipe"), state: values("state") }, { onchange: arrange, onfilter, match }, saved?.filter);
+  const choices = () => ({ server: values("server"), recipe: values("recipe"), state: values("state") });
+  const filter = filterBar(now, choices(), { onchange: arrange, onfilter, match }, saved?.filter);
   const found = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const all = h("input", { type: "checkbox", "aria-label": "Select all rows shown", onchange: () => {
     for (const row of order) if (!why(row, keyOf(row))) chosen[all.checked ? "add" : "delete"](keyOf(row));
@@ -69,12 +76,17 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     return text(sorted.by, a).localeCompare(text(sorted.by, b), undefined, { numeric: true });
   }
   function arrange() {
+    sift();
+    grid.scrollTop = 0;
+    changed();
+  }
+  function sift() {
     const { words, exactly, least, matches } = filter.wanted();
     order = [];
     for (let row = 0; row < count; row++) {
       if (words.every((word) => lower[row].includes(word)) &&
           exactly.every(([name, value]) => text(name, row) === value) &&
-          (!least || (age(row) ?? -1) >= least) && (!matches || matches.has(row)) &&
+          (!least || (age(row) ?? -1) >= least) && (!matches || matches.has(ids[row])) &&
           (!onlyChosen || chosen.has(keyOf(row)))) order.push(row);
     }
     order.sort((a, b) => (sorted.down ? compare(b, a) : compare(a, b)));
@@ -82,16 +94,15 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     space.style.height = `${order.length * tall}px`;
     grid.setAttribute("aria-rowcount", order.length);
     found.textContent = `${order.length.toLocaleString()} of ${count.toLocaleString()} versions`;
-    grid.scrollTop = 0;
-    changed();
   }
   function draw() {
     const first = Math.max(0, Math.floor(grid.scrollTop / tall) - 3);
     const last = Math.min(order.length, first + Math.ceil(HEIGHT / tall) + 6);
     // Rows that stay are left alone: one of them may have the keyboard's focus.
     const before = new Map([...space.children].map((one) => [one.dataset.key, one]));
+    const focused = space.contains(document.activeElement) && document.activeElement.closest("[role=row]").dataset.id;
     const after = order.slice(first, last).map((row, place) => {
-      const key = `${tall} ${first + place} ${row} ${chosen.has(keyOf(row))} ${why(row, keyOf(row))}`;
+      const key = JSON.stringify([tall, first + place, ids[row], chosen.has(keyOf(row)), why(row, keyOf(row)), ...SHOWN.map(([name]) => shown(name, row))]);
       const one = before.get(key) ?? line(row, first + place);
       one.dataset.key = key;
       return one;
@@ -99,7 +110,10 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     const stays = new Set(after);
     for (const one of before.values()) if (!stays.has(one)) one.remove();
     after.forEach((one, place) => { if (space.children[place] !== one) space.insertBefore(one, space.children[place] ?? null); });
+    // Of a row that was drawn anew.
+    if (focused && !space.contains(document.activeElement)) space.querySelector(`[data-id="${focused}"] input`)?.focus({ preventScroll: true });
   }
+  const shown = (name, row) => (name === "age_days" ? (age(row)?.toFixed(0) ?? "") : text(name, row));
   function line(row, place) {
     const key = keyOf(row);
     const reason = why(row, key);
@@ -109,17 +123,16 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     const box = h("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: isChosen, disabled: Boolean(reason) && !isChosen, title: reason || false, onchange: () => {
       chosen[box.checked ? "add" : "delete"](key);
       changed();
-      space.querySelector(`[data-place="${place}"] input`)?.focus();
     } });
     const cell = (column) => {
       if (column === "used_by" && reason) {
         const used = text(column, row);
         return h("div", { role: "cell", class: "opskit-c-used_by opskit-why", title: used ? `${reason} Used by ${used}.` : reason }, reason);
       }
-      const value = column === "age_days" ? (age(row) === null ? "" : age(row).toFixed(0)) : text(column, row);
+      const value = shown(column, row);
       return h("div", { role: "cell", class: `opskit-c-${column}`, title: value || false }, column === "state" ? state(value) : value);
     };
-    const element = h("div", { role: "row", class: "opskit-tr", "aria-rowindex": place + 1, "data-place": place, style: `top:${place * tall}px` },
+    const element = h("div", { role: "row", class: "opskit-tr", "aria-rowindex": place + 1, "data-place": place, "data-id": ids[row], style: `top:${place * tall}px` },
       h("div", { role: "cell" }, box), ...SHOWN.map(([column]) => cell(column)));
     if (isChosen) element.classList.add(reason ? "opskit-refused" : "opskit-on");
     else if (reason) element.classList.add("opskit-unable");
@@ -148,6 +161,16 @@ export function secretTable(now, { columns, rows: count }, { why, onchange, onfi
     element,
     found,
     arrange,
+    /** Shows other rows, as a watch told of them; what is chosen and still there stays chosen. */
+    replace(next) {
+      ({ columns, ids, rows: count } = next);
+      read();
+      filter.offer(choices());
+      const top = grid.scrollTop;
+      sift();
+      grid.scrollTop = top;
+      changed();
+    },
     update: filter.update,
     matched: filter.matched,
     redraw: changed,

@@ -1,4 +1,7 @@
-"""Which cell of a notebook made something, so that it ends when that cell is run again."""
+"""Widgets that show what a watch tells, until they are closed or their cell is run again."""
+
+# traitlets and anywidget ship partial types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from opskit.progress import shell
+from opskit.snapshot import Snapshot
+from opskit.watching import Live
+from opskit.widgets.words import TextualWidget
 
 _lock = threading.Lock()
 _made: dict[str, tuple[str, list[Callable[[], None]]]] = {}
@@ -30,3 +36,20 @@ def ends_with_cell(stop: Callable[[], None]) -> None:
         _made[cell] = run, [stop]
     for one in stops:
         one()
+
+
+class Follower(TextualWidget):
+    """The base of widgets that may be told of changes."""
+
+    _stop: Callable[[], None] | None = None
+
+    def follow(self, live: Live, changed: Callable[[Snapshot], object]) -> None:
+        """Be told of each change, until this is closed or the cell that made it is run again."""
+        self._stop = live.subscribe(changed)
+        ends_with_cell(self._stop)
+
+    def close(self) -> None:
+        """Close it, and be told of nothing more."""
+        if self._stop is not None:
+            self._stop()
+        super().close()
