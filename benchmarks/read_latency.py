@@ -4,7 +4,7 @@ The limit: ``docker system dial-stdio``, every list asked for at once down it, t
 and not looked at; cold with a login of its own, warm on a stream that is open. A relay in a
 process of its own adds the latency. Every round times each contender once, in turn.
 
-``read_latency.py [SERVERS...]``; by default 1, 3 and 10 servers.
+``read_latency.py [SERVERS...]``; by default 1, 5 and 10 servers.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from others import Tools, docker_in_parallel, docker_one_after_another
 from peers import fill, report, timed
-from read_real import docker_in_parallel
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.swarm import masters, observe
 from opskit.swarm.transport import TRANSPORT
 
-RTTS, ROUNDS, SECRETS, SERVICES = (0, 20, 80, 200), 5, 300, 4
+RTTS, ROUNDS, SECRETS, SERVICES = (0, 20, 80, 200), 3, 300, 4
 _PATHS = observe._PATHS
 _REQUESTS = "".join(f"GET {path} HTTP/1.1\r\nHost: docker\r\n\r\n" for path in _PATHS).encode()
 _TOGETHER = ["ControlMaster auto", "ControlPersist 600", "ControlPath {folder}/%C"]
@@ -157,13 +157,15 @@ def with_masters(fleet: DockerdFleet) -> Iterator[None]:
         shutil.rmtree(folder)
 
 
-def measure(fleet: DockerdFleet, names: list[str]) -> dict[str, list[float]]:
+def measure(fleet: DockerdFleet, tools: Tools, names: list[str]) -> dict[str, list[float]]:
     """Run the rounds."""
     reader, rows = opskit.Fleet.from_abra(servers=names), dict[str, list[float]]()
 
     def add(name: str, seconds: float) -> None:
         rows.setdefault(name, []).append(seconds)
 
+    # Once is enough to see where it stands: of ten servers far away it takes minutes.
+    add("docker, one after another", timed(partial(docker_one_after_another, names)))
     for _ in range(ROUNDS):
         add("limit, cold", timed(partial(limit_cold, names)))
         add("limit, warm", limit_warm(names))
@@ -176,15 +178,20 @@ def measure(fleet: DockerdFleet, names: list[str]) -> dict[str, list[float]]:
         with with_masters(fleet):
             docker_in_parallel(names)
             add("docker, xargs -P 8, warm master", timed(partial(docker_in_parallel, names)))
+        add("docker SDK, a thread a server", tools.sdk(names))
+        add("Ansible, first", timed(partial(tools.ansible, names)))
+        add("Ansible, again", timed(partial(tools.ansible, names)))
+        tools.forget()
+        add("pyinfra", timed(partial(tools.pyinfra, names)))
     return rows
 
 
 def main() -> None:
     """Measure each number of servers at each distance."""
-    counts = [int(word) for word in sys.argv[1:]] or [1, 3, 10]
+    counts = [int(word) for word in sys.argv[1:]] or [1, 5, 10]
     # A command that is installed is compiled.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with DockerdFleet(max(counts), ssh=True) as fleet:
+    with DockerdFleet(max(counts), ssh=True) as fleet, Tools(fleet) as tools:
         (fleet.root / "run").mkdir(mode=0o700)
         os.environ.update(fleet.env | {"XDG_RUNTIME_DIR": str(fleet.root / "run")})
         fill(fleet, SECRETS, SERVICES)
@@ -198,7 +205,7 @@ def main() -> None:
             for rtt in RTTS:
                 with at_a_distance(fleet, rtt / 1000):
                     title = f"read {count} swarms of {SECRETS} secrets over ssh, {rtt} ms"
-                    rows = measure(fleet, names)
+                    rows = measure(fleet, tools, names)
                     report(title, rows, "limit, warm")
                     report(f"{title}, against a cold start", rows, "limit, cold")
                     TRANSPORT.close()

@@ -7,10 +7,10 @@ so that a slow moment of the machine falls on all of them.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import docker
+from others import docker_in_parallel, docker_one_after_another
 from peers import fill, report, timed
 
 import opskit
@@ -18,30 +18,6 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.swarm.transport import TRANSPORT
 
 SERVERS, SECRETS, SERVICES, ROUNDS = 5, 300, 12, 5
-LISTS = ("secret ls", "service ls", "node ls", "config ls", "network ls")
-
-
-def docker_one_after_another(names: list[str]) -> None:
-    """Run the five list commands on each server, one after another."""
-    for name in names:
-        for command in LISTS:
-            subprocess.run(
-                ["docker", "--context", name, *command.split()],
-                stdout=subprocess.DEVNULL,
-                check=True,
-            )
-
-
-def docker_in_parallel(names: list[str]) -> None:
-    """Run the same commands eight at a time."""
-    lines = "\n".join(f"--context {name} {command}" for name in names for command in LISTS)
-    subprocess.run(
-        ["xargs", "-P", "8", "-L", "1", "docker"],
-        input=lines,
-        text=True,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
 
 
 def sdk(fleet: DockerdFleet) -> None:

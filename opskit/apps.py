@@ -27,7 +27,8 @@ from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
 from opskit.steps.newenv import old_text
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 STATUS = ("server", "recipe", "app", "recipe_version", "deployed", "running", "desired",
           "deployed_version", "chaos", "chaos_version", "upgrades")  # fmt: skip

@@ -27,8 +27,9 @@ from opskit.swarm.engine import Engine
 from opskit.swarm.logs import LogLine, read_logs
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
 from opskit.views.services import tasks_by_service
+from opskit.views.table import About
 
 
 class LogsRow(Row, frozen=True, kw_only=True):

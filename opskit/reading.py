@@ -131,6 +131,10 @@ class Reading:
         check_flag("with_pass", with_pass)
         return _taken(self._look(None, near=near, progress=progress), with_pass)
 
+    def look(self) -> Facts:
+        """Read every server at once, for who lists rows: nothing of pandas is loaded."""
+        return self._look(None, near=self.executor, meanwhile="opskit.views.table")
+
     def watch(self, period: float | None = None, *, progress: Progress | None = None) -> Live:
         """Read every server at once, and keep the snapshot fresh by what the engines tell.
 
@@ -208,6 +212,7 @@ class Reading:
         *,
         near: Near | None = None,
         progress: Progress | None = None,
+        meanwhile: str = "opskit.views.frame",
     ) -> Facts:
         """Read what all files declare, and of the servers those that `where` names; else all.
 
@@ -227,7 +232,7 @@ class Reading:
         with Shared(names, near, self.deadline) as shared:
             # What shows them, while they answer: it takes as long as a far server.
             with without_collecting():
-                import_module("opskit.views.frame")
+                import_module(meanwhile)
             with progress or default_progress("Reading servers", len(names)) as shown:
                 for seen, oddity in shared:
                     found[seen.server] = seen

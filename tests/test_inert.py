@@ -306,7 +306,7 @@ def test_names_that_became_columns_are_shown_and_not_obeyed() -> None:
     assert Page(view._repr_html_()).is_harmless()
     console = Console(file=io.StringIO(), width=2000, color_system="truecolor", force_terminal=True)
     with console.capture() as capture:
-        console.print(TextTable(frame=view, columns=list(view.columns), caption=EVIL))
+        console.print(TextTable(cells=view.cells(list(view.columns)), caption=EVIL))
     assert capture.get().count("[red][link=x]") == 2
 
 

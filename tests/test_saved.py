@@ -29,8 +29,8 @@ from opskit.errors import InputError
 from opskit.facts import Facts
 from opskit.saved import COLUMNS, load_facts, packed, save_facts
 from opskit.swarm.observe import Observation
+from opskit.views.cells import cell_text
 from opskit.views.diff import _COMPARED
-from opskit.views.render import cell_text
 from tests.fuzz.held import hold
 from tests.fuzz.targets import TARGETS
 from tests.views.test_derive import (

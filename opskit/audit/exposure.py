@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from opskit.audit.remedies import Remedies
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
+from opskit.views.frame import View
+from opskit.views.table import about
 from opskit.views.views import Views
 
 Priority = Literal["first", "soon", "then", "last"]

@@ -26,7 +26,8 @@ from opskit.abra.acknowledged import acknowledged_in
 from opskit.audit.remedies import Remedy
 from opskit.errors import InputError, OpskitError
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View, about
+from opskit.views.frame import View
+from opskit.views.table import About, about
 from opskit.views.views import Views
 
 Severity = Literal["critical", "high", "medium", "low", "info"]

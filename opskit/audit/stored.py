@@ -15,7 +15,8 @@ from opskit.facts import Facts
 from opskit.join import about_unread
 from opskit.secrets.passstore import NEXT, PREVIOUS
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
+from opskit.views.frame import View
+from opskit.views.table import about
 from opskit.views.views import Views
 
 Where = Literal["nowhere", "only in the swarm", "only in the store", "both"]

@@ -93,7 +93,7 @@ def _lines(console: Console, rows: list[Any], indent: int = 0) -> None:
 def _line(console: Console, state: str, name: str, what: str, wide: int, indent: int = 0) -> None:
     from rich.text import Text
 
-    from opskit.views.render import cell_text
+    from opskit.views.cells import cell_text
 
     mark, style = _MARKS[state]
     if console.options.ascii_only:
@@ -113,7 +113,7 @@ def _line(console: Console, state: str, name: str, what: str, wide: int, indent:
 def _remedy(console: Console, remedy: str, indent: int) -> None:
     from rich.text import Text
 
-    from opskit.views.render import cell_text
+    from opskit.views.cells import cell_text
 
     arrow = "->" if console.options.ascii_only else "→"
     # Wrapped by the terminal alone: a command is copied in one piece.

@@ -157,7 +157,7 @@ def _line(severity: str, text: str, console: Console) -> Text:
     """Return a line, with what has no room for it below its beginning."""
     from rich.text import Text
 
-    from opskit.views.render import cell_text
+    from opskit.views.cells import cell_text
     from opskit.views.terminal import style_of
 
     lines = Text("\n").join(_wrapped(Text(cell_text(text)), console))

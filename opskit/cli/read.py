@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, assert_never, cast
@@ -15,6 +17,7 @@ from opskit.errors import InputError
 if TYPE_CHECKING:
     from opskit.snapshot import Snapshot
     from opskit.views.frame import View
+    from opskit.views.table import Listing
 
 VIEWS = {
     "servers": "Servers: reachable or not, engine, counts.",
@@ -72,12 +75,48 @@ DeadlineOption = Annotated[
 ]
 
 
+_DRIFTING = ("pending", "missing", "stale", "orphan")
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the reading commands to the tree."""
     for name, text in VIEWS.items():
         app.command(name, help=text)(_view_command(name))
     app.command("drift")(drift)
     app.command("snapshot")(snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """What is read, and of which servers; see `take_snapshot`."""
+
+    saved: Path | None
+    servers: list[str] | None
+    deadline: float | None
+
+    def show(
+        self,
+        name: str,
+        where: str | None,
+        form: Format,
+        *,
+        wide: bool,
+        columns: str | None,
+        states: Collection[str] = (),
+    ) -> None:
+        """Print a view: of its rows those of the servers, in one of the states if there are any."""
+        if form is Format.table and where is None:
+            rows = take_snapshot(self.saved, self.servers, self.deadline, lists=True).listing(name)
+            if self.servers:
+                rows = rows.keep(lambda row: row.server in self.servers)
+            if states:
+                rows = rows.keep(lambda row: row.state in states)
+            _show_table(rows, chosen_columns(rows, columns), wide)
+            return
+        view = getattr(take_snapshot(self.saved, self.servers, self.deadline), name)
+        if states:
+            view = view.keep(view["state"].isin(states))
+        show(narrow(view, where, self.servers), form, wide=wide, columns=columns)
 
 
 def _view_command(name: str) -> Any:
@@ -90,8 +129,8 @@ def _view_command(name: str) -> Any:
         snapshot: SnapshotOption = None,
         deadline: DeadlineOption = None,
     ) -> None:
-        view = getattr(take_snapshot(snapshot, server, deadline), name)
-        show(narrow(view, where, server), format, wide=wide, columns=columns)
+        taken = _Taking(snapshot, server, deadline)
+        taken.show(name, where, format, wide=wide, columns=columns)
 
     return command
 
@@ -106,9 +145,8 @@ def drift(
     deadline: DeadlineOption = None,
 ) -> None:
     """Secrets where what is declared and what is there differ."""
-    secrets = take_snapshot(snapshot, server, deadline).secrets
-    drifting = secrets.keep(secrets["state"].isin(["pending", "missing", "stale", "orphan"]))
-    show(narrow(drifting, where, server), format, wide=wide, columns=columns)
+    taken = _Taking(snapshot, server, deadline)
+    taken.show("secrets", where, format, wide=wide, columns=columns, states=_DRIFTING)
 
 
 def snapshot(
@@ -128,8 +166,12 @@ def take_snapshot(
     deadline: float | None,
     *,
     with_pass: bool = False,
+    lists: bool = False,
 ) -> Snapshot:
     """Return a saved snapshot, or read the servers now.
+
+    Who only `lists` what was read needs no pandas, which takes longer to load than a server
+    takes to answer.
 
     Raises
     ------
@@ -151,7 +193,7 @@ def take_snapshot(
         return snap
     # Not from_abra, which reads all files once more.
     reading = Reading(default_root(), servers=servers or None, deadline=deadline)
-    return reading.snapshot(with_pass=with_pass)
+    return Snapshot(reading.look()) if lists else reading.snapshot(with_pass=with_pass)
 
 
 def narrow(view: View, where: str | None, servers: list[str] | None) -> View:
@@ -193,7 +235,7 @@ def show(view: View, form: Format, *, wide: bool | None = None, columns: str | N
         print(f"opskit: {view.caption}", file=sys.stderr)
 
 
-def chosen_columns(view: View, columns: str | None) -> list[str] | None:
+def chosen_columns(view: View | Listing, columns: str | None) -> list[str] | None:
     """Return the columns that were asked for by name; nothing when none were.
 
     Raises
@@ -212,19 +254,18 @@ def chosen_columns(view: View, columns: str | None) -> list[str] | None:
     return list(dict.fromkeys(chosen))
 
 
-def _show_table(view: View, chosen: list[str] | None, wide: bool | None) -> None:
+def _show_table(view: View | Listing, chosen: list[str] | None, wide: bool | None) -> None:
     from rich.console import Console
 
     from opskit.views.terminal import TextTable, plain_rows
 
-    console, columns = Console(), chosen or view.shown_columns()
+    console, cells = Console(), view.cells(chosen or view.shown_columns())
     if not console.is_terminal:
         print(view.caption)
-        print(*plain_rows(view, columns), sep="\n")
+        print(*plain_rows(cells), sep="\n")
         return
     table = TextTable(
-        frame=view,
-        columns=columns,
+        cells=cells,
         caption=view.caption,
         # What was asked for by name stays.
         goes=() if chosen else view.goes,

@@ -108,11 +108,9 @@ def _show(tables: Iterator[View], columns: str | None, *, wide: bool) -> None:
         for view in tables:
             chosen = chosen_columns(view, columns)
             table = TextTable(
-                frame=view,
-                columns=chosen or view.shown_columns(),
+                cells=view.cells(chosen or view.shown_columns(), max(1, console.height - _FRAME)),
                 caption=f"{view.caption} · {datetime.now(UTC):%H:%M:%S} UTC · Ctrl-C ends",
                 goes=() if chosen else view.goes,
-                limit=max(1, console.height - _FRAME),
                 wide=wide,
                 hint="--wide shows them",
             )

@@ -13,7 +13,8 @@ from opskit.doctor.rows import CheckupRow, note, told
 from opskit.errors import InputError, OpskitError
 from opskit.progress import default_progress
 from opskit.swarm.observe import READERS
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 _QUICK_S = 10.0
 """For a program of this machine that only tells something."""

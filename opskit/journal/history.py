@@ -12,7 +12,8 @@ from opskit.decoding import decode_json, ready
 from opskit.journal.database import Database
 from opskit.journal.records import Scalar, name_in
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 _R = TypeVar("_R", bound=msgspec.Struct)
 _Row = TypeVar("_Row", bound=Row)

@@ -32,7 +32,8 @@ from opskit.journal.runs import new_run_id
 from opskit.secrets.redact import redact
 from opskit.settings import journal_path
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 
 class BooksRow(Row, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ from opskit.pictures.board import Line, board
 from opskit.pictures.picture import HEALTH, Picture, check_snapshot, counted, drawn, missing, safe
 from opskit.snapshot import Snapshot
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
+from opskit.views.frame import View
+from opskit.views.table import about
 
 LINES_AT_MOST = 40
 """With more apps in trouble, each line is a whole server."""

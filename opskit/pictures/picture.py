@@ -20,8 +20,8 @@ from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
 from opskit.lean import without_grammars
 from opskit.progress import default_progress
+from opskit.views.cells import cell_text
 from opskit.views.frame import View
-from opskit.views.render import cell_text
 from opskit.views.views import Views
 
 STATES = {

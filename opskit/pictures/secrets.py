@@ -24,7 +24,8 @@ from opskit.pictures.picture import (
 )
 from opskit.snapshot import Snapshot
 from opskit.views.columns import Column, Row
-from opskit.views.frame import View, about
+from opskit.views.frame import View
+from opskit.views.table import about
 
 APPS_AT_MOST = 30
 """With more apps, the age map has a row per server."""

@@ -25,7 +25,8 @@ from opskit.run.outcome import is_fault, unit_outcome
 from opskit.run.run import Run
 from opskit.statuses import STATUSES, RunStatus
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 LANES_AT_MOST = 40
 """With more apps, those that failed and those that took longest are shown."""

@@ -17,7 +17,8 @@ from opskit.pictures import picture as palette
 from opskit.pictures.picture import WIDTH, Picture, altair, check_snapshot, counted, drawn
 from opskit.snapshot import Snapshot
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 SNAPSHOTS_AT_MOST = 60
 """With more snapshots, the latest are shown."""

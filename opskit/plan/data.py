@@ -21,7 +21,8 @@ from opskit.steps import AnyStep, CreateSecret, Step
 from opskit.steps.base import joined
 from opskit.steps.parts import Part, parts_in_words
 from opskit.views.columns import Column, Row, columns_of
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 
 class ChangesRow(Row, frozen=True, kw_only=True):

@@ -12,7 +12,8 @@ from opskit.plan.data import Change, Unit, load_plan
 from opskit.secrets.redact import redact
 from opskit.statuses import STATUSES
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 
 class OutcomeRow(Row, frozen=True, kw_only=True):

@@ -34,7 +34,8 @@ from opskit.steps import (
     Verify,
     VerifyStack,
 )
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 _CHANGES_NOTHING = (
     TakeLock, ReleaseLock, Verify, VerifyStack, ConvergeBack, RestartService, ReplaceEnv, CommitEnv,

@@ -14,8 +14,8 @@ from opskit.journal.records import EntryKind
 from opskit.journal.runbooks import masked
 from opskit.pictures import Picture
 from opskit.run.run import Plan, Run
+from opskit.views.cells import cell_text
 from opskit.views.frame import View
-from opskit.views.render import cell_text
 
 ROWS_AT_MOST = 500
 

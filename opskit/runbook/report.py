@@ -27,9 +27,10 @@ from opskit.pictures.timeline import book_picture
 from opskit.runbook.attachments import table
 from opskit.runbook.questions import digest
 from opskit.secrets.redact import redact
+from opskit.views.cells import cell_text
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
-from opskit.views.render import cell_text
+from opskit.views.frame import View
+from opskit.views.table import About
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|!~$&]")
 _STEPS = ["server", "app", "action", "subject", "phase", "status", "seconds", "error"]

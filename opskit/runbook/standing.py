@@ -13,7 +13,8 @@ from opskit.journal.runbooks import BookLog
 from opskit.progress import in_notebook
 from opskit.run.outcome import shown_outcome
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 _BANNER = (
     "margin:0 0 .5em;padding:.4em .8em;border:2px solid #9a6700;border-radius:4px;font-weight:600"

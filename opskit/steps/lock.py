@@ -29,7 +29,8 @@ from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 from opskit.swarm.observe import READERS
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
+from opskit.views.table import About
 
 PREFIX = "opskit_lock_"
 LIFETIME = timedelta(minutes=15)

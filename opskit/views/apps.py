@@ -15,9 +15,8 @@ from opskit.join import stack_of
 from opskit.places import Tally, tally
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
-from opskit.views.derive import Table
-from opskit.views.frame import about
 from opskit.views.services import tasks_by_service
+from opskit.views.table import Table, about
 
 
 class ServersRow(Row, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,28 +13,10 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow as pa
 
-from opskit.facts import Facts, Part
+from opskit.facts import Part
 from opskit.views.columns import Row, columns_of
-from opskit.views.frame import About, View
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """What one view is.
-
-    Parameters
-    ----------
-    row
-        The struct whose fields are its columns.
-    rows
-        Makes the rows about one server, of nothing but its part.
-    about
-        Describes the view, once its rows are there.
-    """
-
-    row: type[Row]
-    rows: Callable[[Part], Iterable[Row]]
-    about: Callable[[Facts, View], About]
+from opskit.views.frame import View
+from opskit.views.table import About, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +36,12 @@ class Derived:
     parts: Mapping[str, Part]
     ends: Mapping[str, int]
     frame: View
+
+    def says(self, column: str) -> bool:
+        """Tell whether a column says anything, of numbers more than 0, in any row."""
+        values: Any = self.frame[column].dropna()
+        nothing = 0 if pd.api.types.is_numeric_dtype(values.dtype) else ""
+        return bool((values != nothing).any())
 
     def copy(self) -> View:
         """Return the rows so that nothing done to them, to a list in a cell either, is here."""

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 
 from opskit.facts import Part
 from opskit.views.apps import APPS, SERVERS
+from opskit.views.cells import cell_text
 from opskit.views.columns import Column, Row
-from opskit.views.derive import Table
-from opskit.views.frame import About, View
-from opskit.views.render import cell_text
+from opskit.views.frame import View
 from opskit.views.secrets import SECRETS
 from opskit.views.services import SERVICES
 from opskit.views.swarm import NODES
+from opskit.views.table import About, Table
 from opskit.views.views import Views
 
 Kind = Literal["server", "app", "secret", "service", "node"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
 from operator import attrgetter
@@ -20,12 +20,13 @@ import pyarrow as pa
 from opskit.arguments import check_kind, names_in, path_in
 from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
-from opskit.facts import Facts
 from opskit.inert import no_formula, visible
+from opskit.views.cells import Cells, cell_text
 from opskit.views.columns import Row, columns_of
-from opskit.views.render import Lines, cell_text, html_table
+from opskit.views.render import Lines, cells_of, html_table
 from opskit.views.select import matching
-from opskit.views.terminal import text_table
+from opskit.views.table import About, known_time
+from opskit.views.terminal import TEXT_ROWS, text_table
 
 _PANDAS = {
     "string": "string",
@@ -36,7 +37,6 @@ _PANDAS = {
     "object": "object",
 }
 
-_NAMED = 6
 # The library knows light and dark pages by their own signs, which a notebook does not give.
 _AS_THE_PAGE = """<style>
 .opskit-browse,.opskit-browse div,.opskit-browse table,.opskit-browse caption{
@@ -46,38 +46,6 @@ background:var(--jp-layout-color1,Canvas)!important;color:var(--jp-ui-font-color
 border:1px solid var(--jp-border-color1,#8888)!important}
 </style>"""
 _BROWSER_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
-    """What a view is about.
-
-    Parameters
-    ----------
-    noun, remark
-        What its rows are, and what else the caption says.
-    shown
-        The columns worth showing.
-    goes
-        Those of them that go where a table has no room for all, the first first; server
-        and app go to a line above their rows.
-    joined
-        In a notebook the columns of each stand below each other in one of its name, and other
-        columns are left out, so that a wide view fits the page.
-    key
-        The columns that tell one row from every other.
-    servers, missing
-        How many servers there are, and which of them are missing, and why.
-    """
-
-    noun: str = "rows"
-    remark: str = ""
-    shown: tuple[str, ...] = ()
-    goes: tuple[str, ...] = ()
-    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    key: tuple[str, ...] = ()
-    servers: int = 0
-    missing: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class View(pd.DataFrame):
@@ -109,10 +77,7 @@ class View(pd.DataFrame):
     @property
     def caption(self) -> str:
         """How many rows there are, and which servers are missing; the servers view says why."""
-        about = self._about
-        noun = about.noun.removesuffix("s") if len(self) == 1 else about.noun
-        counted = f"{len(self):,} {noun}"
-        return " · ".join(part for part in (counted, about.remark, self.missing_servers) if part)
+        return self._about.caption(len(self))
 
     @property
     def remark(self) -> str:
@@ -122,13 +87,7 @@ class View(pd.DataFrame):
     @property
     def missing_servers(self) -> str:
         """Name the servers that are missing; empty when none is."""
-        about = self._about
-        if not about.missing:
-            return ""
-        names = ", ".join(list(about.missing)[:_NAMED])
-        more = len(about.missing) - _NAMED
-        names += f" and {more} more" if more > 0 else ""
-        return f"{self.missing_counted}: {names}"
+        return self._about.missing_servers
 
     @property
     def missing(self) -> Mapping[str, str]:
@@ -143,19 +102,20 @@ class View(pd.DataFrame):
     @property
     def missing_counted(self) -> str:
         """Count the servers that are missing; empty when none is."""
-        about = self._about
-        return f"{len(about.missing)} of {about.servers} servers missing" if about.missing else ""
+        return self._about.missing_counted
 
     def shown_columns(self) -> list[str]:
         """Return which columns a table shows: the telling ones of a whole view, else all."""
-        shown = self._about.shown
-        present = list(self.columns)
-        return list(shown) if shown and set(shown) <= set(present) else present
+        return self._about.shown_of(list(self.columns))
 
     @property
     def goes(self) -> tuple[str, ...]:
         """Name the columns that go where a table has no room for all, the first first."""
         return self._about.goes
+
+    def cells(self, columns: Sequence[str], limit: int | None = None) -> Cells:
+        """Return what is to be shown of some columns, in the first rows where there is a limit."""
+        return cells_of(self, columns, limit)
 
     def _is_plain(self) -> bool:
         """Return whether these are rows with named columns.
@@ -294,7 +254,8 @@ class View(pd.DataFrame):
     def __repr__(self) -> str:
         if not self._is_plain():
             return visible(repr(pd.DataFrame(self)))
-        return text_table(self, self.shown_columns(), self.caption, self.goes)
+        cells = self.cells(self.shown_columns(), TEXT_ROWS)
+        return text_table(cells, self.caption, self.goes)
 
 
 @pd.api.extensions.register_dataframe_accessor("opskit")
@@ -342,26 +303,6 @@ class Browser:
         )
 
 
-def about(facts: Facts, noun: str, *shown: str, key: str = "", goes: tuple[str, ...] = ()) -> About:
-    """Return the description of a view over these facts; see `About`.
-
-    `key` is the column that tells a row from every other of its server, where one does.
-    """
-    return About(
-        noun=noun,
-        key=tuple(dict.fromkeys(("server", key))) if key else (),
-        shown=shown,
-        goes=goes,
-        servers=len(facts.apps_by_server),
-        # A server whose list of this was refused is missing here, too.
-        missing=facts.unknown(noun),
-    )
-
-
-_YEARS = range(1678, 2262)
-"""Of which all times have nanoseconds."""
-
-
 def _is_text(dtype: Any) -> bool:
     return pd.api.types.is_object_dtype(dtype) or isinstance(
         dtype, pd.StringDtype | pd.CategoricalDtype
@@ -384,5 +325,4 @@ def _times(values: Sequence[datetime | None]) -> Any:
     try:
         return pa.array(values, type=kind)
     except pa.ArrowInvalid:
-        # Go's time of what never was is in year 1, which no nanoseconds reach.
-        return pa.array([one if one and one.year in _YEARS else None for one in values], type=kind)
+        return pa.array(map(known_time, values), type=kind)

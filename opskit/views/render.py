@@ -1,4 +1,4 @@
-"""Cells as text and tables as HTML: everything escaped, since a label can carry a script."""
+"""Tables as HTML: everything escaped, since a label can carry a script."""
 
 # pandas ships partial types.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -8,23 +8,24 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from opskit.inert import visible
-from opskit.statuses import STATUSES
+from opskit.views.cells import (
+    WIDE,
+    Cells,
+    cell_text,
+    is_sentence,
+    more_rows,
+    title_of,
+    tone_of,
+)
 
 HTML_ROWS = 60
-_WIDE = 34
-"""Longer cells may wrap; shorter ones stay on one line."""
-_FEW_SPACES = 2
-
 _JOINTS = re.compile("([._])")
-_SPACES = re.compile("[\\n\\t]+")
 
 _HEADINGS = frozenset({"server", "app"})
 """What a row is about: never left out."""
@@ -38,23 +39,6 @@ _TONES = {
     "bad": ("#8c1620", "#fddcdf"),
     "idle": ("#3f4a5a", "#e3e8ef"),
 }
-_TONE_OF = {
-    "current": "good",
-    "pending": "warn",
-    "missing": "bad",
-    "superseded": "idle",
-    "stale": "warn",
-    "orphan": "warn",
-    "undeployed": "idle",
-    "unknown": "warn",
-    "critical": "bad",
-    "high": "bad",
-    "medium": "warn",
-    "low": "idle",
-    "info": "idle",
-    **{name: status.tone for name, status in STATUSES.items()},
-}
-_TONED_COLUMNS = frozenset({"state", "severity", "status"})
 
 # "table" in each selector outweighs what JupyterLab says of tables in outputs.
 _STYLE = """<style>
@@ -97,29 +81,6 @@ class Lines(tuple[object, ...]):
     __slots__ = ()
 
 
-def cell_text(value: Any) -> str:
-    """Return a value as one safe line of text: no control characters, nothing for "no value"."""
-    match value:
-        case None:
-            return ""
-        case bool() | np.bool_():
-            return "yes" if bool(value) else "no"
-        case float():
-            return "" if math.isnan(value) else f"{value:,.1f}"
-        case dict():
-            pairs: Any = value.items()
-            return ", ".join(f"{cell_text(key)}={cell_text(one)}" for key, one in pairs)
-        case list() | tuple() | set() | frozenset() | np.ndarray():
-            items: Any = value
-            return ", ".join(cell_text(item) for item in items)
-        case _ if value is pd.NA or value is pd.NaT:
-            return ""
-        case datetime():
-            return value.strftime("%Y-%m-%d %H:%M")
-        case _:
-            return visible(_SPACES.sub(" ", str(value)))
-
-
 def html_table(
     frame: pd.DataFrame,
     columns: Sequence[str],
@@ -134,10 +95,10 @@ def html_table(
     `goes` are left out, the first first, and named. One that is fluid is as wide as the page, and
     never wider; in a narrow one its fourth column, what is to be done, stands below the others.
     """
-    rows = list(values_of(frame, columns, HTML_ROWS))
+    cells = cells_of(frame, columns, HTML_ROWS)
+    rows, numeric = cells.rows, cells.numeric
     below = set[str]() if fluid else _sentences(columns, rows)
     beside = [(at, name) for at, name in enumerate(columns) if name not in below]
-    numeric = numeric_columns(frame, columns)
     room = _room_for(beside, rows, goes)
     kinds = {
         name: ("n " if name in numeric else "") + (f"g{room[name]}" if name in room else "")
@@ -154,24 +115,19 @@ def html_table(
             for name, value in zip(columns, values, strict=True)
             if name in below and (text := cell_text(value))
         ]
-        cells = "".join(_html_cell(name, values[at], kinds[name]) for at, name in beside)
-        body += f"<tr{_class('opskit-over' if notes else '')}>{cells}</tr>" + "".join(
+        shown = "".join(_html_cell(name, values[at], kinds[name]) for at, name in beside)
+        body += f"<tr{_class('opskit-over' if notes else '')}>{shown}</tr>" + "".join(
             f'<tr class="opskit-below"><td colspan="{len(beside)}"><span>{html.escape(note)}</span>'
             "</td></tr>"
             for note in notes
         )
-    more, kind = more_rows(len(frame), HTML_ROWS), " opskit-fluid" if fluid else ""
+    more, kind = more_rows(cells.total, HTML_ROWS), " opskit-fluid" if fluid else ""
     note = f'<div class="opskit-more">{html.escape(more)}</div>' if more else ""
     return (
         f'{_STYLE}<div class="opskit-scroll"><table class="opskit-table{kind}">'
         f"<caption>{html.escape(cell_text(caption))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{_left_out(room)}</div>{note}"
     )
-
-
-def is_sentence(text: str) -> bool:
-    """Tell whether a cell is to be read, rather than compared with those above and below it."""
-    return len(text) > _WIDE and text.count(" ") > _FEW_SPACES
 
 
 def _sentences(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> set[str]:
@@ -191,7 +147,7 @@ def _room_for(
     widths = {
         name: _PADDING
         + _CHARACTER
-        * max([len(title_of(name)), *(min(len(cell_text(row[at])), _WIDE) for row in rows)])
+        * max([len(title_of(name)), *(min(len(cell_text(row[at])), WIDE) for row in rows)])
         for at, name in beside
     }
     total, found = sum(widths.values()), dict[str, int]()
@@ -218,46 +174,42 @@ def _left_out(room: dict[str, int]) -> str:
     return f'<style>{rules}</style><div class="opskit-more">{names}</div>'
 
 
-def values_of(
-    frame: pd.DataFrame, columns: Sequence[str], limit: int | None
-) -> Iterable[tuple[object, ...]]:
-    """Return the values of these columns, row by row."""
+def cells_of(frame: pd.DataFrame, columns: Sequence[str], limit: int | None = None) -> Cells:
+    """Return what is to be shown of these columns, in the first rows where there is a limit."""
     part = pd.DataFrame(frame)[list(columns)]
-    part = part if limit is None else part.head(limit)
-    return cast("Iterable[tuple[object, ...]]", part.itertuples(index=False, name=None))
-
-
-def more_rows(rows: int, limit: int | None) -> str:
-    """Say how many rows are not shown; nothing where all are."""
-    if limit is None or rows <= limit:
-        return ""
-    return f"… {rows - limit:,} more rows; narrow with .select(…) or search with .opskit.browse()"
-
-
-def numeric_columns(frame: pd.DataFrame, columns: Sequence[str]) -> set[str]:
-    """Return which columns hold numbers."""
-    return {
+    shown = part if limit is None else part.head(limit)
+    numeric = {
         name
         for name in columns
-        if pd.api.types.is_numeric_dtype(frame[name].dtype)
-        and not pd.api.types.is_bool_dtype(frame[name].dtype)
+        if pd.api.types.is_numeric_dtype(part[name].dtype)
+        and not pd.api.types.is_bool_dtype(part[name].dtype)
     }
+    return Cells(
+        columns=columns,
+        numeric=numeric,
+        rows=list(shown.itertuples(index=False, name=None)),
+        total=len(frame),
+    )
 
 
-def title_of(column: str) -> str:
-    """Return a column's name as a title."""
-    return cell_text(column.replace("_", " "))
+@cell_text.register(type(pd.NA))
+@cell_text.register(type(pd.NaT))
+def _(_: Any) -> str:
+    return ""
+
+
+@cell_text.register
+def _(value: np.bool_) -> str:
+    return cell_text(bool(value))
+
+
+@cell_text.register
+def _(value: np.ndarray) -> str:  # type: ignore[type-arg]
+    return cell_text(list(value))
 
 
 def _class(kind: str) -> str:
     return f' class="{kind.strip()}"' if kind else ""
-
-
-def tone_of(column: str, value: object) -> str:
-    """Return how good a state is; nothing for what is none."""
-    if column not in _TONED_COLUMNS or not isinstance(value, str):
-        return ""
-    return _TONE_OF.get(value, "")
 
 
 def _html_cell(column: str, value: object, kind: str) -> str:
@@ -273,5 +225,5 @@ def _html_cell(column: str, value: object, kind: str) -> str:
         colour, ground = _TONES[tone]
         style = f"color:{colour};background:{ground}"
         text = f'<span class="opskit-tone" style="{style}">{text}</span>'
-    kinds = f"w {kind}" if len(plain) > _WIDE else kind
+    kinds = f"w {kind}" if len(plain) > WIDE else kind
     return f"<td{_class(kinds)}>{text}</td>"

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
-import pandas as pd
+import msgspec
 
 from opskit.facts import Facts, Part
 from opskit.join import SecretRow, State, origin, secret_rows
 from opskit.swarm.model import Spec
 from opskit.views.columns import Column, Row
-from opskit.views.derive import Table
-from opskit.views.frame import About, View, about
+from opskit.views.table import About, Table, about, known_time
+
+if TYPE_CHECKING:
+    from opskit.views.frame import View
 
 STATES: tuple[State, ...] = get_args(State)
 
@@ -121,6 +123,9 @@ def completed(view: View, taken_at: datetime, in_pass: frozenset[str] | None) ->
     in_pass
         Keys ``server/app/secret`` found in the password store; ``None`` when not looked up.
     """
+    # Whoever has a view has loaded it.
+    import pandas as pd
+
     # In microseconds any two times have a difference.
     age = pd.Timestamp(taken_at).as_unit("us") - view["created_at"].astype("datetime64[us, UTC]")
     view["age_days"] = age.dt.total_seconds() / _SECONDS_PER_DAY
@@ -131,16 +136,29 @@ def completed(view: View, taken_at: datetime, in_pass: frozenset[str] | None) ->
     return view
 
 
-def _about(facts: Facts, view: View) -> About:
+def _completed(row: Row, facts: Facts, in_pass: frozenset[str] | None) -> SecretsRow:
+    """Return a row with what `completed` adds to all."""
+    row = cast("SecretsRow", row)
+    made = known_time(row.created_at)
+    age = (facts.taken_at - made).total_seconds() if made else None
+    key = f"{row.server}/{row.app}/{row.secret}"
+    return msgspec.structs.replace(
+        row,
+        age_days=None if age is None else age / _SECONDS_PER_DAY,
+        in_pass=None if in_pass is None else key in in_pass,
+    )
+
+
+def _about(facts: Facts, says: Callable[[str], bool]) -> About:
     # Few fleets have any.
-    sources = (name for name in ("driver", "templating") if any(view[name].notna()))
+    sources = (name for name in ("driver", "templating") if says(name))
     return about(
         facts, "secrets", "server", "app", "secret", "version", "state", "used_by", "age_days",
         *sources, key="swarm_name", goes=("used_by", "server", "age_days", "templating", "driver"),
     )  # fmt: skip
 
 
-SECRETS = Table(row=SecretsRow, rows=_rows, about=_about)
+SECRETS = Table(row=SecretsRow, rows=_rows, about=_about, completed=_completed)
 """The secrets view: one `SecretsRow` per version, declared or observed; to be `completed`."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -13,8 +13,7 @@ from opskit.places import tally
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
-from opskit.views.derive import Table
-from opskit.views.frame import About, View, about
+from opskit.views.table import About, Table, about
 
 
 class ServicesRow(Row, frozen=True, kw_only=True):
@@ -98,9 +97,9 @@ def _services_rows(part: Part) -> Iterator[ServicesRow]:
         )
 
 
-def _about_services(facts: Facts, view: View) -> About:
+def _about_services(facts: Facts, says: Callable[[str], bool]) -> About:
     # Few fleets have any.
-    done = ("completed",) if len(view.select("completed > 0")) else ()
+    done = ("completed",) if says("completed") else ()
     return about(
         facts, "services", "server", "stack", "service", "image", "running", "desired", *done,
         "update_state", "secrets", key="service",

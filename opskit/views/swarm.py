@@ -10,8 +10,7 @@ from opskit.facts import Part
 from opskit.join import longest_prefix, split_version, stack_of
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
-from opskit.views.derive import Table
-from opskit.views.frame import about
+from opskit.views.table import Table, about
 
 _GIB = 2**30
 _NANO = 1_000_000_000

@@ -6,9 +6,6 @@ their rows, any other column into the caption, which names it. What is left is s
 the terminal: a cell that is longer than most of its column takes a line of its own.
 """
 
-# pandas ships partial types.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import io
@@ -16,20 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-import pandas as pd
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from opskit.views.render import (
-    cell_text,
-    is_sentence,
-    more_rows,
-    numeric_columns,
-    title_of,
-    tone_of,
-    values_of,
-)
+from opskit.views.cells import Cells, cell_text, is_sentence, more_rows, title_of, tone_of
 
 TEXT_ROWS = 60
 _TEXT_WIDTH = 160
@@ -115,28 +103,24 @@ class TextTable:
 
     Parameters
     ----------
-    frame, columns, caption
+    cells, caption
         What to show.
     goes
         Which columns go where there is no room, the first first.
-    limit
-        So many rows at most.
     wide
         Whether all stand beside each other, whatever the width.
     hint
         What shows the columns that are left out, for the caption.
     """
 
-    frame: pd.DataFrame
-    columns: Sequence[str]
+    cells: Cells
     caption: str
     goes: Sequence[str] = ()
-    limit: int | None = None
     wide: bool = False
     hint: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        layout = _Layout(_read(self.frame, self.columns, self.limit))
+        layout = _Layout(_read(self.cells))
         width = options.max_width
         if self.wide:
             width = sum(one.natural + _GAP for one in layout.beside)
@@ -144,7 +128,7 @@ class TextTable:
             _fit(layout, self.goes, width)
         yield Text(self._caption(layout), style="bold")
         yield from _lines(layout, width, console)
-        if more := more_rows(len(self.frame), self.limit):
+        if more := more_rows(self.cells.total, len(self.cells.rows)):
             yield Text(more)
         yield Text("")
 
@@ -161,22 +145,20 @@ def style_of(column: str, value: object) -> str:
     return _STYLES.get(tone_of(column, value), "")
 
 
-def text_table(
-    frame: pd.DataFrame, columns: Sequence[str], caption: str, goes: Sequence[str]
-) -> str:
-    """Render the first rows as plain text."""
+def text_table(cells: Cells, caption: str, goes: Sequence[str]) -> str:
+    """Render a table as plain text."""
     console = Console(file=io.StringIO(), width=_TEXT_WIDTH, color_system=None, force_jupyter=False)
-    table = TextTable(frame=frame, columns=columns, caption=caption, goes=goes, limit=TEXT_ROWS)
+    table = TextTable(cells=cells, caption=caption, goes=goes)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
-def plain_rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[str]:
+def plain_rows(cells: Cells) -> Iterator[str]:
     """Return a line of titles and one for each row, all columns aligned, however long."""
-    read = _read(frame, columns, None)
+    read = _read(cells)
     yield _plain(read, [one.title for one in read])
-    for row in range(len(frame)):
+    for row in range(len(cells.rows)):
         yield _plain(read, [one.text(row) for one in read])
 
 
@@ -190,17 +172,15 @@ def _plain(columns: Iterable[_Column], cells: Iterable[str]) -> str:
     return (" " * _GAP).join(padded).rstrip()
 
 
-def _read(frame: pd.DataFrame, columns: Sequence[str], limit: int | None) -> list[_Column]:
-    numeric = numeric_columns(frame, columns)
-    rows = list(values_of(frame, columns, limit))
+def _read(cells: Cells) -> list[_Column]:
     return [
         _Column(
             name=name,
-            cells=[_items(row[at]) for row in rows],
-            right=name in numeric,
-            styles=[style_of(name, row[at]) for row in rows],
+            cells=[_items(row[at]) for row in cells.rows],
+            right=name in cells.numeric,
+            styles=[style_of(name, row[at]) for row in cells.rows],
         )
-        for at, name in enumerate(columns)
+        for at, name in enumerate(cells.columns)
     ]
 
 

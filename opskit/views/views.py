@@ -6,14 +6,33 @@ What builds them is imported then, too: pandas takes longer than a server takes 
 from __future__ import annotations
 
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from opskit.arguments import check_kind
 from opskit.facts import Facts
 
 if TYPE_CHECKING:
-    from opskit.views.derive import Derived, Table
+    from opskit.views.derive import Derived
     from opskit.views.frame import View
+    from opskit.views.table import Listing, Table
+
+_MODULES = {
+    "servers": "apps",
+    "apps": "apps",
+    "secrets": "secrets",
+    "services": "services",
+    "tasks": "services",
+    "nodes": "swarm",
+    "configs": "swarm",
+    "networks": "swarm",
+    "volumes": "swarm",
+}
+"""The module of each view."""
+
+
+def _table(name: str) -> Table:
+    return getattr(import_module(f"opskit.views.{_MODULES[name]}"), name.upper())
 
 
 class Views:
@@ -49,12 +68,19 @@ class Views:
         # can be taken over by whichever is asked next.
         self._derived: dict[str, Derived] = since._derived if since else {}
 
-    def _shown(self, name: str, table: Table) -> View:
+    def listing(self, name: str) -> Listing:
+        """Return the rows of a view, such as ``secrets``, without loading pandas."""
+        from opskit.views.table import Listing
+
+        return Listing.of(_table(name), self.facts, self._in_pass)
+
+    def _shown(self, name: str) -> View:
         from opskit.views.derive import derive
 
+        table = _table(name)
         made = derive(table, self.facts.parts, self._derived.get(name))
         self._derived[name] = made
-        return made.copy().described(table.about(self.facts, made.frame))
+        return made.copy().described(table.about(self.facts, made.says))
 
     @property
     def looked_in_pass(self) -> bool:
@@ -64,63 +90,47 @@ class Views:
     @cached_property
     def servers(self) -> View:
         """One row per server: `opskit.views.apps.ServersRow`."""
-        from opskit.views.apps import SERVERS
-
-        return self._shown("servers", SERVERS)
+        return self._shown("servers")
 
     @cached_property
     def apps(self) -> View:
         """One row per app: `opskit.views.apps.AppsRow`."""
-        from opskit.views.apps import APPS
-
-        return self._shown("apps", APPS)
+        return self._shown("apps")
 
     @cached_property
     def secrets(self) -> View:
         """One row per version of a secret: `opskit.views.secrets.SecretsRow`."""
-        from opskit.views.secrets import SECRETS, completed
+        from opskit.views.secrets import completed
 
-        view = self._shown("secrets", SECRETS)
+        view = self._shown("secrets")
         return completed(view, self.facts.taken_at, self._in_pass)
 
     @cached_property
     def services(self) -> View:
         """One row per service: `opskit.views.services.ServicesRow`."""
-        from opskit.views.services import SERVICES
-
-        return self._shown("services", SERVICES)
+        return self._shown("services")
 
     @cached_property
     def tasks(self) -> View:
         """One row per task, past ones included: `opskit.views.services.TasksRow`."""
-        from opskit.views.services import TASKS
-
-        return self._shown("tasks", TASKS)
+        return self._shown("tasks")
 
     @cached_property
     def nodes(self) -> View:
         """One row per node: `opskit.views.swarm.NodesRow`."""
-        from opskit.views.swarm import NODES
-
-        return self._shown("nodes", NODES)
+        return self._shown("nodes")
 
     @cached_property
     def configs(self) -> View:
         """One row per version of a config: `opskit.views.swarm.ConfigsRow`."""
-        from opskit.views.swarm import CONFIGS
-
-        return self._shown("configs", CONFIGS)
+        return self._shown("configs")
 
     @cached_property
     def networks(self) -> View:
         """One row per network: `opskit.views.swarm.NetworksRow`."""
-        from opskit.views.swarm import NETWORKS
-
-        return self._shown("networks", NETWORKS)
+        return self._shown("networks")
 
     @cached_property
     def volumes(self) -> View:
         """One row per volume behind each context: `opskit.views.swarm.VolumesRow`."""
-        from opskit.views.swarm import VOLUMES
-
-        return self._shown("volumes", VOLUMES)
+        return self._shown("volumes")

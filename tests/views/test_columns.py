@@ -14,8 +14,9 @@ import pytest
 import opskit
 from opskit.plan.data import ChangesRow
 from opskit.views.columns import Column, Row, columns_of
-from opskit.views.frame import About, View
+from opskit.views.frame import View
 from opskit.views.secrets import SecretsRow
+from opskit.views.table import About
 
 
 class Everything(Row, frozen=True, kw_only=True):

@@ -25,8 +25,9 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
+from opskit.views.frame import View
 from opskit.views.select import DEEPEST, LONGEST
+from opskit.views.table import About
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 ROOT = Path(__file__).parents[2]

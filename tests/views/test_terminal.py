@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from opskit.views.frame import View
+from opskit.views.render import cells_of
 from opskit.views.terminal import TextTable, plain_rows
 
 NARROWEST = 24
@@ -44,7 +45,7 @@ def shown(
 ) -> list[str]:
     console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
     table = TextTable(
-        frame=frame, columns=list(frame.columns), caption="rows", goes=goes, wide=wide,
+        cells=cells_of(frame, list(frame.columns)), caption="rows", goes=goes, wide=wide,
         hint="--wide shows them",
     )  # fmt: skip
     with console.capture() as capture:
@@ -151,7 +152,7 @@ def test_one_long_name_takes_a_line_of_its_own_and_moves_no_other() -> None:
 
 def test_other_programs_get_one_plain_line_for_each_row() -> None:
     note = "a sentence that is much longer than any terminal of today would have room for " * 3
-    lines = list(plain_rows(fleet(2, note), list(fleet().columns)))
+    lines = list(plain_rows(cells_of(fleet(2, note), list(fleet().columns))))
     assert len(lines) == 1 + 6
     assert not any(re.search(r"[\t\u2500-\u257f]", line) for line in lines)
     assert all(line.endswith(note.strip()) for line in lines[1:])

@@ -19,10 +19,11 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
 from opskit.facts import Facts
+from opskit.views.cells import cell_text
 from opskit.views.columns import Column, Row
-from opskit.views.frame import About, View
-from opskit.views.render import cell_text
+from opskit.views.frame import View
 from opskit.views.secrets import STATES
+from opskit.views.table import About
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 NAMES = ("servers", "apps", "secrets", "services", "tasks", "nodes", "configs", "networks",
