@@ -55,7 +55,7 @@ class Apps(OneApp):
         # A folder that is gone by now is no reason to show an error for the object.
         with suppress(OpskitError):
             head = f"<p>{html.escape(repr(self))}</p>"
-            bundle["text/html"] = head + self.apps()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+            bundle["text/html"] = head + self.apps().as_html()
         return bundle
 
     def apps(self, *, status: bool = False) -> View:

@@ -51,6 +51,8 @@ class Perhaps:
 
     def declarer(self, name: str, *, certain: bool) -> DeclaredApp | None:
         """Return an app that may declare a swarm name; one of its stack only if not `certain`."""
+        if not self._of:
+            return None
         cuts = [at for at, character in enumerate(name) if character == "_"]
         starts = [name, *(name[: at + 1] for at in cuts)]
         found = next((self._prefixes[one] for one in starts if one in self._prefixes), None)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.around import ALONE, Around, is_in_part
 from opskit.swarm import model
@@ -68,8 +70,7 @@ class Uses:
         return running + [f"{name} (its previous spec)" for name in sorted(previous)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretRow:
+class SecretRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One version of one secret on one server: what is declared, what is there, or both."""
 
     stack: str
@@ -155,7 +156,9 @@ def longest_prefix(name: str, known: Mapping[str, object] | frozenset[str]) -> s
     return ""
 
 
-def split_version(rest: str, secrets: frozenset[str] = frozenset()) -> tuple[str, str]:
+def split_version(
+    rest: str, secrets: Mapping[str, object] | frozenset[str] = frozenset()
+) -> tuple[str, str]:
     """Take ``<secret>_<version>`` apart.
 
     At the last underscore, as abra does, unless the names the recipe knows say otherwise: a
@@ -315,6 +318,8 @@ class _Join:
     def _unseen(self, used_by: list[str]) -> str:
         """Return why it may be used though nothing that was read uses it."""
         unread = self._seen.unread
+        if not unread:
+            return ""
         lists = () if used_by else (one for one in ("services", "tasks") if one in unread)
         return next((f"its {one} could not be read: {unread[one]}" for one in lists), "")
 
@@ -327,7 +332,7 @@ class _Join:
         stack = longest_prefix(name, self._stacks)
         stems = self._stems.get(stack, {})
         rest = name[len(stack) + 1 :] if stack else name
-        stem, version = split_version(rest, frozenset(stems))
+        stem, version = split_version(rest, stems)
         known = stem in stems
         return self._apps.get(stack), stack, stems.get(stem, stem), version, known
 

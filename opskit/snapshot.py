@@ -48,7 +48,7 @@ class Snapshot(Views):
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         head = f"<p>{html.escape(repr(self))}</p>"
-        return {"text/plain": repr(self), "text/html": head + self.servers._repr_html_()}  # pyright: ignore[reportPrivateUsage]
+        return {"text/plain": repr(self), "text/html": head + self.servers.as_html()}
 
     def audit(self, *, acknowledged: bool = False) -> View:
         """Run every check; one row per finding (see `opskit.audit`).

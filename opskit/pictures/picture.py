@@ -180,7 +180,7 @@ class Picture:
             f"<figcaption>{html.escape(self.title)}</figcaption>{drawing}"
             f"<p>{html.escape(self.alt)}</p>{note}"
             "<details><summary>The numbers as a table</summary>"
-            f"{self.numbers._repr_html_()}</details></figure>"  # pyright: ignore[reportPrivateUsage]
+            f"{self.numbers.as_html()}</details></figure>"
         )
 
     def save(self, path: str | Path) -> None:

@@ -152,8 +152,8 @@ class Rollback:
         """What is undone, in order."""
         return self.data.calls
 
-    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        return with_sentences(self.changes, self.data.consequences, **options)
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return with_sentences(self.changes, self.data.consequences)
 
     @takes_run_options
     def apply(self, **options: Unpack[RunOptions]) -> Run:

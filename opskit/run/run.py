@@ -60,7 +60,7 @@ class Run:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         done = shown_outcome(self.id)
-        table = done._repr_html_() if done is not None else f"<p>{html.escape(repr(self))}</p>"  # pyright: ignore[reportPrivateUsage]
+        table = done.as_html() if done is not None else f"<p>{html.escape(repr(self))}</p>"
         said = [visible(redact(one)) for one in (*self.errors, *self.notes)]
         lines = "".join(f"<li>{html.escape(one)}</li>" for one in said)
         return {
@@ -191,8 +191,8 @@ class Plan:
         plan = msgspec.to_builtins(self.data) | {"consequences": self.data.consequences}
         return msgspec.json.format(msgspec.json.encode(plan)).decode()
 
-    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        return with_sentences(self.changes, self.data.consequences, **options)
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return with_sentences(self.changes, self.data.consequences)
 
     @takes_run_options
     def apply(
@@ -253,14 +253,13 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
-def with_sentences(changes: View, consequences: Consequences, **options: object) -> dict[str, str]:
+def with_sentences(changes: View, consequences: Consequences) -> dict[str, str]:
     """Return changes as notebooks show them, with what is to be read before somebody agrees."""
-    shown = changes._repr_mimebundle_(**options)  # pyright: ignore[reportPrivateUsage]
     said = [visible(line) for one in consequences.sentences for line in one.splitlines()]
     lines = html.escape("\n".join(said))
-    return shown | {
-        "text/plain": "\n".join((shown["text/plain"], *said)),
-        "text/html": f"{shown['text/html']}<p style='white-space: pre-wrap'>{lines}</p>",
+    return {
+        "text/plain": "\n".join((repr(changes), *said)),
+        "text/html": f"{changes.as_html()}<p style='white-space: pre-wrap'>{lines}</p>",
     }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from IPython.display import display
+
 from opskit.errors import OpskitError
 from opskit.fleet import Fleet
 from opskit.progress import in_notebook
@@ -145,6 +147,6 @@ def show_plan_form(step: PlanStep) -> None:
     for remark in step.approval.remarks:
         print(f"{step.approval.step}: {remark}")
     if in_notebook():
-        PlanForm(step)._ipython_display_()  # pyright: ignore[reportPrivateUsage]
+        display(PlanForm(step))
     else:
         print(repr(step.approval.decision))

@@ -57,7 +57,7 @@ class Record:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         steps = self.steps
-        shown = steps._repr_html_() if len(steps) else "<p>No step is begun yet.</p>"  # pyright: ignore[reportPrivateUsage]
+        shown = steps.as_html() if len(steps) else "<p>No step is begun yet.</p>"
         head = f"<p><b>{html.escape(self.title)}</b> · runbook {self.id}</p>"
         return {
             "text/plain": repr(self),

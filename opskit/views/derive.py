@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -48,7 +47,7 @@ class Derived:
         view = self.frame.copy()
         for name in view.columns:
             if pd.api.types.is_object_dtype(view[name].dtype):
-                cells = [copy(cell) for cell in view[name]]
+                cells = [None if cell is None else cell.copy() for cell in view[name]]
                 view[name] = pd.Series(cells, view.index, dtype="object")
         return view
 

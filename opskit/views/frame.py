@@ -233,9 +233,13 @@ class View(pd.DataFrame):
         return self.keep([row in wanted for row in rows])
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+        return {"text/html": self.as_html(), "text/plain": repr(self)}
 
     def _repr_html_(self) -> str:
+        return self.as_html()
+
+    def as_html(self) -> str:
+        """Return the table as a notebook shows it, to stand in any page."""
         if not self._is_plain():
             return visible(str(pd.DataFrame(self).to_html(notebook=True)))
         joined = self._about.joined

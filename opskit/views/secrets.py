@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import msgspec
@@ -164,6 +165,12 @@ SECRETS = Table(row=SecretsRow, rows=_rows, about=_about, completed=_completed)
 
 def _place(row: SecretRow) -> tuple[bool, str, str, list[tuple[int, str]]]:
     """Return where a row stands among its server's: v9 before v10."""
-    parts = re.findall(r"\d+|\D+", row.version or "")
-    version = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-    return row.app is None, row.app.name if row.app else "", row.secret, version
+    app = row.app
+    return app is None, app.name if app else "", row.secret, _parts(row.version)
+
+
+@lru_cache(maxsize=1024)
+def _parts(version: str) -> list[tuple[int, str]]:
+    # Few fleets have many versions, and each has rows by the thousand.
+    parts = re.findall(r"\d+|\D+", version)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
