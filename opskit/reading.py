@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from opskit.abra.layout import default_root, read_tree
+from opskit.abra.layout import default_root, read_tree, server_names
 from opskit.abra.model import Declared
 from opskit.arguments import check_flag, check_function, check_kind, check_number, names_in, path_in
 from opskit.errors import InputError
@@ -84,15 +84,18 @@ class Reading:
         declared = read_tree(self.root)
         if self._only is None:
             return declared
-        known = {server.name for server in declared.servers}
-        for name in sorted(self._only - known):
+        self._check_only(server.name for server in declared.servers)
+        chosen = tuple(server for server in declared.servers if server.name in self._only)
+        others = tuple(server for server in declared.servers if server.name not in self._only)
+        return msgspec.structs.replace(declared, servers=chosen, others=others)
+
+    def _check_only(self, names: Iterable[str]) -> None:
+        known = frozenset(names)
+        for name in sorted((self._only or frozenset[str]()) - known):
             raise InputError(
                 f"there is no server called {name!r} in {self.root / 'servers'}.",
                 remedy=f"Choose from: {', '.join(sorted(known)) or 'none is declared'}",
             )
-        chosen = tuple(server for server in declared.servers if server.name in self._only)
-        others = tuple(server for server in declared.servers if server.name not in self._only)
-        return msgspec.structs.replace(declared, servers=chosen, others=others)
 
     def snapshot(
         self,
@@ -221,30 +224,35 @@ class Reading:
         what workers do not send.
         """
         taken_at = datetime.now(UTC)
-        declared = self.declared()
-        names = [server.name for server in declared.servers]
+        every = server_names(self.root)
+        self._check_only(every)
         if isinstance(near, Mapping):
-            _check_known(near, declared)
+            _check_known(near, every)
+        names = [name for name in every if self._only is None or name in self._only]
+        declared = None
         if where is not None:
+            declared = self.declared()
             wanted = where(Facts(taken_at=taken_at, declared=declared, observed=()))
             names = [name for name in names if name in wanted]
         found: dict[str, Observation] = {}
         with Shared(names, near, self.deadline) as shared:
-            # What shows them, while they answer: it takes as long as a far server.
+            # While they answer: together it takes as long as a far server.
             with without_collecting():
+                declared = declared or self.declared()
                 import_module(meanwhile)
             with progress or default_progress("Reading servers", len(names)) as shown:
                 for seen, oddity in shared:
                     found[seen.server] = seen
                     shown.advance(f"{seen.server} ({oddity})" if oddity else seen.server)
-        observed = tuple(found[name] for name in names)
+        # Files may have come and gone meanwhile: nobody asked a server that is new since.
+        declared_now = (server.name for server in declared.servers)
+        observed = tuple(found[name] for name in declared_now if name in found)
         bare = frozenset(shared.by_workers)
         return Facts(taken_at=taken_at, declared=declared, observed=observed, bare=bare)
 
 
-def _check_known(named: Collection[str], declared: Declared) -> None:
-    known = {server.name for server in (*declared.servers, *declared.others)}
-    for name in sorted(set(named) - known):
+def _check_known(named: Collection[str], known: Collection[str]) -> None:
+    for name in sorted(set(named) - set(known)):
         raise InputError(
             f"executor names {name!r}, and no server is called so.",
             remedy=f"Choose from: {', '.join(sorted(known)) or 'none is declared'}",

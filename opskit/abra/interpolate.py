@@ -31,14 +31,17 @@ _OF_DOCKER = re.compile(
     r"""
     \$ (?:
         \$
-      | [A-Za-z_][A-Za-z0-9_]* (?: :?[-?] [^}]* )?
-      | \{ [A-Za-z_][A-Za-z0-9_]* (?: :?[-?] (?P<word> [^}]* ) )? \}
+      | (?P<plain> [A-Za-z_][A-Za-z0-9_]* (?: :?[-?] [^}]* )? )
+      | \{ (?P<braced> [A-Za-z_][A-Za-z0-9_]* (?: :?[-?] [^}]* )? ) \}
     )
     """,
     re.VERBOSE,
 )
+_MARKS = (":-", "-", ":?", "?")
+"""Where docker splits an expression: at the first of these that is anywhere in it."""
 _REQUIRED = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*:?\?")
 
+_NAME_ONLY = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"\$(?:\$|\{?([A-Za-z_][A-Za-z0-9_]*))")
 
 NO_TEMPLATE = "it is no valid template; write $$ for a dollar sign, and close every ${."
@@ -48,19 +51,29 @@ _REFUSED = (
     "docker cannot interpolate this: write $$ for a dollar sign, ${NAME} or ${NAME:-default}."
 )
 _NESTED = "docker ends this default at its first brace: put no variable into a default."
+_SPLIT = (
+    "docker splits this at {mark!r} and looks up {name!r}, with the rest for its default or "
+    "message: leave {mark!r} out of the text behind the variable's name."
+)
 
 
 def refused_by_docker(template: str) -> str:
     """Return why ``docker stack deploy`` refuses a text, or reads it as nobody wants; or nothing.
 
-    It knows no ``${NAME:+other}``, and no variable within a default.
+    It knows no ``${NAME:+other}``, no variable within a default, and of ``${NAME:?why - and how}``
+    it takes ``NAME:?why`` for the name. So do the template functions of docker/cli.
     """
     at = 0
     while (at := template.find("$", at)) >= 0:
         match = _OF_DOCKER.match(template, at)
         if match is None:
             return _REFUSED
-        if "${" in (match["word"] or ""):
+        expression = match["plain"] or match["braced"] or ""
+        mark = next((one for one in _MARKS if one in expression), "")
+        name, _, word = expression.partition(mark) if mark else (expression, "", "")
+        if _NAME_ONLY.fullmatch(name) is None and expression:
+            return _NESTED if "${" in name else _SPLIT.format(mark=mark, name=name)
+        if "${" in word:
             return _NESTED
         at = match.end()
     return ""

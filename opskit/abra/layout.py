@@ -132,6 +132,25 @@ def read_tree(root: Path) -> Declared:
     return _Tree(root).read()
 
 
+def server_names(root: Path) -> list[str]:
+    """Return the names of all servers that abra's folder declares, without reading a file.
+
+    Raises
+    ------
+    InputError
+        `root` holds no ``servers/``.
+    """
+    check_root(root)
+    try:
+        entries = [path for path in (root / "servers").iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []  # `read_tree` says why.
+    names = {printable(entry.name) for entry in entries if is_folder(entry)}
+    if any(is_app_file(entry.name) and not is_folder(entry) for entry in entries):
+        names.add(DEFAULT_SERVER)
+    return sorted(names)
+
+
 class _Tree:
     def __init__(self, root: Path) -> None:
         self._root = root

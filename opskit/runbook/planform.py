@@ -1,5 +1,8 @@
 """The form below a cell that carries out a plan: its button, how far it is, and how it ended."""
 
+# IPython ships partial types.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from opskit.facts import Part
+from opskit.lean import without_collecting
 from opskit.views.columns import Row, columns_of
 from opskit.views.frame import View
 from opskit.views.table import About, Table
@@ -52,6 +53,7 @@ class Derived:
         return view
 
 
+@without_collecting()
 def derive(table: Table, parts: Mapping[str, Part], before: Derived | None = None) -> Derived:
     """Make the rows of a view.
 

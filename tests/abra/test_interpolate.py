@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from opskit.abra.interpolate import interpolate
+from opskit.abra.interpolate import interpolate, refused_by_docker
 from tests.abra.docker import docker_stack_config
 
 VARIABLES = {"SET": "value", "EMPTY": "", "STACK_NAME": "app", "lower": "l"}
@@ -169,3 +169,39 @@ def test_the_docker_cli_agrees_on_made_up_templates(tmp_path: Path) -> None:
     for number, template in enumerate(templates):
         ours = interpolate(template, VARIABLES).text
         assert labels[f"l{number}"].replace("$$", "$") == ours, template
+
+
+@pytest.mark.slow
+def test_what_docker_splits_elsewhere_is_told_and_all_else_is_read_alike(tmp_path: Path) -> None:
+    texts = ["", "-b", ":-c", "?d", ":?e", "-${SET}", "-$SET"]
+    made = [
+        f"{opening}SET{first}{second}{third}{closing}"
+        for opening, closing in (("${", "}"), ("$", ""), ("$", "}"))
+        for first in texts
+        for second in texts
+        for third in texts
+    ]
+    fine = [template for template in dict.fromkeys(made) if not refused_by_docker(template)]
+    assert len(fine) > 100
+    done = stack_config(tmp_path, fine)
+    labels = YAML(typ="safe", pure=True).load(done.stdout)["services"]["a"]["labels"]
+    read = {name: labels[f"l{at}"].replace("$$", "$") for at, name in enumerate(fine)}
+    assert read == {template: interpolate(template, VARIABLES).text for template in fine}
+
+
+@pytest.mark.parametrize(
+    ("template", "docker_reads"),
+    [
+        ("${SET:?the domain is needed - set it}", " set it"),
+        ("${SET-b:-c}", "c"),
+        ("$SET-b:-c", "c"),
+        ("$SET-${SET:-v9}", "v9}"),
+        ("$SET-${SET}", "value}"),
+    ],
+)
+def test_what_docker_takes_for_another_name_is_no_silent_difference(
+    tmp_path: Path, template: str, docker_reads: str
+) -> None:
+    labels = YAML(typ="safe", pure=True).load(stack_config(tmp_path, [template]).stdout)
+    assert labels["services"]["a"]["labels"]["l0"] == docker_reads
+    assert "default" in refused_by_docker(template)

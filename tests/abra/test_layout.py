@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from opskit.abra.layout import default_root, read_tree
+from opskit.abra.layout import default_root, read_tree, server_names
 from opskit.abra.model import Declared, DeclaredApp, DeclaredSecret
 from opskit.errors import InputError
 from tests.abra.docker import docker_stack_config
@@ -270,6 +270,7 @@ def test_only_env_files_directly_inside_a_server_are_apps(root: Path, write: Wri
         "default": ["old.example"],
         "one.example": ["a"],
     }
+    assert server_names(root) == ["default", "one.example"]
 
 
 def test_symlinked_trees_folders_and_files_are_followed(root: Path, tmp_path: Path) -> None:
@@ -285,6 +286,7 @@ def test_symlinked_trees_folders_and_files_are_followed(root: Path, tmp_path: Pa
         "one.example": ["b", "gone"],
         "two.example": ["a"],
     }
+    assert server_names(root) == ["one.example", "two.example"]
     gone = declared.servers[0].apps[1]
     assert "points nowhere" in gone.problems[0].what
     assert "cannot be read" in gone.note
@@ -341,7 +343,7 @@ def test_a_link_to_a_server_that_is_gone_is_a_problem(root: Path) -> None:
     (root / "servers" / "moved.example").symlink_to(root / "nowhere")
     declared = read_tree(root)
 
-    assert [server.name for server in declared.servers] == ["one.example"]
+    assert [server.name for server in declared.servers] == server_names(root) == ["one.example"]
     assert declared.problems[0].path == str(root / "servers" / "moved.example")
     assert "points nowhere" in declared.problems[0].what
 
