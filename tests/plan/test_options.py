@@ -21,7 +21,8 @@ TOKEN = (SERVER, APP, "token")
 REAL = """
 version: "3.8"
 services:
-  app: {image: "local/busybox:1", command: sleep 1000, secrets: [token], stop_grace_period: 0s}
+  app: {image: "local/busybox:1", command: sleep 1000, secrets: [token], stop_grace_period: 0s,
+    deploy: {update_config: {monitor: 300ms}}}
 secrets:
   token: {external: true, name: "${STACK_NAME}_token_${SECRET_TOKEN_VERSION}"}
 """

@@ -23,7 +23,10 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.swarm
 
 IMAGE = "local/busybox:1"
-SLEEPS = f"image: {IMAGE}, command: [sleep, '1000'], stop_grace_period: 0s"
+SLEEPS = (
+    f"image: {IMAGE}, command: [sleep, '1000'], stop_grace_period: 0s, "
+    "deploy: {update_config: {monitor: 300ms}}"
+)
 TWO_KEYS = f"""
 version: "3.8"
 services:

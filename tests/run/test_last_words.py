@@ -23,6 +23,7 @@ services:
     command: ["sh", "-c", "{command}"]
     secrets: [token]
     stop_grace_period: 0s
+    deploy: {{update_config: {{monitor: 300ms}}}}
     {more}
 secrets:
   token: {{external: true, name: "${{STACK_NAME}}_token_${{SECRET_TOKEN_VERSION}}"}}

@@ -29,6 +29,7 @@ services:
     image: {ADDRESS}/coop/side:1.0
     command: ["/bin/sleep", "100000"]
     stop_grace_period: 0s
+    deploy: {{update_config: {{monitor: 300ms}}}}
 secrets:
   token: {{external: true, name: "${{STACK_NAME}}_token_${{SECRET_TOKEN_VERSION}}"}}
 """

@@ -37,7 +37,11 @@ services:
       restart_policy: {delay: 100ms}
       update_config: {monitor: 300ms}
       labels: ["coop-cloud.${STACK_NAME}.version=VERSION"]
-  worker: {image: "local/busybox:1", command: sleep 1000, stop_grace_period: 0s}
+  worker:
+    image: local/busybox:1
+    command: sleep 1000
+    stop_grace_period: 0s
+    deploy: {update_config: {monitor: 300ms}}
 EXTRA
 configs:
   greeting:
