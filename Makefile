@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := .ci/requirements.lock
 # Most tests wait for engines: a few more workers than cores.
-JOBS ?= 4
+JOBS ?= 6
 CORES ?= 2
 # Of chaos, and of fuzz for each target; two hours are 120.
 MINUTES ?= 10
