@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, assert_never, cast
 
@@ -86,39 +86,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("snapshot")(snapshot)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taking:
-    """What is read, and of which servers; see `take_snapshot`."""
-
-    saved: Path | None
-    servers: list[str] | None
-    deadline: float | None
-
-    def show(
-        self,
-        name: str,
-        where: str | None,
-        form: Format,
-        *,
-        wide: bool,
-        columns: str | None,
-        states: Collection[str] = (),
-    ) -> None:
-        """Print a view: of its rows those of the servers, in one of the states if there are any."""
-        if form is Format.table and where is None:
-            rows = take_snapshot(self.saved, self.servers, self.deadline, lists=True).listing(name)
-            if self.servers:
-                rows = rows.keep(lambda row: row.server in self.servers)
-            if states:
-                rows = rows.keep(lambda row: row.state in states)
-            _show_table(rows, chosen_columns(rows, columns), wide)
-            return
-        view = getattr(take_snapshot(self.saved, self.servers, self.deadline), name)
-        if states:
-            view = view.keep(view["state"].isin(states))
-        show(narrow(view, where, self.servers), form, wide=wide, columns=columns)
-
-
 def _view_command(name: str) -> Any:
     def command(
         format: FormatOption = Format.table,  # noqa: A002 (the option's name)
@@ -129,8 +96,8 @@ def _view_command(name: str) -> Any:
         snapshot: SnapshotOption = None,
         deadline: DeadlineOption = None,
     ) -> None:
-        taken = _Taking(snapshot, server, deadline)
-        taken.show(name, where, format, wide=wide, columns=columns)
+        read = partial(take_snapshot, snapshot, server, deadline)
+        _show_view(read, name, server, where, format, wide=wide, columns=columns)
 
     return command
 
@@ -145,8 +112,8 @@ def drift(
     deadline: DeadlineOption = None,
 ) -> None:
     """Secrets where what is declared and what is there differ."""
-    taken = _Taking(snapshot, server, deadline)
-    taken.show("secrets", where, format, wide=wide, columns=columns, states=_DRIFTING)
+    read = partial(take_snapshot, snapshot, server, deadline)
+    _show_view(read, "secrets", server, where, format, wide=wide, columns=columns, states=_DRIFTING)
 
 
 def snapshot(
@@ -252,6 +219,32 @@ def chosen_columns(view: View | Listing, columns: str | None) -> list[str] | Non
                 f"there is no column {name!r}.", remedy=f"Choose from: {', '.join(view.columns)}"
             )
     return list(dict.fromkeys(chosen))
+
+
+def _show_view(
+    read: Callable[..., Snapshot],
+    name: str,
+    servers: list[str] | None,
+    where: str | None,
+    form: Format,
+    *,
+    wide: bool,
+    columns: str | None,
+    states: Collection[str] = (),
+) -> None:
+    """Print a view: of its rows those of the servers, in one of the states if there are any."""
+    if form is Format.table and where is None:
+        rows = read(lists=True).listing(name)
+        if servers:
+            rows = rows.keep(lambda row: row.server in servers)
+        if states:
+            rows = rows.keep(lambda row: row.state in states)
+        _show_table(rows, chosen_columns(rows, columns), wide)
+        return
+    view = getattr(read(), name)
+    if states:
+        view = view.keep(view["state"].isin(states))
+    show(narrow(view, where, servers), form, wide=wide, columns=columns)
 
 
 def _show_table(view: View | Listing, chosen: list[str] | None, wide: bool | None) -> None:

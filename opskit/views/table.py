@@ -178,14 +178,14 @@ class Listing:
     def cells(self, columns: Sequence[str]) -> Cells:
         """Return what is to be shown of some columns."""
         named = {column.name: (at, dtype) for at, (dtype, column) in columns_of(self.kind).items()}
-        picked = [(field, dtype == "time") for field, dtype in (named[name] for name in columns)]
+        picked = [self._values(*named[name]) for name in columns]
         return Cells(
             columns=columns,
             numeric={name for name in columns if named[name][1] in _NUMBERS},
-            rows=[
-                tuple(known_time(value) if is_time else value for value, is_time in values)
-                for row in self.rows
-                for values in [[(getattr(row, field), is_time) for field, is_time in picked]]
-            ],
+            rows=list(zip(*picked, strict=True)),
             total=len(self.rows),
         )
+
+    def _values(self, field: str, dtype: str) -> list[Any]:
+        values = [getattr(row, field) for row in self.rows]
+        return list(map(known_time, values)) if dtype == "time" else values
