@@ -322,7 +322,7 @@ class Assembler:
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
                     keep_failed=self.options.keep_failed,
-                    kept=Preserved.of(one.target.origin),
+                    preserved=Preserved.of(one.target.origin),
                     replaces=tuple(
                         sorted(old for new, old in before if new == one.new_name != old)
                     ),
@@ -355,7 +355,7 @@ class Assembler:
                     swarm_name=one.new_name,
                     policy=one.policy,
                     entry=self.entry(one.target) if self.options.use_pass else "",
-                    kept=Preserved.of(one.target.origin),
+                    preserved=Preserved.of(one.target.origin),
                     timeout=wait.planned,
                 )
             )

@@ -22,6 +22,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+import msgspec
+
 from opskit.errors import NotFoundError, OpskitError, StepError
 from opskit.hooks import HookSpec
 from opskit.secrets.generate import Policy
@@ -61,7 +63,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
     swarm_name: str
     policy: Policy | None
     entry: str = ""
-    kept: Preserved = Preserved()
+    preserved: Preserved = msgspec.field(default=Preserved(), name="kept")
     timeout: float
 
     def subject(self) -> str:
@@ -108,7 +110,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
         create = CreateSecret(
             swarm_name=self.swarm_name,
             policy=self.policy,
-            kept=self.kept,
+            preserved=self.preserved,
             replaces=replaced_by(there) if there else (),
         )
         if there is not None and made_by(there, ctx.run):

@@ -82,7 +82,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
 
     `policy` says how the value is made; ``None`` when the operator gives it. `entry` is where the
     password store has it already, empty without a store. `keep_failed` leaves the version in the
-    swarm, labelled as failed, when the change is undone. `kept` is what it has of the version
+    swarm, labelled as failed, when the change is undone. `preserved` is what it has of the version
     before it, `replaces` names those that its run takes services from: the way back needs them.
     """
 
@@ -90,7 +90,8 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     policy: Policy | None
     entry: str = ""
     keep_failed: bool = False
-    kept: Preserved = Preserved()
+    # Plans and journals have it under the older name.
+    preserved: Preserved = msgspec.field(default=Preserved(), name="kept")
     replaces: tuple[str, ...] = ()
 
     def subject(self) -> str:
@@ -100,7 +101,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     def calls(self) -> list[str]:
         """Show the create call; the value is never part of it."""
         how = self.policy.describe() if self.policy else "value given by the operator"
-        kept = self.kept.describe()
+        kept = self.preserved.describe()
         more = f"; keeps {kept}" if kept else ""
         return [f"POST /secrets/create Name={self.swarm_name} ({how}{more})"]
 
@@ -126,7 +127,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
                 self.swarm_name,
                 value.reveal(),
                 self._labels(ctx),
-                templating=self.kept.templating,
+                templating=self.preserved.templating,
             )
         except AlreadyExistsError:
             raise _taken(self.swarm_name, ctx) from None
@@ -213,7 +214,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
 
     def _labels(self, ctx: StepContext) -> dict[str, str]:
         return {
-            **self.kept.labels,
+            **self.preserved.labels,
             LABELS["run"]: ctx.run,
             LABELS["by"]: f"{ctx.actor}@{ctx.host}",
             LABELS["at"]: datetime.now(UTC).isoformat(timespec="seconds"),
