@@ -156,13 +156,19 @@ class Runner:
         running: set[Future[Outcome]] = set()
         outcomes: dict[int, Outcome] = {}
         stopped = False
+        several, ready = min(self.max_parallel, len(waiting)) or 1, threading.Event()
 
         def work(number: int) -> Outcome:
             outcomes[number] = way(self._work(number))
             return outcomes[number]
 
-        with ThreadPoolExecutor(self.max_parallel, "opskit-apply") as threads:
+        with ThreadPoolExecutor(several, "opskit-apply") as threads:
             try:
+                # All before any work: a thread that Ctrl-C finds being started is one that
+                # nobody waits for, as the pool does not know it yet.
+                for _ in range(several):
+                    threads.submit(ready.wait)
+                ready.set()
                 while waiting or running:
                     while waiting and len(running) < self.max_parallel and not stopped:
                         running.add(threads.submit(work, waiting.pop(0)))
@@ -176,6 +182,7 @@ class Runner:
             except KeyboardInterrupt:
                 # What is begun notes how it ends, wherever this came in between.
                 self.stop.set()
+                ready.set()
                 for future in running:
                     future.result()
         return [

@@ -71,6 +71,30 @@ def test_a_run_stopped_between_two_stacks_is_unfinished_though_no_step_was_cut_s
 
 
 @pytest.mark.slow
+def test_ctrl_c_while_threads_are_started_leaves_none_at_work(
+    fleet: opskit.Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = fleet.plan_rotate(CHOSEN, opskit.Options(stable=0.1))
+    start, made = threading.Thread.start, list[threading.Thread]()
+
+    def pressed(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("opskit-apply"):
+            made.append(thread)
+            raise KeyboardInterrupt
+
+    told: list[Progressed] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", pressed)
+        run = plan.apply(max_parallel=1, on_progress=told.append)
+    assert run.status == "interrupted"
+    (thread,) = made
+    thread.join(LIMIT)
+    assert told == []
+    assert fleet.resume().status == "done"
+
+
+@pytest.mark.slow
 def test_whoever_looks_on_is_told_of_a_stack_that_stops_between_two_steps(
     fleet: opskit.Fleet, interrupted: threading.Event
 ) -> None:
