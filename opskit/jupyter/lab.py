@@ -16,6 +16,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -31,6 +32,7 @@ from opskit.lean import without_grammars
 FIRST_PORT = 8888
 START = "00-start-here.ipynb"
 _LAUNCHER = "opskit-runbooks"
+_WORKER = "AnyIO worker thread"
 _CLAIMS: list[socket.socket] = []
 """Kept open; each is a port that is this process's."""
 
@@ -140,7 +142,20 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
         store.unlink(missing_ok=True)
         LabApp.launch_instance(_settings(server, store, browser=browser))
     finally:
+        end_workers()
         store.unlink(missing_ok=True)
+
+
+def end_workers() -> None:
+    """Let AnyIO's threads end, each with what it is doing, such as saving a document.
+
+    They end with the task that began them. One that the server's loop is stopped over never does,
+    and its thread would keep the process for ever.
+    """
+    for thread in threading.enumerate():
+        stop = getattr(thread, "stop", None)
+        if thread.name == _WORKER and callable(stop):
+            stop()
 
 
 def runbooks(folder: Path) -> list[dict[str, str]]:

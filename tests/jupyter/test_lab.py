@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,9 +24,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import websocket
+from anyio import to_thread
 
 from opskit.errors import InputError
-from opskit.jupyter.lab import prepare
+from opskit.jupyter.lab import end_workers, prepare
 from tests.waiting import LIMIT, eventually
 
 REPOSITORY = Path(__file__).parents[2]
@@ -148,6 +150,27 @@ def test_it_ends_quietly_also_when_nobody_has_come(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.kernel
+def test_it_ends_though_its_loop_was_stopped_over_a_task_that_had_a_thread() -> None:
+    loop = asyncio.new_event_loop()
+
+    async def save() -> None:
+        await to_thread.run_sync(lambda: None)
+        loop.stop()
+        await asyncio.Event().wait()
+
+    task = loop.create_task(save())
+    loop.run_forever()
+    left = [one for one in threading.enumerate() if one.name == "AnyIO worker thread"]
+    assert left
+    end_workers()
+    for thread in left:
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+
+
 def test_it_serves_the_notebooks_to_whoever_has_the_token(server: Server) -> None:
     listed = {one["name"] for one in server.ask("/api/contents")["content"]}
 
