@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
@@ -240,6 +242,9 @@ def test_a_live_table_changes_under_what_is_chosen_and_filtered(lab: Lab, alice:
     form = alice.form
     words = "app == 'cloud.coop.example' or state == 'orphan'"
     form.get_by_label("Condition").fill(words)
+    counted = form.get_by_text(re.compile(r" of \S+ versions$"))
+    # The answer to the condition draws the rows anew.
+    expect(counted).not_to_have_text(re.compile(r"^(\S+) of \1 versions$"))
     row = form.get_by_role("row").filter(has_text="collabora_password")
     row.get_by_role("checkbox").focus()
     alice.page.keyboard.press("Space")
