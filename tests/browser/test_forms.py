@@ -266,6 +266,27 @@ def test_a_live_table_changes_under_what_is_chosen_and_filtered(lab: Lab, alice:
     assert "collabora_password" in form.inner_text()
 
 
+def test_a_live_table_stays_where_it_was_scrolled_to(lab: Lab, alice: Person) -> None:
+    cell = "live = fleet.watch()\nforms.browse(fleet, live=live, where='observed')"
+    alice.open(lab, lab.write("scrolled.ipynb", START, cell))
+    alice.run_all()
+    counted = alice.form.get_by_text(re.compile(r" of \S+ versions$"))
+    expect(counted).to_have_text(re.compile("^[1-9]"))
+    before = counted.inner_text()
+    grid = alice.form.get_by_role("table", name="Secrets")
+    grid.evaluate("grid => { grid.scrollTop = 90; }")
+    engine = ["docker", "--context", "coop.example", "secret"]
+    subprocess.run([*engine, "create", "last_thing_v1", "-"], input=b"x", check=True)
+    try:
+        # Once for its rows, and once more for the answer to what matches of them.
+        total = int(before.split()[2]) + 1
+        shown = int(before.split()[0]) + 1
+        expect(counted).to_have_text(f"{shown} of {total} versions")
+        assert grid.evaluate("grid => grid.scrollTop") == 90
+    finally:
+        subprocess.run([*engine, "rm", "last_thing_v1"], check=True)
+
+
 def test_an_error_goes_when_something_else_is_chosen(lab: Lab, alice: Person) -> None:
     cell = "fleet.plan_rotate = None\nforms.rotate(fleet, app='id.coop.example')"
     alice.open(lab, lab.write("stale.ipynb", START, cell))

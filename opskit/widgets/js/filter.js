@@ -39,6 +39,8 @@ export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
   // Rows that match the condition; nothing while there is none.
   let matches = null;
   let pause = 0;
+  // Whether what is asked is whether other rows match what was asked before.
+  let isAgain = false;
 
   /** Other choices; one that is made stays, though nothing has that value any more. */
   function offer(other) {
@@ -50,7 +52,8 @@ export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
       field.replaceChildren(...options(name, all));
       field.value = before;
     }
-    if (fields.condition.value.trim()) ask();
+    if (!fields.condition.value.trim()) return;
+    ask({ again: true });
   }
   function update({ filters: all }) {
     if (JSON.stringify(all) === JSON.stringify(filters) && known.childElementCount) return;
@@ -62,8 +65,9 @@ export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
     forget.hidden = !known.value;
     if (before in all) wish = "";
   }
-  function ask() {
+  function ask({ again = false } = {}) {
     clearTimeout(pause);
+    isAgain = again;
     const words = fields.condition.value.trim();
     if (words) return match(words);
     matches = null;
@@ -78,7 +82,7 @@ export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
     fields.condition.setAttribute("aria-invalid", String(Boolean(error)));
     // What cannot be read must not look as if everything matched.
     matches = new Set(rows);
-    onchange();
+    onchange({ stays: isAgain });
   }
   function changed() {
     known.value = "";
@@ -92,8 +96,8 @@ export function filterBar(now, choices, { onchange, onfilter, match }, saved) {
     ask();
   });
   for (const one of NAMES) if (one !== "condition") fields[one].addEventListener("input", changed);
-  fields.condition.addEventListener("input", () => { clearTimeout(pause); known.value = ""; forget.hidden = true; pause = setTimeout(ask, PAUSE_MS); });
-  fields.condition.addEventListener("change", ask);
+  fields.condition.addEventListener("input", () => { clearTimeout(pause); known.value = ""; forget.hidden = true; pause = setTimeout(() => ask(), PAUSE_MS); });
+  fields.condition.addEventListener("change", () => ask());
   for (const one of NAMES) fields[one].value = saved?.fields[one] ?? "";
   if (!saved) fields.condition.value = now.where;
   fault.id = uid();

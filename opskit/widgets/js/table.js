@@ -75,9 +75,11 @@ export function secretTable(now, rows, { why, onchange, onfilter, match }, saved
     if (sorted.by === "age_days") return (age(a) ?? -1) - (age(b) ?? -1);
     return text(sorted.by, a).localeCompare(text(sorted.by, b), undefined, { numeric: true });
   }
-  function arrange() {
+  /** With `stays` as far down as it was, else from the top. */
+  function arrange({ stays = false } = {}) {
+    const top = stays ? grid.scrollTop : 0;
     sift();
-    grid.scrollTop = 0;
+    grid.scrollTop = top;
     changed();
   }
   function sift() {
@@ -166,10 +168,7 @@ export function secretTable(now, rows, { why, onchange, onfilter, match }, saved
       ({ columns, ids, rows: count } = next);
       read();
       filter.offer(choices());
-      const top = grid.scrollTop;
-      sift();
-      grid.scrollTop = top;
-      changed();
+      arrange({ stays: true });
     },
     update: filter.update,
     matched: filter.matched,
