@@ -10,7 +10,7 @@ import pytest
 
 import opskit
 from opskit.secrets.value import Secret
-from tests.stage import APP, QUICK, SERVER, Stage
+from tests.stage import APP, FAILING, QUICK, SERVER, Stage
 
 pytestmark = pytest.mark.swarm
 
@@ -115,7 +115,7 @@ def test_a_task_that_writes_its_new_value_is_quoted_without_it(stage: Stage) -> 
     )
     assert fleet.plan_deploy(APP, QUICK).apply().status == "done"
     canary = "c4nary-in-a-c0al-mine"
-    plan = fleet.plan_insert(APP, "token", Secret(canary), options=QUICK)
+    plan = fleet.plan_insert(APP, "token", Secret(canary), options=FAILING)
     run = plan.apply()
 
     assert run.status == "rolled-back", run.errors

@@ -128,7 +128,7 @@ def test_ctrl_c_stops_a_run_where_it_can_be_finished(stage: Stage) -> None:
     before = stage.state()
     with subprocess.Popen(
         [sys.executable, "-m", "opskit", "secret", "rotate", APP, "token", "--yes",
-         "--stable", "30"],
+         "--stable", "200"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
