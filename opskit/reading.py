@@ -135,7 +135,19 @@ class Reading:
         return _taken(self._look(None, near=near, progress=progress), with_pass)
 
     def look(self) -> Facts:
-        """Read every server at once, for who lists rows: nothing of pandas is loaded."""
+        """Read every server at once, as `snapshot` does, without loading pandas.
+
+        Returns
+        -------
+        Facts
+            What files declare and engines said; ``Snapshot(facts).listing("secrets")`` lists it.
+
+        Examples
+        --------
+        >>> facts = fleet.look()
+        >>> len(facts.apps_by_server) == len(fleet.snapshot().servers)
+        True
+        """
         return self._look(None, near=self.executor, meanwhile="opskit.views.table")
 
     def watch(self, period: float | None = None, *, progress: Progress | None = None) -> Live:

@@ -69,7 +69,19 @@ class Views:
         self._derived: dict[str, Derived] = since._derived if since else {}
 
     def listing(self, name: str) -> Listing:
-        """Return the rows of a view, such as ``secrets``, without loading pandas."""
+        """Return the rows of a view as they are made, without loading pandas.
+
+        Parameters
+        ----------
+        name
+            The view's, such as ``secrets``.
+
+        Examples
+        --------
+        >>> snap = fleet.snapshot()
+        >>> len(snap.listing("secrets").rows) == len(snap.secrets)
+        True
+        """
         from opskit.views.table import Listing
 
         return Listing.of(_table(name), self.facts, self._in_pass)
