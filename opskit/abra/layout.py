@@ -89,11 +89,11 @@ def app_names(root: Path) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for entry in sorted((root / "servers").iterdir()):
-        if is_app_file(entry.name):
+        if _is_app(entry):
             found.setdefault(DEFAULT_SERVER, []).append(app_name(entry.name))
-        elif not entry.name.startswith(".") and is_folder(entry):
-            names = sorted(path.name for path in entry.iterdir())
-            found.setdefault(entry.name, []).extend(map(app_name, filter(is_app_file, names)))
+        elif _is_server(entry):
+            names = sorted(path.name for path in entry.iterdir() if _is_app(path))
+            found.setdefault(entry.name, []).extend(map(app_name, names))
     return found
 
 
@@ -142,11 +142,11 @@ def server_names(root: Path) -> list[str]:
     """
     check_root(root)
     try:
-        entries = [path for path in (root / "servers").iterdir() if not path.name.startswith(".")]
+        entries = list((root / "servers").iterdir())
     except OSError:
         return []  # `read_tree` says why.
-    names = {printable(entry.name) for entry in entries if is_folder(entry)}
-    if any(is_app_file(entry.name) and not is_folder(entry) for entry in entries):
+    names = {printable(entry.name) for entry in entries if _is_server(entry)}
+    if any(map(_is_app, entries)):
         names.add(DEFAULT_SERVER)
     return sorted(names)
 
@@ -162,7 +162,7 @@ class _Tree:
         folder = self._root / "servers"
         entries = self._entries(folder)
         by_folder = {
-            entry: _env_files(self._entries(entry)) for entry in entries if is_folder(entry)
+            entry: _env_files(self._entries(entry)) for entry in entries if _is_server(entry)
         }
         loose_files = _env_files(entries)
         self._read_recipes([*loose_files, *(env for envs in by_folder.values() for env in envs)])
@@ -232,7 +232,13 @@ class _Tree:
         return found
 
 
+def _is_server(path: Path) -> bool:
+    return not path.name.startswith(".") and is_folder(path)
+
+
+def _is_app(path: Path) -> bool:
+    return is_app_file(path.name) and not is_folder(path)
+
+
 def _env_files(entries: list[Path]) -> list[EnvFile]:
-    return [
-        read_env(entry) for entry in entries if is_app_file(entry.name) and not is_folder(entry)
-    ]
+    return [read_env(entry) for entry in filter(_is_app, entries)]
