@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.real import load_sample
-from tests.browser.lab import FLAGS, Lab, Person, somebody
+from tests.browser.lab import FLAGS, Colleagues, Lab, Person
 from tests.conftest import _real
 from tests.waiting import LIMIT, eventually
 
@@ -94,15 +94,22 @@ def opskit_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     process.stdout.close()
 
 
+@pytest.fixture(scope="package")
+def colleagues(chromium: Browser) -> Iterator[Colleagues]:
+    made = Colleagues(chromium)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def alice(chromium: Browser) -> Iterator[Person]:
-    with somebody(chromium) as person:
+def alice(colleagues: Colleagues, request: pytest.FixtureRequest) -> Iterator[Person]:
+    with colleagues.called("alice", request) as person:
         yield person
 
 
 @pytest.fixture
-def bob(chromium: Browser) -> Iterator[Person]:
-    with somebody(chromium) as person:
+def bob(colleagues: Colleagues, request: pytest.FixtureRequest) -> Iterator[Person]:
+    with colleagues.called("bob", request) as person:
         yield person
 
 

@@ -11,11 +11,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 from tests.waiting import LIMIT, eventually
@@ -151,24 +152,42 @@ class Person:
     context: BrowserContext
     page: Page
     frames: list[bytes] = field(default_factory=list[bytes])
+    notebook: str = ""
 
     def open(self, lab: Lab, notebook: str, host: str = "127.0.0.1") -> None:
         """Open a notebook and wait until its kernel is there, and its widgets are shown.
 
+        In the JupyterLab that is shown, if it is that one; opened once more, all is loaded anew.
         A page asks the kernel for its widgets once, and gives up after four seconds with ``model
         not found``: then it is loaded again, as a person would.
         """
         eventually(lambda: self._opens(lab, notebook, host), f"the widgets of {notebook}")
 
     def _opens(self, lab: Lab, notebook: str, host: str) -> bool:
-        # In a workspace of their own, so that no notebook of somebody else is restored.
-        space = f"lab/workspaces/{id(self)}{time.monotonic_ns()}/tree/{notebook}"
-        self.page.goto(lab.url(space, host))
+        is_here = self.page.url.startswith(f"http://{host}:{lab.port}/lab")
+        if is_here and self.notebook != notebook:
+            # What a command returns would be written out whole.
+            self.page.evaluate(
+                "async path => {"
+                " await window.jupyterapp.commands.execute('docmanager:open', {path}); }",
+                notebook,
+            )
+        else:
+            # In a workspace of their own, so that no notebook of somebody else is restored.
+            space = f"lab/workspaces/{id(self)}{time.monotonic_ns()}/tree/{notebook}"
+            self.page.goto(lab.url(space, host))
+        self.notebook = notebook
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         self.page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.context?.isReady")
         self.wait_for_kernel()
         self.page.wait_for_function("() => !document.body.innerText.includes('Loading widget')")
         return "Error displaying widget" not in self.page.inner_text("body")
+
+    def leave(self) -> None:
+        """Close what is open, and end its kernels; JupyterLab stays loaded for what comes next."""
+        self.page.evaluate(_LEAVE)
+        self.notebook = ""
+        self.frames.clear()
 
     def wait_for_kernel(self) -> None:
         """Wait until the notebook's kernel is there and has nothing to do."""
@@ -268,6 +287,15 @@ _COUNT_HANDS = """
 """Outlives a page that is loaded again, as the browser's tab does."""
 
 
+_LEAVE = """async () => {
+  sessionStorage.removeItem('hands');
+  const app = window.jupyterapp;
+  if (!app) return;
+  for (const widget of [...app.shell.widgets('main')]) widget.dispose();
+  await app.serviceManager.sessions.shutdownAll();
+}"""
+
+
 @contextmanager
 def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
     """Give somebody a browser of their own."""
@@ -292,3 +320,34 @@ def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
         yield person
     finally:
         context.close()
+
+
+class Colleagues:
+    """People at their browsers from test to test: loading JupyterLab takes longer than most tests.
+
+    After a test that failed, nobody knows what a page is left with: a new browser is opened.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._here: dict[str, tuple[Person, ExitStack]] = {}
+
+    @contextmanager
+    def called(self, name: str, request: pytest.FixtureRequest) -> Iterator[Person]:
+        """Give a person for one test."""
+        if name not in self._here:
+            until = ExitStack()
+            self._here[name] = until.enter_context(somebody(self._browser)), until
+        person, until = self._here[name]
+        failed = request.session.testsfailed
+        yield person
+        if request.session.testsfailed > failed:
+            until.close()
+            del self._here[name]
+        else:
+            person.leave()
+
+    def close(self) -> None:
+        """Close all browsers."""
+        for _, until in self._here.values():
+            until.close()
