@@ -178,9 +178,9 @@ class Person:
             self.page.goto(lab.url(space, host))
         self.notebook = notebook
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
-        self.page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.context?.isReady")
+        self.wait("() => window.jupyterapp.shell.currentWidget?.context?.isReady")
         self.wait_for_kernel()
-        self.page.wait_for_function("() => !document.body.innerText.includes('Loading widget')")
+        self.wait("() => !document.body.innerText.includes('Loading widget')")
         return "Error displaying widget" not in self.page.inner_text("body")
 
     def leave(self) -> None:
@@ -189,9 +189,14 @@ class Person:
         self.notebook = ""
         self.frames.clear()
 
+    def wait(self, condition: str, argument: object = None) -> None:
+        """Wait until a function of JavaScript says so."""
+        # Asked with every frame that is drawn, it would keep a core busy.
+        self.page.wait_for_function(condition, arg=argument, polling=100)
+
     def wait_for_kernel(self) -> None:
         """Wait until the notebook's kernel is there and has nothing to do."""
-        self.page.wait_for_function(
+        self.wait(
             "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
             " === 'idle'"
         )
@@ -218,10 +223,10 @@ class Person:
         JupyterLab makes the views of an output anew as its words change, and a click on a button
         of an old view is lost: who is to click after that waits for it.
         """
-        self.page.wait_for_function(
+        self.wait(
             "words => JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.toJSON())"
             ".includes(words)",
-            arg=words,
+            words,
         )
 
     def run_all(self) -> None:

@@ -205,9 +205,7 @@ def _wear(person: Person, theme: str, title: str) -> None:
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", title
     )
     is_light = "true" if theme == "light" else "false"
-    person.page.wait_for_function(
-        "light => document.body.dataset.jpThemeLight === light", arg=is_light
-    )
+    person.wait("light => document.body.dataset.jpThemeLight === light", is_light)
 
 
 def _run(person: Person, lab: Lab, notebook: str) -> None:
@@ -218,7 +216,7 @@ def _run(person: Person, lab: Lab, notebook: str) -> None:
         "'notebook:run-all-cells').finally(() => { window.ran = true; }); }"
     )
     asks = "() => window.ran || document.querySelector('.opskit-question')"
-    person.page.wait_for_function(asks)
+    person.wait(asks)
     _settle(person)
 
 
@@ -230,7 +228,7 @@ def _shown(person: Person, lab: Lab, notebook: str) -> None:
 
 
 def _settle(person: Person) -> None:
-    person.page.wait_for_function("() => !document.querySelector('.opskit-busy')")
+    person.wait("() => !document.querySelector('.opskit-busy')")
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def test_a_run_that_failed_says_so_and_shows_its_last_step_to_who_comes_later(
     alice.form.get_by_text("Failed, and rolled back: everything is as").wait_for()
     bob.open(lab, notebook)
     bob.form.get_by_text("no leader").first.wait_for()
-    bob.page.wait_for_function(
+    bob.wait(
         "() => { const list = document.querySelector('.opskit-steps');"
         " return list && list.scrollTop > 0"
         " && list.scrollTop + list.clientHeight >= list.scrollHeight - 8; }"
