@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
 from opskit.demo.engine.serve import Server
 from opskit.demo.fleet import DemoFleet
+from opskit.lean import without_collecting, without_grammars
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
@@ -31,10 +33,21 @@ from tests.disk import Disk, small_disk
 from tests.stage import Stage, staged
 from tests.waiting import LIMIT
 
+# What tests import of Jupyter imports it, in each worker.
+with without_grammars():
+    importlib.import_module("jsonschema")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Look at failures of a parallel run once more; see `tests.late`."""
     late.register(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect thousands of tests without a search for garbage among them."""
+    with without_collecting():
+        return (yield)
 
 
 # A busy machine is no fault of the code.

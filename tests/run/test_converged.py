@@ -252,7 +252,7 @@ services:
     deploy: {labels: ["coop-cloud.${STACK_NAME}.timeout=77"]}
   worker:
     image: local/busybox:1
-    command: sleep 1000
+    command: ["sh", "-c", "trap exit TERM; sleep 1000 & wait"]
     secrets: [token]
     stop_grace_period: 1m30s
     healthcheck: {test: "true", interval: 1s, retries: 5, start_period: 1h2m, timeout: 30s}
