@@ -7,6 +7,7 @@ can try it in one line, and say in one sentence what is missing where it cannot.
 from __future__ import annotations
 
 import atexit
+import gc
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -103,6 +104,9 @@ class Workers:
 
 def _dask(at: str, count: int) -> _Started:
     dask: Any = import_module("distributed")
+    # One that failed before ends when it is collected. In the thread that is started now, it would
+    # wait for the lock that this one holds meanwhile: ten seconds, and nothing would be started.
+    gc.collect()
     if at:
         client = dask.Client(at)
         return client.get_executor(), [client.close]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from opskit import clusters
 from opskit.clusters import Workers
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
+from opskit.lean import without_collecting
 from tests.waiting import eventually
 
 Use = Callable[[DemoFleet], Path]
@@ -96,3 +99,26 @@ def test_a_cluster_that_is_not_there_is_said_to_be_missing(kind: str, at: str, w
         Workers(kind, at=at)
     assert str(caught.value).startswith(f"at is {at!r}, and {package} reaches no cluster there (")
     assert why in str(caught.value)
+
+
+def test_an_address_that_failed_does_not_stand_in_the_way_of_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("distributed")
+
+    def told(at: str) -> str:
+        with pytest.raises(InputError) as caught:
+            Workers("dask", at=at)
+        return str(caught.value)
+
+    run = threading.Thread.run
+
+    def collect_and_run(thread: threading.Thread) -> None:
+        gc.collect()
+        run(thread)
+
+    with without_collecting():
+        assert "missing port number" in told("nowhere")
+        # What is left of it may be collected by any thread, even by the one that is started now.
+        monkeypatch.setattr(threading.Thread, "run", collect_and_run)
+        assert "check your TLS configuration" in told("tls://127.0.0.1:9")
