@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -151,24 +151,21 @@ def _unpacked(tables: Any) -> Any:
 
 
 def _database(tables: Any) -> bytes:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in (one for step in SCHEMA.migrations for one in step):
-        connection.execute(statement.replace(" NOT NULL", ""))
-    connection.execute(f"PRAGMA application_id={SCHEMA.application_id}")
-    connection.execute(f"PRAGMA user_version={len(SCHEMA.migrations)}")
-    for table, rows in tables.items() if isinstance(tables, dict) else ():
-        for row in rows if isinstance(rows, list) else ():
-            # A table, column or row that cannot be is left out: the rest is what is read.
-            with suppress(sqlite3.Error, OverflowError, AttributeError, UnicodeEncodeError):
-                values = [_cell(key, value) for key, value in row.items()]
-                marks = ", ".join("?" * len(row))
-                connection.execute(
-                    f"INSERT INTO {table} ({', '.join(map(str, row))}) VALUES ({marks})", values
-                )
-    try:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for statement in (one for step in SCHEMA.migrations for one in step):
+            connection.execute(statement.replace(" NOT NULL", ""))
+        connection.execute(f"PRAGMA application_id={SCHEMA.application_id}")
+        connection.execute(f"PRAGMA user_version={len(SCHEMA.migrations)}")
+        for table, rows in tables.items() if isinstance(tables, dict) else ():
+            for row in rows if isinstance(rows, list) else ():
+                # A table, column or row that cannot be is left out: the rest is what is read.
+                with suppress(sqlite3.Error, OverflowError, AttributeError, UnicodeEncodeError):
+                    values = [_cell(key, value) for key, value in row.items()]
+                    marks = ", ".join("?" * len(row))
+                    connection.execute(
+                        f"INSERT INTO {table} ({', '.join(map(str, row))}) VALUES ({marks})", values
+                    )
         return connection.serialize()
-    finally:
-        connection.close()
 
 
 def _cell(key: str, value: Any) -> Any:

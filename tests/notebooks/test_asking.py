@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoFleet]:
 def rows(fleet: DemoFleet, query: str) -> list[tuple[object, ...]]:
     """Read the journal by itself."""
     journal = fleet.root / "state" / "journal.sqlite"
-    with sqlite3.connect(f"file:{journal}?mode=ro", uri=True) as read:
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as read:
         return read.execute(query).fetchall()
 
 
