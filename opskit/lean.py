@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import cast
 
 _GRAMMAR = "rfc3987_syntax"
+_FROZEN_BY_PYTHON = 1000
+"""Python 3.12 freezes some 400 of its own objects; who freezes a program's has thousands."""
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def without_collecting() -> Generator[None]:
         yield
     finally:
         if was_on:
-            if not gc.get_freeze_count():
+            if gc.get_freeze_count() < _FROZEN_BY_PYTHON:
                 # Else all that was made meanwhile would be searched now, as what is young is.
                 gc.freeze()
                 gc.unfreeze()

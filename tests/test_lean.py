@@ -41,12 +41,13 @@ def test_servers_are_asked_before_tables_are_loaded(what: str) -> None:
 
 
 def test_what_was_read_at_once_is_not_searched_for_garbage_afterwards() -> None:
+    before = gc.get_freeze_count()
     with without_collecting():
         made = [[number] for number in range(100_000)]
     assert gc.isenabled()
     old = {id(one) for one in gc.get_objects(generation=2)}
     assert old.issuperset(map(id, made))
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= before
 
 
 def test_what_others_froze_stays_frozen() -> None:
