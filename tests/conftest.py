@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
@@ -67,27 +68,38 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 _LONGEST = (
     "browser/test_forms.py",
     "run/test_stacks_crash.py",
-    "run/test_trouble.py",
-    "browser/test_canary.py",
     "run/test_stacks.py",
-    "run/test_registry.py",
-    "run/test_crash_others.py",
-    "run/test_rotate.py",
+    "browser/test_canary.py",
+    "run/test_trouble.py",
+    "browser/test_stories.py",
+    "run/test_converged.py",
+    "run/test_overtaken.py",
     "run/test_crash.py",
     "run/test_stale_stacks.py",
-    "run/test_stale.py",
-    "steps/hooks/test_databases.py",
-    "run/test_overtaken.py",
-    "run/test_crash_pass.py",
-    "browser/test_runbook.py",
     "steps/hooks/test_run.py",
+    "run/test_registry.py",
+    "swarm/test_masters.py",
+    "run/test_rotate.py",
+    "run/test_crash_others.py",
     "notebooks/test_notebooks.py",
-    "notebooks/test_on_real_swarms.py",
-    "run/test_before_deploying.py",
-    "run/test_nodes.py",
     "jupyter/test_execute.py",
+    "run/test_stale.py",
+    "views/test_select.py",
+    "run/test_identity.py",
+    "steps/hooks/test_databases.py",
+    "demo/test_fleet.py",
+    "notebooks/test_on_real_swarms.py",
+    "run/test_last_words.py",
 )
 """Files of a minute and more, as measured, the longest first."""
+
+_BESIDE = {
+    "browser/test_page.py": "browser/test_forms.py",
+    "browser/test_runbook.py": "browser/test_canary.py",
+    "browser/test_attention.py": "browser/test_canary.py",
+    "browser/test_opskit_lab.py": "browser/test_stories.py",
+}
+"""Files that one worker runs beside another: a JupyterLab and its browsers are slow to start."""
 
 _WEIGHTS = {"browser": 100, "swarm": 30, "kernel": 30, "slow": 3}
 """About how many quick tests a test with a marker is worth."""
@@ -107,6 +119,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         )
     first = {Path(__file__).parent / name: turn for turn, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: (first.get(item.path, len(first)), -weights[item.path]))
+
+
+class _ByFile(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid).removeprefix("tests/")
+        return _BESIDE.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Let one worker have each file, with those that belong beside it."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def need_engines(*, ssh: bool) -> None:
