@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,18 +52,19 @@ def test_what_was_zipped_is_unzipped_up_to_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("made", "said"),
     [
-        (gzip.compress(bytes(300 * MIB)), "unpacks to more than 256 MiB"),
-        (gzip.compress(b"[" * 500_000), "no whole opskit snapshot|not a whole opskit snapshot"),
-        (b"PK\3\4", "not a whole opskit snapshot"),
+        (lambda: gzip.compress(bytes(300 * MIB)), "unpacks to more than 256 MiB"),
+        (lambda: gzip.compress(b"[" * 500_000), "no(t a)? whole opskit snapshot"),
+        (lambda: b"PK\3\4", "not a whole opskit snapshot"),
     ],
+    ids=["a bomb", "brackets", "a zip file"],
 )
 def test_a_snapshot_that_is_none_is_refused_in_one_sentence(
-    tmp_path: Path, content: bytes, said: str
+    tmp_path: Path, made: Callable[[], bytes], said: str
 ) -> None:
     path = tmp_path / "monday.opskit"
-    path.write_bytes(content)
+    path.write_bytes(made())
     with pytest.raises(InputError, match=said):
         opskit.Snapshot.load(path)
 
