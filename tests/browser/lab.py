@@ -293,9 +293,9 @@ _COUNT_HANDS = """
 
 
 _LEAVE = """async () => {
-  sessionStorage.removeItem('hands');
   const app = window.jupyterapp;
   if (!app) return;
+  sessionStorage.removeItem('hands');
   for (const widget of [...app.shell.widgets('main')]) widget.dispose();
   await app.serviceManager.sessions.shutdownAll();
 }"""
