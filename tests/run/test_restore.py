@@ -37,7 +37,8 @@ def test_values_come_from_the_store_and_others_are_made(
     assert bits.isna()["keycloak_client_secret"]
     assert bits["session"] >= 128
     assert plan.apply().status == "done"
-    states = fleet.snapshot().secrets.set_index(["server", "app", "secret"])["observed"]
+    rows = fleet.snapshot().secrets.set_index(["server", "app", "secret"])
+    states = rows["observed"].sort_index()
     assert states[MATRIX]
     assert states[NOTES]
 
