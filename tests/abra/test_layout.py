@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from opskit.abra.layout import default_root, read_tree, server_names
+from opskit.abra.layout import app_names, default_root, read_tree, server_names
 from opskit.abra.model import Declared, DeclaredApp, DeclaredSecret
 from opskit.errors import InputError
 from tests.abra.docker import docker_stack_config
@@ -264,13 +264,14 @@ def test_only_env_files_directly_inside_a_server_are_apps(root: Path, write: Wri
         write(f"servers/one.example/{name}", "TYPE=x\n")
     write("servers/old.example.env", "TYPE=x\n")
     write("servers/.hidden/x.env", "TYPE=x\n")
+    write("servers/one.example/folder.env/x", "")
+    write("servers/two.env/b.env", "TYPE=x\n")
     declared = read_tree(root)
 
-    assert {s.name: [a.name for a in s.apps] for s in declared.servers} == {
-        "default": ["old.example"],
-        "one.example": ["a"],
-    }
-    assert server_names(root) == ["default", "one.example"]
+    apps = {"default": ["old.example"], "one.example": ["a"], "two.env": ["b"]}
+    assert {s.name: [a.name for a in s.apps] for s in declared.servers} == apps
+    assert server_names(root) == list(apps)
+    assert app_names(root) == apps
 
 
 def test_symlinked_trees_folders_and_files_are_followed(root: Path, tmp_path: Path) -> None:
