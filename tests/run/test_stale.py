@@ -192,8 +192,10 @@ def check_past(stage: Stage, kind: str, moment: int | str) -> tuple[Oracle, Susp
         # A new version under a name that was free is nobody else's; and who had no lock yet took
         # one of the swarm as it was by then, where all that was planned was still to be done.
         harmless = run.at.endswith("outcome") or kind == "generate" or "0 take-lock" in undone
-        # What has restarted all services has only to wait for them.
         assert undone == [] or harmless or restarted, (run.at, undone, said)
+        if undone and restarted:
+            # It had only to wait for its tasks, and tells that its lock was lost by then.
+            assert "once all was done, the lock of" in said, said
     else:
         assert ended in ("failed", "rolled-back"), (ended, said)
         assert said, errors
