@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import typer
+from typer.main import get_command
 
 from opskit.cli import (
     apps,
@@ -83,9 +85,13 @@ def run(arguments: list[str] | None = None) -> int:
     return status
 
 
+# A process that asks for several makes the tree of all commands once.
+_commands = cache(partial(get_command, app))
+
+
 def _run(arguments: list[str] | None) -> int:
     try:
-        app(arguments)
+        _commands()(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else FINE
     except (InputError, MissingToolError) as error:
