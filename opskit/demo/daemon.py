@@ -22,6 +22,8 @@ from opskit.errors import OpskitError
 _START_S = 120.0
 _STOP_S = 15.0
 _KILL_S = 30.0
+_SPARING = {"GOGC": "800"}
+"""For each container dockerd runs itself a dozen times, and looks for garbage in what it loads."""
 
 
 class Daemon:
@@ -71,7 +73,11 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
+                env={
+                    **os.environ,
+                    **_SPARING,
+                    "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
+                },
             )
 
     def wait(self) -> None:
@@ -189,6 +195,8 @@ _PORTS = 5
 """So many are tried: another process may take one between its choice and its use."""
 _LOWEST, _HIGHEST = 20_000, 30_000
 """Below what the kernel hands out: nobody gets the port of an sshd that is cut for a while."""
+_NOT_LOGGED_IN = "SHLVL=1"
+"""Debian's bash then does not read this machine's ``~/.bashrc`` for each command of a session."""
 
 
 class Sshd:
@@ -231,7 +239,7 @@ class Sshd:
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {self._folder / 'host_key'}\n"
             f"PidFile none\nAuthorizedKeysFile {self._folder.parent}/id.pub\nUsePAM no\n"
             "StrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\n"
-            f"SetEnv DOCKER_HOST={self._docker_host} PATH={os.environ['PATH']}\n"
+            f"SetEnv DOCKER_HOST={self._docker_host} PATH={os.environ['PATH']} {_NOT_LOGGED_IN}\n"
         )
         with (self._folder / "log").open("ab") as log:
             earlier = log.tell()
