@@ -63,11 +63,11 @@ class Registry:
         """
 
         def left() -> list[str]:
-            for state in ("exited", "created", "dead"):
-                for container in self.docker("ps", "-aq", "-f", f"status={state}").split():
-                    self.docker("rm", "-f", container, check=False)
-            for image in self._images():
-                self.docker("rmi", "-f", image, check=False)
+            states = (f"--filter=status={state}" for state in ("exited", "created", "dead"))
+            if ended := self.docker("ps", "-aq", *states).split():
+                self.docker("rm", "-f", *ended, check=False)
+            if images := self._images():
+                self.docker("rmi", "-f", *images, check=False)
             return self._images()
 
         eventually(left, "the engine to have no image of the registry", lambda found: not found)
