@@ -10,7 +10,7 @@ MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 PYTEST := $(BIN)/python -m pytest
-FAST := not swarm and not browser and not kernel and not nightly
+BARE := not swarm and not browser and not kernel and not nightly
 
 .PHONY: demo test lab check lint fast unit full nightly kill-matrix chaos fuzz pythons bench pictures js lock clean
 
@@ -20,8 +20,8 @@ demo: .venv/base  ## Set up, start the embedded fleet, show servers, apps, secre
 lab: .venv/base  ## Set up, and open the notebooks in JupyterLab on the embedded fleet.
 	$(BIN)/opskit lab --demo
 
-fast: .venv/dev  ## While working: no engine, no browser, no kernel.
-	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder -m "$(FAST)"
+fast: .venv/dev  ## While working: no engine, no browser, no kernel, and nothing slow.
+	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder -m "$(BARE) and not slow"
 
 test: .venv/dev packages lint unit  ## Set up everything, real engines included, and run what CI runs.
 
@@ -51,8 +51,8 @@ chaos: .venv/dev packages  ## Two operators, random operations and faults on rea
 fuzz: .venv/dev  ## Whatever others write is read or refused; MINUTES for each, TARGET one, SEED.
 	$(BIN)/python -m tests.fuzz $(TARGET) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-pythons:  ## The fast tests on each supported Python, and with the lowest versions allowed.
-	@.ci/pythons "$(FAST)"
+pythons:  ## All that needs no engine, browser or kernel, on each Python and the lowest versions.
+	@.ci/pythons "$(BARE)"
 
 bench: .venv/dev packages  ## Time opskit beside its peers; see benchmarks/README.md.
 	$(BIN)/python benchmarks/run.py

@@ -37,6 +37,7 @@ def unprivileged(home: Path, *command: str | Path) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.slow
 def test_whatever_binder_starts_runs_inside_the_demo_fleet(tmp_path: Path) -> None:
     # The `opskit` that the script finds is this environment's, wherever that is.
     (tmp_path / "opskit").write_text(f'#!/bin/sh\nexec {sys.executable} -m opskit "$@"\n')

@@ -63,6 +63,7 @@ def test_a_hub_gives_each_person_a_server_and_outside_nobody_says_so(
     assert person_here() == "ada"
 
 
+@pytest.mark.slow
 def test_the_journal_names_who_ran_the_cell_unless_another_is_named(
     embedded_stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

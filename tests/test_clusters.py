@@ -101,6 +101,7 @@ def test_a_cluster_that_is_not_there_is_said_to_be_missing(kind: str, at: str, w
     assert why in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_address_that_failed_does_not_stand_in_the_way_of_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -59,6 +59,7 @@ def point(
         demo.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_shows_what_it_says(
     name: str, point: Callable[[doctest.DocTest], opskit.Fleet]

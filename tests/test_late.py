@@ -47,6 +47,7 @@ def run(project: Path, *names: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_test_that_passes_alone_is_named_at_the_very_end_with_its_first_failure(
     project: Path,
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_test_that_passes_alone_is_named_at_the_very_end_with_its_first_failur
     assert "FAILURES" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_again_fails_the_run(project: Path) -> None:
     ended = run(project, "late", "wrong", "good")
 

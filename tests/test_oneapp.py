@@ -69,6 +69,7 @@ def test_of_a_secret_the_declared_version_comes_first_then_the_newest(
     assert old.used_by == ("app", "db")
 
 
+@pytest.mark.slow
 def test_findings_are_those_of_the_audit_about_this_app(page: Callable[[str], AppPage]) -> None:
     audit = opskit.Fleet.from_abra().snapshot().audit()
     for app in ("git.coop.example", "shop-dev.workshop.example"):

@@ -180,6 +180,7 @@ def test_it_is_a_table_that_other_programs_read(facts: Facts, tmp_path: Path) ->
     assert names == {one.spec.name for seen in facts.observed for one in seen.secrets}
 
 
+@pytest.mark.slow
 def test_no_environment_and_no_value_is_in_it(use: Use, tmp_path: Path) -> None:
     with DemoFleet() as fleet:
         env = use(fleet) / "abra" / "servers" / "coop.example" / "id.coop.example.env"
@@ -447,6 +448,7 @@ def test_another_table_is_refused(table: Callable[[], pa.Table], said: str, tmp_
     assert said in refusal(written(table()), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "each", "options", "said"),
     [

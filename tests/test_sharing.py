@@ -258,6 +258,7 @@ def become_another_edition() -> None:
     errands.edition = lambda: "0.0.9+0badc0de"
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_opskit_is_said_in_the_row(use: Use, demo_fleet: DemoFleet) -> None:
     use(demo_fleet)
     with ProcessPoolExecutor(1, get_context("spawn"), become_another_edition) as executor:

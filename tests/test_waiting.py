@@ -35,6 +35,7 @@ def hasty(source: str) -> Iterator[int]:
             yield call.lineno
 
 
+@pytest.mark.slow
 def test_no_test_waits_for_a_time_or_with_a_limit_of_its_own() -> None:
     found = [
         f"{path.relative_to(TESTS)}:{line}"

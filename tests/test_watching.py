@@ -147,12 +147,14 @@ def test_a_deployed_service_and_its_task_come_to_run_in_the_tables(
     eventually(lambda: shown(live, "secrets", current) == 2, "two secrets in use")
 
 
+@pytest.mark.slow
 def test_a_changed_file_changes_the_rows(stage: Stage, live: Live) -> None:
     stage.env_file.write_bytes(stage.env_file.read_bytes().replace(b"'v1'", b"'v2'"))
     wanted = f"stack == '{stage.stack}' and secret == 'token' and version == 'v2'"
     eventually(lambda: shown(live, "secrets", wanted), "the version that is declared now")
 
 
+@pytest.mark.slow
 def test_files_that_are_slow_to_read_are_looked_at_as_often(
     tmp_path: Path, one: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +171,7 @@ def test_files_that_are_slow_to_read_are_looked_at_as_often(
     eventually(lambda: shown(one, "servers", "server == 'two'"), "the new server")
 
 
+@pytest.mark.slow
 def test_files_that_are_slow_to_look_at_are_read_after_each_period(
     tmp_path: Path, wire: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +188,7 @@ def test_files_that_are_slow_to_look_at_are_read_after_each_period(
             eventually(lambda name=name: shown(live, "servers", f"server == '{name}'"), name)
 
 
+@pytest.mark.slow
 def test_a_new_server_is_watched_and_one_that_is_gone_is_left(
     tmp_path: Path, wire: Line, make: Make, one: Live
 ) -> None:
@@ -277,6 +281,7 @@ Often = list[int]
 """How often each event in turn is told; a number below 0: that often, and after the next one."""
 
 
+@pytest.mark.slow
 @given(
     disturbance=st.lists(st.integers(-2, 2), min_size=1, max_size=6),
     removals=st.lists(st.booleans(), min_size=1, max_size=6),
@@ -368,6 +373,7 @@ def test_a_server_is_watched_on_after_a_fault_that_nobody_foresees(
     assert thread.is_alive()
 
 
+@pytest.mark.slow
 def test_files_are_watched_on_after_a_fault_that_nobody_foresees(
     tmp_path: Path, wire: Line, one: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,6 +383,7 @@ def test_files_are_watched_on_after_a_fault_that_nobody_foresees(
         eventually(lambda: shown(one, "servers", "server == 'two'"), "the new server")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_of_the_files_is_said_and_what_was_known_stays(
     tmp_path: Path, one: Live
 ) -> None:
@@ -408,6 +415,7 @@ def test_after_a_burst_every_row_is_there(make: Make, one: Live) -> None:
     eventually(lambda: len(names(one)) == 100, "100 rows")
 
 
+@pytest.mark.slow
 def test_a_server_at_rest_is_left_alone(wire: Line, one: Live) -> None:
     def looks() -> int:
         return wire.asked.count("/secrets")

@@ -410,6 +410,7 @@ def test_without_a_checkout_the_labels_tell_the_revision(
     assert app_of(write, root, "", compose).revision == revision
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=120), st.binary(max_size=120))
 def test_no_files_at_all_make_it_fail(env: bytes, compose: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:

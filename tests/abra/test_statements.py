@@ -83,6 +83,7 @@ def files(draw: st.DrawFn) -> tuple[str, list[Statement]]:
     return text, made
 
 
+@pytest.mark.slow
 @given(files())
 def test_what_the_grammar_writes_is_read_back_piece_by_piece(
     file: tuple[str, list[Statement]],

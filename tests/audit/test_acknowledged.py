@@ -23,6 +23,8 @@ from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
 from opskit.facts import Facts
 
+pytestmark = pytest.mark.slow
+
 TODAY = datetime.now(UTC).date()
 SOON = TODAY + timedelta(days=30)
 SERVER = "coop.example"

@@ -59,6 +59,7 @@ def test_what_opens_doors_elsewhere_comes_first_and_what_is_unused_last(
     assert known.query("secret == 'mail_relay_password'")["priority"].eq("first").all()
 
 
+@pytest.mark.slow
 def test_somebody_knows_what_their_runs_made(
     use: Callable[[DemoFleet], Path],
 ) -> None:

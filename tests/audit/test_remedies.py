@@ -87,6 +87,7 @@ def test_so_are_those_for_every_secret_if_all_were_old(
         assert planned(fleet, snap, row.plan), row
 
 
+@pytest.mark.slow
 def test_a_remedy_that_is_a_command_is_taken_by_the_command_line(
     fleet: opskit.Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,7 @@ def test_listing_apps_without_asking_any_server(
     assert set(rows[0]) == {"server", "recipe", "app", "recipe_version"}
 
 
+@pytest.mark.slow
 def test_the_catalogue_knows_upgrades_that_were_not_fetched(use: Use, capsys: Capture) -> None:
     with DemoFleet() as fleet:
         root = use(fleet)

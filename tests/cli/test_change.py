@@ -18,6 +18,8 @@ from opskit.steps import lock
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
 
+pytestmark = pytest.mark.slow
+
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Capture = pytest.CaptureFixture[str]
 QUICK = ["--stable", "0", "--yes"]

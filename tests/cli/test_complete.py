@@ -24,7 +24,10 @@ _opskit_completion opskit
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed"),
+    pytest.mark.slow,
+]
 
 
 def complete(*words: str, **environment: str) -> list[str]:

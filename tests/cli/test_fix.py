@@ -17,6 +17,8 @@ from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from tests.cli.screen import Screen, shown
 
+pytestmark = pytest.mark.slow
+
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 Capture = pytest.CaptureFixture[str]
 GIT = "git.coop.example"

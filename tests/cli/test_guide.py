@@ -80,6 +80,7 @@ def test_an_example_that_only_looks_is_true(
     assert run(shlex.split(example)[1:]) == (1 if "audit" in example or "doctor" in example else 0)
 
 
+@pytest.mark.slow
 def test_help_shows_the_groups_in_order_and_the_examples(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

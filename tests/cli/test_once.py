@@ -24,6 +24,8 @@ from tests.secrets.canary import leaks
 from tests.stage import APP, SERVER, Stage, staged
 from tests.waiting import LIMIT
 
+pytestmark = pytest.mark.slow
+
 GO_ON = "Press any key"
 CLEAR = "\x1b[2J"
 OTHER, BACK = "\x1b[?1049h", "\x1b[?1049l"

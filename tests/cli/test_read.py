@@ -115,6 +115,7 @@ def test_a_condition_may_ask_texts_and_lists(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_an_output_that_takes_nothing_more_is_said(capsys: Capture) -> None:
     command = [sys.executable, "-m", "opskit", "secrets", "--format", "json"]
     with Path("/dev/full").open("w") as full:
@@ -124,6 +125,7 @@ def test_an_output_that_takes_nothing_more_is_said(capsys: Capture) -> None:
     assert ended.returncode == 1
 
 
+@pytest.mark.slow
 def test_an_output_that_takes_nothing_at_all_is_said_however_short_it_is(capsys: Capture) -> None:
     command = [sys.executable, "-m", "opskit", "locks", "--format", "csv"]
     with Path("/dev/full").open("w") as full:
@@ -132,6 +134,7 @@ def test_an_output_that_takes_nothing_at_all_is_said_however_short_it_is(capsys:
     assert ended.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_early_is_no_failure(capsys: Capture) -> None:
     script = f"{sys.executable} -m opskit secrets --format json; echo status $? >&2"
     command = ["bash", "-c", f"({script}) | head -c 1"]

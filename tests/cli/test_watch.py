@@ -47,6 +47,7 @@ def lines(*arguments: str) -> Iterator[Iterator[list[str]]]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_elsewhere_each_changed_row_is_a_line(embedded_stage: Stage) -> None:
     stage = embedded_stage
     stage.write_files()
@@ -61,6 +62,7 @@ def test_elsewhere_each_changed_row_is_a_line(embedded_stage: Stage) -> None:
         assert next(found)[1:3] == ["removed", f"{stage.stack}_other_v1"]
 
 
+@pytest.mark.slow
 def test_only_rows_that_match_are_told(embedded_stage: Stage) -> None:
     stage = embedded_stage
     stage.write_files()
@@ -71,6 +73,7 @@ def test_only_rows_that_match_are_told(embedded_stage: Stage) -> None:
         assert next(found)[1:] == ["added", f"{stage.stack}_b_v1"]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_table_as_it_is_now(embedded_stage: Stage) -> None:
     stage = embedded_stage
     stage.write_files()

@@ -26,6 +26,8 @@ from opskit.demo.swarms import anchor
 from opskit.errors import InputError, OpskitError
 from tests.waiting import LIMIT, eventually
 
+pytestmark = pytest.mark.slow
+
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 
 

@@ -260,6 +260,7 @@ def test_a_server_without_docker_is_told_how_to_have_it(ssh: Ssh) -> None:
     assert str(row.remedy).endswith(": ssh -t srv1 sudo apt-get install docker.io")
 
 
+@pytest.mark.slow
 def test_no_word_of_a_checkup_steers_a_terminal(tmp_path: Path, use: Use) -> None:
     evil = "evil\x1b[31m\u202e"
     folder = tmp_path / "abra" / "servers" / evil

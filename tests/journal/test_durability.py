@@ -60,6 +60,7 @@ def reopen(journal: Journal, run: str = RUN) -> None:
     journal.reopen(run, host="desk", pid=2)
 
 
+@pytest.mark.slow
 def test_a_live_run_is_not_taken_up_by_another(journal: Journal, path: Path) -> None:
     begin(journal)
     with Journal(path) as other:

@@ -171,6 +171,7 @@ def test_it_ends_though_its_loop_was_stopped_over_a_task_that_had_a_thread() -> 
     loop.close()
 
 
+@pytest.mark.slow
 def test_it_serves_the_notebooks_to_whoever_has_the_token(server: Server) -> None:
     listed = {one["name"] for one in server.ask("/api/contents")["content"]}
 

@@ -168,6 +168,7 @@ def test_findings_that_came_and_went_are_marked(snap: opskit.Snapshot) -> None:
     assert f">-{len(gone)}<" in picture.svg
 
 
+@pytest.mark.slow
 def test_a_run_is_drawn_from_the_journal(
     fresh: tuple[DemoFleet, opskit.Fleet],
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_run_is_drawn_from_the_journal(
     assert picture.alt.endswith("Done.")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_undone_has_its_way_back_below(
     fresh: tuple[DemoFleet, opskit.Fleet],
 ) -> None:

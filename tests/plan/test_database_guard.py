@@ -23,6 +23,8 @@ from opskit.steps import RunHook
 from opskit.swarm import model
 from tests.stage import APP, QUICK, SERVER, Stage
 
+pytestmark = pytest.mark.slow
+
 SHOP = "shop-dev.workshop.example"
 """Its services use v1 of the database's password; its ``.env`` names v2, which does not exist."""
 ROTATE = f"opskit secret rotate {SHOP} db_password --hook mariadb:db"

@@ -31,6 +31,7 @@ def fleet(demo: DemoFleet, use: Callable[[DemoFleet], Path]) -> opskit.Fleet:
     return opskit.Fleet.from_abra()
 
 
+@pytest.mark.slow
 def test_every_row_that_cannot_be_rotated_is_named_once_by_why(fleet: opskit.Fleet) -> None:
     rows = fleet.snapshot().secrets.query(COOP)
     given = rows.query("not generate")
@@ -237,6 +238,7 @@ def test_secrets_of_one_variable_stay_together_when_one_of_them_is_in_the_way(
     ]
 
 
+@pytest.mark.slow
 def test_the_command_line_leaves_out_and_points_to_rotate(
     fleet: opskit.Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,6 +252,7 @@ def test_the_command_line_leaves_out_and_points_to_rotate(
     assert "opskit secret rotate id.coop.example admin_password" in said
 
 
+@pytest.mark.slow
 def test_a_file_name_that_cannot_be_shown_is_one_finding_and_the_one_reason_for_every_plan(
     use: Callable[[DemoFleet], Path],
 ) -> None:

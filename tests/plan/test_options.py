@@ -47,6 +47,7 @@ def git(stage: Stage, *arguments: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_the_env_file_is_committed_and_its_undoing_too(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_probe_that_succeeds_is_part_of_the_proof(stage: Stage) -> None:
     assert run.status == "done", run.errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "probe",
     [
@@ -116,6 +118,7 @@ def test_a_probe_that_can_never_be_asked_is_refused_before_anything_is_planned(
         replace(QUICK, probe=Probe(kind=kind, target=target))
 
 
+@pytest.mark.slow
 def test_a_probe_is_asked_again_when_the_answer_is_no_http(stage: Stage) -> None:
     stage.set_up()
     answers = [b"not http\r\n\r\n", b"HTTP/1.0 503 starting\r\n\r\n", b"HTTP/1.0 200 fine\r\n\r\n"]
@@ -136,6 +139,7 @@ def test_a_probe_is_asked_again_when_the_answer_is_no_http(stage: Stage) -> None
     assert run.status == "done", run.errors
 
 
+@pytest.mark.slow
 def test_a_line_that_was_empty_is_empty_again_after_the_undoing(stage: Stage) -> None:
     stage.set_up()
     recipe = stage.root / "abra" / "recipes" / "shop" / "compose.yml"

@@ -165,6 +165,7 @@ def test_a_plan_asks_no_server_but_its_own(
     assert hanging.asked() == 0
 
 
+@pytest.mark.slow
 def test_carrying_it_out_and_undoing_it_asks_no_other_server_either(
     stage: Stage, hanging: Hanging
 ) -> None:

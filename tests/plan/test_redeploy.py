@@ -11,6 +11,8 @@ from opskit.plan.data import parts_view
 from tests.abra.releases import Releases
 from tests.stage import APP, QUICK, Stage
 
+pytestmark = pytest.mark.slow
+
 OLD = "1.0.0+1"
 COMPOSE = """\
 version: "3.8"

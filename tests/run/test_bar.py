@@ -9,6 +9,8 @@ from opskit.progress import NoProgress
 from tests.run.killing import apply_in_a_process
 from tests.stage import APP, QUICK, SERVER, Stage
 
+pytestmark = pytest.mark.slow
+
 
 class Bar(NoProgress):
     """Notes what a bar would show."""

@@ -19,6 +19,8 @@ from opskit.steps.holding import Hold
 from tests.abra.releases import Releases
 from tests.stage import APP, QUICK, SERVER, Stage
 
+pytestmark = pytest.mark.slow
+
 BY_ABRA = replace(QUICK, deploy="abra")
 OLD, NEW = "1.0.0+1", "2.0.0+1"
 COMPOSE = """\

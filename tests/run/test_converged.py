@@ -25,6 +25,8 @@ from opskit.widgets.kinds import FORMS
 from tests.stage import APP, BAD, FAILING, QUICK, SERVER, Stage, has_its_tasks
 from tests.waiting import LIMIT, eventually
 
+pytestmark = pytest.mark.slow
+
 TOKEN = (SERVER, APP, "token")
 JOB = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
 ONCE = {"Condition": "none"}

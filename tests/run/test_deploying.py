@@ -75,6 +75,7 @@ def test_a_lock_that_is_lost_meanwhile_ends_the_deploy(slow: Path) -> None:
     assert has_ended(slow)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_stop_ends_the_deploy(slow: Path) -> None:
     stop = threading.Event()
 

@@ -124,6 +124,7 @@ def test_a_lock_that_cannot_be_released_is_named_and_takes_nothing_back(
     lock.break_lock(stage.engine, stage.stack)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_run_where_it_can_be_finished(stage: Stage) -> None:
     before = stage.state()
     with subprocess.Popen(

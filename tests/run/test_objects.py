@@ -104,6 +104,7 @@ def relabel(stage: Stage, name: str, labels: dict[str, str]) -> None:
     stage.engine.label_secret(secret, labels)
 
 
+@pytest.mark.slow
 def test_labels_of_others_go_with_a_new_version_and_those_of_the_value_do_not(
     stage: Stage,
 ) -> None:

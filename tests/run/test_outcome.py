@@ -11,6 +11,7 @@ from opskit.run.outcome import outcome_view, unit_outcome
 from tests.stage import APP, BAD, QUICK, SERVER, Stage
 
 
+@pytest.mark.slow
 def test_a_run_shows_what_it_did_to_which_app_and_then_what_was_undone(
     embedded_stage: Stage,
 ) -> None:

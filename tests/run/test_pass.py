@@ -20,6 +20,8 @@ from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from tests.stage import APP, BAD, QUICK, SERVER, Stage, staged
 
+pytestmark = pytest.mark.slow
+
 ENTRY = f"hosts/{SERVER}/{APP}/token"
 OPTIONS = replace(QUICK, use_pass=True)
 OLD = Secret("the old value, as it stands in the store")

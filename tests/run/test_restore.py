@@ -13,6 +13,8 @@ from opskit.errors import InputError
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 
+pytestmark = pytest.mark.slow
+
 MATRIX = ("mutual.example", "matrix.mutual.example", "keycloak_client_secret")
 NOTES = ("garden.example", "notes.garden.example", "session")
 

@@ -76,6 +76,7 @@ def test_what_is_applied_is_exactly_what_was_shown(stage: Stage) -> None:
     assert json.loads(plan.to_json())["kind"] == "rotate"
 
 
+@pytest.mark.slow
 def test_a_finished_rotation_can_be_rolled_back(stage: Stage) -> None:
     stage.set_up()
     before = stage.state()
@@ -100,6 +101,7 @@ def test_a_version_that_does_not_work_is_undone_and_said(stage: Stage) -> None:
     stage.wait_until_converged()
 
 
+@pytest.mark.slow
 def test_a_failed_version_may_be_kept_labelled_and_does_not_count_when_pruning(
     stage: Stage,
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_stack_that_is_locked_is_left_alone_and_the_holder_named(stage: Stage)
     assert broken.run == "other-run"
 
 
+@pytest.mark.slow
 def test_several_versions_one_prune_keeps_the_way_back(stage: Stage) -> None:
     stage.set_up()
     for _ in range(2):
@@ -211,6 +214,7 @@ def test_several_versions_one_prune_keeps_the_way_back(stage: Stage) -> None:
     assert f"opskit app restart {APP}" in said
 
 
+@pytest.mark.slow
 def test_what_a_previous_spec_needs_can_go_after_the_update_that_the_refusal_names(
     stage: Stage,
 ) -> None:

@@ -40,6 +40,7 @@ def rotate() -> opskit.Run:
     return opskit.Fleet.from_abra().plan_rotate([TOKEN], QUICK).apply().raise_for_status()
 
 
+@pytest.mark.slow
 def test_a_generated_version_stays_until_all_that_came_from_it_is_undone(stage: Stage) -> None:
     fleet = opskit.Fleet.from_abra()
     made = generated(stage)
@@ -78,6 +79,7 @@ def test_a_rollback_says_whose_values_are_gone_and_asks_for_a_word_where_none_is
     assert f"Removes {stage.stack}_token_v2:" in back_to_the_one_before.warnings[0]
 
 
+@pytest.mark.slow
 def test_who_made_a_run_stays_written_beside_who_undid_it(stage: Stage) -> None:
     fleet = opskit.Fleet.from_abra()
     run = fleet.plan_rotate([TOKEN], QUICK).apply(identity="Ada")
@@ -145,6 +147,7 @@ def test_a_deploy_is_not_undone_below_the_way_back_of_a_later_one(stage: Stage) 
     assert "is needed by the way back of run another" in back.undo_conflict(ctx)
 
 
+@pytest.mark.slow
 def test_a_deploy_can_be_undone_once_later_runs_were_undone(stage: Stage) -> None:
     back, ctx = way_back(stage, as_noted(stage, "app", "worker"))
     later = [rotate(), rotate()]

@@ -14,6 +14,8 @@ from opskit.runbook.approval import APPLY, LEAVE
 from opskit.widgets.person import Person
 from tests.stage import APP, BAD, QUICK, Stage
 
+pytestmark = pytest.mark.slow
+
 ADA = Person(username="ada", name="Ada")
 BEN = Person(username="ben", name="Ben")
 TITLE = "Rotate the token"

@@ -105,6 +105,7 @@ def test_another_kernel_goes_on_where_the_first_one_stopped(
     assert second.step("Rotate").due
 
 
+@pytest.mark.slow
 def test_a_killed_kernel_leaves_a_step_that_another_one_can_do(state: Path) -> None:
     code = (
         "import opskit, os, signal\n"
@@ -121,6 +122,7 @@ def test_a_killed_kernel_leaves_a_step_that_another_one_can_do(state: Path) -> N
     rb.finish()
 
 
+@pytest.mark.slow
 def test_two_kernels_do_not_carry_out_one_book_at_once() -> None:
     code = (
         "import opskit, sys\n"
@@ -231,6 +233,7 @@ def test_a_runbook_keeps_tables_and_nothing_strange() -> None:
         rb.keep({})
 
 
+@pytest.mark.slow
 def test_runs_of_a_step_belong_to_it(
     state: Path, embedded_host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from tests.runbook.test_apply import TITLE, another_kernel, rotation, runs, stat
 from tests.stage import APP, BAD, Stage
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 ADA = {"username": "ada", "name": "Ada"}
 BEN = {"username": "ben", "name": "Ben"}
 

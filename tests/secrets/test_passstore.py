@@ -253,6 +253,7 @@ def test_a_store_whose_secret_key_is_not_here_says_so(
         shutil.rmtree(stranger, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_passphrase_nobody_types_does_not_hold_things_up_for_ever(folder: Path) -> None:
     (folder / ".gpg-id").write_text(f"{LOCKED}\n")
     PassStore("pass").store(ENTRY, Secret("needs no passphrase to store"))
@@ -394,6 +395,7 @@ def test_a_template_that_cannot_be_filled_says_what_it_may_use(template: str) ->
         entry_path(template, server="s", app="a", secret="s")
 
 
+@pytest.mark.slow
 def test_who_waits_for_other_stacks_calls_is_attended_and_may_give_up(
     password_store: PassStore,
 ) -> None:

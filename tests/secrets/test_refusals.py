@@ -98,6 +98,7 @@ def name_in(folder: Path, *names: str) -> Path:
     return listed
 
 
+@pytest.mark.slow
 def test_a_stranger_is_named_with_the_file_that_names_them(folder: Path) -> None:
     listed = name_in(folder / "hosts", ME, "stranger@test.example  # since May")
     said = refused()

@@ -239,6 +239,7 @@ def test_a_file_mounted_by_itself_is_left_alone(disk: Disk, path: Path) -> None:
         subprocess.run(["umount", mounted], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
 @pytest.mark.parametrize("owner", [(1234, 0), (0, 4321)], ids=["owner", "group"])
 def test_who_cannot_keep_the_owner_changes_nothing(path: Path, owner: tuple[int, int]) -> None:
@@ -390,6 +391,7 @@ def strace() -> str:
     return program
 
 
+@pytest.mark.slow
 def test_content_is_on_the_disk_before_the_rename_and_the_rename_before_the_return(
     path: Path, tmp_path: Path, strace: str
 ) -> None:
@@ -401,6 +403,7 @@ def test_content_is_on_the_disk_before_the_rename_and_the_rename_before_the_retu
     assert f"<{path.parent}>" in own[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "left", "said"),
     [

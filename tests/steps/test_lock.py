@@ -115,6 +115,7 @@ def test_one_that_a_third_takes_while_another_asks_is_theirs(
     assert held(stage).run == "third"
 
 
+@pytest.mark.slow
 def test_renewing_keeps_since_when_it_is_held(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ def test_one_call_is_held_to_the_same_limit(serve: Serve) -> None:
         Path(served.host.removeprefix("unix://")).unlink()
 
 
+@pytest.mark.slow
 def test_a_reply_that_trickles_ends_with_the_deadline(serve: Serve) -> None:
     over = threading.Event()
 

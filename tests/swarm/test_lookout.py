@@ -156,6 +156,7 @@ def test_of_what_happens_the_next_look_tells(
         assert later.result(LIMIT).begun > look.begun
 
 
+@pytest.mark.slow
 def test_when_no_more_can_be_heard_looks_go_on(
     bench: Bench, lookout: Lookout, ids: list[str], wire: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +282,7 @@ def test_a_fault_of_the_one_who_reads_leaves_the_others_reading(
         assert now(lookout, ids).services.keys() == set(ids)
 
 
+@pytest.mark.slow
 def test_however_much_happens_the_engine_is_not_asked_all_the_time(
     lookout: Lookout, ids: list[str], wire: Line
 ) -> None:

@@ -238,6 +238,7 @@ def refuse_and_reset(one: Conversation) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("talk", [swallow, refuse, refuse_late, refuse_and_reset])
 def test_a_proxy_that_takes_one_request_at_a_time_is_asked_so(serve: Serve, talk: Talk) -> None:
     served = serve(talk)
@@ -283,6 +284,7 @@ def test_engines_that_share_no_version_are_both_read(tmp_path: Path, edition: Ed
         TRANSPORT.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/info", "/secrets"])
 def test_a_trickling_answer_runs_into_the_deadline(serve: Serve, path: str) -> None:
     over = threading.Event()

@@ -116,6 +116,7 @@ def tls(folder: Path, **files: str) -> TlsFiles:
     return TlsFiles(**{kind: str(folder / name) for kind, name in names.items()})
 
 
+@pytest.mark.slow
 def test_both_sides_prove_themselves_with_the_contexts_files(
     serve: Serve, certificates: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_an_engine_newer_than_opskit_is_asked_in_a_version_opskit_knows(serve: S
     assert observe(context, 60).info.name == "/v1.52/info"
 
 
+@pytest.mark.slow
 def test_an_sshd_that_never_says_a_word_runs_into_the_deadline() -> None:
     if shutil.which("ssh") is None:
         pytest.skip("ssh is not installed")
@@ -243,6 +245,7 @@ class Passing(Deadline):
         return super().remaining(doing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("kept", [False, True])
 def test_no_connection_is_left_open_whenever_the_deadline_passes(

@@ -203,6 +203,7 @@ def tables(demo_fleet: DemoFleet) -> Iterator[list[View]]:
         ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_condition_that_opskit_s_own_texts_write_is_one(tables: list[View]) -> None:
     conditions = written_conditions()
     assert len(conditions) > 30
@@ -374,6 +375,7 @@ WORDS = [*Sample.__struct_fields__, "and", "or", "not", "in", "is", "None", "Tru
          "case=False", "9" * 30, "~", "&", "\u202e", "\ud800", "\x00"]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join)))
 def test_any_text_is_a_condition_or_refused_and_touches_nothing(text: str) -> None:
@@ -518,6 +520,7 @@ def test_an_honest_condition_agrees_with_reading_row_by_row(told: Told) -> None:
 # -- the command line -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "  ", " server.to_csv('f')", "9**9**9**9", "state == @x"])
 def test_every_command_that_takes_a_condition_refuses_what_is_none(
     text: str, use: Use, demo_fleet: DemoFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

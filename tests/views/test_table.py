@@ -72,6 +72,7 @@ def test_all_columns_are_those_of_the_row(use: Use, demo_fleet: DemoFleet) -> No
     assert listing.columns == named
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [*VIEWS, "drift"])
 def test_a_table_in_a_terminal_is_there_without_pandas(
     command: str, use: Use, demo_fleet: DemoFleet

@@ -8,6 +8,7 @@ import string
 from collections.abc import Sequence
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -62,6 +63,7 @@ def items(frame: pd.DataFrame, column: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @given(
     frame=frames(),
     width=st.integers(NARROWEST, 200),

@@ -222,6 +222,7 @@ def test_a_damaged_snapshot_is_one_clear_error(tmp_path: Path, content: bytes) -
         opskit.Snapshot.load(path)
 
 
+@pytest.mark.slow
 def test_a_difference_names_what_changed(use: Use) -> None:
     with DemoFleet() as fleet:
         root = use(fleet)

@@ -331,6 +331,7 @@ def test_a_board_begins_with_the_look_it_is_given_and_says_in_words_what_it_show
     assert "elsewhere use `opskit audit`" in repr(shown)
 
 
+@pytest.mark.slow
 def test_orphans_are_planned_where_the_finding_says_and_word_to_confirm_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +350,7 @@ def test_orphans_are_planned_where_the_finding_says_and_word_to_confirm_is_asked
         demo.stop()
 
 
+@pytest.mark.slow
 def test_on_the_demo_fleet_a_password_that_a_database_keeps_is_rotated_below_its_card(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,6 +15,8 @@ from nbclient import NotebookClient
 from tests.stage import APP, Stage
 from tests.waiting import LIMIT
 
+pytestmark = pytest.mark.slow
+
 FORM = "import opskit, opskit.forms as f; print(repr(f.{call}))"
 FIELD = """
 import opskit.forms as forms

@@ -265,6 +265,7 @@ class Browser:
         form._clicked(form, {"who": ADA, "tab": "ada-1", **message}, [])
 
 
+@pytest.mark.slow
 def test_a_rotation_below_is_on_the_page_once_it_is_done(stage: Stage) -> None:
     page = forms.app(opskit.Fleet.from_abra(), APP)
     ada = Browser(page)

@@ -157,6 +157,7 @@ def test_of_two_clicks_one_counts(stage: Stage) -> None:
     assert len(opskit.Fleet.from_abra().journal()) == 1
 
 
+@pytest.mark.slow
 def test_a_colleague_rolls_it_back_and_the_journal_names_them(stage: Stage) -> None:
     before = stage.state()
     desk = Desk("rotate")
@@ -528,6 +529,7 @@ def test_whole_apps_are_restarted_and_taken_down(stage: Stage, kind: str, touche
     assert len(again.until("choose")["apps"]) == (0 if kind == "undeploy" else 1)
 
 
+@pytest.mark.slow
 def test_an_app_is_upgraded_where_a_later_release_is_known(stage: Stage) -> None:
     recipe = Releases(stage.root / "abra" / "recipes" / "shop")
     recipe.release(OLD, files(OLD))
@@ -617,6 +619,7 @@ def said(form: Form, status: str, run: str) -> str:
     return " / ".join(words)
 
 
+@pytest.mark.slow
 def test_in_words_a_form_names_what_it_did_and_for_whom(stage: Stage) -> None:
     form = forms.rotate(opskit.Fleet.from_abra(), app=APP, secret="token")
     assert repr(form).startswith(f"opskit form: Rotate secrets ({APP} token). Nothing was applied")

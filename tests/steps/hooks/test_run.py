@@ -39,6 +39,7 @@ def test_the_database_gets_what_the_new_version_holds(stage: Stage, database: Da
     assert len(database.ran) == 1
 
 
+@pytest.mark.slow
 def test_a_value_for_the_declared_version_reaches_the_database_before_the_services(
     stage: Stage, database: Database
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_value_for_the_declared_version_reaches_the_database_before_the_servic
     assert (stage.state(), database.password) == (before, OLD)
 
 
+@pytest.mark.slow
 def test_a_change_that_fails_brings_the_old_password_back(
     stage: Stage, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_change_that_fails_brings_the_old_password_back(
     assert database.password == OLD
 
 
+@pytest.mark.slow
 def test_a_finished_rotation_can_be_rolled_back(stage: Stage, database: Database) -> None:
     before = stage.state()
     run = fleet().plan_rotate([TOKEN], HOOKED).apply()
@@ -85,6 +88,7 @@ def test_a_hook_that_fails_changes_nothing_and_says_why(stage: Stage, database: 
     assert database.password == OLD
 
 
+@pytest.mark.slow
 def test_a_database_that_is_not_there_yet_is_asked_again(stage: Stage, database: Database) -> None:
     database.refuses = [(75, "starting")] * 2
     run = fleet().plan_rotate([TOKEN], HOOKED).apply()
@@ -113,6 +117,7 @@ def test_a_value_made_again_after_a_crash_keeps_the_labels_of_others(
     assert database.password == database.value_of(f"{stage.stack}_token_v2")
 
 
+@pytest.mark.slow
 def test_a_container_that_has_just_ended_is_waited_for(
     stage: Stage, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +179,7 @@ def test_a_given_value_arrives_as_it_is(stage: Stage, database: Database, value:
     assert database.password == value.encode()
 
 
+@pytest.mark.slow
 def test_neither_journal_nor_output_holds_the_value(
     stage: Stage, database: Database, tmp_path: Path
 ) -> None:
