@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
 from opskit.facts import Part
 from opskit.views.apps import APPS, SERVERS
@@ -19,6 +20,8 @@ from opskit.views.swarm import NODES
 from opskit.views.table import About, Table
 from opskit.views.views import Views
 
+_Key = TypeVar("_Key", bound=Hashable)
+_Of = TypeVar("_Of")
 Kind = Literal["server", "app", "secret", "service", "node"]
 Change = Literal["added", "removed", "changed"]
 _GROWING = frozenset({"age_days", "taken_at"})
@@ -109,8 +112,8 @@ def _changes(
 ) -> Iterator[ChangesRow]:
     compared = _COMPARED[kind]
     olds, news = _rows_by_name(compared, before), _rows_by_name(compared, after)
-    for name in sorted(olds.keys() | news.keys()):
-        old, new = olds.get(name), news.get(name)
+    for name, turn in sorted(olds.keys() | news.keys()):
+        old, new = olds.get((name, turn)), news.get((name, turn))
         if old is None or new is None:
             change = "removed" if new is None else "added"
             yield ChangesRow(server=server, kind=kind, name=name, change=change)
@@ -125,9 +128,9 @@ def _changes(
                 )  # fmt: skip
 
 
-def _rows_by_name(compared: _Compared, part: Part | None) -> dict[str, Row]:
+def _rows_by_name(compared: _Compared, part: Part | None) -> dict[tuple[str, int], Row]:
     rows = compared.table.rows(part) if part else ()
-    return {cell_text(getattr(row, compared.name)): row for row in rows}
+    return _by_turn((cell_text(getattr(row, compared.name)), row) for row in rows)
 
 
 def _text(value: object) -> str:
@@ -160,8 +163,8 @@ class Changes:
     def since_then(self, view: View) -> list[tuple[Change, list[str]]]:
         """Return how which rows differ from those of the time before, each as texts."""
         before, unread = self._known, () if self._is_declared else view.missing
-        found = {key: row for key, row in self._rows(view).items() if key[0] not in unread}
-        now = found | {key: row for key, row in before.items() if key[0] in unread}
+        found = {key: row for key, row in self._rows(view).items() if key[0][0] not in unread}
+        now = found | {key: row for key, row in before.items() if key[0][0] in unread}
         self._known = now
         changes: list[tuple[Change, list[str]]] = []
         for key in sorted(before.keys() | now.keys()):
@@ -174,19 +177,26 @@ class Changes:
                 changes.append(("changed", new))
         return changes
 
-    def _rows(self, view: View) -> dict[tuple[str, ...], list[str]]:
-        return {
-            key: [cell_text(row[name]) for name in self._columns]
-            for key, row in _by_key(view).items()
-        }
+    def _rows(self, view: View) -> dict[tuple[tuple[str, ...], int], list[str]]:
+        rows = view.records()
+        return _by_turn(
+            (
+                tuple(cell_text(getattr(row, name)) for name in view.key),
+                [cell_text(getattr(row, name)) for name in self._columns],
+            )
+            for row in rows
+        )
 
     def _lasting(self, row: list[str]) -> list[str]:
         pairs = zip(self._columns, row, strict=True)
         return [text for name, text in pairs if name not in _GROWING]
 
 
-def _by_key(view: View) -> dict[tuple[str, ...], dict[str, Any]]:
-    return {
-        tuple(cell_text(getattr(row, column)) for column in view.key): row._asdict()
-        for row in view.records()
-    }
+def _by_turn(named: Iterable[tuple[_Key, _Of]]) -> dict[tuple[_Key, int], _Of]:
+    """Number those of one name: an app may have two keys for one secret, and a row for each."""
+    turns = Counter[_Key]()
+    found: dict[tuple[_Key, int], _Of] = {}
+    for key, one in named:
+        found[key, turns[key]] = one
+        turns[key] += 1
+    return found

@@ -196,6 +196,26 @@ def test_every_row_of_every_view_is_told_from_the_others(facts: Facts) -> None:
         assert not view.duplicated(list(view.key)).any(), name
 
 
+def test_of_a_secret_with_two_keys_both_rows_are_told_from_each_other(facts: Facts) -> None:
+    (coop,) = (one for one in facts.declared.servers if one.name == "coop.example")
+    app, *others = sorted(coop.apps, key=lambda one: not one.secrets)
+    twice = (*app.secrets, replace(app.secrets[0], name="the_other_key"))
+    more = replace(coop, apps=(replace(app, secrets=twice), *others))
+    servers = tuple(more if one is coop else one for one in facts.declared.servers)
+    declared = replace(facts.declared, servers=servers)
+    one_key = opskit.Snapshot(facts)
+    two_keys = opskit.Snapshot(
+        Facts(taken_at=facts.taken_at, declared=declared, observed=facts.observed)
+    )
+
+    changes = Changes(one_key.secrets, ["app", "secret"])
+    row = [app.name, "the_other_key"]
+    assert changes.since_then(two_keys.secrets) == [("added", row)]
+    assert changes.since_then(one_key.secrets) == [("removed", row)]
+    (told,) = two_keys.diff(one_key).query("kind == 'secret'").to_dict("records")
+    assert (told["change"], told["name"]) == ("added", app.secrets[0].swarm_name)
+
+
 def test_what_only_grows_older_is_no_change(facts: Facts) -> None:
     snap = opskit.Snapshot(facts)
     changes = Changes(snap.secrets, ["secret", "age_days"])
