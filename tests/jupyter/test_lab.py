@@ -27,12 +27,19 @@ import websocket
 from anyio import to_thread
 
 from opskit.errors import InputError
-from opskit.jupyter.lab import end_workers, prepare
+from opskit.jupyter.lab import _CLAIMS, end_workers, prepare
 from tests.waiting import LIMIT, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "00-start-here.ipynb"
 COUNT = len(list((REPOSITORY / "notebooks").glob("*.ipynb")))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ports_are_given_back() -> Iterator[None]:
+    yield
+    while _CLAIMS:
+        _CLAIMS.pop().close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
