@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.real import load_sample
-from tests.browser.lab import FLAGS, Colleagues, Lab, Person
+from tests.browser.lab import FLAGS, Colleagues, Lab, Person, without_the_unasked
 from tests.conftest import _real
 from tests.waiting import LIMIT, eventually
 
@@ -68,6 +68,7 @@ def opskit_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     (config / "jupyter_server_config.json").write_text(
         json.dumps({"LabApp": {"expose_app_in_browser": True}})
     )
+    without_the_unasked(config)
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "HOME": str(place),
         "JUPYTER_CONFIG_DIR": str(config),

@@ -30,11 +30,22 @@ FLAGS = [
     f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1",
 ]  # fmt: skip
 
+_UNASKED = {"disabledExtensions": {"ipyparallel-labextension": True}}
+"""What tests of workers brought along, and what has the server read every cluster's files for
+each browser, every few seconds."""
+
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
     # What a widget's state holds is then in the notebook too.
     "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
 }
+
+
+def without_the_unasked(config: Path) -> None:
+    """Leave extensions that no test is about out of a JupyterLab with this configuration."""
+    page = config / "labconfig" / "page_config.json"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(json.dumps(_UNASKED))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +106,7 @@ class Lab:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(value))
         places["JUPYTERLAB_SETTINGS_DIR"] = str(self.state / "settings")
+        without_the_unasked(Path(places["JUPYTER_CONFIG_DIR"]))
         with self.log.open("wb") as log:
             process = self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterlab", *settings],
