@@ -84,7 +84,8 @@ class Oracle:
 
 def journalled(state: Path) -> tuple[str, dict[str, str], str]:
     """Read from a journal's file how its one run stands, its steps by name, and their errors."""
-    with sqlite3.connect(f"file:{state / 'journal.sqlite'}?mode=ro", uri=True) as database:
+    where = f"file:{state / 'journal.sqlite'}?mode=ro"
+    with closing(sqlite3.connect(where, uri=True)) as database:
         found = database.execute("SELECT status FROM runs").fetchone()
         rows = database.execute("SELECT step, action, status, error FROM steps WHERE phase = 'do'")
         steps = rows.fetchall()
