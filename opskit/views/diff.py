@@ -193,7 +193,7 @@ class Changes:
 
 
 def _by_turn(named: Iterable[tuple[_Key, _Of]]) -> dict[tuple[_Key, int], _Of]:
-    """Number those of one name: an app may have two keys for one secret, and a row for each."""
+    """Tell apart those of one name: an app may have two keys for one secret, and two rows."""
     turns = Counter[_Key]()
     found: dict[tuple[_Key, int], _Of] = {}
     for key, one in named:
