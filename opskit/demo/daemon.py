@@ -23,7 +23,7 @@ _START_S = 120.0
 _STOP_S = 15.0
 _KILL_S = 30.0
 _SPARING = {"GOGC": "800"}
-"""For each container dockerd runs itself a dozen times, and looks for garbage in what it loads."""
+"""Dockerd starts itself anew for each container's network, to search what it loads for garbage."""
 
 
 class Daemon:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Annotated, Literal, TypeVar
 
 from opskit.facts import Part
@@ -20,7 +20,7 @@ from opskit.views.swarm import NODES
 from opskit.views.table import About, Table
 from opskit.views.views import Views
 
-_Key = TypeVar("_Key", bound=Hashable)
+_Key = TypeVar("_Key", str, tuple[str, ...])
 _Of = TypeVar("_Of")
 Kind = Literal["server", "app", "secret", "service", "node"]
 Change = Literal["added", "removed", "changed"]
@@ -112,8 +112,7 @@ def _changes(
 ) -> Iterator[ChangesRow]:
     compared = _COMPARED[kind]
     olds, news = _rows_by_name(compared, before), _rows_by_name(compared, after)
-    for name, turn in sorted(olds.keys() | news.keys()):
-        old, new = olds.get((name, turn)), news.get((name, turn))
+    for name, old, new in _paired(olds, news):
         if old is None or new is None:
             change = "removed" if new is None else "added"
             yield ChangesRow(server=server, kind=kind, name=name, change=change)
@@ -128,9 +127,11 @@ def _changes(
                 )  # fmt: skip
 
 
-def _rows_by_name(compared: _Compared, part: Part | None) -> dict[tuple[str, int], Row]:
-    rows = compared.table.rows(part) if part else ()
-    return _by_turn((cell_text(getattr(row, compared.name)), row) for row in rows)
+def _rows_by_name(compared: _Compared, part: Part | None) -> dict[str, dict[str, Row]]:
+    found: dict[str, dict[str, Row]] = {}
+    for row in compared.table.rows(part) if part else ():
+        found.setdefault(cell_text(getattr(row, compared.name)), {})[_apart(row)] = row
+    return found
 
 
 def _text(value: object) -> str:
@@ -163,12 +164,11 @@ class Changes:
     def since_then(self, view: View) -> list[tuple[Change, list[str]]]:
         """Return how which rows differ from those of the time before, each as texts."""
         before, unread = self._known, () if self._is_declared else view.missing
-        found = {key: row for key, row in self._rows(view).items() if key[0][0] not in unread}
-        now = found | {key: row for key, row in before.items() if key[0][0] in unread}
+        found = {key: row for key, row in self._rows(view).items() if key[0] not in unread}
+        now = found | {key: row for key, row in before.items() if key[0] in unread}
         self._known = now
         changes: list[tuple[Change, list[str]]] = []
-        for key in sorted(before.keys() | now.keys()):
-            old, new = before.get(key), now.get(key)
+        for _, old, new in _paired(before, now):
             if new is None:
                 changes.append(("removed", old or []))
             elif old is None:
@@ -177,26 +177,36 @@ class Changes:
                 changes.append(("changed", new))
         return changes
 
-    def _rows(self, view: View) -> dict[tuple[tuple[str, ...], int], list[str]]:
-        rows = view.records()
-        return _by_turn(
-            (
-                tuple(cell_text(getattr(row, name)) for name in view.key),
-                [cell_text(getattr(row, name)) for name in self._columns],
-            )
-            for row in rows
-        )
+    def _rows(self, view: View) -> dict[tuple[str, ...], dict[str, list[str]]]:
+        found: dict[tuple[str, ...], dict[str, list[str]]] = {}
+        for row in view.records():
+            key = tuple(cell_text(getattr(row, name)) for name in view.key)
+            texts = [cell_text(getattr(row, name)) for name in self._columns]
+            found.setdefault(key, {})[_apart(row)] = texts
+        return found
 
     def _lasting(self, row: list[str]) -> list[str]:
         pairs = zip(self._columns, row, strict=True)
         return [text for name, text in pairs if name not in _GROWING]
 
 
-def _by_turn(named: Iterable[tuple[_Key, _Of]]) -> dict[tuple[_Key, int], _Of]:
-    """Tell apart those of one name: an app may have two keys for one secret, and two rows."""
-    turns = Counter[_Key]()
-    found: dict[tuple[_Key, int], _Of] = {}
-    for key, one in named:
-        found[key, turns[key]] = one
-        turns[key] += 1
-    return found
+def _apart(row: object) -> str:
+    """Return what tells rows of one name apart: a recipe may have two keys for one secret."""
+    return cell_text(getattr(row, "secret", ""))
+
+
+def _paired(
+    olds: Mapping[_Key, Mapping[str, _Of]], news: Mapping[_Key, Mapping[str, _Of]]
+) -> Iterator[tuple[_Key, _Of | None, _Of | None]]:
+    """Yield each name with a row before and after: of two rows the same one, else what is there.
+
+    What is called otherwise since is the same all the same, as long as it is one.
+    """
+    for key in sorted(olds.keys() | news.keys()):
+        before, after = olds.get(key, {}), news.get(key, {})
+        both = before.keys() & after.keys()
+        for one in sorted(both):
+            yield key, before[one], after[one]
+        rest = ([rows[one] for one in sorted(rows.keys() - both)] for rows in (before, after))
+        for old, new in zip_longest(*rest):
+            yield key, old, new

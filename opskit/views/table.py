@@ -88,7 +88,8 @@ class About:
 def about(facts: Facts, noun: str, *shown: str, key: str = "", goes: tuple[str, ...] = ()) -> About:
     """Return the description of a view over these facts; see `About`.
 
-    `key` is the column that tells a row from every other of its server, where one does.
+    `key` is the column that tells a row from every other of its server, where one does; a secret
+    for which a recipe has two keys has two rows.
     """
     return About(
         noun=noun,

@@ -196,10 +196,13 @@ def test_every_row_of_every_view_is_told_from_the_others(facts: Facts) -> None:
         assert not view.duplicated(list(view.key)).any(), name
 
 
-def test_of_a_secret_with_two_keys_both_rows_are_told_from_each_other(facts: Facts) -> None:
+@pytest.mark.parametrize("other", ["a_key_before_all", "the_other_key", "zz_behind_all"])
+def test_of_a_secret_with_two_keys_both_rows_are_told_from_each_other(
+    facts: Facts, other: str
+) -> None:
     (coop,) = (one for one in facts.declared.servers if one.name == "coop.example")
     app, *others = sorted(coop.apps, key=lambda one: not one.secrets)
-    twice = (*app.secrets, replace(app.secrets[0], name="the_other_key"))
+    twice = (*app.secrets, replace(app.secrets[0], name=other))
     more = replace(coop, apps=(replace(app, secrets=twice), *others))
     servers = tuple(more if one is coop else one for one in facts.declared.servers)
     declared = replace(facts.declared, servers=servers)
@@ -209,11 +212,30 @@ def test_of_a_secret_with_two_keys_both_rows_are_told_from_each_other(facts: Fac
     )
 
     changes = Changes(one_key.secrets, ["app", "secret"])
-    row = [app.name, "the_other_key"]
+    row = [app.name, other]
     assert changes.since_then(two_keys.secrets) == [("added", row)]
     assert changes.since_then(one_key.secrets) == [("removed", row)]
     (told,) = two_keys.diff(one_key).query("kind == 'secret'").to_dict("records")
     assert (told["change"], told["name"]) == ("added", app.secrets[0].swarm_name)
+
+
+def test_a_secret_that_is_called_otherwise_since_is_changed_and_not_another(facts: Facts) -> None:
+    (coop,) = (one for one in facts.declared.servers if one.name == "coop.example")
+    app, *others = sorted(coop.apps, key=lambda one: not one.secrets)
+    renamed = replace(app, secrets=(replace(app.secrets[0], name="other"), *app.secrets[1:]))
+    servers = tuple(
+        replace(one, apps=(renamed, *others)) if one is coop else one
+        for one in facts.declared.servers
+    )
+    later = Facts(
+        taken_at=facts.taken_at,
+        declared=replace(facts.declared, servers=servers),
+        observed=facts.observed,
+    )
+    changes = Changes(opskit.Snapshot(facts).secrets, ["app", "secret"])
+    told = changes.since_then(opskit.Snapshot(later).secrets)
+    assert ("changed", [app.name, "other"]) in told
+    assert {change for change, _ in told} == {"changed"}
 
 
 def test_what_only_grows_older_is_no_change(facts: Facts) -> None:
