@@ -106,8 +106,15 @@ class Kernel:
                 await super().start_kernel(**settings)
                 kernel._pid = getattr(self.provisioner, "pid", None)
 
-            async def interrupt_kernel(self) -> None:
-                """Leave it alone: ending a kernel begins with this, and an idle one complains."""
+            async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+                """End it without the interrupt that usually comes first.
+
+                A kernel that has just ended a cell may not ignore it yet, and complains of it.
+                """
+                if not now:
+                    await self.request_shutdown(restart=restart)
+                await self.finish_shutdown(restart=restart)
+                await self.cleanup_resources(restart=restart)
 
         return OwnKernel
 

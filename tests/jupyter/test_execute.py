@@ -104,6 +104,24 @@ def test_a_failing_cell_is_named_with_its_heading_and_the_copy_kept(tmp_path: Pa
 
 
 @kernel
+def test_a_kernel_is_ended_without_an_interrupt(tmp_path: Path) -> None:
+    # Between cells a kernel ignores interrupts, except for a moment after each: then it complains.
+    note = tmp_path / "interrupted"
+    listen = (
+        "import asyncio, pathlib, signal\n"
+        f"def told(*_): pathlib.Path({str(note)!r}).touch()\n"
+        "between = lambda: signal.signal(signal.SIGINT, told)\n"
+        "asyncio.get_running_loop().call_soon(between)"
+    )
+    write(tmp_path / "ends.ipynb", cell("code", listen), cell("code", "1 + 1"))
+
+    ran = opskit(tmp_path, "run", "ends.ipynb")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert not note.exists()
+
+
+@kernel
 def test_a_dead_kernel_is_told_like_a_failed_cell(tmp_path: Path) -> None:
     write(
         tmp_path / "dies.ipynb",
