@@ -95,9 +95,10 @@ _LONGEST = (
 
 _BESIDE = {
     "browser/test_page.py": "browser/test_forms.py",
+    "browser/test_stories.py": "browser/test_forms.py",
     "browser/test_runbook.py": "browser/test_canary.py",
     "browser/test_attention.py": "browser/test_canary.py",
-    "browser/test_opskit_lab.py": "browser/test_stories.py",
+    "browser/test_opskit_lab.py": "browser/test_canary.py",
 }
 """Files that one worker runs beside another: a JupyterLab and its browsers are slow to start."""
 
@@ -202,6 +203,14 @@ def real_stage(
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.swarm)])
 def stage(request: pytest.FixtureRequest) -> Stage:
     """One server with nothing on it yet, on either engine."""
+    return request.getfixturevalue(f"{request.param}_stage")
+
+
+@pytest.fixture(
+    params=["embedded", pytest.param("real", marks=[pytest.mark.swarm, pytest.mark.nightly])]
+)
+def stage_at_night(request: pytest.FixtureRequest) -> Stage:
+    """As `stage`, where real engines go through the like by day, and through this at night."""
     return request.getfixturevalue(f"{request.param}_stage")
 
 

@@ -188,6 +188,7 @@ def shop(real_stage: Stage) -> Iterator[Stage]:
     return real_stage
 
 
+@pytest.mark.nightly
 @pytest.mark.swarm
 def test_a_page_agrees_with_docker_while_an_app_is_deployed_rotated_and_breaks(
     shop: Stage,

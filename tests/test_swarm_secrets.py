@@ -170,6 +170,7 @@ def test_a_value_among_the_arguments_is_read_by_every_user_of_the_machine(
     assert manager.canary.encode() in seen.stdout
 
 
+@pytest.mark.nightly
 def test_a_worker_lists_no_secret_and_has_those_of_its_own_tasks_only(
     fresh_fleet: Callable[[int], DockerdFleet],
 ) -> None:
@@ -197,6 +198,7 @@ def test_a_worker_lists_no_secret_and_has_those_of_its_own_tasks_only(
     eventually(lambda: not mounted("srv1"), "the manager's mount to go")
 
 
+@pytest.mark.nightly
 def test_the_managers_folder_is_all_secrets_unless_the_swarm_locks_itself(
     fresh_fleet: Callable[[int], DockerdFleet],
 ) -> None:

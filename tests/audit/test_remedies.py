@@ -38,7 +38,9 @@ def real() -> Iterator[DockerdFleet]:
         yield fleet
 
 
-@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.swarm)])
+@pytest.fixture(
+    params=["embedded", pytest.param("real", marks=[pytest.mark.swarm, pytest.mark.nightly])]
+)
 def fleet(request: pytest.FixtureRequest, use: Use) -> opskit.Fleet:
     name = {"embedded": "demo_fleet", "real": "real"}[request.param]
     use(request.getfixturevalue(name))

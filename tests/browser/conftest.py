@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,18 @@ from tests.conftest import _real
 from tests.waiting import LIMIT, eventually
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say with a failure what everybody saw: alone, once more, it may be something else."""
+    if call.when == "call" and call.excinfo is not None:
+        for name, one in item.funcargs.items():
+            if isinstance(one, Person):
+                call.excinfo.value.add_note(f"What {name} sees: {one.sees}")
+    return (yield)
 
 
 # Until the last of these tests only: beside a browser, its worker could run no event loop.

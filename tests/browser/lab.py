@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page
 
 from tests.waiting import LIMIT, eventually
 
@@ -164,6 +165,8 @@ class Person:
     context: BrowserContext
     page: Page
     frames: list[bytes] = field(default_factory=list[bytes])
+    complaints: deque[str] = field(default_factory=lambda: deque[str](maxlen=20))
+    """The latest errors of the page's console."""
     notebook: str = ""
 
     def open(self, lab: Lab, notebook: str, host: str = "127.0.0.1") -> None:
@@ -270,6 +273,16 @@ class Person:
         return f"{done.get('clicks', 0)} clicks and {done.get('keys', 0)} keys"
 
     @property
+    def sees(self) -> str:
+        """What the page shows and complained of, for whoever reads of a test that failed."""
+        try:
+            shown = self.page.inner_text("body")
+        except Error as error:
+            shown = str(error)
+        lines = [line for line in shown.splitlines() if line.strip()]
+        return "\n".join([self.page.url.partition("?")[0], *lines[-60:], *self.complaints])
+
+    @property
     def name(self) -> str:
         """Who the server says they are."""
         return self.page.evaluate(
@@ -332,7 +345,12 @@ def somebody(browser: Browser, *, dark: bool = False) -> Iterator[Person]:
         websocket.on("framesent", heard)  # type: ignore[attr-defined]
         websocket.on("framereceived", heard)  # type: ignore[attr-defined]
 
+    def complained(said: ConsoleMessage) -> None:
+        if said.type == "error":
+            person.complaints.append(said.text)
+
     page.on("websocket", opened)
+    page.on("console", complained)
     try:
         yield person
     finally:

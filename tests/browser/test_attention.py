@@ -102,6 +102,7 @@ def test_what_one_mends_or_lets_be_goes_for_all_who_look_on(
     assert found(canary, places(lab, sample, alice, bob)) == set()
 
 
+@pytest.mark.nightly
 def test_filters_narrow_what_one_sees_and_nobody_else(
     lab: Lab, alice: Person, bob: Person, lacking: Path
 ) -> None:

@@ -111,9 +111,9 @@ def give(person: Person, canary: str, how: str) -> str:
     ("how", "secret"),
     [
         ("typed", "usersfile"),
-        ("pasted", "ovh_app_secret"),
-        ("dropped", "ovh_consumer_key"),
-        ("made", "usersfile"),
+        pytest.param("pasted", "ovh_app_secret", marks=pytest.mark.nightly),
+        pytest.param("dropped", "ovh_consumer_key", marks=pytest.mark.nightly),
+        pytest.param("made", "usersfile", marks=pytest.mark.nightly),
     ],
 )
 def test_a_value_given_to_the_form_is_nowhere_else(
@@ -138,6 +138,7 @@ def test_a_value_given_to_the_form_is_nowhere_else(
     assert found(canary, places(lab, sample, alice, bob)) == set()
 
 
+@pytest.mark.nightly
 def test_a_value_given_below_the_table_is_nowhere_else(
     lab: Lab, sample: DockerdFleet, alice: Person, bob: Person
 ) -> None:

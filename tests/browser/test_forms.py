@@ -118,6 +118,7 @@ def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
     alice.form.get_by_text("Done: ").wait_for()
 
 
+@pytest.mark.nightly
 def test_an_interrupted_kernel_does_not_stop_a_run_and_a_restarted_one_offers_it(
     lab: Lab, alice: Person
 ) -> None:
@@ -149,6 +150,7 @@ Engine.update_service = refuse
 """
 
 
+@pytest.mark.nightly
 def test_a_run_that_failed_says_so_and_shows_its_last_step_to_who_comes_later(
     lab: Lab, alice: Person, bob: Person
 ) -> None:
@@ -188,6 +190,7 @@ def test_two_people_approve_before_a_plan_can_be_applied(
     bob.form.get_by_text("Done: ").wait_for()
 
 
+@pytest.mark.nightly
 def test_rows_are_searched_selected_and_rotated_in_the_table(lab: Lab, alice: Person) -> None:
     notebook = lab.write("browsed.ipynb", START, "forms.browse(fleet)")
     alice.open(lab, notebook)
@@ -200,6 +203,7 @@ def test_rows_are_searched_selected_and_rotated_in_the_table(lab: Lab, alice: Pe
     assert "admin_password" in alice.form.inner_text()
 
 
+@pytest.mark.nightly
 def test_what_is_chosen_in_the_table_outlives_filters_and_what_a_verb_refuses_is_left_out(
     lab: Lab, alice: Person, bob: Person
 ) -> None:
@@ -235,6 +239,7 @@ def test_what_is_chosen_in_the_table_outlives_filters_and_what_a_verb_refuses_is
     assert alice.form.get_by_role("alert").count() == 0
 
 
+@pytest.mark.nightly
 def test_a_live_table_changes_under_what_is_chosen_and_filtered(lab: Lab, alice: Person) -> None:
     cell = "live = fleet.watch()\nforms.browse(fleet, live=live)"
     alice.open(lab, lab.write("live.ipynb", START, cell))
@@ -266,6 +271,7 @@ def test_a_live_table_changes_under_what_is_chosen_and_filtered(lab: Lab, alice:
     assert "collabora_password" in form.inner_text()
 
 
+@pytest.mark.nightly
 def test_a_live_table_stays_where_it_was_scrolled_to(lab: Lab, alice: Person) -> None:
     cell = "live = fleet.watch()\nforms.browse(fleet, live=live, where='observed')"
     alice.open(lab, lab.write("scrolled.ipynb", START, cell))
@@ -287,6 +293,7 @@ def test_a_live_table_stays_where_it_was_scrolled_to(lab: Lab, alice: Person) ->
         subprocess.run([*engine, "rm", "last_thing_v1"], check=True)
 
 
+@pytest.mark.nightly
 def test_an_error_goes_when_something_else_is_chosen(lab: Lab, alice: Person) -> None:
     cell = "fleet.plan_rotate = None\nforms.rotate(fleet, app='id.coop.example')"
     alice.open(lab, lab.write("stale.ipynb", START, cell))
@@ -300,6 +307,7 @@ def test_an_error_goes_when_something_else_is_chosen(lab: Lab, alice: Person) ->
     fault.wait_for(state="detached")
 
 
+@pytest.mark.nightly
 def test_no_app_is_chosen_by_itself_to_be_taken_down(lab: Lab, alice: Person) -> None:
     alice.open(lab, lab.write("none.ipynb", START, "forms.undeploy(fleet)"))
     alice.run_all()
@@ -308,6 +316,7 @@ def test_no_app_is_chosen_by_itself_to_be_taken_down(lab: Lab, alice: Person) ->
     assert alice.button("Apply").count() == 0
 
 
+@pytest.mark.nightly
 def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> None:
     notebook = lab.write(
         "faulty.ipynb",
@@ -323,6 +332,7 @@ def test_a_fault_in_a_handler_is_shown_in_the_form(lab: Lab, alice: Person) -> N
     assert alice.button("Rotate…").is_enabled()
 
 
+@pytest.mark.nightly
 def test_a_page_that_is_not_secure_cannot_seal_and_says_what_to_do(lab: Lab, alice: Person) -> None:
     notebook = lab.write("insecure.ipynb", START, f"forms.insert(fleet, app={APP!r})")
     alice.open(lab, notebook, INSECURE)
@@ -332,6 +342,7 @@ def test_a_page_that_is_not_secure_cannot_seal_and_says_what_to_do(lab: Lab, ali
     assert alice.form.get_by_label("Secret value").count() == 0
 
 
+@pytest.mark.nightly
 def test_an_app_is_taken_down_and_deployed_again(lab: Lab, alice: Person, bob: Person) -> None:
     app = "notes.coop.example"
     notebook = lab.write(
@@ -357,6 +368,7 @@ def test_an_app_is_taken_down_and_deployed_again(lab: Lab, alice: Person, bob: P
     assert apps["running"].tolist() == apps["desired"].tolist() == [2]
 
 
+@pytest.mark.nightly
 def test_two_forms_on_a_page_keep_their_labels_and_choices_apart(lab: Lab, alice: Person) -> None:
     cell = f"forms.insert(fleet, app={APP!r}, secret='admin_password')"
     alice.open(lab, lab.write("two.ipynb", START, cell, cell, "forms.insert(fleet, app='no.such')"))
@@ -384,6 +396,7 @@ def test_lines_are_neither_shown_nor_joined(lab: Lab, alice: Person) -> None:
     assert area.evaluate(hidden) == "none"
 
 
+@pytest.mark.nightly
 def test_a_form_whose_kernel_was_restarted_says_so(lab: Lab, alice: Person) -> None:
     alice.open(lab, lab.write("gone.ipynb", START, "forms.rotate(fleet)"))
     alice.run_all()
@@ -392,6 +405,7 @@ def test_a_form_whose_kernel_was_restarted_says_so(lab: Lab, alice: Person) -> N
     alice.form.get_by_text("run this cell again").wait_for()
 
 
+@pytest.mark.nightly
 def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
     lab: Lab, alice: Person, bob: Person
 ) -> None:
@@ -432,6 +446,7 @@ def test_what_is_being_typed_stays_when_a_colleague_clicks(
     assert bob.form.get_by_role("textbox", name="Secret value").input_value() == ""
 
 
+@pytest.mark.nightly
 def test_a_value_made_here_is_as_the_recipe_wants_it(lab: Lab, alice: Person) -> None:
     apps = opskit.Fleet.from_abra().snapshot().secrets.query("declared and length > 0")
     wanted = apps.query("length != 32").fillna({"charset": ""}).iloc[0]
@@ -445,6 +460,7 @@ def test_a_value_made_here_is_as_the_recipe_wants_it(lab: Lab, alice: Person) ->
     assert set(value) <= set(policy.alphabet())
 
 
+@pytest.mark.nightly
 def test_services_that_an_undeployed_app_loses_are_not_said_to_restart(
     lab: Lab, alice: Person
 ) -> None:

@@ -12,6 +12,7 @@ NOTEBOOK = "00-start-here.ipynb"
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.kernel]
 
 
+@pytest.mark.nightly
 def test_the_launcher_opens_a_runbook_by_its_title(opskit_lab: Lab, alice: Person) -> None:
     alice.page.goto(opskit_lab.url("lab/tree/00-start-here.ipynb"))
     alice.page.get_by_role("heading", name="Start here").wait_for()

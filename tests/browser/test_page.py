@@ -77,6 +77,7 @@ def test_one_rotates_from_the_page_and_another_sees_the_new_version_there(
     assert found(value, places(lab, sample, alice, bob)) == set()
 
 
+@pytest.mark.nightly
 def test_logs_are_shown_to_who_asked_and_are_not_kept(lab: Lab, alice: Person, bob: Person) -> None:
     notebook = lab.write("logs.ipynb", START, f"forms.app(fleet, {APP!r})")
     alice.open(lab, notebook)

@@ -72,7 +72,10 @@ def decide_and_sign(lab: Lab, first: Person, second: Person, notebook: str) -> t
         expect(signed).to_have_count(2)
         expect(person.page.get_by_role("button", name="Sign")).to_have_count(0)
     run_from_here(first)
-    said = first.page.get_by_text("Report: runs/").inner_text()
+    # The cell runs once more, and its output is gone for a moment.
+    said = eventually(
+        first.page.get_by_text("Report: runs/").inner_text, "where the report is", str.strip
+    )
     written = lab.folder / said.removeprefix("Report: ").strip()
     report = eventually(
         written.read_text, "the report with both signatures", lambda text: "Still open" not in text
@@ -108,6 +111,7 @@ def test_two_people_carry_out_an_incident_and_the_report_names_both(
     expect(read).to_have_text("Leaked: admin_password of id.coop.example")
 
 
+@pytest.mark.nightly
 def test_two_people_replace_a_leaked_value_that_comes_from_elsewhere(
     lab: Lab, sample: DockerdFleet, alice: Person, bob: Person, tell: Callable[..., None]
 ) -> None:

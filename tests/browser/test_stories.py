@@ -76,6 +76,7 @@ def test_on_monday_two_findings_are_mended_where_they_are_shown(
     assert found(canary, {"bob": iter(shown)}) == set()
 
 
+@pytest.mark.nightly
 def test_monday_needs_no_mouse(opskit_lab: Lab, alice: Person, tell: Callable[..., None]) -> None:
     source = (opskit_lab.folder / "01-fleet-audit.ipynb").read_text()
     (opskit_lab.folder / "by-keyboard.ipynb").write_text(source)
@@ -112,6 +113,7 @@ def test_monday_needs_no_mouse(opskit_lab: Lab, alice: Person, tell: Callable[..
     tell("Monday by keyboard", alice)
 
 
+@pytest.mark.nightly
 def test_on_friday_two_people_rotate_in_waves_and_prune(
     opskit_lab: Lab, alice: Person, bob: Person, tell: Callable[..., None]
 ) -> None:

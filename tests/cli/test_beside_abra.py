@@ -105,6 +105,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.swarm
 def test_every_command_of_the_table_does_it_and_through_the_function_beside_it(
     stage: Stage,

@@ -200,6 +200,7 @@ def anonymous(spec: Json, networks: dict[str, str]) -> Json:
     return spec
 
 
+@pytest.mark.nightly
 @pytest.mark.swarm
 @pytest.mark.slow
 def test_the_sample_runs_on_real_engines(

@@ -56,7 +56,11 @@ def test_it_has_the_structure_of_the_house_and_its_title(
 
 @pytest.mark.slow
 @pytest.mark.kernel
-@pytest.mark.parametrize("apply", [False, True], ids=["looking only", "applying"])
+@pytest.mark.parametrize(
+    "apply",
+    [pytest.param(False, marks=pytest.mark.nightly), True],
+    ids=["looking only", "applying"],
+)
 def test_it_runs_as_it_is_and_writes_its_report(
     tmp_path: Path,
     demo: DemoFleet,

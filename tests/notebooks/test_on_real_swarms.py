@@ -26,6 +26,7 @@ def real() -> Iterator[DockerdFleet]:
         yield fleet
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.swarm

@@ -189,6 +189,7 @@ def test_what_nothing_uses_is_removed_for_good(stage: Stage) -> None:
         fleet.rollback(run.id)
 
 
+@pytest.mark.nightly
 @pytest.mark.swarm
 def test_docker_stack_deploy_switches_and_its_undoing_deploys_again(real_stage: Stage) -> None:
     stage = real_stage

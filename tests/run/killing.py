@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
+
+import pytest
 
 import opskit
 from opskit.errors import OpskitError
@@ -76,6 +78,14 @@ def sampled(cases: Iterable[Case], first: int = 0, step: int = 1) -> list[tuple[
         return [(case, how) for case in cases for how in WAYS]
     # Not by single turns: moments are before and after something by turns, too.
     return [(case, WAYS[turn // 2 % 2]) for turn, case in enumerate(list(cases)[first::step])]
+
+
+def by_day(cases: Sequence[tuple[Any, str]], each: int) -> list[Any]:
+    """Leave all but one of so many cases to the night."""
+    return [
+        case if place % each == 0 else pytest.param(*case, marks=pytest.mark.nightly)
+        for place, case in enumerate(cases)
+    ]
 
 
 def apply_in_a_process(environ: Mapping[str, str], kind: str, moment: int) -> bool:

@@ -33,6 +33,11 @@ ONCE = {"Condition": "none"}
 COUNTS = ("running", "desired", "completed")
 
 
+@pytest.fixture
+def stage(stage_at_night: Stage) -> Stage:
+    return stage_at_night
+
+
 def fleet() -> opskit.Fleet:
     return opskit.Fleet.from_abra()
 
@@ -313,6 +318,7 @@ def test_compose_files_and_the_specs_that_docker_makes_of_them_say_one_pace(
     assert (declared["worker"].tasks, declared["worker"].delay) == (3, 0.1)
 
 
+@pytest.mark.nightly
 @pytest.mark.swarm
 def test_a_number_of_tasks_set_by_hand_that_a_deploy_sets_back_is_in_the_plan(
     deployed: Stage,

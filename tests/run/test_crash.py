@@ -13,7 +13,7 @@ import pytest
 import opskit
 from opskit.cli.app import run as run_cli
 from opskit.errors import InputError, LockHeldError
-from tests.run.killing import apply_in_a_process, sampled
+from tests.run.killing import apply_in_a_process, by_day, sampled
 from tests.stage import APP, QUICK, SERVER, Stage
 from tests.waiting import LIMIT
 
@@ -78,7 +78,7 @@ def finish(stage: Stage, moment: int, how: str) -> None:
     stage.wait_until_converged()
 
 
-@pytest.mark.parametrize(("moment", "how"), sampled(range(1, MOMENTS + 1)))
+@pytest.mark.parametrize(("moment", "how"), by_day(sampled(range(1, MOMENTS + 1)), 2))
 def test_a_killed_rotation_is_finished_on_the_embedded_engine(
     stage: Stage, moment: int, how: str
 ) -> None:
@@ -86,7 +86,7 @@ def test_a_killed_rotation_is_finished_on_the_embedded_engine(
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize(("moment", "how"), sampled(range(1, MOMENTS + 1), 1, 5))
+@pytest.mark.parametrize(("moment", "how"), by_day(sampled(range(1, MOMENTS + 1), 1, 5), 4))
 def test_a_killed_rotation_is_finished_on_a_real_swarm(
     real_stage: Stage, moment: int, how: str
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import opskit
 from opskit.errors import StepError
 from opskit.journal.runs import open_journal
-from tests.run.killing import apply_in_a_process, sampled
+from tests.run.killing import apply_in_a_process, by_day, sampled
 from tests.stage import Stage
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def finish(stage: Stage, kind: str, moment: int, how: str) -> None:
         assert (ended.status, now) == ("rolled-back", before), ended.errors
 
 
-@pytest.mark.parametrize(("case", "how"), sampled(CASES, 0, 3), ids=str)
+@pytest.mark.parametrize(("case", "how"), by_day(sampled(CASES, 0, 3), 2), ids=str)
 def test_a_killed_operation_is_finished_on_the_embedded_engine(
     stage: Stage, case: tuple[str, int], how: str
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_killed_operation_is_finished_on_the_embedded_engine(
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize(("case", "how"), sampled(CASES, 4, 13), ids=str)
+@pytest.mark.parametrize(("case", "how"), by_day(sampled(CASES, 4, 13), 4), ids=str)
 def test_a_killed_operation_is_finished_on_a_real_swarm(
     real_stage: Stage, case: tuple[str, int], how: str
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import opskit
 from opskit.secrets.passstore import PassStore
-from tests.run.killing import apply_in_a_process, sampled
+from tests.run.killing import apply_in_a_process, by_day, sampled
 from tests.stage import Stage
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def finish_with_pass(stage: Stage, store: PassStore, moment: int, how: str) -> N
     assert not [path for path in entries if path.endswith(".next")]
 
 
-@pytest.mark.parametrize(("moment", "how"), sampled(range(1, WITH_PASS + 1), 0, 3))
+@pytest.mark.parametrize(("moment", "how"), by_day(sampled(range(1, WITH_PASS + 1), 0, 3), 2))
 def test_a_killed_rotation_leaves_swarm_and_password_store_in_step(
     stage: Stage, password_store: PassStore, moment: int, how: str
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_killed_rotation_leaves_swarm_and_password_store_in_step(
 
 
 @pytest.mark.swarm
-@pytest.mark.parametrize(("moment", "how"), sampled(range(1, WITH_PASS + 1), 10, 13))
+@pytest.mark.parametrize(("moment", "how"), by_day(sampled(range(1, WITH_PASS + 1), 10, 13), 4))
 def test_a_real_swarm_and_the_password_store_stay_in_step(
     real_stage: Stage, password_store: PassStore, moment: int, how: str
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_task_that_exits_says_the_lines_it_wrote_last(stage: Stage) -> None:
     assert "one" not in said.rpartition("it wrote: ")[2].split(" | ")
 
 
+@pytest.mark.nightly
 def test_an_unhealthy_task_says_what_its_healthcheck_said_and_what_it_wrote(stage: Stage) -> None:
     recipe(stage, "echo listening; exec sleep 1000", SICK.format(retries=2))
     said = deploy(stage)
@@ -83,6 +84,7 @@ def test_a_task_that_is_not_healthy_yet_is_no_task_without_a_complaint(stage: St
     assert "no task complains" not in said
 
 
+@pytest.mark.nightly
 def test_what_cannot_be_read_back_is_not_made_up(stage: Stage) -> None:
     recipe(stage, "echo hidden; exit 3", "logging: {driver: none}")
     said = deploy(stage)
@@ -91,6 +93,7 @@ def test_what_cannot_be_read_back_is_not_made_up(stage: Stage) -> None:
     assert "hidden" not in said
 
 
+@pytest.mark.nightly
 def test_a_task_that_writes_a_value_only_the_swarm_knows_is_quoted_without_it(
     stage: Stage,
 ) -> None:

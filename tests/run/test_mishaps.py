@@ -22,9 +22,9 @@ TOKEN = (SERVER, APP, "token")
 
 
 @pytest.fixture
-def stage(stage: Stage) -> Stage:
-    stage.set_up()
-    return stage
+def stage(stage_at_night: Stage) -> Stage:
+    stage_at_night.set_up()
+    return stage_at_night
 
 
 @pytest.fixture

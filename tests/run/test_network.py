@@ -57,7 +57,14 @@ def test_a_rotation_over_ssh(over_ssh: Stage) -> None:
     assert f"{over_ssh.stack}_token_v2" in over_ssh.state()["secrets"]
 
 
-@pytest.mark.parametrize("action", ["create-secret", "switch-service", "verify"])
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param("create-secret", marks=pytest.mark.nightly),
+        "switch-service",
+        pytest.param("verify", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_connection_cut_in_the_middle(
     over_ssh: Stage, ssh_fleet: DockerdFleet, action: str
 ) -> None:
@@ -82,6 +89,7 @@ def test_a_connection_cut_in_the_middle(
     over_ssh.wait_until_converged()
 
 
+@pytest.mark.nightly
 def test_an_engine_restarted_in_the_middle_of_a_rollout(
     fresh_fleet: Callable[[int], DockerdFleet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_server_that_is_only_a_worker_is_left_as_it_is(stage: Stage, fleet: Do
     assert stage.state() == before
 
 
+@pytest.mark.nightly
 def test_a_dead_node_keeps_nobody_from_rotating_and_its_tasks_count_as_users(
     stage: Stage, fleet: DockerdFleet
 ) -> None:

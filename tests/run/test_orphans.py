@@ -13,12 +13,12 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def stage(stage: Stage) -> Stage:
-    stage.set_up()
+def stage(stage_at_night: Stage) -> Stage:
+    stage_at_night.set_up()
     # Of the app's stack, and of a stack that nobody knows (it still carries the stage's name).
-    stage.create("other_v1", "other_v2")
-    stage.engine.create_secret(f"{stage.stack}-gone_db_v1", b"x", {})
-    return stage
+    stage_at_night.create("other_v1", "other_v2")
+    stage_at_night.engine.create_secret(f"{stage_at_night.stack}-gone_db_v1", b"x", {})
+    return stage_at_night
 
 
 def fleet() -> opskit.Fleet:

@@ -169,7 +169,9 @@ def test_without_credentials_the_plan_says_so_beforehand(stage: Stage, images: R
     assert not any("--with-registry-auth" in call for call in plan.calls["call"])
 
 
-@pytest.mark.parametrize("user", [USER, OTHER, ""])
+@pytest.mark.parametrize(
+    "user", [USER, *(pytest.param(one, marks=pytest.mark.nightly) for one in (OTHER, ""))]
+)
 def test_a_rotation_by_deploying_keeps_every_image_even_when_its_tag_has_moved(
     stage: Stage, images: Registry, user: str
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_rotation_by_deploying_keeps_every_image_even_when_its_tag_has_moved(
     assert run.notes == ()
 
 
+@pytest.mark.nightly
 def test_a_deploy_without_credentials_leaves_the_images_that_run(
     stage: Stage, images: Registry
 ) -> None:
@@ -210,6 +213,7 @@ def test_a_deploy_without_credentials_leaves_the_images_that_run(
     assert f"docker login {ADDRESS}" in note
 
 
+@pytest.mark.nightly
 def test_a_deploy_moves_to_what_the_tag_means_now_and_the_plan_names_another_tag(
     stage: Stage, images: Registry
 ) -> None:
@@ -232,6 +236,7 @@ def test_a_deploy_moves_to_what_the_tag_means_now_and_the_plan_names_another_tag
     assert tasks(stage, "side") == side
 
 
+@pytest.mark.nightly
 def test_what_docker_warns_of_is_told_though_it_ends_well(stage: Stage, images: Registry) -> None:
     log_out_here(stage)
     images.docker("pull", "-q", f"{ADDRESS}/coop/app:1.0")

@@ -248,6 +248,7 @@ def test_commands_that_abra_would_run_afterwards_are_named(stage: Stage, recipe:
     assert "hunter2" not in repr(plan.data)
 
 
+@pytest.mark.nightly
 def test_an_upgrade_is_undone_to_the_very_specs_before(stage: Stage, recipe: Releases) -> None:
     assert deploy().status == "done"
     before = specs(stage)
@@ -262,6 +263,7 @@ def test_an_upgrade_is_undone_to_the_very_specs_before(stage: Stage, recipe: Rel
     assert app_row()["deployed_version"] == OLD
 
 
+@pytest.mark.nightly
 def test_a_version_that_fails_says_why_and_is_taken_back(stage: Stage, recipe: Releases) -> None:
     assert deploy().status == "done"
     before = specs(stage)
@@ -292,6 +294,7 @@ def test_a_working_tree_with_edits_is_deployed_as_chaos(stage: Stage, recipe: Re
     assert (row["deployed_version"], row["chaos"]) == (NEW, True)
 
 
+@pytest.mark.nightly
 def test_a_service_an_older_version_left_behind_is_not_waited_for(
     stage: Stage, recipe: Releases
 ) -> None:
@@ -360,6 +363,7 @@ def test_undeploying_keeps_volumes_and_secrets_and_is_undone_by_deploying(
         fleet().plan_restart(APP, ["web"])
 
 
+@pytest.mark.nightly
 def test_undoing_an_undeploy_waits_for_nothing_that_did_not_run_before(
     stage: Stage, recipe: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,6 +465,7 @@ def test_deploying_an_app_without_a_pin_at_a_version_pins_it(
         fleet().plan_deploy(APP, version="7.7.7")
 
 
+@pytest.mark.nightly
 def test_what_swarm_itself_rolls_back_counts_as_taken_back(stage: Stage, recipe: Releases) -> None:
     # Watched for so long that Swarm hears of the end meanwhile, however busy the machine is.
     policy = "update_config: {monitor: 20s, failure_action: rollback}"
@@ -479,6 +484,7 @@ def test_what_swarm_itself_rolls_back_counts_as_taken_back(stage: Stage, recipe:
     assert specs(stage) == before
 
 
+@pytest.mark.nightly
 def test_rolling_back_twice_leaves_no_lock(stage: Stage, recipe: Releases) -> None:
     run = deploy()
     for _ in range(2):
@@ -489,6 +495,7 @@ def test_rolling_back_twice_leaves_no_lock(stage: Stage, recipe: Releases) -> No
     assert deploy().status == "done"
 
 
+@pytest.mark.nightly
 def test_a_rollback_refused_by_a_lock_leaves_a_finished_run_finished(
     stage: Stage, recipe: Releases
 ) -> None:
@@ -524,6 +531,7 @@ def rotate() -> opskit.Run:
     return plan.apply().raise_for_status()
 
 
+@pytest.mark.nightly
 def test_what_was_set_by_hand_comes_back_when_the_deploy_of_a_rotation_is_undone(
     stage: Stage, recipe: Releases
 ) -> None:
@@ -544,6 +552,7 @@ def test_what_was_set_by_hand_comes_back_when_the_deploy_of_a_rotation_is_undone
     assert specs(stage)[f"{stage.stack}_app"] == before[f"{stage.stack}_app"]
 
 
+@pytest.mark.nightly
 def test_undoing_an_undeploy_gives_a_service_the_number_of_tasks_it_had(
     stage: Stage, recipe: Releases
 ) -> None:
@@ -555,6 +564,7 @@ def test_undoing_an_undeploy_gives_a_service_the_number_of_tasks_it_had(
     assert tasks_of(stage, "worker") == 2
 
 
+@pytest.mark.nightly
 def test_a_first_deploy_is_undone_only_after_all_that_came_later(
     stage: Stage, recipe: Releases
 ) -> None:

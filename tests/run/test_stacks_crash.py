@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import opskit
-from tests.run.killing import WAYS, apply_in_a_process, sampled
+from tests.run.killing import WAYS, apply_in_a_process, by_day, sampled
 from tests.run.test_stacks import NEW, OLD, deploy, pin, specs, two_releases
 from tests.stage import Stage
 
@@ -64,7 +64,7 @@ def unbroken(stage: Stage, before: dict[str, Any], kind: str) -> dict[str, Any]:
             }
 
 
-@pytest.mark.parametrize(("case", "how"), CASES, ids=str)
+@pytest.mark.parametrize(("case", "how"), by_day(CASES, 6), ids=str)
 def test_a_killed_operation_is_finished_or_taken_back(
     stage: Stage, case: tuple[str, int], how: str
 ) -> None:
@@ -101,6 +101,7 @@ def test_a_killed_operation_is_finished_or_taken_back(
     stage.wait_until_converged()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", MOMENTS)
 def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None:
     if kind == "deploy":

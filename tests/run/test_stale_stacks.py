@@ -71,7 +71,9 @@ def stage(real_stage: Stage) -> Stage:
     return real_stage
 
 
-@pytest.mark.parametrize("kind", ["deploy", "rotate by stack"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("deploy", marks=pytest.mark.nightly), "rotate by stack"]
+)
 def test_what_docker_put_back_too_late_is_put_right_and_never_called_done(
     stage: Stage, kind: str
 ) -> None:
@@ -208,6 +210,7 @@ def test_a_service_that_an_undeploy_removed_too_late_is_named_with_the_way_back(
     assert {one.spec.name for one in stage.services()} == there
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", MOMENTS)
 def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None:
     two_releases(stage)
@@ -218,7 +221,7 @@ def test_the_number_of_moments_is_the_whole_run(stage: Stage, kind: str) -> None
 
 
 @pytest.mark.parametrize("how", ["resume", "rollback"])
-@pytest.mark.parametrize("past", ["upgrade", "rotate"])
+@pytest.mark.parametrize("past", [pytest.param("upgrade", marks=pytest.mark.nightly), "rotate"])
 def test_a_deploy_that_was_killed_takes_no_later_change_back(
     stage: Stage, past: str, how: str
 ) -> None:

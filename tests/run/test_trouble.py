@@ -94,8 +94,8 @@ def another_image(spec: Spec) -> None:
     ("change", "says"),
     [
         (unhealthy, "unhealthy|keeps failing|did not converge"),
-        (without_room, "insufficient resources"),
-        (on_failure("rollback"), "rollback"),
+        pytest.param(without_room, "insufficient resources", marks=pytest.mark.nightly),
+        pytest.param(on_failure("rollback"), "rollback", marks=pytest.mark.nightly),
         (on_failure("pause"), "paused"),
     ],
     ids=["failing healthcheck", "no node has room", "rolled back by Swarm", "paused by Swarm"],
@@ -118,6 +118,7 @@ def test_what_does_not_converge_goes_back_and_says_why(
     stage.wait_until_converged()
 
 
+@pytest.mark.nightly
 def test_a_global_service_that_fits_no_node_has_nothing_to_wait_for(stage: Stage) -> None:
     stage.set_up(Mode={"Global": {}})
     raw = stage.engine.raw_service(f"{stage.stack}_app")
@@ -130,6 +131,7 @@ def test_a_global_service_that_fits_no_node_has_nothing_to_wait_for(stage: Stage
     assert run.status == "done", run.errors
 
 
+@pytest.mark.nightly
 def test_an_image_that_is_gone_from_the_node_is_said(stage: Stage) -> None:
     stage.set_up()
     docker(stage, "tag", IMAGE, GONE)
@@ -148,6 +150,7 @@ def test_an_image_that_is_gone_from_the_node_is_said(stage: Stage) -> None:
     docker(stage, "rmi", "--force", GONE)
 
 
+@pytest.mark.nightly
 def test_a_probe_that_fails_undoes_what_swarm_took_for_good(stage: Stage) -> None:
     stage.set_up()
     before = stage.state()

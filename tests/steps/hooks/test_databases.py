@@ -61,6 +61,7 @@ def kind_of(shop: Shop) -> str:
     return next(name for name, kind in KINDS.items() if kind is shop.kind)
 
 
+@pytest.mark.nightly
 def test_any_line_can_be_set_and_taken_back_again_and_again(shop: Shop) -> None:
     hook = parse_hook(kind_of(shop))
     found = shop.engine.raw_service(f"{shop.stack}_db").service
