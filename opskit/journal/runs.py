@@ -234,13 +234,13 @@ class Journal:
         query = "SELECT 1 FROM steps WHERE run = ? AND unit = ? AND phase = 'undo' LIMIT 1"
         return bool(self._database.read(query, (run, unit)))
 
-    def was_begun(self, run: str, unit: int, step: int, phase: Phase) -> bool:
-        """Return whether a step was begun, whatever its outcome."""
-        return self._step_status(run, unit, step, phase) is not None
-
     def is_done(self, run: str, unit: int, step: int, phase: Phase) -> bool:
         """Return whether a step needs no retry: it is done, or was skipped."""
-        return self._step_status(run, unit, step, phase) in ("done", "skipped")
+        query = (
+            "SELECT 1 FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = ?"
+            " AND status IN ('done', 'skipped')"
+        )
+        return bool(self._database.read(query, (run, unit, step, phase)))
 
     def result_of(self, run: str, unit: int, step: int) -> Mapping[str, Scalar]:
         """Return what doing a step reported; nothing when it did not end."""
@@ -382,13 +382,6 @@ class Journal:
             f"there is no run {beginning!r} in the journal {self.path}.",
             remedy="List the runs with: opskit journal",
         )
-
-    def _step_status(self, run: str, unit: int, step: int, phase: Phase) -> str | None:
-        found = self._database.texts(
-            "SELECT status FROM steps WHERE run = ? AND unit = ? AND step = ? AND phase = ?",
-            (run, unit, step, phase),
-        )
-        return next(iter(found), None)
 
     def _text(self, text: str) -> str:
         return storable(text, self._redact)

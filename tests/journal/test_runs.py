@@ -110,8 +110,6 @@ def test_it_tells_what_was_begun_and_what_is_done(journal: Journal) -> None:
     done(journal, 0)
     intent(journal, 1)
     assert journal.begun(RUN, 0) == {0, 1}
-    assert journal.was_begun(RUN, 0, 1, "do")
-    assert not journal.was_begun(RUN, 0, 1, "undo")
     assert journal.is_done(RUN, 0, 0, "do")
     assert not journal.is_done(RUN, 0, 1, "do")
 
