@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from xdist.scheduler import LoadFileScheduling
 from opskit.demo.dockerd import DockerdFleet, why_not
 from opskit.demo.engine import Swarm
 from opskit.demo.engine.serve import Server
-from opskit.demo.fleet import DemoFleet
+from opskit.demo.fleet import DemoFleet, write_sample
 from opskit.lean import without_collecting, without_grammars
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.context import Context
 from opskit.swarm.transport import TRANSPORT
 from tests import late
 from tests.disk import Disk, small_disk
+from tests.fleets import CopiedFleet
 from tests.stage import Stage, staged
 from tests.waiting import LIMIT
 
@@ -67,38 +68,35 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 
 _LONGEST = (
     "browser/test_forms.py",
-    "run/test_stacks_crash.py",
     "run/test_stacks.py",
-    "browser/test_canary.py",
-    "run/test_trouble.py",
-    "browser/test_stories.py",
-    "run/test_converged.py",
-    "run/test_overtaken.py",
+    "run/test_rotate.py",
     "run/test_crash.py",
     "run/test_stale_stacks.py",
+    "run/test_converged.py",
     "steps/hooks/test_run.py",
-    "run/test_registry.py",
-    "swarm/test_masters.py",
-    "run/test_rotate.py",
-    "run/test_crash_others.py",
-    "notebooks/test_notebooks.py",
-    "jupyter/test_execute.py",
-    "run/test_stale.py",
-    "views/test_select.py",
-    "run/test_identity.py",
+    "run/test_trouble.py",
     "steps/hooks/test_databases.py",
-    "demo/test_fleet.py",
+    "cli/test_fix.py",
+    "run/test_identity.py",
+    "swarm/test_masters.py",
+    "cli/test_change.py",
+    "notebooks/test_notebooks.py",
+    "run/test_overtaken.py",
+    "contract/test_rollouts.py",
+    "notebooks/test_canary.py",
+    "jupyter/test_execute.py",
+    "run/test_registry.py",
+    "test_watching.py",
+    "audit/test_acknowledged.py",
+    "run/test_stacks_crash.py",
     "notebooks/test_on_real_swarms.py",
-    "run/test_last_words.py",
+    "test_examples.py",
 )
 """Files of a minute and more, as measured, the longest first."""
 
 _BESIDE = {
-    "browser/test_page.py": "browser/test_forms.py",
-    "browser/test_stories.py": "browser/test_forms.py",
-    "browser/test_runbook.py": "browser/test_canary.py",
-    "browser/test_attention.py": "browser/test_canary.py",
-    "browser/test_opskit_lab.py": "browser/test_canary.py",
+    f"browser/test_{name}.py": "browser/test_forms.py"
+    for name in ("attention", "canary", "opskit_lab", "page", "runbook", "stories")
 }
 """Files that one worker runs beside another: a JupyterLab and its browsers are slow to start."""
 
@@ -269,6 +267,20 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def demo_fleet() -> Iterator[DemoFleet]:
     """The sample fleet on embedded engines, shared by tests that only look."""
     with DemoFleet() as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="session")
+def sample_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, str]]:
+    """The sample's files, to be copied, and each server's address."""
+    files = tmp_path_factory.mktemp("sample")
+    return files, write_sample(files)
+
+
+@pytest.fixture
+def own_fleet(sample_files: tuple[Path, Mapping[str, str]]) -> Iterator[DemoFleet]:
+    """The sample fleet on embedded engines, for one test that may change it."""
+    with CopiedFleet(*sample_files) as fleet:
         yield fleet
 
 

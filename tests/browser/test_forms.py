@@ -382,6 +382,7 @@ def test_two_forms_on_a_page_keep_their_labels_and_choices_apart(lab: Lab, alice
     assert third.get_by_role("radio").count() == 0
 
 
+@pytest.mark.nightly
 def test_lines_are_neither_shown_nor_joined(lab: Lab, alice: Person) -> None:
     alice.open(lab, lab.write("lines.ipynb", START, f"forms.insert(fleet, app={APP!r})"))
     alice.run_all()
@@ -429,6 +430,7 @@ def test_what_was_revealed_stays_in_its_tab_when_a_colleague_rolls_back(
     assert shown.count() == 0
 
 
+@pytest.mark.nightly
 def test_what_is_being_typed_stays_when_a_colleague_clicks(
     lab: Lab, alice: Person, bob: Person
 ) -> None:

@@ -23,6 +23,7 @@ def test_the_launcher_opens_a_runbook_by_its_title(opskit_lab: Lab, alice: Perso
     alice.page.get_by_role("heading", name="Audit the fleet").wait_for()
 
 
+@pytest.mark.nightly
 def test_what_one_runs_the_other_sees_and_it_survives_a_reload(
     opskit_lab: Lab, alice: Person, bob: Person
 ) -> None:

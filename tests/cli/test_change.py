@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,9 +26,8 @@ QUICK = ["--stable", "0", "--yes"]
 
 
 @pytest.fixture
-def root(use: Use) -> Iterator[Path]:
-    with DemoFleet() as fleet:
-        yield use(fleet)
+def root(use: Use, own_fleet: DemoFleet) -> Path:
+    return use(own_fleet)
 
 
 def versions(capsys: Capture, app: str, secret: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,8 @@ GIT = "git.coop.example"
 
 
 @pytest.fixture
-def root(use: Use) -> Iterator[Path]:
-    """A fleet of its own, to be changed."""
-    with DemoFleet() as fleet:
-        yield use(fleet)
+def root(use: Use, own_fleet: DemoFleet) -> Path:
+    return use(own_fleet)
 
 
 @pytest.fixture

@@ -154,6 +154,7 @@ def test_the_docker_cli_lists_the_contexts(tmp_path: Path) -> None:
     assert "far.example ssh://far" in listed
 
 
+@pytest.mark.nightly
 @pytest.mark.swarm
 @pytest.mark.slow
 def test_specs_are_those_docker_stack_deploy_writes(

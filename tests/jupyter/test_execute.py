@@ -198,6 +198,7 @@ def test_nothing_of_the_input_is_remembered(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("history.sqlite")) == []
 
 
+@pytest.mark.nightly
 @kernel
 def test_what_was_begun_and_not_finished_is_told(tmp_path: Path, demo_fleet: DemoFleet) -> None:
     state = {**demo_fleet.env, "OPSKIT_STATE_DIR": str(tmp_path / "state")}
@@ -351,6 +352,7 @@ def test_known_values_are_masked_in_the_parent_too() -> None:
     del held
 
 
+@pytest.mark.nightly
 @kernel
 def test_a_copy_never_takes_the_name_of_another(tmp_path: Path) -> None:
     # In one process, as a person with two terminals meets within one second.

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,6 @@ from opskit.jupyter.notebook import cells, headings, read_notebook, source
 from opskit.jupyter.parameters import declared_parameters
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def demo() -> Iterator[DemoFleet]:
-    with DemoFleet() as fleet:
-        yield fleet
 
 
 def test_it_has_the_structure_of_the_house_and_its_title(
@@ -63,14 +57,14 @@ def test_it_has_the_structure_of_the_house_and_its_title(
 )
 def test_it_runs_as_it_is_and_writes_its_report(
     tmp_path: Path,
-    demo: DemoFleet,
+    own_fleet: DemoFleet,
     use: Callable[[DemoFleet], Path],
     apply: bool,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # On a fleet that outlives the kernel, so that its journal can be read.
-    use(demo)
+    use(own_fleet)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -25,10 +25,9 @@ LIVE = ("apply = True", QUICK)
 
 
 @pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoFleet]:
-    with DemoFleet() as fleet:
-        monkeypatch.setenv(ANNOUNCED, str(fleet.root))
-        yield fleet
+def fleet(own_fleet: DemoFleet, monkeypatch: pytest.MonkeyPatch) -> DemoFleet:
+    monkeypatch.setenv(ANNOUNCED, str(own_fleet.root))
+    return own_fleet
 
 
 def rows(fleet: DemoFleet, query: str) -> list[tuple[object, ...]]:
@@ -80,6 +79,7 @@ def dry_runs(kernel: Kernel, fleet: DemoFleet, folder: Path) -> None:
     assert report.read_text().count("Dry run: nothing was changed") == 2
 
 
+@pytest.mark.nightly
 def test_each_wave_and_the_prune_wait_for_their_own_yes_in_whatever_kernel(
     fleet: DemoFleet, tmp_path: Path
 ) -> None:

@@ -51,7 +51,13 @@ def left_behind(*folders: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.kernel
-@pytest.mark.parametrize(("name", "plans"), [("02-rotate-one-secret", 1), ("03-bulk-rotation", 2)])
+@pytest.mark.parametrize(
+    ("name", "plans"),
+    [
+        ("02-rotate-one-secret", 1),
+        pytest.param("03-bulk-rotation", 2, marks=pytest.mark.nightly),
+    ],
+)
 def test_no_value_is_in_the_executed_copy_the_journal_or_anything_else(
     name: str, plans: int, root: Path, tmp_path: Path
 ) -> None:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from nbclient.exceptions import CellExecutionError
 
 from opskit.demo.fleet import ANNOUNCED, DemoFleet
+from tests.fleets import CopiedFleet
 from tests.notebooks.shipped import CHANGING, FOLDER, NOTEBOOKS, QUICK, Kernel, everybody
 
 
 @pytest.fixture
-def own_fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_fleet(own_fleet: DemoFleet, monkeypatch: pytest.MonkeyPatch) -> DemoFleet:
     """Announce a fleet that nobody else changes: it is there before the notebook starts one."""
-    with DemoFleet() as fleet:
-        monkeypatch.setenv(ANNOUNCED, str(fleet.root))
-        yield
+    monkeypatch.setenv(ANNOUNCED, str(own_fleet.root))
+    return own_fleet
 
 
 @pytest.fixture(scope="module")
-def fleet() -> Iterator[DemoFleet]:
+def fleet(sample_files: tuple[Path, Mapping[str, str]]) -> Iterator[DemoFleet]:
     """A fleet that is only looked at."""
-    with DemoFleet() as fleet:
+    with CopiedFleet(*sample_files) as fleet:
         yield fleet
 
 

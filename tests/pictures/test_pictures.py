@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -244,10 +244,9 @@ def taken(journal: Journal, unit: int, status: str) -> None:
 
 
 @pytest.fixture
-def fresh(use: Callable[[DemoFleet], Path]) -> Iterator[tuple[DemoFleet, opskit.Fleet]]:
-    with DemoFleet() as demo:
-        use(demo)
-        yield demo, opskit.Fleet.from_abra()
+def fresh(use: Callable[[DemoFleet], Path], own_fleet: DemoFleet) -> tuple[DemoFleet, opskit.Fleet]:
+    use(own_fleet)
+    return own_fleet, opskit.Fleet.from_abra()
 
 
 def test_it_is_saved_as_a_drawing_or_as_a_page(snap: opskit.Snapshot, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,10 +33,9 @@ KNOWN = opskit.Options(stable=0, no_hook=True)
 
 
 @pytest.fixture
-def fleet(use: Callable[[DemoFleet], Path]) -> Iterator[opskit.Fleet]:
-    with DemoFleet() as demo:
-        use(demo)
-        yield opskit.Fleet.from_abra()
+def fleet(use: Callable[[DemoFleet], Path], own_fleet: DemoFleet) -> opskit.Fleet:
+    use(own_fleet)
+    return opskit.Fleet.from_abra()
 
 
 def makes_v2(fleet: opskit.Fleet) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from opskit.journal.runs import Journal
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.swarm.engine import Engine
+from tests.processes import PROCESSES
 from tests.stage import APP, SERVER
 from tests.waiting import LIMIT
 
@@ -57,10 +57,6 @@ PLANS: dict[str, Callable[[opskit.Fleet], opskit.Plan]] = {
 
 # Which cases are tried: a sample, for CI's time, unless all are asked for.
 ALL = os.environ.get("OPSKIT_KILL_MATRIX") == "all"
-
-PROCESSES = multiprocessing.get_context("forkserver")
-# A child then starts in milliseconds.
-PROCESSES.set_forkserver_preload([__name__, "opskit.run.recovery", "opskit.fleet"])
 
 
 def sampled(cases: Iterable[Case], first: int = 0, step: int = 1) -> list[tuple[Case, str]]:

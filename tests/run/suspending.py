@@ -20,7 +20,8 @@ from opskit.errors import OpskitError
 from opskit.journal.runs import Journal
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.engine import Engine
-from tests.run.killing import PLANS, PROCESSES
+from tests.processes import PROCESSES
+from tests.run.killing import PLANS
 from tests.waiting import LIMIT, eventually
 
 _STORE_WRITES = {"insert", "rm"}

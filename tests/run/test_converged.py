@@ -206,6 +206,7 @@ def slow_to_come_up(stage: Stage) -> None:
     amend(stage, "app", change)
 
 
+@pytest.mark.nightly
 @pytest.mark.swarm
 @pytest.mark.slow
 def test_a_slow_app_has_the_time_that_its_recipe_asks_for_in_every_direction(

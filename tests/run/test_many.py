@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from opskit.run.work import Progressed
 from opskit.steps import Probe, lock
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine
-from opskit.swarm.transport import TRANSPORT
 from tests.stage import hurry_probes
 from tests.waiting import LIMIT
 
@@ -29,12 +28,9 @@ CHOSEN = [
 
 
 @pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[opskit.Fleet]:
-    with DemoFleet() as demo:
-        for name, value in demo.env.items():
-            monkeypatch.setenv(name, value)
-        yield opskit.Fleet.from_abra()
-    TRANSPORT.close()
+def fleet(use: Callable[[DemoFleet], Path], own_fleet: DemoFleet) -> opskit.Fleet:
+    use(own_fleet)
+    return opskit.Fleet.from_abra()
 
 
 @pytest.fixture

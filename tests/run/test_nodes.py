@@ -77,6 +77,7 @@ def running(stage: Stage) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.nightly
 def test_a_service_on_every_node_is_switched_on_every_node(stage: Stage) -> None:
     nodes = {node.id for node in stage.engine.nodes()}
     assert len(nodes) == 2

@@ -169,9 +169,8 @@ def test_without_credentials_the_plan_says_so_beforehand(stage: Stage, images: R
     assert not any("--with-registry-auth" in call for call in plan.calls["call"])
 
 
-@pytest.mark.parametrize(
-    "user", [USER, *(pytest.param(one, marks=pytest.mark.nightly) for one in (OTHER, ""))]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("user", [USER, OTHER, ""])
 def test_a_rotation_by_deploying_keeps_every_image_even_when_its_tag_has_moved(
     stage: Stage, images: Registry, user: str
 ) -> None:

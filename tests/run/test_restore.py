@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,9 @@ NOTES = ("garden.example", "notes.garden.example", "session")
 
 
 @pytest.fixture
-def fleet(use: Callable[[DemoFleet], Path]) -> Iterator[opskit.Fleet]:
-    with DemoFleet() as demo:
-        use(demo)
-        yield opskit.Fleet.from_abra()
+def fleet(use: Callable[[DemoFleet], Path], own_fleet: DemoFleet) -> opskit.Fleet:
+    use(own_fleet)
+    return opskit.Fleet.from_abra()
 
 
 def test_values_come_from_the_store_and_others_are_made(

@@ -175,6 +175,7 @@ def test_the_pinned_version_runs_with_its_configs_and_the_views_name_it(
     assert not any(folder.exists() for folder in folders)
 
 
+@pytest.mark.nightly
 def test_the_operators_own_environment_reaches_no_compose_file(
     stage: Stage, recipe: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +202,7 @@ def own_environment(stage: Stage, recipe: Releases, seen: str) -> None:
         file.writelines(f"{name}={value}\n" for name, value in own.items())
 
 
+@pytest.mark.nightly
 def test_an_app_that_names_a_path_and_a_home_is_deployed_with_the_operators_docker(
     stage: Stage, recipe: Releases
 ) -> None:
@@ -451,6 +453,7 @@ def test_an_upgrade_that_fails_leaves_pin_and_services_as_they_were(
     assert (specs(stage), stage.env_file.read_bytes()) == (before, text)
 
 
+@pytest.mark.nightly
 def test_deploying_an_app_without_a_pin_at_a_version_pins_it(
     stage: Stage, recipe: Releases
 ) -> None:
