@@ -36,7 +36,7 @@ lint: .venv/dev
 unit: .venv/dev
 	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not nightly"
 
-nightly: .venv/dev packages  ## What takes too long for every change: a clean install, long campaigns.
+nightly: .venv/dev packages  ## What holds a promise in one more way: browsers, real swarms, long campaigns.
 	OPSKIT_REQUIRE_ENGINES=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m nightly
 
 kill-matrix: .venv/dev packages  ## Kill or suspend runs at every moment, on real swarms too.

@@ -190,7 +190,6 @@ def test_two_people_approve_before_a_plan_can_be_applied(
     bob.form.get_by_text("Done: ").wait_for()
 
 
-@pytest.mark.nightly
 def test_rows_are_searched_selected_and_rotated_in_the_table(lab: Lab, alice: Person) -> None:
     notebook = lab.write("browsed.ipynb", START, "forms.browse(fleet)")
     alice.open(lab, notebook)
