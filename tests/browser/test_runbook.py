@@ -72,10 +72,8 @@ def decide_and_sign(lab: Lab, first: Person, second: Person, notebook: str) -> t
         expect(signed).to_have_count(2)
         expect(person.page.get_by_role("button", name="Sign")).to_have_count(0)
     run_from_here(first)
-    # The cell runs once more, and its output is gone for a moment.
-    said = eventually(
-        first.page.get_by_text("Report: runs/").inner_text, "where the report is", str.strip
-    )
+    # Scrolled out of sight, it has no text to read off the page.
+    said = first.page.get_by_text("Report: runs/").text_content() or ""
     written = lab.folder / said.removeprefix("Report: ").strip()
     report = eventually(
         written.read_text, "the report with both signatures", lambda text: "Still open" not in text
