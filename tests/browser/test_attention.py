@@ -104,17 +104,19 @@ def test_what_one_mends_or_lets_be_goes_for_all_who_look_on(
 
 @pytest.mark.nightly
 def test_filters_narrow_what_one_sees_and_nobody_else(
-    lab: Lab, alice: Person, bob: Person, lacking: Path
+    lab: Lab, sample: DockerdFleet, alice: Person, bob: Person, use: Callable[[DockerdFleet], Path]
 ) -> None:
+    use(sample)
     notebook = lab.write("filters.ipynb", START, "forms.attention(fleet)")
     alice.open(lab, notebook)
     alice.run_all()
-    expect(card(alice, SECRET)).to_be_visible()
+    old = ("secret-superseded", "cloud.coop.example")
+    expect(card(alice, *old)).to_be_visible()
     alice.is_told(" high, ")
     bob.open(lab, notebook)
-    expect(card(bob, SECRET)).to_be_visible()
+    expect(card(bob, *old)).to_be_visible()
     everything = card(bob).count()
-    alice.form.get_by_label("Search findings").fill(SECRET)
+    alice.form.get_by_label("Search findings").fill("cloud.coop.example")
     expect(card(alice)).to_have_count(1)
     alice.form.get_by_label("Search findings").fill("")
     high = alice.form.get_by_role("button", name="high")
