@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from opskit.swarm import model
 
 _FAILED_STATES = frozenset({"failed", "rejected"})
 _ENDED_STATES = _FAILED_STATES | {"complete", "shutdown", "remove", "orphaned"}
 _WANTED = frozenset({"running", "complete"})
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def is_alive(task: model.Task) -> bool:
@@ -57,11 +59,21 @@ def is_there_to_end(
     """Return whether its tasks of now are there to end.
 
     Many apps that are to run for good are restarted on failure only: what ran until it was
-    replaced was not there to end, so neither is its successor.
+    replaced was not there to end, so neither is its successor. A change that is undone at once
+    replaces what had no time to end: then what ended before it tells, on the spec of now.
     """
     policy = service.spec.task_template.restart_policy
-    before = {task.status.state for task in tasks if task not in current}
-    ran_for_good = "shutdown" in before and "complete" not in before
+    others = [task for task in tasks if task not in current]
+    latest: dict[tuple[int, str], datetime] = {}
+    for task in sorted(others, key=lambda task: task.created_at):
+        latest[_place(service, task)] = task.created_at
+    before = [
+        *others,
+        *(one for one in current if one.created_at < latest.get(_place(service, one), _NEVER)),
+    ]
+    ran_for_good = any(one.status.state == "shutdown" for one in others) and not any(
+        map(has_ended_well, before)
+    )
     on_failure = policy is not None and policy.condition == "on-failure"
     is_job = service.spec.mode.is_job
     return may_end(service) and (is_job or not (on_failure and ran_for_good))
