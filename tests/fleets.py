@@ -1,4 +1,4 @@
-"""A demo fleet for each test that changes one, at a fifth of what starting one anew takes.
+"""A demo fleet for each test that changes one, at a third of what starting one anew takes.
 
 Its files are copied, and its process is forked from one that has everything imported.
 """

@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import TARGETS, corpus
 
-INPUTS, SECONDS = 10, 4
+INPUTS, SECONDS = 100, 4
 
 
 @pytest.mark.slow

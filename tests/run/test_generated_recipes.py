@@ -183,7 +183,7 @@ def tell(host: str, examples: int) -> None:
 
 
 LONG = pytest.mark.nightly
-NUMBERS = pytest.mark.parametrize("examples", [3, pytest.param(200, marks=LONG)])
+NUMBERS = pytest.mark.parametrize("examples", [12, pytest.param(200, marks=LONG)])
 
 
 @NUMBERS

@@ -296,7 +296,7 @@ LONG = pytest.mark.nightly
 
 
 @pytest.mark.parametrize(
-    ("stories", "chapters"), [(3, 8), pytest.param(12, 10, marks=LONG)], ids=["few", "many"]
+    ("stories", "chapters"), [(5, 8), pytest.param(12, 10, marks=LONG)], ids=["few", "many"]
 )
 def test_any_story_ends_well_on_the_embedded_engine(
     embedded_host: str, stories: int, chapters: int

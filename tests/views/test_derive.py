@@ -153,7 +153,7 @@ def assert_same(made: opskit.Snapshot, name: str) -> None:
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_changes_in_turn_every_frame_equals_one_made_anew(
     facts: Facts, data: st.DataObject
 ) -> None:
