@@ -24,8 +24,8 @@ from peers import report, timed
 
 import opskit
 from opskit.abra.model import Declared, DeclaredApp, DeclaredConfig, DeclaredSecret, DeclaredServer
-from opskit.facts import Facts
-from opskit.join import STACK_LABEL
+from opskit.facts.facts import Facts
+from opskit.facts.join import STACK_LABEL
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 

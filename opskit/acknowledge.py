@@ -14,10 +14,10 @@ from opskit.abra.acknowledged import FILE, span, with_acknowledged, without_ackn
 from opskit.abra.files import is_folder, read_bytes
 from opskit.abra.model import Acknowledged
 from opskit.arguments import check_flag, check_kind, check_text, given
-from opskit.atomic import create_file
-from opskit.claimed import person_or_user
 from opskit.errors import InputError, StalePlanError
-from opskit.reading import Reading
+from opskit.files.atomic import create_file
+from opskit.journal.claimed import person_or_user
+from opskit.reading.reading import Reading
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
 from opskit.steps.envfile import check_replaceable, commit_env, replace_env

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from opskit.arguments import check_choice, check_count, check_text
 from opskit.errors import InputError
-from opskit.temporary import Folder
+from opskit.files.temporary import Folder
 
 _Started = tuple[Executor, list[Callable[[], object]]]
 

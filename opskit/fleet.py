@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from opskit.acknowledge import Acknowledging
-from opskit.apps import Apps
+from opskit.apps.apps import Apps
 from opskit.arguments import check_flag, check_kind, check_text
 from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
@@ -18,7 +18,7 @@ from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target
-from opskit.reading import entry_paths
+from opskit.reading.reading import entry_paths
 from opskit.run.apply import Of
 from opskit.run.recovery import give_up, plan_rollback, resume, roll_back
 from opskit.run.run import Plan

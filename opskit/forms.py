@@ -21,9 +21,9 @@ from opskit.arguments import check_count, check_flag, check_kind, check_text
 from opskit.errors import InputError
 from opskit.fleet import Fleet
 from opskit.plan.selection import Selection, named_in
+from opskit.reading.watching import Live
 from opskit.run.run import Plan
 from opskit.snapshot import Snapshot
-from opskit.watching import Live
 from opskit.widgets.attention import Attention
 from opskit.widgets.form import Form
 from opskit.widgets.page import PageForm

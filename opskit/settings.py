@@ -29,10 +29,10 @@ from typing import Annotated
 import msgspec
 
 from opskit.arguments import LONGEST_S
-from opskit.bounded import read_regular
 from opskit.decoding import ready
 from opskit.errors import InputError
-from opskit.modes import DeployMode
+from opskit.files.bounded import read_regular
+from opskit.kinds.modes import DeployMode
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)]
 

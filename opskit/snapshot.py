@@ -90,14 +90,14 @@ class Snapshot(Views):
 
         The file's folder is made when it is missing, for its owner alone.
         """
-        from opskit.saved import save_facts
+        from opskit.saved.saved import save_facts
 
         save_facts(self.facts, path_in("path", path))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a snapshot file."""
-        from opskit.saved import load_facts
+        from opskit.saved.saved import load_facts
 
         return cls(load_facts(path_in("path", path)))
 

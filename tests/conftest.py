@@ -86,7 +86,7 @@ _LONGEST = (
     "notebooks/test_canary.py",
     "jupyter/test_execute.py",
     "run/test_registry.py",
-    "test_watching.py",
+    "reading/test_watching.py",
     "audit/test_acknowledged.py",
     "run/test_stacks_crash.py",
     "notebooks/test_on_real_swarms.py",

@@ -33,7 +33,7 @@ def test_no_parser_is_made_that_nothing_here_asks(what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["opskit.cli.app", "opskit.cli.app, opskit.reading, opskit.snapshot"]
+    "what", ["opskit.cli.app", "opskit.cli.app, opskit.reading.reading, opskit.snapshot"]
 )
 def test_servers_are_asked_before_tables_are_loaded(what: str) -> None:
     code = f"import sys, {what}; assert not {{'pandas', 'pyarrow', 'docker'}} & sys.modules.keys()"

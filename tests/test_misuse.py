@@ -17,7 +17,7 @@ import opskit
 from opskit import Fleet, Options, Plan, Policy, Probe, Runbook, Secret, Snapshot, forms, pictures
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError, OpskitError
-from opskit.hooks import databases_in_words
+from opskit.kinds.hooks import databases_in_words
 from opskit.secrets.generate import GENERATORS
 from opskit.swarm.transport import TRANSPORT
 

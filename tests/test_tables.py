@@ -16,15 +16,15 @@ from opskit import forms
 from opskit.cli.app import app, run
 from opskit.cli.change import tell
 from opskit.errors import InputError, OpskitError
-from opskit.hooks import HOOKS, NO_HOOK, HookSpec, parse_hook
-from opskit.hooks import OFFERED as HOOKS_OFFERED
-from opskit.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
+from opskit.kinds.hooks import HOOKS, NO_HOOK, HookSpec, parse_hook
+from opskit.kinds.hooks import OFFERED as HOOKS_OFFERED
+from opskit.kinds.modes import MODES, PROGRAMS, WHOLE, DeployMode, StackMode
+from opskit.kinds.statuses import STATUSES, WAYS, RunStatus
 from opskit.plan.hooks import looks_like_database_password
 from opskit.run.run import Run
 from opskit.secrets.generate import CHARSETS, GENERATORS
 from opskit.secrets.generate import OFFERED as GENERATORS_OFFERED
 from opskit.settings import Settings
-from opskit.statuses import STATUSES, WAYS, RunStatus
 from opskit.steps.hook import container_command
 from opskit.widgets.choices import options_from
 from opskit.widgets.kinds import FIELDS, FORMS

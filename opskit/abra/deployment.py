@@ -39,8 +39,8 @@ from opskit.abra.names import (
 from opskit.abra.recipe import Recipe, Recipes
 from opskit.abra.repository import version_tree
 from opskit.errors import InputError
+from opskit.files.temporary import folder
 from opskit.pace import Pace, seconds_of
-from opskit.temporary import folder
 
 LOCATORS = frozenset(
     {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY"}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opskit.abra.model import Problem
-from opskit.bounded import read_regular
 from opskit.errors import InputError
+from opskit.files.bounded import read_regular
 
 _UNDECODED = re.compile(r"[\ud800-\udfff]")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from opskit.abra.files import exists
-from opskit.bounded import read_regular
 from opskit.decoding import decode_json
 from opskit.errors import InputError
+from opskit.files.bounded import read_regular
 
 _RELEASE = re.compile(r"v?(?P<recipe>[0-9]+(?:\.[0-9]+){0,2})(?:\+(?P<app>.+))?")
 _DIGITS = re.compile(r"([0-9]+)")

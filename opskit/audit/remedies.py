@@ -15,15 +15,15 @@ from shlex import quote
 from typing import Literal, assert_never, cast
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret, Problem
-from opskit.databases import (
+from opskit.facts.databases import (
     declared_moves,
     is_stored_inside,
     kept_data,
     references,
     suggested_hook,
 )
-from opskit.join import stack_of
-from opskit.modes import MODES, DeployMode
+from opskit.facts.join import stack_of
+from opskit.kinds.modes import MODES, DeployMode
 from opskit.settings import read_settings
 from opskit.swarm.model import NAME_LIMIT
 from opskit.swarm.observe import Observation

@@ -12,8 +12,8 @@ import pandas as pd
 
 from opskit.audit.registry import Finding, Severity, check
 from opskit.audit.remedies import Remedies, Remedy
-from opskit.join import secret_rows, uses
-from opskit.retention import superseded as superseded_rows
+from opskit.facts.join import secret_rows, uses
+from opskit.facts.retention import superseded as superseded_rows
 from opskit.settings import read_settings
 from opskit.swarm.model import NAME_LIMIT
 from opskit.views.views import Views

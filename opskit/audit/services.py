@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from opskit.audit.registry import Finding, check
-from opskit.join import digests_among, stack_of
+from opskit.facts.join import digests_among, stack_of
 from opskit.swarm.model import ContainerSpec, Service
 from opskit.views.views import Views
 

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, get_args
 
 from opskit.audit.registry import Finding, check
 from opskit.audit.remedies import Remedies
-from opskit.facts import Facts
-from opskit.join import about_unread
+from opskit.facts.facts import Facts
+from opskit.facts.join import about_unread
 from opskit.secrets.passstore import NEXT, PREVIOUS
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View
@@ -34,7 +34,7 @@ class StoredRow(Row, frozen=True, kw_only=True):
     app: Annotated[str | None, Column("The app that declares the secret.")] = None
     secret: Annotated[str | None, Column("Its name, without stack and version.")] = None
     version: Annotated[str | None, Column("The version in force.")] = None
-    state: Annotated[str | None, Column("How it stands: `opskit.join.State`.")] = None
+    state: Annotated[str | None, Column("How it stands: `opskit.facts.join.State`.")] = None
     path: Annotated[str, Column("The entry of the password store where it belongs.")]
     remedy: Annotated[str | None, Column("What to do, if it is not in both.")]
 

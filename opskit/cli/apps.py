@@ -25,7 +25,7 @@ from opskit.cli.read import (
     show,
 )
 from opskit.errors import InputError
-from opskit.modes import WHOLE
+from opskit.kinds.modes import WHOLE
 
 if TYPE_CHECKING:
     from opskit.views.frame import View

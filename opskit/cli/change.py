@@ -42,7 +42,7 @@ from opskit.cli.options import (
 )
 from opskit.cli.read import Format, ServerOption, narrow, show
 from opskit.errors import InputError
-from opskit.statuses import STATUSES, Ended
+from opskit.kinds.statuses import STATUSES, Ended
 
 if TYPE_CHECKING:
     from opskit.fleet import Fleet

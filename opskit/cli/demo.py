@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from opskit.cli.findings import show_findings
+from opskit.cli.blocks import show_findings
 from opskit.cli.read import Format, show
 
 _NEXT_STEPS = """
@@ -42,7 +42,7 @@ def demo(
     ssh: Annotated[bool, typer.Option("--ssh", help="Reach real servers over ssh.")] = False,
 ) -> None:
     """Start a demo fleet, look at it (or run CMD with it), and stop it."""
-    from opskit.demo.fleet import run_demo
+    from opskit.demo.run import run_demo
 
     status = run_demo(engine.value, servers, ssh=ssh, command=command or [], look=_look)
     raise typer.Exit(status)

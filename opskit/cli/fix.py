@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opskit.cli.blocks import print_blocks
 from opskit.cli.change import carry_out, open_fleet
 from opskit.cli.options import (
     DryRun,
@@ -120,7 +121,6 @@ def go_through(findings: View) -> bool:
     from rich.console import Console
 
     from opskit.audit.blocks import blocks
-    from opskit.cli.findings import print_blocks
     from opskit.mending import Mend, named, rounds
 
     console = Console()

@@ -21,7 +21,7 @@ from opskit.cli.read import (
     show,
 )
 from opskit.errors import NotebookError
-from opskit.statuses import STATUSES
+from opskit.kinds.statuses import STATUSES
 
 if TYPE_CHECKING:
     from opskit.jupyter.shipped import Copy
@@ -173,7 +173,7 @@ def lab(
 
     if not demo:
         return start()
-    from opskit.demo.fleet import run_demo
+    from opskit.demo.run import run_demo
 
     status = run_demo("embedded", 1, ssh=False, command=[], look=start)
     raise typer.Exit(status)

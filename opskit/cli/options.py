@@ -11,8 +11,8 @@ import typer
 
 from opskit.cli import complete
 from opskit.errors import InputError
-from opskit.hooks import hooks_in_words
-from opskit.modes import MODES
+from opskit.kinds.hooks import hooks_in_words
+from opskit.kinds.modes import MODES
 from opskit.secrets.generate import CHARSETS
 from opskit.secrets.generate import OFFERED as GENERATORS
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from opskit.page import AppPage, FindingLine, RunLine, SecretLine, ServiceLine
+    from opskit.apps.page import AppPage, FindingLine, RunLine, SecretLine, ServiceLine
 
 _UNWATCHED = 120
 """Columns where there is no terminal."""

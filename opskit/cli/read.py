@@ -146,7 +146,7 @@ def take_snapshot(
         One of the servers is not known.
     """
     from opskit.abra.layout import default_root
-    from opskit.reading import Reading
+    from opskit.reading.reading import Reading
     from opskit.snapshot import Snapshot
 
     if saved is not None:

@@ -25,8 +25,8 @@ from opskit.cli.read import (
 from opskit.errors import InputError
 
 if TYPE_CHECKING:
+    from opskit.reading.watching import Live
     from opskit.views.frame import View
-    from opskit.watching import Live
 
 _FRAME = 6
 """Lines of a screen that are no rows: caption, titles, a rule, and what is left out."""
@@ -83,7 +83,7 @@ def watch(
 
 def _tables(live: Live, name: str, where: str | None) -> Iterator[View]:
     """Yield the table as it is, after each change, and from time to time."""
-    from opskit.facts import Facts
+    from opskit.facts.facts import Facts
     from opskit.snapshot import Snapshot
 
     changes = live.changes(_AGAIN_S)

@@ -1,7 +1,4 @@
-"""A running demo fleet: files, contexts, and embedded engines in a child process.
-
-And what ``opskit demo`` does with one: start it, let something use it, stop it.
-"""
+"""A running demo fleet: files, contexts, and embedded engines in a child process."""
 
 from __future__ import annotations
 
@@ -10,19 +7,16 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Literal, Self
+from typing import Self
 
 from opskit.demo.sample import SERVERS, UNREACHABLE
 from opskit.demo.tree import write_abra, write_store
-from opskit.errors import InputError, OpskitError
+from opskit.errors import OpskitError
 
 ANNOUNCED = "OPSKIT_DEMO"
 """Names the running demo fleet's folder, so that kernels and terminals share one fleet."""
@@ -159,113 +153,3 @@ def write_sample(root: Path) -> dict[str, str]:
     hosts[UNREACHABLE] = "unix:///nonexistent/nobody-listens-here"
     write_contexts(root / "docker", hosts)
     return hosts
-
-
-EngineKind = Literal["embedded", "dockerd"]
-
-_FOREIGN = ("DOCKER_HOST", "DOCKER_CONTEXT")
-"""Would lead away from the fleet."""
-_SHELL_BASE = 128
-"""A shell's status for a command that a signal ended is this and the signal's number."""
-
-
-def run_demo(
-    engine: EngineKind,
-    servers: int,
-    *,
-    ssh: bool,
-    command: Sequence[str],
-    look: Callable[[], None],
-) -> int:
-    """Start a demo fleet with the sample on it, use it, and stop it, whatever happens.
-
-    Parameters
-    ----------
-    engine
-        Embedded engines, or real private Docker daemons.
-    servers
-        How many real ones; the embedded fleet is always the whole sample.
-    ssh
-        Reach the real ones over ssh.
-    command
-        Runs with the fleet in its environment; may be empty.
-    look
-        Called without a command, while this process's environment names the fleet.
-
-    Returns
-    -------
-    int
-        The command's status, as a shell would have it; 0 without a command.
-
-    Raises
-    ------
-    InputError
-        The command does not exist, or ssh is asked of embedded engines.
-    OpskitError
-        The fleet did not start.
-    """
-    with _stopping_in_order(), _sample_fleet(engine, servers, ssh=ssh) as environment:
-        if command:
-            return _run(command, environment)
-        before = dict(os.environ)
-        try:
-            _become(environment)
-            look()
-        finally:
-            _become(before)
-        return 0
-
-
-@contextmanager
-def _sample_fleet(engine: EngineKind, servers: int, *, ssh: bool) -> Generator[Mapping[str, str]]:
-    """Run a fleet, and give the environment that leads to it."""
-    here = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    if engine == "dockerd":
-        from opskit.demo.dockerd import DockerdFleet
-        from opskit.demo.real import load_sample
-
-        with DockerdFleet(servers, ssh=ssh) as real:
-            load_sample(real)
-            yield here | real.env
-        return
-    if ssh:
-        raise InputError("--ssh needs real servers.", remedy="Add --engine dockerd.")
-    with DemoFleet() as fleet:
-        yield here | fleet.env
-
-
-@contextmanager
-def _stopping_in_order() -> Generator[None]:
-    """End by way of the fleet's own stop when told to end or when the terminal closes."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(_SHELL_BASE + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    # Whether or not its virtual environment is activated, `opskit` is this one.
-    here = str(Path(sys.executable).parent)
-    path = os.pathsep.join([here, environment.get("PATH", os.defpath)])
-    # As in a shell, Ctrl-C is for the command; a handler, unlike SIG_IGN, is not inherited by it.
-    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
-    try:
-        status = subprocess.run(command, env={**environment, "PATH": path}, check=False).returncode
-    except OSError as error:
-        raise InputError(
-            f"cannot run {command[0]!r} ({error.strerror}).", remedy="Check its name and PATH."
-        ) from None
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return _SHELL_BASE - status if status < 0 else status
-
-
-def _become(environment: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)

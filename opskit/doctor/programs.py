@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from opskit.doctor.rows import CheckupRow, mend, note, told, well
 from opskit.errors import InputError, MissingToolError, OpskitError
-from opskit.reading import entry_paths
+from opskit.reading.reading import entry_paths
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.program import run
 from opskit.secrets.recipients import keys, names_of, naming, store_folder

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from opskit.statuses import STATUSES, RunStatus
+from opskit.kinds.statuses import STATUSES, RunStatus
 
 Scalar = str | int | float | bool | None
 Phase = Literal["do", "undo"]

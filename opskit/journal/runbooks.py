@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from opskit.claimed import person_or_user
 from opskit.errors import InputError, LockHeldError
+from opskit.journal.claimed import person_or_user
 from opskit.journal.database import SCHEMA, Database
 from opskit.journal.history import record, records, records_of, rows_of
 from opskit.journal.liveness import RunLocks

@@ -28,9 +28,9 @@ from opskit.journal.records import (
     StepRecord,
     storable,
 )
+from opskit.kinds.statuses import STATUSES, Ended
 from opskit.secrets.redact import redact
 from opskit.settings import journal_path
-from opskit.statuses import STATUSES, Ended
 from opskit.views.frame import View
 
 _ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"

@@ -19,14 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opskit.atomic import private_folder, write_new, write_private
 from opskit.errors import NotebookError
+from opskit.files.atomic import private_folder, write_new, write_private
+from opskit.files.temporary import folder
 from opskit.jupyter.kernel import Kernel, work_until_stopped
 from opskit.jupyter.notebook import Notebook, cells, headings, read_notebook, tags
 from opskit.jupyter.parameters import declared_parameters, parse_arguments
 from opskit.lean import without_grammars
 from opskit.secrets.redact import redact
-from opskit.temporary import folder
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ADDED = "injected-parameters"

@@ -22,8 +22,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
+from opskit.files.atomic import private_folder, write_private
 from opskit.inert import visible
 from opskit.jupyter.kernel import COMMAND
 from opskit.jupyter.notebook import cells, headings, read_notebook

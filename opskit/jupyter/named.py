@@ -20,7 +20,7 @@ from jupyter_server.services.kernels.connection.base import (
 )
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
-from opskit.claimed import PERSON
+from opskit.journal.claimed import PERSON
 from opskit.widgets.person import Person
 
 _V1 = "v1.kernel.websocket.jupyter.org"

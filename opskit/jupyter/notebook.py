@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from opskit.bounded import read_regular
 from opskit.decoding import decode_json, ready
 from opskit.errors import InputError
+from opskit.files.bounded import read_regular
 
 Cell = dict[str, Any]
 Notebook = dict[str, Any]

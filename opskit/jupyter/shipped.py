@@ -17,10 +17,10 @@ from typing import Literal
 
 import msgspec
 
-from opskit.atomic import private_folder, write_private
-from opskit.bounded import read_regular
 from opskit.decoding import decode_json
 from opskit.errors import InputError, OpskitError
+from opskit.files.atomic import private_folder, write_private
+from opskit.files.bounded import read_regular
 from opskit.jupyter.notebook import Notebook, cells, read_notebook, source, tags
 
 OWN = ".opskit"

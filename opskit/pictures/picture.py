@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from opskit.arguments import check_kind, path_in
-from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
+from opskit.files.atomic import private_folder, write_private
 from opskit.lean import without_grammars
 from opskit.progress import default_progress
 from opskit.views.cells import cell_text

@@ -53,7 +53,7 @@ class StatesRow(Row, frozen=True, kw_only=True):
     """A row of the states' numbers: versions of one server in one state."""
 
     server: Annotated[str, Column("The server, as abra names it.")]
-    state: Annotated[str, Column("How they stand: `opskit.join.State`, or unknown.")]
+    state: Annotated[str, Column("How they stand: `opskit.facts.join.State`, or unknown.")]
     versions: Annotated[int, Column("How many versions stand so.")]
 
 

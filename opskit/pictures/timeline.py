@@ -19,11 +19,11 @@ import msgspec
 from opskit.arguments import check_text
 from opskit.decoding import decode_json
 from opskit.journal.runs import open_journal
+from opskit.kinds.statuses import STATUSES, RunStatus
 from opskit.pictures.lanes import Lane, Segment, lanes_chart
 from opskit.pictures.picture import OUTCOMES, Picture, altair, beside, counted, drawn, safe
 from opskit.run.outcome import is_fault, unit_outcome
 from opskit.run.run import Run
-from opskit.statuses import STATUSES, RunStatus
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View
 from opskit.views.table import About

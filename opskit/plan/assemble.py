@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from opskit.abra.deployment import Deployment
 from opskit.abra.model import DeclaredApp
 from opskit.errors import InputError
-from opskit.join import stack_of
-from opskit.modes import MODES, StackMode
+from opskit.facts.join import stack_of
+from opskit.kinds.modes import MODES, StackMode
 from opskit.plan.data import Change, Unit
 from opskit.plan.hooks import find_service, mounted_at
 from opskit.plan.options import Options

@@ -15,9 +15,9 @@ from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.recipe import Recipes
 from opskit.abra.releases import newer
-from opskit.databases import moves
 from opskit.errors import InputError, MissingToolError
-from opskit.modes import MODES, WHOLE
+from opskit.facts.databases import moves
+from opskit.kinds.modes import MODES, WHOLE
 from opskit.plan.assemble import Assembler, unit
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.hooks import refuse_moves

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from shlex import quote
 
 from opskit.abra.model import DeclaredApp
-from opskit.databases import (
+from opskit.errors import InputError
+from opskit.facts.databases import (
     Move,
     is_reachable,
     kept_data,
@@ -15,8 +16,7 @@ from opskit.databases import (
     runs_kind,
     suggested_hook,
 )
-from opskit.errors import InputError
-from opskit.hooks import OFFERED, HookSpec, hooks_in_words, parse_hook
+from opskit.kinds.hooks import OFFERED, HookSpec, hooks_in_words, parse_hook
 from opskit.plan.obstacles import ObstacleError
 from opskit.plan.options import Options
 from opskit.plan.selection import Target

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from opskit.arguments import check_choice, check_flag, check_kind, check_number, check_text
 from opskit.errors import InputError
-from opskit.hooks import parse_hook
-from opskit.modes import MODES, DeployMode
+from opskit.kinds.hooks import parse_hook
+from opskit.kinds.modes import MODES, DeployMode
 from opskit.secrets.generate import Policy
 from opskit.secrets.passstore import entry_path
 from opskit.settings import read_settings

@@ -20,8 +20,8 @@ from opskit.abra.names import APP_SERVICE
 from opskit.abra.recipe import Recipes
 from opskit.abra.releases import newer, order
 from opskit.errors import InputError
-from opskit.join import stack_of
-from opskit.modes import MODES, StackMode
+from opskit.facts.join import stack_of
+from opskit.kinds.modes import MODES, StackMode
 from opskit.plan.options import Options
 from opskit.plan.waits import about_jobs
 from opskit.steps import Declare

@@ -9,12 +9,12 @@ from shlex import quote
 
 from opskit.arguments import check_count
 from opskit.errors import InputError
-from opskit.join import SecretRow, Uses, about_unread, uses
+from opskit.facts.join import SecretRow, Uses, about_unread, uses
+from opskit.facts.retention import superseded
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import Change, PlanData, Unit
 from opskit.plan.obstacles import Bulk, ObstacleError
 from opskit.plan.selection import Selection, Target, named_in, orphans_in
-from opskit.retention import superseded
 from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.steps import AnyStep, ReleaseLock, RemovePassword, RemoveSecret, TakeLock
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from opskit.databases import declared_moves
 from opskit.errors import InputError
-from opskit.join import stack_of
-from opskit.modes import MODES
+from opskit.facts.databases import declared_moves
+from opskit.facts.join import stack_of
+from opskit.kinds.modes import MODES
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData, Unit
 from opskit.plan.hooks import choose_hook, refuse_moves, refuse_new_value, said_hook

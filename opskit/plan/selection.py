@@ -19,8 +19,8 @@ from pandas import DataFrame
 from opskit.abra.model import DeclaredApp, DeclaredSecret, Problem
 from opskit.arguments import check_text, given, names_in
 from opskit.errors import InputError
-from opskit.facts import Facts
-from opskit.join import SecretRow, not_generated, origin, secret_rows
+from opskit.facts.facts import Facts
+from opskit.facts.join import SecretRow, not_generated, origin, secret_rows
 from opskit.plan.obstacles import ObstacleError
 from opskit.plan.options import Options
 from opskit.swarm import model

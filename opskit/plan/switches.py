@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from opskit.abra.model import DeclaredApp, DeclaredSecret
-from opskit.databases import references
 from opskit.errors import InputError
-from opskit.join import stack_of
+from opskit.facts.databases import references
+from opskit.facts.join import stack_of
 from opskit.plan.selection import Lookup, Target
 from opskit.plan.versions import Renewal
 from opskit.steps import Swap, SwitchService, Watched

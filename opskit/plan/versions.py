@@ -17,8 +17,8 @@ from opskit.abra.edit import has_line, set_value
 from opskit.abra.env import parse_env
 from opskit.abra.model import DeclaredApp, DeclaredSecret
 from opskit.errors import InputError
-from opskit.hooks import HookSpec
-from opskit.join import digests_among
+from opskit.facts.join import digests_among
+from opskit.kinds.hooks import HookSpec
 from opskit.plan.obstacles import Bulk, ObstacleError, Row
 from opskit.plan.selection import Lookup, Target
 from opskit.secrets.generate import FLOOR_BITS, Policy

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from opskit.abra.deployment import Deployment
-from opskit.join import stack_of
+from opskit.facts.join import stack_of
 from opskit.pace import longest
 from opskit.steps.deploy import Scaled
 from opskit.steps.pacing import asked_for, pace_of, runs_once_more

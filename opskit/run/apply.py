@@ -15,12 +15,12 @@ import msgspec
 
 from opskit.errors import InputError, JournalError, StalePlanError, StepError
 from opskit.journal.runs import Journal
+from opskit.kinds.statuses import STATUSES, Ended, KnownStatus
 from opskit.plan.data import PlanData, Unit
 from opskit.run.precheck import what_changed
 from opskit.run.work import Outcome, Progressed, Work, say_nothing
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
-from opskit.statuses import STATUSES, Ended, KnownStatus
 from opskit.steps import StepContext, TakeLock
 from opskit.steps.holding import Hold
 from opskit.swarm.context import Context, find_context

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
 from opskit.arguments import check_count, check_flag, check_function, check_text
-from opskit.claimed import person_here
 from opskit.errors import InputError
+from opskit.journal.claimed import person_here
 from opskit.run.work import Progressed, say_nothing
 from opskit.settings import read_settings
 

@@ -8,9 +8,9 @@ from typing import Annotated, Protocol
 from opskit.errors import InputError
 from opskit.journal.records import StepRecord, name_in
 from opskit.journal.runs import open_journal
+from opskit.kinds.statuses import STATUSES
 from opskit.plan.data import Change, Unit, load_plan
 from opskit.secrets.redact import redact
-from opskit.statuses import STATUSES
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View
 from opskit.views.table import About

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import assert_never
 
 from opskit.errors import NotFoundError
-from opskit.join import stack_of
+from opskit.facts.join import stack_of
 from opskit.plan.data import Unit
 from opskit.steps import (
     CommitEnv,

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from opskit.arguments import check_text
-from opskit.claimed import person_or_user
 from opskit.errors import InputError
+from opskit.journal.claimed import person_or_user
 from opskit.journal.records import RunRecord
 from opskit.journal.runs import Journal, open_journal
+from opskit.kinds.statuses import STATUSES, Ended
 from opskit.plan.data import load_plan
 from opskit.run.apply import Runner
 from opskit.run.options import RunOptions, checked, takes_run_options
 from opskit.run.run import Run, ended, store_of, with_sentences
 from opskit.run.shown import left_of, shown_to
 from opskit.run.ways import RollbackData, rollback_of, ways_of
-from opskit.statuses import STATUSES, Ended
 from opskit.views.frame import View
 
 _RUN = "Give the id of a run, or its beginning: see fleet.journal()."

@@ -15,6 +15,7 @@ from opskit.arguments import check_function, check_kind, check_text
 from opskit.errors import InputError, OpskitError
 from opskit.inert import visible
 from opskit.journal.runs import new_run_id, open_journal
+from opskit.kinds.statuses import STATUSES, Ended, RunStatus, Way
 from opskit.plan.data import Consequences, PlanData, Unit, calls_view, changes_view
 from opskit.run.apply import Of, Runner, Values
 from opskit.run.options import RunOptions, checked, takes_run_options
@@ -25,7 +26,6 @@ from opskit.run.work import Outcome
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.redact import redact
 from opskit.secrets.value import Secret
-from opskit.statuses import STATUSES, Ended, RunStatus, Way
 from opskit.steps import TakeLock
 from opskit.views.frame import View
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from opskit.errors import InputError, JournalError
 from opskit.journal.records import RunRecord, StepRecord
 from opskit.journal.runs import Journal
+from opskit.kinds.statuses import STATUSES, Way
 from opskit.plan.data import (
     CallsRow,
     ChangesRow,
@@ -21,7 +22,6 @@ from opskit.plan.data import (
     restarted,
     word_of,
 )
-from opskit.statuses import STATUSES, Way
 from opskit.steps import (
     CommitEnv,
     ConvergeBack,

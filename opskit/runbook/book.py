@@ -14,10 +14,9 @@ from opskit.run.options import RunOptions, takes_run_options
 from opskit.run.run import Plan, Run
 from opskit.runbook.approval import LEAVE, SHOWN, Approval, digests_in
 from opskit.runbook.carry import PlanStep
-from opskit.runbook.checked import checked_title
 from opskit.runbook.planform import show_plan_form
 from opskit.runbook.questions import Decision, SignOff
-from opskit.runbook.record import Record
+from opskit.runbook.record import Record, checked_title
 from opskit.runbook.standing import dry_banner, failures, show_banner, show_below, show_outcome
 from opskit.runbook.step import Step, guard_cells
 

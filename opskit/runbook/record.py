@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opskit.arguments import check_flag, check_text, names_in, path_in
-from opskit.errors import RunbookError
+from opskit.errors import InputError, RunbookError
 from opskit.journal.runbooks import BookLog, masked
 from opskit.progress import Line
 from opskit.runbook.attachments import attachment
-from opskit.runbook.checked import checked_truth
 from opskit.runbook.questions import Decision, SignOff
 from opskit.runbook.report import Timeline, write_report
 from opskit.runbook.standing import as_banner, attempts_view, dry_banner
 from opskit.runbook.step import StepLog
 from opskit.secrets.redact import redact
 from opskit.views.frame import View
+
+_LONGEST = 300
 
 
 class Record:
@@ -177,3 +178,40 @@ class Record:
 
     def _unanswered(self) -> list[str]:
         return list(filter(None, (one.missing() for one in self._questions.values())))
+
+
+def checked_title(title: object, kind: str) -> str:
+    """Return a title as a book holds it.
+
+    Raises
+    ------
+    InputError
+        It is empty, too long or no text.
+    """
+    if not isinstance(title, str) or not title.strip():
+        raise InputError(f"a {kind} needs a title.", remedy='Give a text, such as "Rotate".')
+    if len(title) > _LONGEST:
+        raise InputError(
+            f"the title of the {kind} has {len(title):,} characters.",
+            remedy=f"Keep it under {_LONGEST}.",
+        )
+    return masked(title)
+
+
+def checked_truth(what: str, ok: object) -> bool:
+    """Return whether something holds.
+
+    Raises
+    ------
+    InputError
+        It is neither true nor false, as a function that was not called or a whole table.
+    """
+    try:
+        if callable(ok) or ok != ok:
+            raise ValueError
+        return bool(ok)
+    except (ValueError, TypeError):
+        raise InputError(
+            f"the check {what!r} got a {type(ok).__name__}, which is neither true nor false.",
+            remedy="Say what of it must hold: f(), table.empty, len(table) == 3.",
+        ) from None

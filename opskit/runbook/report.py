@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
+from opskit.files.atomic import private_folder, write_private
 from opskit.inert import visible
 from opskit.journal.records import BookRecord, Entry
 from opskit.journal.runbooks import Book

@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from shlex import quote
 
-from opskit.bounded import read_regular
 from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError
+from opskit.files.bounded import read_regular
 from opskit.secrets.program import Ended, run
 from opskit.secrets.recipients import ENVIRONMENT, naming, store_folder
 from opskit.secrets.refusals import Entry, line_that_matters, why

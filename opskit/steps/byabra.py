@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from opskit.abra.deployment import Deployment
 from opskit.abra.names import APP_SERVICE, label
 from opskit.abra.releases import order
-from opskit.databases import references
 from opskit.errors import StepError
-from opskit.join import stack_of
+from opskit.facts.databases import references
+from opskit.facts.join import stack_of
 from opskit.secrets.redact import redact
 from opskit.steps.images import running_images
 from opskit.swarm import model

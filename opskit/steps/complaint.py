@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from opskit.errors import OpskitError
-from opskit.places import has_failed, is_alive
+from opskit.facts.places import has_failed, is_alive
 from opskit.secrets.redact import redact, unfinished
 from opskit.secrets.unknown import mask_unknown
 from opskit.swarm import model

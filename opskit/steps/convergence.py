@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from opskit.errors import NotFoundError, VerifyError
-from opskit.pace import Pace, longest
-from opskit.places import (
+from opskit.facts.places import (
     filled,
     has_ended_well,
     has_failed,
@@ -24,6 +23,7 @@ from opskit.places import (
     is_there_to_end,
     is_wanted,
 )
+from opskit.pace import Pace, longest
 from opskit.steps.base import TRANSIENT, StepContext
 from opskit.steps.complaint import complaint
 from opskit.steps.pacing import asked_for, pace_of

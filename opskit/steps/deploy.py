@@ -19,8 +19,8 @@ import msgspec
 from opskit.abra.deployment import Deployment, deployment
 from opskit.abra.names import APP_SERVICE, label
 from opskit.errors import InputError, MissingToolError, OpskitError, StepError
-from opskit.join import stack_of
-from opskit.modes import PROGRAMS, StackMode
+from opskit.facts.join import stack_of
+from opskit.kinds.modes import PROGRAMS, StackMode
 from opskit.secrets.redact import redact
 from opskit.steps.base import Detail, Step, StepContext
 from opskit.steps.byabra import check_deployed, is_same_version, warnings_of

@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from opskit.abra.files import printable
 from opskit.abra.git import Ended, operators_environment, run_git
-from opskit.atomic import UnsyncedError, create_file, remove_leftovers, replace_file
 from opskit.errors import (
     InputError,
     LockHeldError,
@@ -28,6 +27,7 @@ from opskit.errors import (
     StalePlanError,
     StepError,
 )
+from opskit.files.atomic import UnsyncedError, create_file, remove_leftovers, replace_file
 from opskit.settings import state_dir
 
 

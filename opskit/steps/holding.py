@@ -20,7 +20,7 @@ from opskit.errors import (
     MissingToolError,
     OpskitError,
 )
-from opskit.statuses import KnownStatus
+from opskit.kinds.statuses import KnownStatus
 from opskit.steps import lock
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.swarm.engine import Engine

@@ -25,7 +25,7 @@ from typing import Literal
 import msgspec
 
 from opskit.errors import NotFoundError, OpskitError, StepError
-from opskit.hooks import HookSpec
+from opskit.kinds.hooks import HookSpec
 from opskit.secrets.generate import Policy
 from opskit.secrets.value import Secret
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext

@@ -13,7 +13,7 @@ from shlex import quote
 
 from opskit.abra.deployment import Deployment
 from opskit.errors import InputError, OpskitError
-from opskit.join import stack_of
+from opskit.facts.join import stack_of
 from opskit.steps.base import StepContext
 from opskit.swarm import model
 from opskit.swarm.registry import Logins, is_pinned, is_same, registry_of

@@ -23,7 +23,7 @@ from opskit.errors import (
     OpskitError,
     StaleIndexError,
 )
-from opskit.statuses import STATUSES, KnownStatus
+from opskit.kinds.statuses import STATUSES, KnownStatus
 from opskit.swarm import model
 from opskit.swarm.context import find_context
 from opskit.swarm.engine import Engine

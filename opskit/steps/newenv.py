@@ -9,7 +9,7 @@ from opskit.abra.app import read_app
 from opskit.abra.newapp import new_app
 from opskit.abra.recipe import Recipes
 from opskit.errors import InputError, LockLostError, StalePlanError, StepError, UnreachableError
-from opskit.join import stack_of
+from opskit.facts.join import stack_of
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.env import digest, read_env
 from opskit.steps.envfile import create_env, replace_env

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opskit.abra.names import label
-from opskit.join import stack_of
+from opskit.facts.join import stack_of
+from opskit.facts.places import has_ended_well, is_alive, may_end
 from opskit.pace import HEALTH_INTERVAL_S, HEALTH_RETRIES, Pace, seconds_of
-from opskit.places import has_ended_well, is_alive, may_end
 from opskit.swarm import model
 
 _GRACE_S = 10.0

@@ -8,8 +8,8 @@ from importlib.metadata import version as package_version
 import msgspec
 
 from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
-from opskit.join import digests_among, uses
-from opskit.retention import FAILED_LABEL, is_failed
+from opskit.facts.join import digests_among, uses
+from opskit.facts.retention import FAILED_LABEL, is_failed
 from opskit.secrets.generate import FLOOR_BITS, GUESSABLE_BITS, Policy, generate
 from opskit.secrets.value import Secret
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext

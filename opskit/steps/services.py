@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from opskit.errors import NotFoundError, StaleIndexError, StalePlanError, StepError
-from opskit.join import stack_of
+from opskit.facts.join import stack_of
 from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.secrets import stored
 from opskit.swarm import model

@@ -17,7 +17,7 @@ import msgspec
 
 from opskit.arguments import check_choice, check_count, names_in
 from opskit.errors import EngineError, InputError, VerifyError
-from opskit.places import is_alive
+from opskit.facts.places import is_alive
 from opskit.steps.base import StepContext
 from opskit.swarm import model
 from opskit.swarm.engine import Engine

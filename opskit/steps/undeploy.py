@@ -7,8 +7,8 @@ from collections.abc import Callable, Set
 from shlex import quote
 
 from opskit.errors import EngineError, NotFoundError, OpskitError, StepError
-from opskit.join import stack_of
-from opskit.places import is_alive
+from opskit.facts.join import stack_of
+from opskit.facts.places import is_alive
 from opskit.steps.base import TRANSIENT, CannotUndoError, Detail, Step, StepContext
 from opskit.steps.convergence import still_there
 from opskit.steps.holding import put_right_if_lost

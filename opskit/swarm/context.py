@@ -23,9 +23,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from opskit.bounded import read_regular
 from opskit.decoding import decode_json
 from opskit.errors import ContextError, InputError
+from opskit.files.bounded import read_regular
 
 _CHAR = r"(?:[^\s:@/?#%]|%[0-9A-Fa-f]{2})"
 _HOST = r"(?P<host>\[[^\]\s]+\]|[^\s:@/?#%\[\]]+)(?::(?P<port>\d*))?"

@@ -23,12 +23,12 @@ from functools import cached_property
 from pathlib import Path
 
 from opskit.errors import MissingToolError, UnreachableError
+from opskit.files.temporary import Folder
 from opskit.settings import read_settings
 from opskit.swarm.connect import out_of_files
 from opskit.swarm.context import Context, ssh_target
 from opskit.swarm.sockets import LONGEST_NAME, make_folder, present_folders
 from opskit.swarm.stream import Deadline
-from opskit.temporary import Folder
 
 _ORPHAN_SECONDS = 60
 """How long a master of this process's own outlives its last channel, should it be killed."""

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from opskit.abra.model import DeclaredApp
 from opskit.abra.names import label
 from opskit.abra.releases import newer
-from opskit.facts import Facts, Part
-from opskit.join import stack_of
-from opskit.places import Tally, tally
+from opskit.facts.facts import Facts, Part
+from opskit.facts.join import stack_of
+from opskit.facts.places import Tally, tally
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
 from opskit.views.services import tasks_by_service

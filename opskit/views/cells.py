@@ -11,7 +11,7 @@ from functools import singledispatch
 from typing import Any
 
 from opskit.inert import visible
-from opskit.statuses import STATUSES
+from opskit.kinds.statuses import STATUSES
 
 WIDE = 34
 """Longer cells may be sentences, which wrap; shorter ones stay on one line."""

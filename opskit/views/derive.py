@@ -12,7 +12,7 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow as pa
 
-from opskit.facts import Part
+from opskit.facts.facts import Part
 from opskit.lean import without_collecting
 from opskit.views.columns import Row, columns_of
 from opskit.views.frame import View

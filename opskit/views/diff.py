@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Annotated, Literal, TypeVar
 
-from opskit.facts import Part
+from opskit.facts.facts import Part
 from opskit.views.apps import APPS, SERVERS
 from opskit.views.cells import cell_text
 from opskit.views.columns import Column, Row

@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 
 from opskit.arguments import check_kind, names_in, path_in
-from opskit.atomic import private_folder, write_private
 from opskit.errors import InputError
+from opskit.files.atomic import private_folder, write_private
 from opskit.inert import no_formula, visible
 from opskit.views.cells import Cells, cell_text
 from opskit.views.columns import Row, columns_of

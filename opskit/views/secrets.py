@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import msgspec
 
-from opskit.facts import Facts, Part
-from opskit.join import SecretRow, State, origin, secret_rows
+from opskit.facts.facts import Facts, Part
+from opskit.facts.join import SecretRow, State, origin, secret_rows
 from opskit.swarm.model import Spec
 from opskit.views.columns import Column, Row
 from opskit.views.table import About, Table, about, known_time
@@ -40,7 +40,7 @@ class SecretsRow(Row, frozen=True, kw_only=True):
     swarm_name: Annotated[str, Column("Its whole name: <stack>_<secret>_<version>.")]
     state: Annotated[
         State | None,
-        Column("How it stands, see `opskit.join.State`; NA when its server is unread."),
+        Column("How it stands, see `opskit.facts.join.State`; NA when its server is unread."),
     ]
     declared: Annotated[bool, Column("Whether an app's files name this version.")]
     observed: Annotated[bool, Column("Whether it is in the swarm.")]

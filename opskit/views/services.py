@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from opskit.facts import Facts, Part
-from opskit.join import stack_of
-from opskit.places import tally
+from opskit.facts.facts import Facts, Part
+from opskit.facts.join import stack_of
+from opskit.facts.places import tally
 from opskit.swarm import model
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
-from opskit.facts import Part
-from opskit.join import longest_prefix, split_version, stack_of
+from opskit.facts.facts import Part
+from opskit.facts.join import longest_prefix, split_version, stack_of
 from opskit.swarm.observe import Observation
 from opskit.views.columns import Column, Row
 from opskit.views.table import Table, about

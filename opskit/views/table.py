@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from opskit.facts import Facts, Part
+from opskit.facts.facts import Facts, Part
 from opskit.views.cells import Cells
 from opskit.views.columns import Row, columns_of
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from opskit.arguments import check_kind
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 
 if TYPE_CHECKING:
     from opskit.views.derive import Derived

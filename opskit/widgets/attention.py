@@ -26,10 +26,10 @@ from opskit.errors import OpskitError
 from opskit.fleet import Fleet
 from opskit.inert import visible_in
 from opskit.mending import plan_mend
+from opskit.reading.watching import Live
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
 from opskit.views.frame import View
-from opskit.watching import Live
 from opskit.widgets.below import Opener, filled_in
 from opskit.widgets.cards import Act, Cards, counted
 from opskit.widgets.kinds import FORMS

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from opskit.databases import declared_moves, kept_data
 from opskit.errors import InputError
-from opskit.modes import DeployMode
+from opskit.facts.databases import declared_moves, kept_data
+from opskit.kinds.modes import DeployMode
 from opskit.plan.options import Options
 from opskit.secrets.generate import Policy
 from opskit.settings import read_settings

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from filelock import FileLock, Timeout
 
-from opskit.atomic import replace_file
-from opskit.bounded import read_regular
 from opskit.errors import InputError
+from opskit.files.atomic import replace_file
+from opskit.files.bounded import read_regular
 from opskit.inert import visible
 from opskit.settings import state_dir
 

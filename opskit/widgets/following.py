@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from opskit.progress import shell
+from opskit.reading.watching import Live
 from opskit.snapshot import Snapshot
-from opskit.watching import Live
 from opskit.widgets.words import TextualWidget
 
 _lock = threading.Lock()

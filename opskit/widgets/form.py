@@ -12,8 +12,8 @@ from typing import Any
 
 import traitlets
 
+from opskit.reading.watching import Live
 from opskit.secrets.sealed import SEALER
-from opskit.watching import Live
 from opskit.widgets.following import Follower
 from opskit.widgets.session import Session
 from opskit.widgets.words import approvals_in_words, elsewhere

@@ -15,9 +15,9 @@ from typing import Any, Literal, assert_never
 
 from opskit.errors import InputError
 from opskit.fleet import Fleet
-from opskit.hooks import NO_HOOK
-from opskit.hooks import OFFERED as HOOKS
-from opskit.modes import MODES, WHOLE
+from opskit.kinds.hooks import NO_HOOK
+from opskit.kinds.hooks import OFFERED as HOOKS
+from opskit.kinds.modes import MODES, WHOLE
 from opskit.plan.options import Options
 from opskit.run.run import Plan
 from opskit.secrets.generate import CHARSETS

@@ -12,12 +12,12 @@ from typing import Any
 import traitlets
 
 from opskit.errors import InputError
-from opskit.facts import said
+from opskit.facts.facts import said
 from opskit.fleet import Fleet
 from opskit.inert import visible
 from opskit.plan.selection import Lookup
+from opskit.reading.watching import Live
 from opskit.snapshot import Snapshot
-from opskit.watching import Live
 from opskit.widgets.below import Opener
 from opskit.widgets.pagesession import PageSession
 from opskit.widgets.person import read_person

@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
+from opskit.apps.page import AppPage
 from opskit.errors import OpskitError
 from opskit.fleet import Fleet
 from opskit.inert import visible_in
 from opskit.mending import Mend
-from opskit.page import AppPage
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
 from opskit.widgets.below import filled_in

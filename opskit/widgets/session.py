@@ -18,8 +18,10 @@ import msgspec
 from opskit.errors import InputError, OpskitError
 from opskit.inert import visible_in
 from opskit.journal.runs import open_journal
+from opskit.kinds.statuses import Way
 from opskit.plan.data import Unit
 from opskit.plan.obstacles import ObstaclesError
+from opskit.reading.watching import Live
 from opskit.run.recovery import Rollback
 from opskit.run.run import Plan, Run
 from opskit.run.work import Progressed
@@ -27,8 +29,6 @@ from opskit.secrets.redact import redact
 from opskit.secrets.sealed import SEALER
 from opskit.secrets.value import Secret
 from opskit.snapshot import Snapshot
-from opskit.statuses import Way
-from opskit.watching import Live
 from opskit.widgets.choices import asked_for, offered, options_from
 from opskit.widgets.filters import delete_filter, filters_shown, save_filter
 from opskit.widgets.kinds import FORMS, FormKind, Wanted

@@ -12,6 +12,7 @@ import msgspec
 
 from opskit.errors import InputError
 from opskit.journal.runs import Journal, open_journal
+from opskit.kinds.statuses import STATUSES
 from opskit.plan.data import PlanData, load_plan, parts_view
 from opskit.plan.obstacles import ObstaclesError
 from opskit.run.recovery import Rollback
@@ -19,7 +20,6 @@ from opskit.run.run import Plan, Run
 from opskit.run.ways import ways_of
 from opskit.secrets.redact import redact
 from opskit.settings import read_settings
-from opskit.statuses import STATUSES
 from opskit.widgets.kinds import FormKind
 from opskit.widgets.person import person_named
 from opskit.widgets.words import done_in_words, ways_on

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from opskit.join import not_generated
+from opskit.facts.join import not_generated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

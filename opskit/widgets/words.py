@@ -17,10 +17,10 @@ import anywidget
 from IPython.display import DisplayHandle, display
 
 from opskit.inert import visible
+from opskit.kinds.statuses import STATUSES, WAYS, RunStatus, Way
 from opskit.plan.data import Change, PlanData
 from opskit.run.run import Run
 from opskit.secrets.redact import redact
-from opskit.statuses import STATUSES, WAYS, RunStatus, Way
 from opskit.widgets.kinds import FormKind
 
 

@@ -21,7 +21,7 @@ from opskit.audit.registry import FindingsError
 from opskit.cli.app import run
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 
 pytestmark = pytest.mark.slow
 

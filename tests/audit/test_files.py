@@ -12,7 +12,7 @@ import pytest
 import opskit
 from opskit.abra.layout import read_tree
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.views.frame import View
 
 IDENTITY = ("id", "server", "app", "secret", "subject")

@@ -11,7 +11,7 @@ from opskit.audit.registry import KEY_LENGTH as LENGTH
 from opskit.audit.registry import keys_of
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]
 

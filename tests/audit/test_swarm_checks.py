@@ -13,7 +13,7 @@ import opskit
 from opskit.audit.registry import audit_view, checks_view
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.swarm import model
 
 Use = Callable[[DemoFleet | DockerdFleet], Path]

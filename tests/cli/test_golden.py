@@ -19,8 +19,8 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.demo.swarms import anchor
-from opskit.facts import Facts
-from opskit.saved import save_facts
+from opskit.facts.facts import Facts
+from opskit.saved.saved import save_facts
 from tests.cli.screen import shown
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -157,7 +157,7 @@ def test_trouble_elsewhere_does_not_pass_for_the_output(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("opskit.reading.Reading.declared", fail)
+    monkeypatch.setattr("opskit.reading.reading.Reading.declared", fail)
     assert run(["secrets"]) == 1
     said = capsys.readouterr().err
     assert says in said

@@ -21,7 +21,7 @@ from opskit.abra.model import Declared
 from opskit.cli.app import run
 from opskit.cli.watch import _tables
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.swarm.observe import Observation
 from opskit.views.diff import Changes
 from opskit.views.frame import View

@@ -29,7 +29,7 @@ from opskit.abra.layout import read_tree
 from opskit.abra.model import Declared
 from opskit.decoding import decode_json
 from opskit.errors import InputError, OpskitError, RefusedError
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.journal.database import SCHEMA
 from opskit.journal.runbooks import Book, books, unfinished_since
 from opskit.journal.runs import Journal
@@ -39,7 +39,7 @@ from opskit.jupyter.parameters import declared_parameters, parse_arguments
 from opskit.jupyter.shipped import copy_notebooks
 from opskit.plan.data import load_plan
 from opskit.run.ways import rollback_of, ways_of
-from opskit.saved import COLUMNS, packed
+from opskit.saved.saved import COLUMNS, packed
 from opskit.snapshot import Snapshot
 from opskit.swarm import lists
 from opskit.swarm.context import Context, find_context

@@ -246,7 +246,7 @@ def test_somebody_without_a_name_gives_one_which_the_server_keeps(server: Server
     kernel = server.ask("/api/kernels", {"name": "python3"})["id"]
     cookie = "; ".join(f"{one.name}={one.value}" for one in cookies)
     channels = server.socket(f"/api/kernels/{kernel}/channels", {"Cookie": cookie})
-    who = "from opskit.claimed import person_here; print(person_here())"
+    who = "from opskit.journal.claimed import person_here; print(person_here())"
     assert server.printed(channels, who) == "\n"
     visitor.open(named, timeout=LIMIT).close()
     with visitor.open(me, timeout=LIMIT) as answer:

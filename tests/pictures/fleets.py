@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 import opskit
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 
 
 def tenfold(snap: opskit.Snapshot) -> opskit.Snapshot:

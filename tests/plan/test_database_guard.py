@@ -14,7 +14,7 @@ import opskit
 from opskit.cli.app import run
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.plan.assemble import Assembler
 from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import Lookup

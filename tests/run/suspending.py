@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import opskit
-from opskit import atomic
 from opskit.errors import OpskitError
+from opskit.files import atomic
 from opskit.journal.runs import Journal
 from opskit.secrets.passstore import PassStore
 from opskit.swarm.engine import Engine

@@ -16,7 +16,7 @@ import pytest
 import opskit
 from opskit.abra.env import read_env
 from opskit.errors import InputError
-from opskit.places import is_alive
+from opskit.facts.places import is_alive
 from tests.stage import APP, QUICK, SERVER, Stage
 from tests.waiting import eventually
 

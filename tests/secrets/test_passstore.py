@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from opskit.bounded import read_regular
 from opskit.errors import InputError, LockHeldError, MissingToolError, OpskitError
+from opskit.files.bounded import read_regular
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.secrets.value import Secret
 from opskit.settings import Settings

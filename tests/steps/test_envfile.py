@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from opskit import atomic
-from opskit.atomic import staging_prefix
 from opskit.errors import (
     InputError,
     LockHeldError,
@@ -25,6 +23,8 @@ from opskit.errors import (
     StalePlanError,
     StepError,
 )
+from opskit.files import atomic
+from opskit.files.atomic import staging_prefix
 from opskit.steps import envfile
 from opskit.steps.envfile import path_lock, replace_env
 from tests.disk import Disk

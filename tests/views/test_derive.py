@@ -17,7 +17,7 @@ import opskit
 from opskit.abra.model import Declared, DeclaredServer, Problem
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts, Part
+from opskit.facts.facts import Facts, Part
 from opskit.swarm.observe import Observation
 from opskit.views.derive import derive
 from opskit.views.frame import View

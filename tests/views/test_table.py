@@ -13,7 +13,7 @@ import pytest
 import opskit
 from opskit.cli.read import VIEWS
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.swarm.model import Spec, StoredObject
 from opskit.views.columns import columns_of
 from opskit.views.table import Listing

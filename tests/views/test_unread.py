@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import opskit
+from opskit.apps.page import page_of
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts
-from opskit.page import page_of
+from opskit.facts.facts import Facts
 from opskit.widgets.choices import about_asked, whole_apps
 from opskit.widgets.kinds import FORMS
 

@@ -18,7 +18,7 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.views.cells import cell_text
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View

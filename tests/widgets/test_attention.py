@@ -14,7 +14,7 @@ import opskit
 from opskit import forms
 from opskit.audit.blocks import blocks, counted
 from opskit.demo.fleet import DemoFleet
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret

@@ -16,9 +16,9 @@ from opskit import forms
 from opskit.abra.model import Acknowledged, Problem
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.facts import Facts
+from opskit.facts.facts import Facts
+from opskit.reading.watching import Live
 from opskit.views.frame import View
-from opskit.watching import Live
 from opskit.widgets.cards import Cards
 from opskit.widgets.pagesession import PageSession
 from tests.audit.test_keys import Use

@@ -9,8 +9,8 @@ import pytest
 
 import opskit
 from opskit import forms
+from opskit.apps.signs import Answer
 from opskit.errors import InputError
-from opskit.signs import Answer
 from opskit.widgets.kinds import FORMS
 from opskit.widgets.page import PageForm
 from opskit.widgets.pagesession import ACTIONS, PageSession
@@ -227,7 +227,7 @@ def test_an_address_is_asked_only_when_somebody_asks(
         asked.append(url)
         return 502
 
-    monkeypatch.setattr("opskit.signs.http_status", status)
+    monkeypatch.setattr("opskit.apps.signs.http_status", status)
     stage.env_file.write_bytes(stage.env_file.read_bytes() + b"\nDOMAIN=shop.example\n")
     desk = Desk()
     assert desk.read()["answer"] is None

@@ -12,7 +12,7 @@ import pytest
 
 import opskit
 from opskit.demo.dockerd import DockerdFleet
-from opskit.hooks import parse_hook
+from opskit.kinds.hooks import parse_hook
 from opskit.secrets.value import Secret
 from opskit.steps import Probe, Verify
 from opskit.steps.hook import container_command

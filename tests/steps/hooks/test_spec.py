@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import opskit
 from opskit.errors import InputError
-from opskit.hooks import HookSpec, parse_hook
+from opskit.kinds.hooks import HookSpec, parse_hook
 from opskit.plan.data import PlanData
 from opskit.steps import RunHook
 from opskit.steps.hook import complaint, container_command

@@ -1,0 +1,1 @@
+"""Operations on whole apps, and all there is to know of one."""

@@ -1,0 +1,1 @@
+"""What is known of the fleet: what files declare, joined with what engines say."""
