@@ -166,10 +166,13 @@ def lab(
 
         server = prepare(folder, state_dir(), port=port)
         _tell_copies(copy_notebooks(shipped_folder(), folder), folder)
-        print(f"Open {server.address}")
-        print("\n".join(server.sharing()))
-        sys.stdout.flush()
-        serve(server, browser=not no_browser)
+
+        def tell_address() -> None:
+            print(f"Open {server.address}")
+            print("\n".join(server.sharing()))
+            sys.stdout.flush()
+
+        serve(server, on_listening=tell_address, browser=not no_browser)
 
     if not demo:
         return start()

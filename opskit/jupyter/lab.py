@@ -17,12 +17,14 @@ import secrets
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from opskit.errors import InputError
+from opskit.errors import InputError, OpskitError
 from opskit.files.atomic import private_folder, write_private
 from opskit.inert import visible
 from opskit.jupyter.kernel import COMMAND
@@ -116,10 +118,24 @@ def prepare(folder: Path, state: Path, *, port: int | None = None) -> LabServer:
     )  # fmt: skip
 
 
-def serve(server: LabServer, *, browser: bool = True) -> None:
+def serve(server: LabServer, *, on_listening: Callable[[], None], browser: bool = True) -> None:
     """Run JupyterLab in this process until it is told to end.
 
     In this process, as the arguments of a child, the token among them, are everybody's to read.
+
+    Parameters
+    ----------
+    server
+        What `prepare` gave.
+    on_listening
+        Called once whoever connects is let in. If it raises, the server ends.
+    browser
+        Open one.
+
+    Raises
+    ------
+    OpskitError
+        The server cannot listen.
     """
     with without_grammars():
         from jupyterlab.labapp import LabApp
@@ -140,10 +156,35 @@ def serve(server: LabServer, *, browser: bool = True) -> None:
     logging.getLogger("asyncio").addFilter(is_worth_showing)
     try:
         store.unlink(missing_ok=True)
-        LabApp.launch_instance(_settings(server, store, browser=browser))
+        lab = LabApp.initialize_server(_settings(server, store, browser=browser))
+        _start(lab, server.port, on_listening)
     finally:
         end_workers()
         store.unlink(missing_ok=True)
+
+
+def _start(lab: Any, port: int, on_listening: Callable[[], None]) -> None:
+    """Go on as ``LabApp.launch_instance`` does, which tells nobody when the server listens."""
+    from jupyter_core.application import NoStart
+
+    failed: list[Exception] = []
+
+    def tell() -> None:
+        try:
+            # Most of what goes wrong when the socket is bound, the loop only logs.
+            if _is_free(port):
+                raise OpskitError(f"JupyterLab cannot listen on port {port}; its log says why.")
+            on_listening()
+        except Exception as error:  # noqa: BLE001 (raised again below)
+            failed.append(error)
+            lab.stop()
+
+    # The loop binds the socket, as the first thing it does; this comes right behind it.
+    lab.io_loop.add_callback(tell)
+    with suppress(NoStart):
+        lab.start()
+    if failed:
+        raise failed[0]
 
 
 def end_workers() -> None:

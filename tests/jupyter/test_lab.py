@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -33,6 +34,18 @@ from tests.waiting import LIMIT, eventually
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "00-start-here.ipynb"
 COUNT = len(list((REPOSITORY / "notebooks").glob("*.ipynb")))
+DEAF = """
+import sys
+from tornado.httpserver import HTTPServer
+from opskit.cli import main
+
+def listen(self, *_):
+    raise OSError(int(sys.argv[1]), "as the test says")
+
+HTTPServer.listen = listen
+main(["lab", "work", "--no-browser"])
+"""
+"""`opskit lab` whose socket cannot be bound."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -49,6 +62,8 @@ class Server:
     home: Path
     address: str
     said: list[str]
+    at_once: str
+    """How a connection went that was tried the moment the address was told."""
     process: subprocess.Popen[str]
 
     @property
@@ -118,18 +133,34 @@ class Server:
                 return printed
 
 
+def connecting(address: str) -> str:
+    """Try a connection and give how it went."""
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0)).close()
+    except OSError as error:
+        return str(error)
+    return "accepted"
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
+
+
 @contextmanager
 def serving(home: Path) -> Generator[Server]:
     """Start one, and stop it by a signal."""
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "opskit", "lab", "work", "--demo", "--no-browser"],
-            cwd=home, env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
+            cwd=home, env=environment(home), stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
     assert process.stdout is not None
-    said = [process.stdout.readline().strip() for _ in range(4)]
-    server = Server(home=home, address=said[1].removeprefix("Open "), said=said, process=process)
+    said = [process.stdout.readline().strip() for _ in range(2)]
+    address = said[1].removeprefix("Open ")
+    at_once = connecting(address)
+    said += [process.stdout.readline().strip() for _ in range(2)]
+    server = Server(home=home, address=address, said=said, at_once=at_once, process=process)
     eventually(server.complaint, "the lab's server to answer", lambda complaint: not complaint)
     yield server
     process.send_signal(signal.SIGTERM)
@@ -141,6 +172,47 @@ def serving(home: Path) -> Generator[Server]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("home")) as server:
         yield server
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+def test_it_tells_its_address_once_whoever_opens_it_is_let_in(server: Server) -> None:
+    assert server.at_once == "accepted"
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (errno.EADDRINUSE, "no available port could be found"),
+        (errno.EMFILE, "opskit: JupyterLab cannot listen on port "),
+    ],
+)
+def test_no_address_is_told_where_it_cannot_listen(tmp_path: Path, fault: int, says: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", DEAF, str(fault)],
+        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=LIMIT,
+    )  # fmt: skip
+
+    assert ended.stdout == f"{COUNT} notebooks in work ({COUNT} new)\n"
+    assert says in ended.stderr
+    assert ended.returncode == 1
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+def test_it_ends_when_its_address_can_be_told_to_nobody(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "opskit", "lab", "work", "--no-browser"], cwd=tmp_path,
+            env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=LIMIT,
+        )  # fmt: skip
+
+    assert "opskit: the output cannot be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 1
 
 
 @pytest.mark.slow
