@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from opskit.swarm import model
 
 _FAILED_STATES = frozenset({"failed", "rejected"})
 _ENDED_STATES = _FAILED_STATES | {"complete", "shutdown", "remove", "orphaned"}
 _WANTED = frozenset({"running", "complete"})
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def is_alive(task: model.Task) -> bool:
@@ -64,15 +62,12 @@ def is_there_to_end(
     """
     policy = service.spec.task_template.restart_policy
     others = [task for task in tasks if task not in current]
-    latest: dict[tuple[int, str], datetime] = {}
-    for task in sorted(others, key=lambda task: task.created_at):
-        latest[_place(service, task)] = task.created_at
-    before = [
-        *others,
-        *(one for one in current if one.created_at < latest.get(_place(service, one), _NEVER)),
+    latest = _newest(service, others)
+    earlier = [
+        one for one in current if one.created_at < latest.get(_place(service, one), one).created_at
     ]
     ran_for_good = any(one.status.state == "shutdown" for one in others) and not any(
-        map(has_ended_well, before)
+        map(has_ended_well, [*others, *earlier])
     )
     on_failure = policy is not None and policy.condition == "on-failure"
     is_job = service.spec.mode.is_job
@@ -119,15 +114,19 @@ def tally(service: model.Service, tasks: Sequence[model.Task]) -> Tally | None:
     if mode.replicated_job is not None:
         desired = min(desired, max(0, mode.replicated_job.total_completions - completed))
     elif not mode.is_job:
-        newest: dict[tuple[int, str], model.Task] = {}
-        for task in sorted(tasks, key=lambda task: task.created_at):
-            newest[_place(service, task)] = task
-        current = list(newest.values())
+        current = list(_newest(service, tasks).values())
         ends = is_there_to_end(service, tasks, current)
         found = filled(service, current, ends=ends).values()
         completed = sum(map(has_ended_well, found))
         desired = max(0, desired - completed)
     return Tally(running=counts.running_tasks, desired=desired, completed=completed)
+
+
+def _newest(
+    service: model.Service, tasks: Sequence[model.Task]
+) -> dict[tuple[int, str], model.Task]:
+    """Return each place with the newest of these tasks in it."""
+    return {_place(service, task): task for task in sorted(tasks, key=lambda task: task.created_at)}
 
 
 def _place(service: model.Service, task: model.Task) -> tuple[int, str]:
