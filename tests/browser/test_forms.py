@@ -99,6 +99,7 @@ def test_one_rotates_while_another_watches_and_rolls_it_back(
     assert f"Run {newest['run']}: rolled back." in output["data"]["text/html"]
 
 
+@pytest.mark.nightly
 def test_a_page_that_is_reloaded_or_offline_meanwhile_finds_the_result(
     lab: Lab, alice: Person
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_run_that_failed_says_so_and_shows_its_last_step_to_who_comes_later(
     )
 
 
+@pytest.mark.nightly
 def test_two_people_approve_before_a_plan_can_be_applied(
     lab: Lab, alice: Person, bob: Person
 ) -> None:

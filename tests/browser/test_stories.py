@@ -37,6 +37,7 @@ def enter(person: Person, wanted: Locator) -> None:
     person.page.keyboard.press("Enter")
 
 
+@pytest.mark.nightly
 def test_on_monday_two_findings_are_mended_where_they_are_shown(
     opskit_lab: Lab, alice: Person, bob: Person, tell: Callable[..., None]
 ) -> None:

@@ -100,7 +100,11 @@ def test_a_scheduled_audit_fails_after_keeping_what_it_saw(kernel: Kernel, tmp_p
     ("given", "says"),
     [
         ("kind = 'dask'", "<Workers of dask: 2 on this machine, closed>"),
-        ("kind = 'ipyparallel'", "<Workers of ipyparallel: 2 on this machine, closed>"),
+        pytest.param(
+            "kind = 'ipyparallel'",
+            "<Workers of ipyparallel: 2 on this machine, closed>",
+            marks=pytest.mark.nightly,
+        ),
         (
             "import opskit.clusters; opskit.clusters._PACKAGES['dask'] = 'not_installed'",
             "<Workers: none, as not_installed is not installed here, so that servers are read",
