@@ -13,12 +13,13 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 
 from opskit.abra.files import SIZE_LIMIT, decode, exists, printable
-from opskit.abra.git import Ended, answered, ask, damaged
+from opskit.abra.git import answered, ask, damaged
 from opskit.abra.names import CHAOS_MARK
 from opskit.abra.releases import highest
 from opskit.errors import InputError
 from opskit.files.bounded import too_large
 from opskit.files.temporary import folder
+from opskit.git import Ended
 
 SHORT = 8
 _HASH = re.compile(r"[0-9a-f]{4,64}")

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from opskit.abra.git import SECONDS, run_git
 from opskit.abra.layout import read_tree
 from opskit.demo.sample import APPS, CHECKOUTS, EDITED, NOT_FETCHED, SERVERS, SampleApp
 from opskit.errors import StepError
+from opskit.git import SECONDS, run_git
 
 RECIPES = Path(__file__).parent / "recipes"
 

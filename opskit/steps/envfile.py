@@ -18,7 +18,6 @@ from shlex import quote
 from filelock import FileLock, Timeout
 
 from opskit.abra.files import printable
-from opskit.abra.git import Ended, operators_environment, run_git
 from opskit.errors import (
     InputError,
     LockHeldError,
@@ -28,6 +27,7 @@ from opskit.errors import (
     StepError,
 )
 from opskit.files.atomic import UnsyncedError, create_file, remove_leftovers, replace_file
+from opskit.git import Ended, operators_environment, run_git
 from opskit.settings import state_dir
 
 

@@ -477,4 +477,4 @@ def test_recipes_that_git_will_not_read_are_told_once_each(
     assert declared.problems[0].what.startswith("git cannot read this checkout: fatal:")
     monkeypatch.setenv("PATH", str(tmp_path))
     (problem,) = read_tree(root).problems
-    assert problem.what == "git is not installed here. Install it: recipes are read with it."
+    assert problem.what == "git is not installed here. Install it: apt-get install git"
