@@ -15,12 +15,13 @@ import shutil
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from shlex import quote
 
 from opskit.errors import InputError, LockLostError, MissingToolError, OpskitError
 from opskit.files.bounded import read_regular
+from opskit.git import operators_environment, run_git
 from opskit.secrets.program import Ended, run
 from opskit.secrets.recipients import ENVIRONMENT, naming, store_folder
 from opskit.secrets.refusals import Entry, line_that_matters, why
@@ -335,19 +336,19 @@ def _unkept(file: Path) -> list[str]:
     """Return what git says of a file that it should have committed and has not, as pass asks."""
     folder = next(one for one in file.parents if one.is_dir())
 
-    def ask(*arguments: str) -> Ended:
-        command = ("git", "-C", str(folder), *arguments)
-        return run(command, seconds=_TIMEOUT_S, environment=ENVIRONMENT)
-
+    # A checkout above the store is none of its own.
+    environment = operators_environment() | {"GIT_CEILING_DIRECTORIES": f"{store_folder()}/.."}
+    ask = partial(run_git, folder, environment=environment, seconds=_TIMEOUT_S)
     try:
         is_inside = ask("rev-parse", "--is-inside-work-tree")
-        if is_inside.output.strip() != b"true":
-            return [line for line in is_inside.said if "dubious ownership" in line]
+        if is_inside.text != "true":
+            complaints = is_inside.complaint.splitlines()
+            return [line for line in complaints if "dubious ownership" in line]
         listed = ask("status", "--porcelain", "--", str(file))
-    except (OSError, TimeoutError, OverflowError):
+    except (InputError, MissingToolError, TimeoutError):
         return []
-    changed = listed.output.decode(errors="replace").splitlines()
-    return [*listed.said, "it is not committed"] if changed or listed.status else []
+    is_kept = not listed.status and not listed.output
+    return [] if is_kept else [*listed.complaint.splitlines(), "it is not committed"]
 
 
 def _installed() -> str:

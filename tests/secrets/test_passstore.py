@@ -18,6 +18,7 @@ from opskit.files.bounded import read_regular
 from opskit.secrets.passstore import PassStore, entry_path
 from opskit.secrets.value import Secret
 from opskit.settings import Settings
+from tests import githooks
 from tests.disk import Disk
 from tests.secrets.canary import CANARY, leaks, tracebacks
 
@@ -268,6 +269,28 @@ def test_a_history_that_cannot_be_written_is_an_error_though_pass_says_nothing(
     (folder / ".git" / "index.lock").touch()
     with pytest.raises(OpskitError, match="another program writes"):
         PassStore("pass").store(ENTRY, Secret("some value"))
+
+
+def test_a_checkout_above_a_store_without_history_is_none_of_the_store_s(folder: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(folder.parent)], check=True)
+    store = PassStore("pass")
+
+    assert store.store(ENTRY, Secret("some value")) == ""
+    assert store.read(ENTRY) == Secret("some value")
+    assert store.remove(ENTRY) == ""
+
+
+@pytest.mark.parametrize("hook", ["pre-commit"])
+def test_the_store_s_own_history_has_an_entry_though_a_git_hook_runs_opskit(
+    folder: Path, hook: githooks.Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["pass", "git", "init"], check=True, capture_output=True)
+    with monkeypatch.context() as hooked:
+        githooks.enter(hook, folder.parent, hooked)
+        assert PassStore("pass").store(ENTRY, Secret("some value")) == ""
+
+    committed = ["git", "-C", str(folder), "show", "--format=", "--name-only"]
+    assert subprocess.check_output(committed, text=True).split() == [f"{ENTRY}.gpg"]
 
 
 def test_a_program_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
