@@ -13,8 +13,13 @@ from pathlib import Path
 from opskit.errors import InputError, MissingToolError
 from opskit.inert import visible, without_login
 
-_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
-"""Variables that a git hook sets for what it runs, and that would lead to another repository."""
+_PLACES = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+)  # fmt: skip
+"""Variables that git sets for a hook and what it runs, and that are about its repository only."""
 
 UNATTENDED = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 SECONDS = 60.0
@@ -48,7 +53,7 @@ class Ended:
 
 
 def operators_environment() -> dict[str, str]:
-    """Return the environment for git in the operator's own repositories, where hooks are theirs."""
+    """Return the environment for git, and for what runs it, in the operator's own repositories."""
     return {k: v for k, v in os.environ.items() if k not in _PLACES} | UNATTENDED
 
 

@@ -29,6 +29,7 @@ def enter(hook: Hook, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, _, value in (one.partition("=") for one in seen.read_text().split("\0")):
         if name.startswith("GIT_"):
             monkeypatch.setenv(name, value)
+    assert "GIT_DIR" in os.environ
 
 
 def _git(folder: Path, *arguments: str) -> None:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import pytest
 
-from opskit.git import Ended
+from opskit.git import Ended, operators_environment
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_of_what_git_calls_a_repository_s_own_only_the_configuration_is_handed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = ["git", "rev-parse", "--local-env-vars"]
+    names = subprocess.check_output(command, text=True).split()
+    for name in names:
+        monkeypatch.setenv(name, "of a hook")
+
+    kept = operators_environment().keys() & set(names)
+    assert kept == {"GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Of the keys also what to do when a server takes none of them.
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import shutil
@@ -32,7 +33,7 @@ _LAB = "jupyter"
 def said_by(command: tuple[str, ...], seconds: float) -> tuple[int, str]:
     """Run a program that only tells something; return its status, -1 if none, and what it said."""
     try:
-        ended = run(command, seconds=seconds, environment={"LC_ALL": "C.UTF-8"})
+        ended = run(command, seconds=seconds, environment={**os.environ, "LC_ALL": "C.UTF-8"})
     except (OSError, TimeoutError, OverflowError):
         return -1, ""
     text = ended.output.decode(errors="replace").strip() or "\n".join(ended.said)

@@ -23,7 +23,7 @@ from opskit.errors import InputError, LockLostError, MissingToolError, OpskitErr
 from opskit.files.bounded import read_regular
 from opskit.git import operators_environment, run_git
 from opskit.secrets.program import Ended, run
-from opskit.secrets.recipients import ENVIRONMENT, naming, store_folder
+from opskit.secrets.recipients import environment, naming, store_folder
 from opskit.secrets.refusals import Entry, line_that_matters, why
 from opskit.secrets.value import Secret
 
@@ -241,7 +241,7 @@ class PassStore:
                 (self.program, *arguments),
                 seconds=self._seconds,
                 stdin=stdin,
-                environment=ENVIRONMENT,
+                environment=environment(),
             )
         except TimeoutError:
             raise OpskitError(
@@ -337,8 +337,8 @@ def _unkept(file: Path) -> list[str]:
     folder = next(one for one in file.parents if one.is_dir())
 
     # A checkout above the store is none of its own.
-    environment = operators_environment() | {"GIT_CEILING_DIRECTORIES": f"{store_folder()}/.."}
-    ask = partial(run_git, folder, environment=environment, seconds=_TIMEOUT_S)
+    within = operators_environment() | {"GIT_CEILING_DIRECTORIES": f"{store_folder()}/.."}
+    ask = partial(run_git, folder, environment=within, seconds=_TIMEOUT_S)
     try:
         is_inside = ask("rev-parse", "--is-inside-work-tree")
         if is_inside.text != "true":
@@ -367,7 +367,7 @@ def _is_gopasspw(program: str) -> bool:
 @lru_cache
 def _version_text(path: str) -> str:
     try:
-        ended = run((path, "--version"), seconds=_TIMEOUT_S, environment=ENVIRONMENT)
+        ended = run((path, "--version"), seconds=_TIMEOUT_S, environment=environment())
     except (OSError, TimeoutError, OverflowError):
         return ""
     return ended.output.decode(errors="replace") if ended.status == 0 else ""

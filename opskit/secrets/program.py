@@ -59,7 +59,7 @@ def run(
     stdin
         Gives what to write to its standard input; by default that is empty.
     environment
-        Added to this process's environment.
+        Its whole environment; this process's by default.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env=None if environment is None else {**os.environ, **environment},
+        env=environment,
     ) as process:
         try:
             until = time.monotonic() + seconds

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from opskit.git import operators_environment
 from opskit.secrets.program import run
 
 GPG_ID = ".gpg-id"
-ENVIRONMENT = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
-"""Messages are recognised by their English texts."""
 
 _HEX = frozenset("0123456789ABCDEF")
 _TIMEOUT_S = 20.0
@@ -42,6 +41,14 @@ class Key:
     validity: str
     expired: date | None
     users: tuple[str, ...]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for gpg, pass and gopass: messages are known by their English texts.
+
+    pass and gopass run git, and gopass wherever it is led.
+    """
+    return operators_environment() | {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
 
 
 def store_folder() -> Path:
@@ -148,7 +155,7 @@ def _blocks(lines: Iterable[str]) -> list[list[list[str]]]:
 
 def _gpg(*arguments: str) -> list[str]:
     try:
-        ended = run(("gpg", "--batch", *arguments), seconds=_TIMEOUT_S, environment=ENVIRONMENT)
+        ended = run(("gpg", "--batch", *arguments), seconds=_TIMEOUT_S, environment=environment())
     except (OSError, TimeoutError, OverflowError):
         return []  # without gpg, what the files say is all there is
     return ended.output.decode(errors="replace").splitlines()

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -280,7 +281,7 @@ def test_a_checkout_above_a_store_without_history_is_none_of_the_store_s(folder:
     assert store.remove(ENTRY) == ""
 
 
-@pytest.mark.parametrize("hook", ["pre-commit"])
+@pytest.mark.parametrize("hook", get_args(githooks.Hook))
 def test_the_store_s_own_history_has_an_entry_though_a_git_hook_runs_opskit(
     folder: Path, hook: githooks.Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +292,28 @@ def test_the_store_s_own_history_has_an_entry_though_a_git_hook_runs_opskit(
 
     committed = ["git", "-C", str(folder), "show", "--format=", "--name-only"]
     assert subprocess.check_output(committed, text=True).split() == [f"{ENTRY}.gpg"]
+
+
+def test_gopass_commits_to_its_own_store_though_a_git_hook_runs_opskit(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gopass itself runs git in whatever environment it finds itself."""
+    store = home / "store"
+    subprocess.run(["git", "init", "--quiet", "--template=", str(store)], check=True)
+    commits = f"""#!/bin/sh
+case $1 in
+    --version) {GOPASSPW.splitlines()[-1]} ;;
+    *) cd {store} && cat > entry && git add entry && git commit --quiet -m Add ;;
+esac
+"""
+    programs(home, gopass=commits)
+    monkeypatch.setenv("PATH", str(home), prepend=os.pathsep)
+    with monkeypatch.context() as hooked:
+        githooks.enter("pre-commit", home, hooked)
+        PassStore("gopass").store(ENTRY, Secret("some value"))
+
+    committed = ["git", "-C", str(store), "show", "--format=", "--name-only"]
+    assert subprocess.check_output(committed, text=True).split() == ["entry"]
 
 
 def test_a_program_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
 from opskit.errors import MissingToolError, StepError
 from opskit.steps import envfile
 from opskit.steps.envfile import commit_env
+from tests import githooks
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -163,13 +165,16 @@ def test_a_staged_file_can_be_the_first_commit(tmp_path: Path) -> None:
     assert commit_env(path, "Begin") == git(path.parent, "rev-parse", "HEAD")
 
 
+@pytest.mark.parametrize("kind", get_args(githooks.Hook))
 def test_the_checkout_of_the_file_is_used_though_a_git_hook_runs_opskit(
-    checkout: Path, blog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkout: Path,
+    blog: Path,
+    kind: githooks.Hook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    git(tmp_path, "init", "--quiet", "other")
     with monkeypatch.context() as hooked:
-        hooked.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
-        hooked.setenv("GIT_INDEX_FILE", str(tmp_path / "other" / ".git" / "index"))
+        githooks.enter(kind, tmp_path, hooked)
         assert commit_env(blog, "Rotate")
     assert committed(checkout) == ["coop.example/blog.env"]
 
