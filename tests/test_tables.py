@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +30,8 @@ from opskit.steps.hook import container_command
 from opskit.widgets.choices import options_from
 from opskit.widgets.kinds import FIELDS, FORMS
 from opskit.widgets.words import ways_on
+from tests.stage import Stage
+from tests.widgets.test_page import Desk
 
 JS = Path(__file__).parents[1] / "opskit" / "widgets" / "js"
 
@@ -106,6 +109,38 @@ def test_the_browser_is_told_what_to_draw_and_decides_nothing_by_a_kind() -> Non
     drawn = (JS / "choose.js").read_text() + (JS / "form.js").read_text()
     for field in FIELDS:
         assert re.search(rf"fields\.{field}\b", drawn), field
+
+
+def test_an_apps_page_offers_each_form_about_one_app_unless_its_entry_says_never(
+    embedded_stage: Stage,
+) -> None:
+    embedded_stage.set_up()
+    offered = {kind for kind, form in FORMS.items() if form.on_page != "never"}
+    assert {FORMS[kind].chooses for kind in offered} == {"app", "secrets", "secret"}
+    assert set(FORMS) - offered == {"approve", "browse", "remove"}
+    actions = Desk().read()["actions"]
+    assert {one["kind"]: one["label"] for one in actions} == {
+        kind: FORMS[kind].label for kind in offered
+    }
+
+
+def test_a_form_that_is_added_is_offered_on_the_page_where_its_entry_says(
+    embedded_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded_stage.set_up()
+    polish = replace(FORMS["restart"], verb="Polish", app_obstacle=lambda row: f"{row.app} shines.")
+    monkeypatch.setitem(FORMS, "polish", polish)
+    monkeypatch.setitem(FORMS, "swap", replace(FORMS["rotate"], verb="Swap", beside=1))
+    desk = Desk()
+    state = desk.read()
+    *_, added, swap, last = state["actions"]
+    assert (added["kind"], added["label"]) == ("polish", "Polish…")
+    assert added["obstacle"] == "shop.example shines."
+    assert (swap["label"], swap["obstacle"], last["kind"]) == ("Swap…", "", "undeploy")
+    assert {one["action"]["label"] for one in state["page"]["secrets"]} == {"Swap…"}
+    desk.click("open", kind="polish")
+    desk.click("open", kind="swap", secret="token")
+    assert [at for _, at, *_ in desk.opened] == ["swap token"]
 
 
 # -- generators -----------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from opskit.plan.options import Options
 from opskit.secrets.generate import Policy
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
-from opskit.widgets.kinds import FormKind, later_releases
-from opskit.widgets.whynot import SecretState
+from opskit.widgets.kinds import FormKind
+from opskit.widgets.whynot import SecretState, later_releases
 
 Key = tuple[str, str, str]
 """Server, app and secret."""
@@ -218,7 +218,7 @@ def whole_apps(snapshot: Snapshot, kind: FormKind) -> list[dict[str, Any]]:
             "about": _about(row),
         }
         for row in rows
-        if kind.suits(row)
+        if not kind.app_obstacle(row)
     ]
 
 

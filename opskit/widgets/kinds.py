@@ -27,10 +27,12 @@ from opskit.snapshot import Snapshot
 from opskit.widgets.whynot import (
     SecretState,
     not_absent,
+    not_deployed,
     not_insertable,
     not_removable,
     not_renewable,
     not_superseded,
+    not_upgradable,
 )
 
 Chooser = Literal["table", "secrets", "secret", "app", "nothing"]
@@ -119,8 +121,13 @@ class FormKind:
         Says why nothing can be done with a secret, or nothing; see `why_not`.
     orphans
         Whether something can be done with what no app declares.
-    suits
-        Whether something can be done with an app, given its row of the apps view.
+    app_obstacle
+        Says why nothing can be done with an app, given its row of the apps view, or nothing.
+    on_page
+        Whether an app's page offers it: "among" its actions, "apart" as what takes the app away.
+    beside
+        Where it stands among what may be offered beside a secret of the page, which is the first
+        that can be done with it; 0 is never.
     preselects
         Whether what can be done and may be generated is selected at the start.
     """
@@ -137,7 +144,9 @@ class FormKind:
     verbs: tuple[str, ...] = ()
     obstacle: Callable[[SecretState], str] = lambda _secret: ""
     orphans: bool = False
-    suits: Callable[[Any], bool] = lambda _row: True
+    app_obstacle: Callable[[Any], str] = lambda _row: ""
+    on_page: Literal["among", "apart", "never"] = "among"
+    beside: int = 0
     preselects: bool = False
 
     @property
@@ -180,15 +189,6 @@ class FormKind:
             "no_hook": NO_HOOK,
             "verbs": {name: FORMS[name].to_json() for name in self.verbs},
         }
-
-
-def later_releases(row: Any) -> list[str]:
-    """Return the known releases later than what runs; none where nobody can tell."""
-    return list(row.upgrades) if isinstance(row.upgrades, list | tuple) else []
-
-
-def _is_deployed(row: Any) -> bool:
-    return bool(row.deployed)
 
 
 def _rotate(wanted: Wanted) -> Plan:
@@ -263,64 +263,11 @@ FORMS: Mapping[str, FormKind] = {
         call="fleet.snapshot().secrets",
         plan=_only_browses,
         nothing="No server has secrets, and no app declares any.",
+        on_page="never",
     ),
-    "rotate": FormKind(
-        title="Rotate secrets",
-        verb="Rotate",
-        chooses="secrets",
-        fields=(*_MAKES, "use_pass", *_SWITCHES),
-        command="opskit secret rotate {app} {secret}",
-        call="fleet.plan_rotate(…).apply()",
-        plan=_rotate,
-        nothing="No app has a secret that can be generated.",
-        obstacle=not_renewable,
+    "approve": FormKind(
+        title="Approve a plan", chooses="nothing", plan=_only_approves, on_page="never"
     ),
-    "generate": FormKind(
-        title="Generate secrets",
-        verb="Generate",
-        chooses="secrets",
-        fields=(*_MAKES, "use_pass"),
-        command="opskit secret generate {app} {secret}",
-        call="fleet.plan_generate(…).apply()",
-        plan=_generate,
-        nothing="Nothing that can be generated is missing.",
-        obstacle=not_absent,
-        preselects=True,
-    ),
-    "insert": FormKind(
-        title="Insert a secret",
-        verb="Insert",
-        chooses="secret",
-        fields=("value", "use_pass", *_SWITCHES),
-        command="opskit secret insert {app} {secret}",
-        call="fleet.plan_insert(…).apply()",
-        plan=_insert,
-        obstacle=not_insertable,
-    ),
-    "remove": FormKind(
-        title="Remove secrets",
-        verb="Remove",
-        chooses="secrets",
-        fields=("use_pass",),
-        command="opskit secret remove {app} {secret}",
-        call="fleet.plan_remove(…).apply()",
-        plan=_remove,
-        nothing="Services use every secret: take an app down first.",
-        obstacle=not_removable,
-        orphans=True,
-    ),
-    "prune": FormKind(
-        title="Prune old versions",
-        verb="Prune",
-        chooses="secrets",
-        fields=("keep", "use_pass"),
-        command="opskit secret prune {app}",
-        call="fleet.plan_prune(…).apply()",
-        plan=_prune,
-        nothing="No secret has a superseded version.",
-        obstacle=not_superseded,
-    ),
-    "approve": FormKind(title="Approve a plan", chooses="nothing", plan=_only_approves),
     "deploy": FormKind(
         title="Deploy an app",
         verb="Deploy",
@@ -345,20 +292,7 @@ FORMS: Mapping[str, FormKind] = {
         ),
         nothing="No deployed app has a later release that is known here.",
         wanted="here with a known later release",
-        suits=lambda row: bool(later_releases(row)),
-    ),
-    "undeploy": FormKind(
-        title="Take an app down",
-        verb="Take down",
-        chooses="app",
-        command="opskit app undeploy {app}",
-        call="fleet.plan_undeploy(…).apply()",
-        plan=lambda wanted: wanted.fleet.plan_undeploy(
-            wanted.app, wanted.options, snapshot=wanted.snapshot
-        ),
-        nothing="No app is deployed.",
-        wanted="here that is deployed",
-        suits=_is_deployed,
+        app_obstacle=not_upgradable,
     ),
     "restart": FormKind(
         title="Restart an app",
@@ -371,6 +305,81 @@ FORMS: Mapping[str, FormKind] = {
         ),
         nothing="No app is deployed.",
         wanted="here that is deployed",
-        suits=_is_deployed,
+        app_obstacle=not_deployed,
+    ),
+    "rotate": FormKind(
+        title="Rotate secrets",
+        verb="Rotate",
+        chooses="secrets",
+        fields=(*_MAKES, "use_pass", *_SWITCHES),
+        command="opskit secret rotate {app} {secret}",
+        call="fleet.plan_rotate(…).apply()",
+        plan=_rotate,
+        nothing="No app has a secret that can be generated.",
+        obstacle=not_renewable,
+        beside=2,
+    ),
+    "generate": FormKind(
+        title="Generate secrets",
+        verb="Generate",
+        chooses="secrets",
+        fields=(*_MAKES, "use_pass"),
+        command="opskit secret generate {app} {secret}",
+        call="fleet.plan_generate(…).apply()",
+        plan=_generate,
+        nothing="Nothing that can be generated is missing.",
+        obstacle=not_absent,
+        preselects=True,
+        beside=1,
+    ),
+    "insert": FormKind(
+        title="Insert a secret",
+        verb="Insert",
+        chooses="secret",
+        fields=("value", "use_pass", *_SWITCHES),
+        command="opskit secret insert {app} {secret}",
+        call="fleet.plan_insert(…).apply()",
+        plan=_insert,
+        obstacle=not_insertable,
+        beside=3,
+    ),
+    "remove": FormKind(
+        title="Remove secrets",
+        verb="Remove",
+        chooses="secrets",
+        fields=("use_pass",),
+        command="opskit secret remove {app} {secret}",
+        call="fleet.plan_remove(…).apply()",
+        plan=_remove,
+        nothing="Services use every secret: take an app down first.",
+        obstacle=not_removable,
+        orphans=True,
+        on_page="never",
+    ),
+    "prune": FormKind(
+        title="Prune old versions",
+        verb="Prune",
+        chooses="secrets",
+        fields=("keep", "use_pass"),
+        command="opskit secret prune {app}",
+        call="fleet.plan_prune(…).apply()",
+        plan=_prune,
+        nothing="No secret has a superseded version.",
+        obstacle=not_superseded,
+    ),
+    "undeploy": FormKind(
+        title="Take an app down",
+        verb="Take down",
+        chooses="app",
+        command="opskit app undeploy {app}",
+        call="fleet.plan_undeploy(…).apply()",
+        plan=lambda wanted: wanted.fleet.plan_undeploy(
+            wanted.app, wanted.options, snapshot=wanted.snapshot
+        ),
+        nothing="No app is deployed.",
+        wanted="here that is deployed",
+        app_obstacle=not_deployed,
+        on_page="apart",
     ),
 }
+"""In the order in which an app's page offers them; what stands apart comes last."""

@@ -26,7 +26,7 @@ from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
 from opskit.widgets.below import filled_in
 from opskit.widgets.choices import app_choices
-from opskit.widgets.kinds import FORMS, later_releases
+from opskit.widgets.kinds import FORMS, FormKind
 from opskit.widgets.person import Person, read_person
 from opskit.widgets.words import fault_in_words
 
@@ -37,53 +37,12 @@ _LONGEST_LINE = 400
 """Of what a service wrote, a page shows so many lines of so many characters."""
 
 _UNREAD = "Its server could not be read."
-_DOWN = "It is not deployed."
 
 
-def _never(_row: Any) -> str:
-    return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """A form that the page can open for its app.
-
-    Parameters
-    ----------
-    label
-        On its button; the form plans, and changes nothing by itself.
-    obstacle
-        Says why it does not apply to an app, given its row of the apps view, or nothing.
-    """
-
-    label: str
-    obstacle: Callable[[Any], str] = _never
-
-
-def _not_deployed(row: Any) -> str:
-    return "" if row.deployed else _DOWN
-
-
-def _newest(row: Any) -> str:
-    if not row.deployed:
-        return _DOWN
-    return "" if later_releases(row) else "No later release is known here."
-
-
-ACTIONS: Mapping[str, Action] = {
-    "deploy": Action(label="Deploy…"),
-    "upgrade": Action(label="Upgrade…", obstacle=_newest),
-    "restart": Action(label="Restart…", obstacle=_not_deployed),
-    "rotate": Action(label="Rotate…"),
-    "generate": Action(label="Generate…"),
-    "insert": Action(label="Insert…"),
-    "prune": Action(label="Prune…"),
-    "undeploy": Action(label="Take down…", obstacle=_not_deployed),
-}
-"""What a page offers, in this order; that which takes the app away comes last."""
-
-_FOR_A_SECRET = ("generate", "rotate", "insert")
-"""What is offered beside a secret: the first of these that can be done with it."""
+def on_page() -> dict[str, FormKind]:
+    """Return the kinds of forms that a page offers, in its order."""
+    offered = ((kind, form) for kind, form in FORMS.items() if form.on_page != "never")
+    return dict(sorted(offered, key=lambda one: one[1].on_page == "apart"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,15 +165,20 @@ class PageSession:
             {
                 "kind": kind,
                 "at": place(kind, ""),
-                "label": action.label,
+                "label": form.label,
                 "obstacle": self._obstacles[kind, ""],
+                "apart": form.on_page == "apart",
             }
-            for kind, action in ACTIONS.items()
+            for kind, form in on_page().items()
         ]
         self._set(page=shown, actions=actions)
 
     def _fitting(self, secret: str) -> dict[str, str] | None:
-        able = (kind for kind in _FOR_A_SECRET if not self._obstacles.get((kind, secret), "none"))
+        able = (
+            kind
+            for kind, form in sorted(on_page().items(), key=lambda one: one[1].beside)
+            if form.beside and not self._obstacles.get((kind, secret), "none")
+        )
         return next((self._button(kind, secret) for kind in able), None)
 
     def _remedy(self, plan: Mapping[str, str]) -> dict[str, str] | None:
@@ -228,7 +192,7 @@ class PageSession:
     def _button(kind: str, secret: str) -> dict[str, str]:
         return {
             "kind": kind, "secret": secret, "at": place(kind, secret),
-            "label": ACTIONS[kind].label,
+            "label": FORMS[kind].label,
         }  # fmt: skip
 
     def _ask(self) -> None:
@@ -283,23 +247,23 @@ def obstacles(snapshot: Snapshot, page: AppPage) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     view = snapshot.apps
     (row,) = view.records((view["server"] == page.server) & (view["app"] == page.app))
-    for kind, action in ACTIONS.items():
+    for kind, form in on_page().items():
         if page.deployed is None:
             found[kind, ""] = _UNREAD
-        elif FORMS[kind].chooses == "app":
-            found[kind, ""] = action.obstacle(row)
+        elif form.chooses == "app":
+            found[kind, ""] = form.app_obstacle(row)
         else:
-            secrets = _secrets(snapshot, page, kind)
+            secrets = _secrets(snapshot, page, form)
             found |= {(kind, name): obstacle for name, obstacle in secrets.items()}
-            found[kind, ""] = _of_all(secrets, FORMS[kind].nothing)
+            found[kind, ""] = _of_all(secrets, form.nothing)
     return found
 
 
-def _secrets(snapshot: Snapshot, page: AppPage, kind: str) -> dict[str, str]:
+def _secrets(snapshot: Snapshot, page: AppPage, form: FormKind) -> dict[str, str]:
     """Return why nothing can be done with each declared secret of the app in a form of a kind."""
     return {
         one["name"]: one["obstacle"]
-        for app in app_choices(snapshot, FORMS[kind])
+        for app in app_choices(snapshot, form)
         if (app["server"], app["app"]) == (page.server, page.app)
         for one in app["secrets"]
     }

@@ -1,11 +1,15 @@
-"""Why a form can do nothing with a secret, said before anybody plans it.
+"""Why a form can do nothing with a secret or an app, said before anybody plans it.
 
 Whatever else stands in the way, the plan says.
 """
 
+# pandas ships partial types.
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from opskit.facts.join import not_generated
 
@@ -76,3 +80,18 @@ def not_removable(secret: SecretState) -> str:
 def not_superseded(secret: SecretState) -> str:
     """Return why there is nothing of it to prune."""
     return "" if secret.superseded else "It has no superseded version."
+
+
+def not_deployed(row: Any) -> str:
+    """Return why nothing runs of an app, given its row of the apps view."""
+    return "" if row.deployed else "It is not deployed."
+
+
+def not_upgradable(row: Any) -> str:
+    """Return why an app gets no later release, given its row of the apps view."""
+    return not_deployed(row) or ("" if later_releases(row) else "No later release is known here.")
+
+
+def later_releases(row: Any) -> list[str]:
+    """Return the known releases later than what runs; none where nobody can tell."""
+    return list(row.upgrades) if isinstance(row.upgrades, list | tuple) else []

@@ -11,9 +11,8 @@ import opskit
 from opskit import forms
 from opskit.apps.signs import Answer
 from opskit.errors import InputError
-from opskit.widgets.kinds import FORMS
 from opskit.widgets.page import PageForm
-from opskit.widgets.pagesession import ACTIONS, PageSession
+from opskit.widgets.pagesession import PageSession
 from opskit.widgets.person import Person
 from tests.stage import APP, SERVER, Stage
 from tests.waiting import eventually
@@ -77,6 +76,7 @@ def test_a_page_offers_what_applies_and_says_why_the_rest_does_not(stage: Stage)
         "undeploy": "",
     }
     assert all(one["label"].endswith("…") for one in state["actions"])
+    assert [one["kind"] for one in state["actions"] if one["apart"]] == ["undeploy"]
     assert state["actions"][-1]["kind"] == "undeploy"
     assert buttons(state) == {"key": "rotate", "token": "rotate"}
 
@@ -304,7 +304,3 @@ def test_a_page_needs_an_app_by_name(stage: Stage) -> None:
     for wrong in ("", None, 3):
         with pytest.raises(InputError, match="app"):
             forms.app(opskit.Fleet.from_abra(), wrong)  # type: ignore[arg-type]
-
-
-def test_every_action_is_the_form_of_its_name() -> None:
-    assert set(ACTIONS) <= set(FORMS)

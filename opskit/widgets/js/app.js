@@ -134,7 +134,7 @@ function render({ model, el }, memory) {
     // A click that is under way keeps its focus: it is given back by the button's place.
     const held = [...buttons].find(([, one]) => one === document.activeElement)?.[0];
     buttons.clear();
-    actions.replaceChildren(...now.actions.map((one, at) => opener(one, "", at === now.actions.length - 1 ? "opskit-apart" : "")));
+    actions.replaceChildren(...now.actions.map((one) => opener(one, "", one.apart ? "opskit-apart" : "")));
     body.replaceChildren(facts(now), ...page.notes.map((one) => h("p", { class: "opskit-warning" }, one)), services(now), secrets(now), findings(now), runs(now));
     if (held) buttons.get(held)?.focus();
   }
