@@ -38,8 +38,12 @@ class ServiceLine(msgspec.Struct, frozen=True, kw_only=True):
         How many run, of how many, in words.
     update
         How its last rollout stands, where that is not the usual end.
+    stands
+        Both, or that nobody knows.
     error, error_at
         What it complains of now, else why a task failed last, and when that was.
+    error_is
+        Which of both an error is, to begin a sentence with.
     """
 
     name: str
@@ -49,8 +53,10 @@ class ServiceLine(msgspec.Struct, frozen=True, kw_only=True):
     tasks: str
     health: str
     update: str
+    stands: str
     error: str
     error_at: datetime | None
+    error_is: str
     tone: Tone
 
 
@@ -73,6 +79,14 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an app as a whole under a word: a text, or releases."""
+
+    word: str
+    text: str = ""
+    releases: tuple[Release, ...] = ()
+
+
 class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
     """A finding of the audit that is about this app."""
 
@@ -86,11 +100,12 @@ class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that worked on this app; `what` names what it was to change."""
+    """A run that worked on this app; `what` names what it was to change, `did` its kind, too."""
 
     run: str
     kind: str
     what: str
+    did: str
     status: str
     tone: Tone
     who: str
@@ -112,12 +127,16 @@ class AppPage(msgspec.Struct, frozen=True, kw_only=True):
         The release that its file pins, the one that runs, and the recipe's checkout here.
     newer
         Later releases that are known here, the oldest first; ``None`` when nobody can tell.
+    facts
+        Recipe, versions and later releases, as they are shown.
     url
         Where it should answer; empty without a domain.
     notes
         What else to know: why a server is missing, what of its files could not be read.
     nothing
         What to say of a part that is empty: nothing, or that nobody knows.
+    no_runs
+        What to say when there are no last runs: those of other machines nobody knows here.
     answer
         Whether it answers there, if that was asked.
     """
@@ -134,6 +153,7 @@ class AppPage(msgspec.Struct, frozen=True, kw_only=True):
     runs: str
     revision: str
     newer: tuple[Release, ...] | None
+    facts: tuple[Fact, ...]
     url: str
     notes: tuple[str, ...]
     services: tuple[ServiceLine, ...]
@@ -141,6 +161,7 @@ class AppPage(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[FindingLine, ...]
     last_runs: tuple[RunLine, ...]
     nothing: str
+    no_runs: str = "none in this journal"
     answer: Answer | None = None
 
     @property
@@ -183,7 +204,13 @@ def page_of(
     deployed = None if pd.isna(row.deployed) else bool(row.deployed)
     headline, tone = _headline(services, deployed)
     later = row.upgrades if isinstance(row.upgrades, list | tuple) else None
+    newer = (
+        None
+        if later is None
+        else tuple(Release(version=one, note=notes.get(one, "")) for one in later)
+    )
     chaos = " (chaos)" if not pd.isna(row.chaos) and row.chaos else ""
+    runs_now = f"{_text(row.deployed_version)}{chaos}".strip()
     return AppPage(
         server=app.server,
         app=app.name,
@@ -194,11 +221,10 @@ def page_of(
         tone=tone,
         deployed=deployed,
         pinned=app.recipe_version,
-        runs=f"{_text(row.deployed_version)}{chaos}".strip(),
+        runs=runs_now,
         revision=app.revision,
-        newer=None
-        if later is None
-        else tuple(Release(version=one, note=notes.get(one, "")) for one in later),
+        newer=newer,
+        facts=_facts(app, runs_now, newer, deployed=deployed),
         url=url_of(app),
         notes=(
             *([f"{app.server} could not be read: {missing}"] if missing else []),
@@ -212,6 +238,20 @@ def page_of(
         last_runs=tuple(_run(one, app) for one in runs),
         nothing="not known, as its server could not be read" if deployed is None else "none",
     )
+
+
+def _facts(
+    app: DeclaredApp, runs: str, newer: tuple[Release, ...] | None, *, deployed: bool | None
+) -> tuple[Fact, ...]:
+    none = "not known here" if newer is None else "none is known here"
+    facts = (
+        Fact(word="Recipe", text=app.recipe),
+        Fact(word="Runs", text=runs or ("a version without a label" if deployed else "")),
+        Fact(word="Pinned", text=app.recipe_version or "no version: the recipe as it is here"),
+        Fact(word="Recipe here", text=app.revision),
+        Fact(word="Later releases", text="" if newer else none, releases=newer or ()),
+    )
+    return tuple(one for one in facts if one.text or one.releases)
 
 
 def _only(view: Any, app: DeclaredApp) -> Any:
@@ -234,7 +274,9 @@ def _service(row: Any, app: DeclaredApp, sign: Sign, failed: Any) -> ServiceLine
     running, desired, completed = map(_count, (row.running, row.desired, row.completed))
     tasks = "not counted" if running is None else f"{running} of {desired}"
     update = _text(row.update_state)
-    short = is_short(row)
+    unusual = update.replace("_", " ") if update in _STUCK | _MOVING else ""
+    error = sign.complaint or (redact(_text(failed.error)) if failed is not None else "")
+    is_bad = is_short(row) or sign.fails
     return ServiceLine(
         name=row.service.removeprefix(f"{app.stack}_"),
         image=_short_image(row.image),
@@ -242,11 +284,13 @@ def _service(row: Any, app: DeclaredApp, sign: Sign, failed: Any) -> ServiceLine
         desired=desired,
         tasks=f"{tasks}, {completed} completed" if completed else tasks,
         health=sign.health,
-        update=update.replace("_", " ") if update in _STUCK | _MOVING else "",
-        error=sign.complaint or (redact(_text(failed.error)) if failed is not None else ""),
+        update=unusual,
+        stands=", ".join(filter(None, (sign.health, unusual))) or "health not known",
+        error=error,
         error_at=None if failed is None or pd.isna(failed.since) else failed.since.to_pydatetime(),
+        error_is="" if not error else "It says" if is_bad else "Last error",
         tone="bad"
-        if short or sign.fails
+        if is_bad
         else "warn"
         if update in _MOVING
         else "good"
@@ -338,10 +382,12 @@ def _findings(snapshot: Snapshot, app: DeclaredApp) -> tuple[FindingLine, ...]:
 
 def _run(record: RunRecord, app: DeclaredApp) -> RunLine:
     status = STATUSES[record.status]
+    what = ", ".join(_changes(record, app))
     return RunLine(
         run=record.run,
         kind=record.kind,
-        what=", ".join(_changes(record, app)),
+        what=what,
+        did=": ".join(filter(None, (record.kind, what))),
         status=status.label,
         tone=status.tone,
         who=name_in(record.identity) or record.actor,

@@ -66,42 +66,35 @@ def _print(console: Console, page: AppPage) -> None:
     for note in page.notes:
         console.print(_words(note, "yellow"))
     console.print(_grid((_words(word, "dim"), _words(said)) for word, said in _facts(page)))
-    parts: Sequence[tuple[str, Sequence[Sequence[RenderableType]]]] = (
-        ("Services", [row for one in page.services for row in _service(one)]),
-        ("Secrets", list(map(_secret, page.secrets))),
-        ("Findings", [row for one in page.findings for row in _finding(one)]),
-        ("Last runs", [row for one in page.last_runs for row in _run(one)]),
+    parts: Sequence[tuple[str, Sequence[Sequence[RenderableType]], str]] = (
+        ("Services", [row for one in page.services for row in _service(one)], page.nothing),
+        ("Secrets", list(map(_secret, page.secrets)), page.nothing),
+        ("Findings", [row for one in page.findings for row in _finding(one)], page.nothing),
+        ("Last runs", [row for one in page.last_runs for row in _run(one)], page.no_runs),
     )
-    for title, rows in parts:
+    for title, rows, nothing in parts:
         console.print()
-        console.print(_words(title if rows else f"{title}: {page.nothing}", "bold"))
+        console.print(_words(title if rows else f"{title}: {nothing}", "bold"))
         if rows:
             console.print(_grid(rows))
 
 
-def _facts(page: AppPage) -> list[tuple[str, str]]:
-    later = "not known here" if page.newer is None else "none is known here"
-    releases = "\n".join(f"{one.version}  {one.note}".strip() for one in page.newer or ())
-    answer = page.answer.text if page.answer else "not asked: --probe"
-    facts = [
-        ("Recipe", page.recipe),
-        ("Runs", page.runs or ("a version without a label" if page.deployed else "")),
-        ("Pinned", page.pinned or "no version: the recipe as it is here"),
-        ("Recipe here", page.revision),
-        ("Later releases", releases or later),
-        ("Address", f"{page.url}  {answer}" if page.url else ""),
-    ]
-    return [(word, said) for word, said in facts if said]
+def _facts(page: AppPage) -> Iterable[tuple[str, str]]:
+    for fact in page.facts:
+        releases = "\n".join(f"{one.version}  {one.note}".strip() for one in fact.releases)
+        yield fact.word, fact.text or releases
+    if page.url:
+        yield "Address", f"{page.url}  {page.answer.text if page.answer else 'not asked: --probe'}"
 
 
 def _service(one: ServiceLine) -> Iterable[Sequence[RenderableType]]:
-    health = ", ".join(filter(None, (one.health, one.update))) or "health not known"
     yield (
-        _signed(one.tone, one.name), _words(one.tasks), _words(health), _words(one.image, "dim"),
+        _signed(one.tone, one.name), _words(one.tasks), _words(one.stands),
+        _words(one.image, "dim"),
     )  # fmt: skip
     if one.error:
-        when = f" ({one.error_at:%Y-%m-%d %H:%M})" if one.error_at else ""
-        yield (_words(f"  {one.error}{when}", "red"),)
+        when = f" ({one.error_at.astimezone():%Y-%m-%d %H:%M})" if one.error_at else ""
+        yield (_words(f"  {one.error_is}{when}: {one.error}", "red"),)
 
 
 def _secret(one: SecretLine) -> Sequence[RenderableType]:
@@ -118,9 +111,8 @@ def _finding(one: FindingLine) -> Iterable[Sequence[RenderableType]]:
 
 
 def _run(one: RunLine) -> Iterable[Sequence[RenderableType]]:
-    what = ": ".join(filter(None, (one.kind, one.what)))
     when = f"  {one.started_at.astimezone():%Y-%m-%d %H:%M}"
-    yield _words(when), _signed(one.tone, one.status), _words(what)
+    yield _words(when), _signed(one.tone, one.status), _words(one.did)
     yield (_words(f"  by {one.who}, run {one.run}", "dim"),)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import opskit
-from opskit.apps.page import AppPage
+from opskit.apps.page import AppPage, page_of
+from opskit.apps.signs import Sign
 from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
@@ -48,6 +51,44 @@ def test_an_app_that_runs_says_so_and_names_the_later_release(
         "no healthcheck",
         "nextcloud:28.0.9-fpm",
     )
+
+
+def facts(found: AppPage) -> dict[str, str | list[str]]:
+    return {one.word: one.text or [each.version for each in one.releases] for one in found.facts}
+
+
+def test_what_is_not_known_of_its_versions_a_fact_says(page: Callable[[str], AppPage]) -> None:
+    assert facts(page("traefik.coop.example")) == {
+        "Recipe": "traefik",
+        "Runs": "2.5.0+v2.11.12",
+        "Pinned": "2.5.0+v2.11.12",
+        "Recipe here": "2.5.0+v2.11.12 (492b1b01)",
+        "Later releases": "none is known here",
+    }
+    assert facts(page("cloud.mutual.example"))["Later releases"] == ["5.0.1+29.0.7-fpm"]
+    unread = facts(page("notes.library.example"))
+    assert "Runs" not in unread
+    assert unread["Pinned"] == "no version: the recipe as it is here"
+    assert unread["Later releases"] == "not known here"
+
+
+def test_how_a_service_stands_and_what_its_error_is_are_said_in_words(
+    embedded_stage: Stage,
+) -> None:
+    embedded_stage.set_up()
+    fleet = opskit.Fleet.from_abra()
+    name = f"{embedded_stage.stack}_worker"
+
+    def with_sign(sign: Sign) -> AppPage:
+        return page_of(fleet.look_at(APP), fleet.app(APP), signs={name: sign}, notes={}, runs=())
+
+    page = with_sign(Sign(health="unhealthy", fails=True, complaint="no route"))
+    assert facts(page)["Runs"] == "a version without a label"
+    app, worker = page.services
+    assert (app.stands, app.error, app.error_is) == ("health not known", "", "")
+    assert (worker.stands, worker.error, worker.error_is) == ("unhealthy", "no route", "It says")
+    _, worker = with_sign(Sign(health="healthy", complaint="no route")).services
+    assert (worker.stands, worker.error_is) == ("healthy", "Last error")
 
 
 def test_a_checkout_that_is_no_release_is_marked(page: Callable[[str], AppPage]) -> None:
@@ -124,7 +165,8 @@ def test_a_terminal_shows_the_same_page(
     assert lines[0] == "shop-dev.workshop.example on workshop.example"
     assert lines[1] == "● Everything runs: 2 tasks of 2 services."
     assert "  db_password       v2  missing" in lines
-    assert "Last runs: none" in lines
+    assert "Last runs: none in this journal" in lines
+    assert "Later releases  1.4.0+6.6.2" in lines
     assert max(map(len, lines)) <= 120
 
     assert run(["app", "show", "shop-dev.workshop.example", "--format", "json"]) == 0
@@ -132,6 +174,32 @@ def test_a_terminal_shows_the_same_page(
     assert shown["services"][0]["tasks"] == "1 of 1"
     assert shown["answer"] is None
     assert run(["app", "show", "nobody"]) == 2
+    assert run(["app", "show", "cloud.library.example"]) == 0
+    out = capsys.readouterr().out
+    assert "Services: not known, as its server could not be read" in out
+    assert "Last runs: none in this journal" in out
+
+
+def test_a_terminal_says_what_an_error_is_and_when_it_was_here(
+    demo_fleet: DemoFleet,
+    use: Use,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(demo_fleet)
+    fleet = opskit.Fleet.from_abra()
+    page = fleet.page("shop-dev.workshop.example")
+    at = datetime(2026, 3, 1, 12, 30, tzinfo=timezone(timedelta(hours=-7)))
+    broken = msgspec.structs.replace(
+        page.services[0], error="no route", error_at=at, error_is="Last error", stands="health ok"
+    )
+    monkeypatch.setattr(
+        opskit.Fleet, "page", lambda *_: msgspec.structs.replace(page, services=(broken,))
+    )
+    assert run(["app", "show", "shop-dev.workshop.example"]) == 0
+    out = capsys.readouterr().out
+    assert "1 of 1  health ok" in out
+    assert f"Last error ({at.astimezone():%Y-%m-%d %H:%M}): no route" in out
 
 
 @pytest.mark.parametrize("width", [80, 100])

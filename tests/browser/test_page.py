@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,19 @@ def test_one_rotates_from_the_page_and_another_sees_the_new_version_there(
     alice.is_told("opskit page: notes.coop.example. Everything runs")
     bob.open(lab, notebook)
     bob.form.get_by_text("Everything runs").wait_for()
+
+    # What is known of it stands there as a terminal has it.
+    page = opskit.Fleet.from_abra().page(APP)
+    assert page.facts
+    for fact in page.facts:
+        row = alice.form.locator("dt", has_text=re.compile(f"^{fact.word}$"))
+        expect(row.locator("+ dd")).to_have_text(fact.text)
+    services = alice.form.get_by_role("region", name="Services")
+    for one in page.services:
+        expect(
+            services.get_by_role("row", name=f"{one.name} {one.tasks} {one.stands}")
+        ).to_have_count(1)
+    alice.form.get_by_text(f"Last runs {page.no_runs}").wait_for()
 
     # What does not apply says why, and nothing takes the app down by itself.
     upgrade = alice.form.get_by_role("button", name="Upgrade…")

@@ -284,8 +284,8 @@ def test_a_rotation_below_is_on_the_page_once_it_is_done(stage: Stage) -> None:
 
     after = ada.until_read(lambda now: now["last_runs"])
     (run,) = after["last_runs"]
-    assert (run["kind"], run["what"], run["status"], run["tone"], run["who"]) == (
-        "rotate", "token v1 → v2", "done", "good", "Ada",
+    assert (run["did"], run["status"], run["tone"], run["who"]) == (
+        "rotate: token v1 → v2", "done", "good", "Ada",
     )  # fmt: skip
     states = [(one["secret"], one["version"], one["state"]) for one in after["secrets"]]
     assert states == [

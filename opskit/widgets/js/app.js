@@ -70,29 +70,23 @@ function render({ model, el }, memory) {
 
   function facts(now) {
     const { page } = now;
-    const newer = page.newer === null ? "not known here" : page.newer.length ? null : "none is known here";
-    const about = [
-      ["Recipe", page.recipe],
-      ["Runs", page.runs || (page.deployed ? "a version without a label" : "")],
-      ["Pinned", page.pinned || "no version: the recipe as it is here"],
-      ["Recipe here", page.revision],
-      ["Later releases", newer ?? h("ul", { class: "opskit-releases" }, ...page.newer.map((one) => h("li", {}, h("b", {}, one.version), one.note && ` ${one.note}`)))],
-    ];
+    const about = page.facts.map((fact) => [fact.word,
+      fact.text || h("ul", { class: "opskit-releases" }, ...fact.releases.map((one) => h("li", {}, h("b", {}, one.version), one.note && ` ${one.note}`)))]);
     const ask = button(now.asking ? "Asking…" : "Does it answer?", () => { send("ask"); }, "opskit-quiet");
     ask.disabled = now.asking;
     const answer = now.answer && h("span", { class: "opskit-answer" }, dot(now.answer.tone), now.answer.text);
     if (page.url) about.push(["Address", h("span", { class: "opskit-address" }, h("a", { href: page.url, target: "_blank", rel: "noopener noreferrer" }, page.url), ask, h("span", { role: "status" }, answer || ""))]);
-    return h("dl", { class: "opskit-about" }, ...about.filter(([, value]) => value).flatMap(([word, value]) => [h("dt", {}, word), h("dd", {}, value)]));
+    return h("dl", { class: "opskit-about" }, ...about.flatMap(([word, value]) => [h("dt", {}, word), h("dd", {}, value)]));
   }
   function services({ page }) {
     return section("Services", page.services, page.nothing, (all) => table("Services", ["Service", "Tasks", "Health", "Image", ""], all.map((one) => ({
-      cells: [h("span", { class: "opskit-service" }, dot(one.tone), one.name), one.tasks, [one.health, one.update].filter(Boolean).join(", ") || "not known", one.image,
+      cells: [h("span", { class: "opskit-service" }, dot(one.tone), one.name), one.tasks, one.stands, one.image,
         h("span", { class: "opskit-last" }, (() => { const ask = button("Logs", () => { logs.replaceChildren(h("p", { class: "opskit-hint" }, `Reading what ${one.name} wrote…`)); send("logs", { service: one.name }); }, "opskit-quiet"); ask.setAttribute("aria-label", `Logs of ${one.name}`); return ask; })())],
-      note: one.error && `${one.tone === "bad" ? "It says" : "Last error"}${one.error_at ? ` (${moment(one.error_at)})` : ""}: ${one.error}`,
+      note: one.error && `${one.error_is}${one.error_at ? ` (${moment(one.error_at)})` : ""}: ${one.error}`,
     }))));
   }
   function secrets({ page }) {
-    return section("Secrets", page.secrets, "none", (all) => table("Secrets", ["Secret", "Version", "State", "Age", "Used by", ""], all.map((one) => ({
+    return section("Secrets", page.secrets, page.nothing, (all) => table("Secrets", ["Secret", "Version", "State", "Age", "Used by", ""], all.map((one) => ({
       cells: [h("span", { class: one.declared ? "" : "opskit-hint" }, one.secret), one.version, state(one.state), days(one.age_days), one.used_by.join(", "),
         one.action && h("span", { class: "opskit-last" }, opener(one.action, one.secret, "opskit-quiet"))],
     }))));
@@ -104,8 +98,8 @@ function render({ model, el }, memory) {
       one.action && opener({ ...one.action, finding: one.key }, one.secret, "opskit-quiet")))));
   }
   function runs({ page }) {
-    return section("Last runs", page.last_runs, "none in this journal", (all) => table("Last runs", ["When", "What", "Who", "How it ended"], all.map((one) => ({
-      cells: [moment(one.started_at), [one.kind, one.what].filter(Boolean).join(": "), one.who, h("span", { title: one.run, class: "opskit-service" }, dot(one.tone), one.status)],
+    return section("Last runs", page.last_runs, page.no_runs, (all) => table("Last runs", ["When", "What", "Who", "How it ended"], all.map((one) => ({
+      cells: [moment(one.started_at), one.did, one.who, h("span", { title: one.run, class: "opskit-service" }, dot(one.tone), one.status)],
     }))));
   }
 
