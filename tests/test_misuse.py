@@ -544,6 +544,21 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         lambda g: g.fleet.resume(identity=7),
         "identity is an int, not a text. Name the person.",
     ),
+    (
+        "a lock on a list of servers",
+        lambda g: g.fleet.break_lock(["coop.example"], "cloud_coop_example"),
+        "server is a list, not a text. Name one, as it stands in fleet.locks().",
+    ),
+    (
+        "a lock of no stack",
+        lambda g: g.fleet.break_lock("coop.example", ""),
+        "stack is empty. Name one, as it stands in fleet.locks().",
+    ),
+    (
+        "a lock that nobody holds",
+        lambda g: g.fleet.break_lock("coop.example", "cloud_coop_example"),
+        "cloud_coop_example on coop.example is not locked. See: opskit locks",
+    ),
     # -- forms
     (
         "a form without a fleet",

@@ -20,7 +20,6 @@ from opskit.cli.read import (
     show,
 )
 from opskit.cli.read import narrow as narrowed
-from opskit.errors import InputError
 
 RunArgument = Annotated[
     str, typer.Argument(help="The run's id or its beginning; else the last unfinished one.")
@@ -106,11 +105,5 @@ def break_lock(
     stack: Annotated[str, typer.Argument(help="The stack's name.")],
 ) -> None:
     """Remove the lock of a stack, and say whose it was."""
-    from opskit.steps import lock
-    from opskit.swarm.context import find_context
-    from opskit.swarm.engine import Engine
-
-    broken = lock.break_lock(Engine(find_context(server)), stack)
-    if broken is None:
-        raise InputError(f"{stack} on {server} is not locked.", remedy="See: opskit locks")
+    broken = open_fleet().break_lock(server, stack)
     print(f"broke the lock of {stack} on {server}, held by {broken.holder()}")

@@ -72,6 +72,9 @@ def test_who_holds_the_lock_is_said_once(root: Path, capsys: Capture) -> None:
     said = capsys.readouterr().err
     assert said.count("alice@her-machine") == 1
     assert "nothing was changed" in said
+    assert run(["break-lock", "coop.example", "id_coop_example"]) == 0
+    assert "held by alice@her-machine with run other-run" in capsys.readouterr().out
+    assert lock.locks_among("coop.example", engine.configs()) == []
 
 
 def test_bulk_rotation_by_query(root: Path, capsys: Capture) -> None:

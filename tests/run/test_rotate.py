@@ -188,9 +188,8 @@ def test_a_stack_that_is_locked_is_left_alone_and_the_holder_named(stage: Stage)
     assert all("nothing was changed" in error for error in run.errors)
     assert stage.state() == before
     assert fleet().locks()["owner"].tolist().count("alice@her-machine") == 1
-    broken = lock.break_lock(stage.engine, stage.stack)
-    assert broken is not None
-    assert broken.run == "other-run"
+    assert fleet().break_lock(SERVER, stage.stack).run == "other-run"
+    assert fleet().locks().empty
 
 
 @pytest.mark.slow
