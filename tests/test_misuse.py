@@ -124,32 +124,49 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
     ),
     (
         "a length that is no number",
-        lambda g: Options(policy=Policy(length=32.5)),  # type: ignore[arg-type]
+        lambda g: Policy(length=32.5),  # type: ignore[arg-type]
         "length is 32.5. Give a whole number, 1 or more.",
     ),
     (
         "a charset that is a list",
-        lambda g: Options(policy=Policy(charset=["hex"])),  # type: ignore[arg-type]
+        lambda g: Policy(charset=["hex"]),  # type: ignore[arg-type]
         "charset is a list, not a text. Name one, such as hex.",
     ),
     (
         "a command in one text",
-        lambda g: Options(policy=Policy(generator="command", command="pwgen 32")),  # type: ignore[arg-type]
+        lambda g: Policy(generator="command", command="pwgen 32"),  # type: ignore[arg-type]
         f"command is one text, where a list is meant. {NAMES}",
     ),
     (
+        "a length of less than nothing",
+        lambda g: Policy(length=-3),
+        "length is -3. Give a whole number, 1 or more.",
+    ),
+    (
+        "a charset that is none",
+        lambda g: Policy(charset="klingon"),
+        "the charset 'klingon' is not known. Name one or several of default, hex, safespecial, "
+        "special, comma-joined.",
+    ),
+    (
+        "a program that nobody named",
+        lambda g: Policy(generator="command"),
+        "a command goes with the generator 'command', and only with it. Name a program, or another "
+        "generator.",
+    ),
+    (
         "a kind of probe that is none",
-        lambda g: Options(probe=Probe(kind="https", target=("https://a.example",))),  # type: ignore[arg-type]
+        lambda g: Probe(kind="https", target=("https://a.example",)),  # type: ignore[arg-type]
         "the probe's kind is 'https'. Choose from: http, tcp, command.",
     ),
     (
         "a probe's target in one text",
-        lambda g: Options(probe=Probe(kind="http", target="https://a.example")),  # type: ignore[arg-type]
+        lambda g: Probe(kind="http", target="https://a.example"),  # type: ignore[arg-type]
         f"the probe's target is one text, where a list is meant. {NAMES}",
     ),
     (
         "a probe's status in a text",
-        lambda g: Options(probe=Probe(kind="http", target=("https://a.example",), status="200")),  # type: ignore[arg-type]
+        lambda g: Probe(kind="http", target=("https://a.example",), status="200"),  # type: ignore[arg-type]
         "the probe's status is a str. Give a whole number, 100 or more.",
     ),
     (

@@ -79,10 +79,8 @@ class Options:
         check_number("stable", self.stable)
         if self.probe is not None:
             check_kind("probe", self.probe, Probe, "Give an opskit.Probe(kind=…, target=…).")
-            self.probe.check()
         if self.policy is not None:
             check_kind("policy", self.policy, Policy, "Give an opskit.Policy(generator=…).")
-            self.policy.check()
         for flag in ("generate_anyway", "commit", "use_pass", "no_hook", "keep_failed"):
             check_flag(flag, getattr(self, flag))
         self._check_template()

@@ -49,26 +49,11 @@ GUESSABLE_BITS = 64.0
 """Fewer bits can be guessed by whoever gets hold of what a value encrypts or of its digest."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How a value is made.
+class PlannedPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How a value is made, as a plan says: `Policy` says what its parts are.
 
-    Parameters
-    ----------
-    generator
-        One of `GENERATORS`, such as ``characters`` or ``words``;
-        ``command`` is any program that prints a value.
-    length
-        Of characters, or of words; by default as many as reach the floor of 128 bits.
-    charset
-        abra's names, comma-joined; the alphabets are joined too.
-    command
-        The program and its arguments, run without a shell. They are shown and stored with the
-        plan, so they are no place for a secret.
-
-    Raises
-    ------
-    InputError
-        There is no such generator.
+    A journal's plans can be resumed and undone, whatever was allowed when they were made: only that
+    there is such a generator is asked of what is read.
     """
 
     generator: str = "characters"
@@ -78,41 +63,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_choice("generator", self.generator, tuple(GENERATORS))
-
-    def check(self) -> None:
-        """Refuse parts that do not go together.
-
-        Asked of what an operator gives, and not of what is read: a journal's plans can be resumed
-        and undone, whatever was allowed when they were made.
-
-        Raises
-        ------
-        InputError
-            Says which part, and what it may be.
-        """
-        check_text("charset", self.charset, "Name one, such as hex.", empty=True)
-        if self.charset and not set(self._charsets()) <= CHARSETS.keys():
-            raise InputError(
-                f"the charset {self.charset!r} is not known.",
-                remedy=f"Name one or several of {', '.join(CHARSETS)}, comma-joined.",
-            )
-        names_in("command", self.command, empty=True)
-        if self.length is not None:
-            check_count("length", self.length, least=1)
-        if self.length is not None and self.length > MAX_BYTES:
-            raise InputError(
-                f"a value cannot have the length {self.length}.",
-                remedy=f"Use 1 to {MAX_BYTES:,}, or none for {CHARACTERS}.",
-            )
-        if self.length is not None and not self._generator.takes_length:
-            raise InputError(f"{self.generator} knows no length.", remedy="Leave the length out.")
-        if self.charset and not self._generator.takes_charset:
-            raise InputError(f"{self.generator} knows no charset.", remedy="Leave the charset out.")
-        if bool(self.command) != self._generator.takes_command:
-            raise InputError(
-                "a command goes with the generator 'command', and only with it.",
-                remedy="Name a program, or another generator.",
-            )
 
     @property
     def _generator(self) -> Generator:
@@ -148,6 +98,55 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return [name.strip() for name in self.charset.split(",")] if self.charset else []
 
 
+class Policy(PlannedPolicy, frozen=True, kw_only=True):
+    """How a value is to be made.
+
+    Parameters
+    ----------
+    generator
+        One of `GENERATORS`, such as ``characters`` or ``words``;
+        ``command`` is any program that prints a value.
+    length
+        Of characters, or of words; by default as many as reach the floor of 128 bits.
+    charset
+        abra's names, comma-joined; the alphabets are joined too.
+    command
+        The program and its arguments, run without a shell. They are shown and stored with the
+        plan, so they are no place for a secret.
+
+    Raises
+    ------
+    InputError
+        A part is not what it must be, or parts do not go together; says which, and what it may be.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_text("charset", self.charset, "Name one, such as hex.", empty=True)
+        if self.charset and not set(self._charsets()) <= CHARSETS.keys():
+            raise InputError(
+                f"the charset {self.charset!r} is not known.",
+                remedy=f"Name one or several of {', '.join(CHARSETS)}, comma-joined.",
+            )
+        names_in("command", self.command, empty=True)
+        if self.length is not None:
+            check_count("length", self.length, least=1)
+        if self.length is not None and self.length > MAX_BYTES:
+            raise InputError(
+                f"a value cannot have the length {self.length}.",
+                remedy=f"Use 1 to {MAX_BYTES:,}, or none for {CHARACTERS}.",
+            )
+        if self.length is not None and not self._generator.takes_length:
+            raise InputError(f"{self.generator} knows no length.", remedy="Leave the length out.")
+        if self.charset and not self._generator.takes_charset:
+            raise InputError(f"{self.generator} knows no charset.", remedy="Leave the charset out.")
+        if bool(self.command) != self._generator.takes_command:
+            raise InputError(
+                "a command goes with the generator 'command', and only with it.",
+                remedy="Name a program, or another generator.",
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
     """A way to make values.
@@ -173,9 +172,9 @@ class Generator:
     """
 
     label: str
-    make: Callable[[Policy], Secret]
-    bits: Callable[[Policy], float | None]
-    describe: Callable[[Policy], str]
+    make: Callable[[PlannedPolicy], Secret]
+    bits: Callable[[PlannedPolicy], float | None]
+    describe: Callable[[PlannedPolicy], str]
     takes_length: bool = True
     takes_charset: bool = False
     counts_characters: bool = False
@@ -183,12 +182,12 @@ class Generator:
     takes_command: bool = False
 
 
-def _characters(policy: Policy) -> Secret:
+def _characters(policy: PlannedPolicy) -> Secret:
     alphabet, length = policy.alphabet(), policy.length or CHARACTERS
     return Secret("".join([*_draw(_leading(alphabet), 1), *_draw(alphabet, length - 1)]))
 
 
-def _characters_bits(policy: Policy) -> float:
+def _characters_bits(policy: PlannedPolicy) -> float:
     letters, length = policy.alphabet(), policy.length or CHARACTERS
     return math.log2(len(_leading(letters))) + (length - 1) * math.log2(len(letters))
 
@@ -202,7 +201,7 @@ def _draw(what: str | tuple[str, ...], count: int) -> list[str]:
     return [secrets.choice(what) for _ in range(count)]
 
 
-def _words(policy: Policy) -> Secret:
+def _words(policy: PlannedPolicy) -> Secret:
     return Secret("-".join(_draw(word_list(), policy.length or _WORDS)))
 
 
@@ -217,17 +216,17 @@ def word_list() -> tuple[str, ...]:
     return tuple(read(wordfile=xkcd_password.locate_wordfile("eff-long"), min_length=1))
 
 
-def _pwqgen(_policy: Policy) -> Secret:
+def _pwqgen(_policy: PlannedPolicy) -> Secret:
     return _printed_by(("pwqgen", f"random={_PWQGEN_BITS}"), package="passwdqc")
 
 
-def _pwgen(policy: Policy) -> Secret:
+def _pwgen(policy: PlannedPolicy) -> Secret:
     # Without -s its values are pronounceable, and weak.
     length = str(policy.length or CHARACTERS)
     return _printed_by(("pwgen", "-s", length, "1"), package="pwgen")
 
 
-def _pwgen_bits(policy: Policy) -> float:
+def _pwgen_bits(policy: PlannedPolicy) -> float:
     """Count what ``pwgen -s`` may print: from three characters on, a capital and a digit occur."""
     length = policy.length or CHARACTERS
     if length < 3:
@@ -237,7 +236,7 @@ def _pwgen_bits(policy: Policy) -> float:
     return length * math.log2(62) + math.log2(1 - without)
 
 
-def _command(policy: Policy) -> Secret:
+def _command(policy: PlannedPolicy) -> Secret:
     return _printed_by(policy.command, package=policy.command[0])
 
 
@@ -327,11 +326,9 @@ def policy_for(*, length: int | None, charset: str, wish: Policy | None = None) 
     Raises
     ------
     InputError
-        The parts of the wish do not go together, or its generator cannot make what the marks ask
-        for.
+        The generator that is wished for cannot make what the marks ask for.
     """
     wish = wish or Policy()
-    wish.check()
     generator = GENERATORS[wish.generator]
     if generator.takes_command:
         return wish
@@ -355,7 +352,7 @@ def policy_for(*, length: int | None, charset: str, wish: Policy | None = None) 
     return Policy(generator=wish.generator, length=length, charset=charset)
 
 
-def generate(policy: Policy) -> Secret:
+def generate(policy: PlannedPolicy) -> Secret:
     """Make a value.
 
     Raises

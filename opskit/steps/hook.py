@@ -26,7 +26,7 @@ import msgspec
 
 from opskit.errors import NotFoundError, OpskitError, StepError
 from opskit.kinds.hooks import HookSpec
-from opskit.secrets.generate import Policy
+from opskit.secrets.generate import PlannedPolicy
 from opskit.secrets.value import Secret
 from opskit.steps.base import TRANSIENT, Detail, Step, StepContext
 from opskit.steps.holding import put_right_if_lost
@@ -61,7 +61,7 @@ class RunHook(Step, frozen=True, kw_only=True, tag="run-hook"):
     file: str
     old_id: str
     swarm_name: str
-    policy: Policy | None
+    policy: PlannedPolicy | None
     entry: str = ""
     preserved: Preserved = msgspec.field(default=Preserved(), name="kept")
     timeout: float

@@ -10,7 +10,7 @@ from __future__ import annotations
 from shlex import quote
 
 from opskit.errors import StepError
-from opskit.secrets.generate import Policy, generate
+from opskit.secrets.generate import PlannedPolicy, generate
 from opskit.secrets.passstore import NEXT, PREVIOUS, PassStore
 from opskit.secrets.value import Secret
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext, joined
@@ -28,7 +28,7 @@ class StagePassword(Step, frozen=True, kw_only=True, tag="stage-password"):
 
     path: str
     swarm_name: str
-    policy: Policy | None
+    policy: PlannedPolicy | None
 
     def subject(self) -> str:
         """Name the entry."""

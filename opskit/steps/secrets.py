@@ -10,7 +10,7 @@ import msgspec
 from opskit.errors import AlreadyExistsError, InUseError, NotFoundError, StepError, UnreachableError
 from opskit.facts.join import digests_among, uses
 from opskit.facts.retention import FAILED_LABEL, is_failed
-from opskit.secrets.generate import FLOOR_BITS, GUESSABLE_BITS, Policy, generate
+from opskit.secrets.generate import FLOOR_BITS, GUESSABLE_BITS, PlannedPolicy, generate
 from opskit.secrets.value import Secret
 from opskit.steps.base import CannotUndoError, Detail, Step, StepContext
 from opskit.steps.passwords import staged_value
@@ -87,7 +87,7 @@ class CreateSecret(Step, frozen=True, kw_only=True, tag="create-secret"):
     """
 
     swarm_name: str
-    policy: Policy | None
+    policy: PlannedPolicy | None
     entry: str = ""
     keep_failed: bool = False
     # Plans and journals have it under the older name.

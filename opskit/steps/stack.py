@@ -17,7 +17,7 @@ from opskit.steps.deploy import Deploy
 from opskit.steps.env import read_env
 from opskit.steps.made import made_by
 from opskit.steps.services import replace_spec, services_of
-from opskit.steps.tasks import Probe, ask
+from opskit.steps.tasks import PlannedProbe, ask
 from opskit.swarm import model
 from opskit.swarm.engine import RawService, RawSpec
 
@@ -36,7 +36,7 @@ class VerifyStack(Step, frozen=True, kw_only=True, tag="verify-stack"):
     timeout: float
     planned: float = 0.0
     stable: float
-    probe: Probe | None = None
+    probe: PlannedProbe | None = None
     back: bool = False
     idle: tuple[str, ...] = ()
 

@@ -110,23 +110,24 @@ _TARGETS = {
 }
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A question from outside: an HTTP status, an open TCP port, or a command's exit status."""
+class PlannedProbe(msgspec.Struct, frozen=True, kw_only=True):
+    """A question from outside, as a plan says: unlike a `Probe`, not checked when it is read."""
 
     kind: Literal["http", "tcp", "command"]
     target: tuple[str, ...]
     status: int = 200
 
-    def check(self) -> None:
-        """Refuse what could never be asked, before anything is changed.
 
-        As `Policy.check`: what a journal holds is not asked.
+class Probe(PlannedProbe, frozen=True, kw_only=True):
+    """A question from outside: an HTTP status, an open TCP port, or a command's exit status.
 
-        Raises
-        ------
-        InputError
-            Says what its target may be.
-        """
+    Raises
+    ------
+    InputError
+        It could never be asked; says what its target may be.
+    """
+
+    def __post_init__(self) -> None:
         check_choice("the probe's kind", self.kind, _TARGETS)
         names_in("the probe's target", self.target, empty=True)
         check_count("the probe's status", self.status, least=100)
@@ -137,7 +138,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-def ask(ctx: StepContext, probe: Probe, until: float) -> None:
+def ask(ctx: StepContext, probe: PlannedProbe, until: float) -> None:
     """Ask until the answer is right or the time is up.
 
     Raises
@@ -164,7 +165,7 @@ def ask(ctx: StepContext, probe: Probe, until: float) -> None:
         ctx.wait(_PAUSE_S)
 
 
-def _answer(probe: Probe, seconds: float) -> str:
+def _answer(probe: PlannedProbe, seconds: float) -> str:
     """Ask once; give nothing when the answer is right, else what is wrong with it."""
     match probe.kind:
         case "http":

@@ -9,7 +9,7 @@ import msgspec
 from opskit.steps.base import Detail, Step, StepContext
 from opskit.steps.convergence import Converged, Goal, Wait, secrets_of
 from opskit.steps.secrets import stored
-from opskit.steps.tasks import Probe, ask
+from opskit.steps.tasks import PlannedProbe, ask
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Verify(Step, frozen=True, kw_only=True, tag="verify"):
     timeout: float
     planned: float = 0.0
     stable: float
-    probe: Probe | None = None
+    probe: PlannedProbe | None = None
 
     def subject(self) -> str:
         """Name the services."""

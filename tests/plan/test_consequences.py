@@ -15,17 +15,20 @@ import opskit
 from opskit.cli.change import carry_out
 from opskit.errors import InputError
 from opskit.plan.data import Change, PlanData, Unit, calls_view, load_plan
-from opskit.secrets.generate import Policy
+from opskit.secrets.generate import PlannedPolicy, Policy
 from opskit.steps import (
     AnyStep,
     CreateSecret,
     Deploy,
+    Probe,
     RemovePassword,
     RemoveSecret,
     TakeLock,
     Undeploy,
+    Verify,
     VerifyStack,
 )
+from opskit.steps.tasks import PlannedProbe
 from opskit.widgets.session import Session
 
 Plan = opskit.Plan
@@ -154,9 +157,17 @@ def test_a_saved_plan_loads_whatever_was_allowed_when_it_was_made(policy: dict[s
     plan = load_plan(saved_with(policy))
     step = plan.units[0].steps[-1]
     assert isinstance(step, CreateSecret)
-    assert step.policy == Policy(**policy)
+    assert step.policy == PlannedPolicy(**policy)
     assert plan.consequences.impact
     assert len(calls_view(plan)) == 2
+
+
+def test_a_saved_plan_asks_what_it_asked_when_it_was_made() -> None:
+    asking = Verify(watched=(), timeout=9, stable=0, probe=Probe(kind="tcp", target=("db:5432",)))
+    saved = msgspec.json.encode(plan_of("rotate", asking).data).replace(b"db:5432", b"db")
+    (*_, step) = load_plan(saved).units[0].steps
+    assert isinstance(step, Verify)
+    assert step.probe == PlannedProbe(kind="tcp", target=("db",))
 
 
 def test_a_saved_plan_with_a_generator_that_is_not_known_is_refused() -> None:
