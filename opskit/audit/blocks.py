@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, assert_never, get_args
 
 import pandas as pd
 
@@ -68,6 +68,8 @@ class Block:
                 return self.place
             case "check":
                 return f"{self.check}: {checks()[self.check].title}"
+            case _ as unknown:
+                assert_never(unknown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

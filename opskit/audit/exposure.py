@@ -10,9 +10,10 @@ apps declare or several stacks use.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, assert_never, cast, get_args
 
 from opskit.audit.remedies import Remedies
+from opskit.facts.join import State
 from opskit.views.columns import Column, Row
 from opskit.views.frame import View
 from opskit.views.table import about
@@ -139,12 +140,18 @@ def _remedy(remedies: Remedies, row: Any) -> str:
             return "Mend what keeps its server from being read."
         case "missing" | "undeployed" if not row.observed:
             return str(remedies.make(row.server, row.app, row.secret))
-        case _:
+        case (
+            "current" | "pending" | "missing" | "superseded" | "stale" | "orphan" | "undeployed"
+            | "unknown"
+        ):  # fmt: skip
             return str(remedies.renew(row.server, row.app, row.secret))
+        case _ as unknown:
+            assert_never(unknown)
 
 
-def _state(row: Any) -> str | None:
-    return row.state if isinstance(row.state, str) else None
+def _state(row: Any) -> State | None:
+    # A cell without a value is not None but NA.
+    return cast("State", row.state) if isinstance(row.state, str) else None
 
 
 def _priority(row: Any, *, shared: bool) -> tuple[Priority, str]:

@@ -92,6 +92,8 @@ class Remedy:
                 words += [f"--hook {quote(self.hook)}"] if self.hook else []
                 words += ["--pass"] if self.use_pass else []
                 return " ".join(words)
+            case _ as unknown:
+                assert_never(unknown)
 
 
 def in_words(plan: Mapping[str, str]) -> str:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 import pandas as pd
 
 from opskit.audit.registry import Finding, Severity, check
 from opskit.audit.remedies import Remedies, Remedy
-from opskit.facts.join import secret_rows, uses
+from opskit.facts.join import State, secret_rows, uses
 from opskit.facts.retention import superseded as superseded_rows
 from opskit.settings import read_settings
 from opskit.swarm.model import NAME_LIMIT
@@ -159,15 +159,18 @@ def old(views: Views) -> Iterator[Finding]:
 
 
 def _renewed(remedies: Remedies, row: Any) -> Remedy | str:
-    match row.state:
+    state: State = row.state
+    match state:
         case "stale":
             return remedies.deploy(row.server, row.app)
         case "orphan":
             return "Rotate it with whatever made it."
         case "unknown":
             return "Rotate it once its app's .env can be read."
-        case _:
+        case "current" | "pending" | "missing" | "superseded" | "undeployed":
             return remedies.renew(row.server, row.app, row.secret)
+        case _ as unknown:
+            assert_never(unknown)
 
 
 @check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -144,7 +144,7 @@ class RunInBook(msgspec.Struct, frozen=True, kw_only=True):
     faults: int
 
     @property
-    def outcome(self) -> EntryStatus:
+    def outcome(self) -> Literal["done", "failed", "rolled-back"]:
         """How it ended; undoing what went well is nothing that failed."""
         if self.status == "rolled-back" and not self.faults:
             return "rolled-back"
@@ -159,8 +159,10 @@ class RunInBook(msgspec.Struct, frozen=True, kw_only=True):
                 ended = ""
             case "rolled-back":
                 ended = f", {said} on purpose"
-            case _:
+            case "failed":
                 ended = f", {said}"
+            case _ as unknown:
+                assert_never(unknown)
         return f"{self.kind} {self.run}{ended}"
 
 
