@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, assert_never
 
 from opskit.acknowledge import Acknowledging
 from opskit.apps.apps import Apps
@@ -11,13 +12,13 @@ from opskit.audit.exposure import known_to
 from opskit.audit.stored import compare_store, in_store
 from opskit.errors import InputError
 from opskit.journal.runs import open_journal
-from opskit.mending import plan_remedy
+from opskit.mending import Mend
 from opskit.plan.assemble import Assembler
 from opskit.plan.data import PlanData, is_creation
 from opskit.plan.options import Options
 from opskit.plan.remove import RemovalPlanner
 from opskit.plan.renew import RenewalPlanner
-from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target
+from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target, may_be_orphan
 from opskit.reading.reading import entry_paths
 from opskit.run.apply import Of
 from opskit.run.recovery import give_up, plan_rollback, resume, roll_back
@@ -403,7 +404,33 @@ class Fleet(Apps, Acknowledging):
             None,
         )
 
-    plan_remedy = plan_remedy
+    def plan_remedy(
+        self, finding: Any, value: Secret | None = None, *, snapshot: Snapshot | None = None
+    ) -> Plan:
+        """Plan what mends a finding.
+
+        Parameters
+        ----------
+        finding
+            A row of ``snap.audit()``, or what its column ``plan`` holds.
+        value
+            To insert, where somebody has to give it; made with ``opskit.Secret``.
+        snapshot
+            What to plan over; else the servers that are concerned are read now.
+
+        Raises
+        ------
+        InputError
+            It is for a person to mend, it needs a value, or it cannot be planned any more.
+
+        Examples
+        --------
+        >>> findings = fleet.snapshot().audit()
+        >>> stale = findings.query("id == 'secret-stale' and app == 'git.coop.example'").iloc[0]
+        >>> fleet.plan_remedy(stale)
+        <Plan to deploy: ...>
+        """
+        return plan_mend(self, Mend.of(finding), value, snapshot=snapshot)
 
     def journal(self, run: str = "") -> View:
         """Return every run this operator's journal knows, or the steps of one.
@@ -453,6 +480,40 @@ class Fleet(Apps, Acknowledging):
     plan_rollback = staticmethod(plan_rollback)
     rollback = staticmethod(roll_back)
     give_up = staticmethod(give_up)
+
+
+def plan_mend(
+    fleet: Fleet, mend: Mend, value: Secret | None = None, *, snapshot: Snapshot | None = None
+) -> Plan:
+    """Plan what mends a finding, or several that `rounds` has put together."""
+    options = Options(hook=mend.hook, use_pass=mend.use_pass)
+    match mend.plan:
+        case "rotate":
+            return fleet.plan_rotate(mend.app, list(mend.secrets), options, snapshot=snapshot)
+        case "generate":
+            return fleet.plan_generate(mend.app, list(mend.secrets), options, snapshot=snapshot)
+        case "insert":
+            if value is None:
+                raise InputError(
+                    f"{mend.secrets[0]} of {mend.app} needs a value that somebody has.",
+                    remedy="Give it: value=opskit.Secret(…).",
+                )
+            return fleet.plan_insert(
+                mend.app, mend.secrets[0], value, options=options, snapshot=snapshot
+            )
+        case "deploy":
+            return fleet.plan_deploy(mend.app, options, snapshot=snapshot)
+        case "prune":
+            return fleet.plan_prune(
+                mend.app, list(mend.secrets), options=options, snapshot=snapshot
+            )
+        case "remove":
+            snap = snapshot or fleet.snapshot()
+            rows = snap.secrets.keep(may_be_orphan(snap.secrets)).select(mend.where)
+            rows = rows.keep(rows["server"] == mend.server)
+            return fleet.plan_remove(rows, snapshot=snap)
+        case _ as unknown:
+            assert_never(unknown)
 
 
 def _made(data: PlanData) -> set[Of]:

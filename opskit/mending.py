@@ -1,4 +1,4 @@
-"""From findings to plans: what the remedy of one plans, and which go together in one run."""
+"""What the remedies of findings are to plan, and which go together in one run."""
 
 # pandas ships partial types.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -6,22 +6,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, assert_never, cast
+from typing import Any, Self, cast
 
 from opskit.audit.remedies import PlanKind
 from opskit.errors import InputError
-from opskit.plan.options import Options
 from opskit.plan.remove import check_store_of_orphans
-from opskit.plan.selection import may_be_orphan
-from opskit.run.run import Plan
-from opskit.secrets.value import Secret
 from opskit.views.frame import View
-
-if TYPE_CHECKING:
-    from opskit.fleet import Fleet
-    from opskit.snapshot import Snapshot
 
 _GIVE = "Give a row of what snap.audit() gave."
 
@@ -134,65 +126,3 @@ def _add(of_app: list[Mend], one: Mend) -> None:
             of_app[at] = replace(other, secrets=other.secrets + one.secrets)
             return
     of_app.append(one)
-
-
-def plan_mend(
-    fleet: Fleet, mend: Mend, value: Secret | None = None, *, snapshot: Snapshot | None = None
-) -> Plan:
-    """Plan what mends a finding, or several that `rounds` has put together."""
-    options = Options(hook=mend.hook, use_pass=mend.use_pass)
-    secrets: Sequence[str] = mend.secrets
-    match mend.plan:
-        case "rotate":
-            return fleet.plan_rotate(mend.app, list(secrets), options, snapshot=snapshot)
-        case "generate":
-            return fleet.plan_generate(mend.app, list(secrets), options, snapshot=snapshot)
-        case "insert":
-            if value is None:
-                raise InputError(
-                    f"{secrets[0]} of {mend.app} needs a value that somebody has.",
-                    remedy="Give it: value=opskit.Secret(…).",
-                )
-            return fleet.plan_insert(
-                mend.app, secrets[0], value, options=options, snapshot=snapshot
-            )
-        case "deploy":
-            return fleet.plan_deploy(mend.app, options, snapshot=snapshot)
-        case "prune":
-            return fleet.plan_prune(mend.app, list(secrets), options=options, snapshot=snapshot)
-        case "remove":
-            snap = snapshot or fleet.snapshot()
-            rows = snap.secrets.keep(may_be_orphan(snap.secrets)).select(mend.where)
-            rows = rows.keep(rows["server"] == mend.server)
-            return fleet.plan_remove(rows, snapshot=snap)
-        case _ as unknown:
-            assert_never(unknown)
-
-
-def plan_remedy(
-    fleet: Fleet, finding: Any, value: Secret | None = None, *, snapshot: Snapshot | None = None
-) -> Plan:
-    """Plan what mends a finding.
-
-    Parameters
-    ----------
-    finding
-        A row of ``snap.audit()``, or what its column ``plan`` holds.
-    value
-        To insert, where somebody has to give it; made with ``opskit.Secret``.
-    snapshot
-        What to plan over; else the servers that are concerned are read now.
-
-    Raises
-    ------
-    InputError
-        It is for a person to mend, it needs a value, or it cannot be planned any more.
-
-    Examples
-    --------
-    >>> findings = fleet.snapshot().audit()
-    >>> stale = findings.query("id == 'secret-stale' and app == 'git.coop.example'").iloc[0]
-    >>> fleet.plan_remedy(stale)
-    <Plan to deploy: ...>
-    """
-    return plan_mend(fleet, Mend.of(finding), value, snapshot=snapshot)

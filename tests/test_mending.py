@@ -11,7 +11,8 @@ import opskit
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
-from opskit.mending import Mend, named, plan_mend, rounds
+from opskit.fleet import plan_mend
+from opskit.mending import Mend, named, rounds
 from opskit.views.frame import View
 from tests.stage import Stage
 

@@ -45,7 +45,8 @@ def fix(
     """Mend findings of the audit, by their keys: plan what mends them, ask, and apply it."""
     from dataclasses import replace
 
-    from opskit.mending import Mend, named, plan_mend, rounds
+    from opskit.fleet import plan_mend
+    from opskit.mending import Mend, named, rounds
     from opskit.run.run import Plan
 
     fleet = open_fleet()
@@ -147,7 +148,7 @@ def go_through(findings: View) -> bool:
 
 def _went_well(mend: Mend) -> bool | None:
     """Carry one remedy out if that is wanted, and return how; nothing where none was applied."""
-    from opskit.mending import plan_mend
+    from opskit.fleet import plan_mend
 
     try:
         value = None

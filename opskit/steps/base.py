@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
-from opskit.errors import NotManagerError, OpskitError, StepError, UnreachableError
+from opskit.errors import (
+    LockLostError,
+    NotManagerError,
+    OpskitError,
+    StepError,
+    UnreachableError,
+)
 from opskit.secrets.passstore import PassStore
 from opskit.secrets.value import Secret
 from opskit.steps.parts import Part
 from opskit.swarm.engine import Engine
 
 if TYPE_CHECKING:
-    from opskit.steps.holding import Hold
     from opskit.swarm.lookout import Lookout
 
 _T = TypeVar("_T")
@@ -42,6 +48,26 @@ class InterruptedStepError(OpskitError):
 
 class CannotUndoError(OpskitError):
     """The step has no way back."""
+
+
+class Held(Protocol):
+    """A run's hold on the lock of a stack, as `opskit.steps.holding.Hold` describes it."""
+
+    def take(self) -> None:
+        """Take the lock, or go on with it."""
+        ...
+
+    def release(self) -> bool:
+        """Release the lock if it is the run's."""
+        ...
+
+    def lost(self) -> LockLostError:
+        """Return the error that says whose the lock is now."""
+        ...
+
+    def anew(self, ctx: StepContext) -> AbstractContextManager[None]:
+        """Hold a lock that was lost once more."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +125,7 @@ class StepContext:
     settle: float = 60.0
     stop: Event = field(default_factory=Event)
     lookout: Lookout | None = None
-    lock: Hold | None = None
+    lock: Held | None = None
     keep_lock: Callable[[], None] = lambda: None
     ask_lock: Callable[[], None] = lambda: None
     retry: bool = False
@@ -127,7 +153,7 @@ class StepContext:
             raise StepError("this run uses the password store, and none was given.")
         return self.store.attended(self.keep_lock, fence=self.ask_lock)
 
-    def hold(self) -> Hold:
+    def hold(self) -> Held:
         """Return the run's hold on the stack's lock."""
         if self.lock is None:
             raise StepError("this run takes no lock, and its plan has a step that does.")

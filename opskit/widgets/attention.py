@@ -23,9 +23,8 @@ import traitlets
 
 from opskit.abra.acknowledged import span
 from opskit.errors import OpskitError
-from opskit.fleet import Fleet
+from opskit.fleet import Fleet, plan_mend
 from opskit.inert import visible_in
-from opskit.mending import plan_mend
 from opskit.reading.watching import Live
 from opskit.secrets.redact import redact
 from opskit.snapshot import Snapshot
