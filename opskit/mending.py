@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Any, Self, cast, get_args
 
+from opskit.arguments import check_choice
 from opskit.audit.remedies import PlanKind
 from opskit.errors import InputError
 from opskit.plan.remove import check_store_of_orphans
@@ -60,7 +61,7 @@ class Mend:
         Raises
         ------
         InputError
-            Somebody has to decide; says what.
+            Somebody has to decide; says what. Or it is no such plan.
         """
         plan = finding if isinstance(finding, Mapping) else getattr(finding, "plan", None)
         if not isinstance(plan, Mapping):
@@ -70,6 +71,7 @@ class Mend:
                 "this is for a person to mend.", remedy=str(getattr(finding, "remedy", ""))
             )
         said = cast("Mapping[str, str]", plan)
+        check_choice("the plan of a finding", said.get("plan"), get_args(PlanKind))
         return cls(
             plan=cast("PlanKind", said["plan"]),
             server=said.get("server", ""),

@@ -110,6 +110,9 @@ def test_what_a_person_has_to_mend_is_said(fleet: opskit.Fleet, findings: View) 
 def test_what_is_no_finding_is_refused(fleet: opskit.Fleet) -> None:
     with pytest.raises(InputError, match=r"a row of what snap.audit\(\) gave"):
         fleet.plan_remedy("git.coop.example")
+    for plan in ({"plan": "klingon"}, {"app": "git.coop.example"}):
+        with pytest.raises(InputError, match=r"plan of a finding is .*Choose from: rotate, "):
+            fleet.plan_remedy(plan)
 
 
 def test_a_value_that_somebody_has_is_asked_for(fleet: opskit.Fleet, findings: View) -> None:
