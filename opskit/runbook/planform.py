@@ -65,8 +65,10 @@ class PlanSession(Session):
 
     def _approve(self, message: Mapping[str, Any], who: Person) -> None:
         with self._lock:
-            if self._is_asked(message) and self._writes(self.step.agree, who):
-                self._set(approvals=self._approvals(self.step.plan))
+            if not self._is_asked(message) or not self.is_confirmed(message):
+                return
+            if self._writes(self.step.agree, who):
+                self._set(approvals=self._approvals(self.step.plan), error="")
 
     def _leave(self, message: Mapping[str, Any], who: Person) -> None:
         with self._lock:

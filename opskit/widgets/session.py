@@ -314,10 +314,17 @@ class Session:
         shown = self.state["plan"]
         if shown is None or message.get("digest") != shown["digest"]:
             return False
-        if shown["confirm"] and message.get("confirm") != shown["confirm"]:
-            self._set(error=f"Type {shown['confirm']} to confirm.")
+        if not self.is_confirmed(message):
             return False
         return len(self.state["approvals"]) >= self.state["needed"]
+
+    def is_confirmed(self, message: Mapping[str, Any]) -> bool:
+        """Return whether the word of the plan that is shown was typed, else ask for it."""
+        word = self.state["plan"]["confirm"]
+        if word and message.get("confirm") != word:
+            self._set(error=f"Type {word} to confirm.")
+            return False
+        return True
 
     def _apply(self, who: Person, tab: str) -> None:
         if self._rollback is not None:
@@ -394,13 +401,15 @@ class Session:
             known = {one["username"] for one in self.state["approvals"]}
             if who.username in known or who.username == "unknown":
                 return
+            if not self.is_confirmed(message):
+                return
             try:
                 with open_journal() as journal:
                     journal.approve(self.plan.digest, str(who), "browser")
             except OpskitError as error:
                 self._set(error=redact(str(error)))
                 return
-            self._set(approvals=[*self.state["approvals"], who.to_json()])
+            self._set(approvals=[*self.state["approvals"], who.to_json()], error="")
 
     def _reveal(self, message: Mapping[str, Any], send: Send) -> None:
         name, tab = str(message.get("name")), message.get("tab")

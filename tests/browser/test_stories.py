@@ -173,13 +173,18 @@ def look_for(person: Person, words: str, *, rows: int) -> None:
 
 
 def word_to_confirm(person: Person) -> str:
-    """Return what has to be typed before the plan that is shown can be applied; mostly nothing."""
+    """Return what has to be typed before the plan that is shown is agreed to; mostly nothing."""
     asked = re.search(r"Type (\S+) to confirm", person.form.inner_text())
     return asked[1] if asked else ""
 
 
 def agree_and_apply(first: Person, second: Person, done: str) -> None:
     """Have both approve the plan that is shown, and the first apply it."""
+    first.button("Approve").wait_for()
+    if word := word_to_confirm(first):
+        expect(first.button("Approve")).to_be_disabled()
+        for person in (first, second):
+            person.form.get_by_label("to confirm").press_sequentially(word)
     first.button("Approve").click()
     second.form.get_by_text("Approved by 1 of 2").wait_for()
     second.is_told("Approved by 1 of 2")
@@ -187,8 +192,6 @@ def agree_and_apply(first: Person, second: Person, done: str) -> None:
     second.button("Approve").click()
     first.is_told("Approved by 2 of 2")
     first.form.get_by_text("Approved by 2 of 2").wait_for()
-    if word := word_to_confirm(first):
-        first.form.get_by_label("to confirm").press_sequentially(word)
     first.button("Apply").click()
     for person in (first, second):
         expect(person.form.locator(".opskit-outcome")).to_contain_text(done)

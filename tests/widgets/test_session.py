@@ -225,6 +225,20 @@ def test_two_people_must_approve_exactly_this_plan(stage: Stage) -> None:
     assert desk.until("ended")["result"]["status"] == "done"
 
 
+def test_each_who_approves_what_cannot_be_undone_types_its_word(stage: Stage) -> None:
+    stage.create("token_v0")
+    desk = Desk("approve", plan=opskit.Fleet.from_abra().plan_prune(APP, "token", keep=0), needed=2)
+    digest = desk.until("planned")["plan"]["digest"]
+    for word in ({}, {"confirm": "another"}):
+        desk.click("approve", digest=digest, **word)
+        assert desk.session.state["error"] == f"Type {APP} to confirm."
+    assert desk.session.state["approvals"] == []
+    desk.click("approve", digest=digest, confirm=APP)
+    assert desk.session.state["error"] == ""
+    desk.click("approve", who=BEN, digest=digest)
+    assert [one["name"] for one in desk.session.state["approvals"]] == ["Ada"]
+
+
 def test_a_plan_that_was_approved_stays_approved_in_another_form(stage: Stage) -> None:
     plan = opskit.Fleet.from_abra().plan_rotate([(SERVER, APP, "token")], QUICK)
     first = Desk("approve", plan=plan, needed=2)

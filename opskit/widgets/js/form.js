@@ -58,11 +58,11 @@ function render({ model, el }, memory) {
     tab,
     apply: (digest, confirm) => send("apply", { digest, confirm }),
     leave: (digest) => send("leave", { digest }),
-    approve: async (digest, say) => {
+    approve: async (digest, confirm, say) => {
       const who = await whoami();
       if (!who) return say("The Jupyter server did not say who you are.");
       if (model.get("state").approvals.some((one) => one.username === who.username)) return say("You have approved it; now somebody else must.");
-      await send("approve", { digest });
+      await send("approve", { digest, confirm });
     },
     match: (condition) => tell({ type: "match", tab, condition }),
     /** What was refused of another choice is no word on this one. */

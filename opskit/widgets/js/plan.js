@@ -43,7 +43,11 @@ export function planView(now, confirms, { apply, approve, leave, back }) {
   const typed = h("input", { type: "text", class: "opskit-input", autocomplete: "off", spellcheck: "false" });
   const enough = () => approvals.length >= needed;
   const go = button(now.apply ?? "Apply", () => apply(plan.digest, typed.value), word ? "opskit-danger" : "opskit-primary");
-  const check = () => { go.disabled = !enough() || (word && typed.value !== word); };
+  const agree = button("Approve", () => approve(plan.digest, typed.value, say));
+  const check = () => {
+    agree.disabled = word && typed.value !== word;
+    go.disabled = agree.disabled || !enough();
+  };
   const note = h("span", { class: "opskit-hint", "aria-live": "polite" });
   const say = (words) => { note.textContent = words; };
   const apps = new Set(plan.changes.map((row) => `${row.server}\n${row.app}`));
@@ -64,7 +68,7 @@ export function planView(now, confirms, { apply, approve, leave, back }) {
       `Approved by ${approvals.length} of ${needed}: `, ...approvals.flatMap((person) => [badge(person), ` ${person.name} `]),
       approvals.length ? "" : "nobody yet"),
     word && labelled(`Type ${word} to confirm`, typed),
-    h("div", { class: "opskit-row opskit-actions" }, needed > 0 && button("Approve", () => approve(plan.digest, say)), go,
+    h("div", { class: "opskit-row opskit-actions" }, needed > 0 && agree, go,
       leave && button(now.leave, () => leave(plan.digest)),
       back && button("Back", back, "opskit-quiet"), note,
       h("span", { class: "opskit-hint opskit-digest", title: plan.digest }, `plan ${plan.digest.slice(0, 12)}`)));
