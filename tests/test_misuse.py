@@ -746,6 +746,11 @@ CALLS: list[tuple[str, Call, str | Callable[[Any], str]]] = [
         "needed is 0. Give a whole number, 1 or more.",
     ),
     (
+        "a word that is a yes",
+        lambda g: g.book.apply(g.plan, "Rotate", confirm=True),
+        "confirm is a bool, not a text. Give the word as a text.",
+    ),
+    (
         "a step after a step",
         lambda g: g.book.step("Verify", after=g.book.step("Look")),
         "after is a Step, not a text. Name the step that it follows.",

@@ -97,14 +97,16 @@ class Runbook(Record):
         after: str = "",
         question: str = "",
         needed: int = 1,
+        confirm: str = "",
         **options: Unpack[RunOptions],
     ) -> Run | None:
         """Carry a plan out as a step, once somebody says so for exactly this plan.
 
         The form below the cell shows the plan under a button, how far it is, and how it ended;
-        the cells after it wait. Run again, the cell goes on: the plan of a finished step is not
-        carried out again. In another runbook of this title it is asked about anew. In a dry run
-        the plan is kept and nothing is done.
+        the cells after it wait. Whoever approves or applies a plan that warns types its word;
+        `approved` covers all but a value that can be guessed. Run again, the cell goes on: the
+        plan of a finished step is not carried out again. In another runbook of this title it is
+        asked about anew. In a dry run the plan is kept and nothing is done.
 
         Parameters
         ----------
@@ -119,6 +121,9 @@ class Runbook(Record):
             What is asked.
         needed
             So many different people must say so.
+        confirm
+            The word of ``plan.data.consequences.confirm``, which a value that can be guessed
+            needs when nobody has typed it.
         **options
             See `opskit.RunOptions`.
 
@@ -127,7 +132,7 @@ class Runbook(Record):
         UndecidedError
             Nobody has said so yet; nothing was changed.
         OpskitError
-            It was carried out, and did not end well.
+            It was carried out, and did not end well; or the word is not given that is needed.
 
         Examples
         --------
@@ -141,6 +146,7 @@ class Runbook(Record):
             check_kind("plan", plan, Plan, "Give what fleet.plan_…(…) gave.")
         check_text("question", question, "Ask something.", empty=True)
         check_count("needed", needed, least=1)
+        check_text("confirm", confirm, "Give the word as a text.", empty=True)
         title = checked_title(step, "step")
         with self._step_log.alone():
             due = self._due(title, after, plan)
@@ -166,7 +172,7 @@ class Runbook(Record):
                 plan,
                 begin=lambda: self._due(title, after, plan),
                 still=lambda: self._step_log.moved(after, since),
-                options={"confirm": plan.data.consequences.confirm, **options},
+                options={**options},
             )
             decision = carried.approval.decision
             self._questions[f"plan {title}"] = decision
@@ -180,7 +186,7 @@ class Runbook(Record):
                 return None
             print(f"{title}: plan {plan.digest[:SHOWN]} was approved by {decision.agreed_by}.")
             options.setdefault("identity", self._who or entry.identity)
-            return carried.carry_out(**options)
+            return carried.carry_out(confirm=confirm or decision.confirmed, **options)
 
     def step(
         self,

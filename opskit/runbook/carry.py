@@ -55,8 +55,8 @@ class PlanStep:
         """How it ended, once it was carried out, well or not."""
 
     def agree(self, who: Person) -> None:
-        """Write that somebody wants it carried out."""
-        self.approval.decision.decide(APPLY, who)
+        """Write that somebody wants it carried out, and typed the word that it needs."""
+        self.approval.decision.decide(APPLY, who, confirm=self.plan.data.consequences.confirm)
 
     def leave(self, who: Person) -> None:
         """Write that somebody wants it left as it is."""

@@ -101,11 +101,18 @@ class Decision:
         """So many different people must choose it."""
         return self._needed
 
+    @property
+    def confirmed(self) -> str:
+        """The word that one of them typed; empty when nobody did."""
+        return next((word for one in self.agreed if (word := one.data.get("confirm"))), "")
+
     def missing(self) -> str:
         """Return what is not decided; nothing when it is, or is not asked."""
         return "" if self.made or self._not_now() else f"nobody has answered: {self.question}"
 
-    def decide(self, choice: str, who: Person | None = None, *, source: str = "") -> None:
+    def decide(
+        self, choice: str, who: Person | None = None, *, source: str = "", confirm: str = ""
+    ) -> None:
         """Write a decision; the first one stands.
 
         Parameters
@@ -116,6 +123,8 @@ class Decision:
             The person at a browser who chose it.
         source
             Where else it comes from.
+        confirm
+            The word they typed, for what is not decided by a click alone.
 
         Raises
         ------
@@ -136,6 +145,8 @@ class Decision:
         data: dict[str, Any] = {"choice": choice, "options": list(self.options)}
         if self._digest:
             data["digest"] = self._digest
+        if confirm:
+            data["confirm"] = confirm
         self._log.add(
             "decision", step=self._step, text=self.question, identity=str(who or ""),
             data=data | _source(who, source),

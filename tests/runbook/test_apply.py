@@ -152,7 +152,7 @@ def test_whoever_cannot_click_names_the_plan_they_read(
         opskit.Runbook(TITLE, approved=["05e8"])
 
 
-def generation(shop: Stage) -> opskit.Plan:
+def generation(shop: Stage, options: opskit.Options | None = None) -> opskit.Plan:
     """Plan a secret that is declared and missing: undone, it is the same plan once more."""
     if b"EXTRA" not in shop.env_file.read_bytes():
         shop.env_file.write_bytes(b"SECRET_EXTRA_VERSION=v1\n" + shop.env_file.read_bytes())
@@ -161,7 +161,28 @@ def generation(shop: Stage) -> opskit.Plan:
         compose.write_text(
             compose.read_text().replace("x, secrets: [token]", "x, secrets: [token, extra]") + extra
         )
-    return opskit.Fleet.from_abra().plan_generate(APP, "extra")
+    return opskit.Fleet.from_abra().plan_generate(APP, "extra", options)
+
+
+def test_a_digest_alone_does_not_cover_what_can_be_guessed(shop: Stage) -> None:
+    plan = generation(shop, opskit.Options(policy=opskit.Policy(length=4)))
+    before = shop.state()["secrets"]
+    rb = opskit.Runbook(TITLE, approved=[plan.digest])
+    for word in ({}, {"confirm": "another"}):
+        with pytest.raises(InputError, match="a value of this plan can be guessed"):
+            applied(rb, plan, "Make it", **word)
+    assert (runs(), shop.state()["secrets"]) == ([], before)
+    assert applied(rb, plan, "Make it", confirm=APP)
+    assert statuses(rb) == {"Make it": "done"}
+
+
+def test_a_digest_covers_what_cannot_be_undone_as_yes_does_on_the_command_line(
+    shop: Stage,
+) -> None:
+    shop.create("token_v0")
+    plan = opskit.Fleet.from_abra().plan_prune(APP, "token", keep=0)
+    assert plan.data.consequences.confirm == APP
+    assert applied(opskit.Runbook(TITLE, approved=[plan.digest]), plan, "Prune")
 
 
 def test_a_parameter_that_is_left_in_place_carries_nothing_out_again(

@@ -13,7 +13,14 @@ from opskit.errors import UndecidedError
 from opskit.runbook.carry import PlanStep
 from opskit.runbook.planform import PlanForm, PlanSession
 from opskit.runbook.step import Step
-from tests.runbook.test_apply import TITLE, another_kernel, rotation, runs, statuses
+from tests.runbook.test_apply import (
+    TITLE,
+    another_kernel,
+    generation,
+    rotation,
+    runs,
+    statuses,
+)
 from tests.stage import APP, BAD, Stage
 from tests.waiting import eventually
 
@@ -141,6 +148,40 @@ def test_as_many_people_approve_as_are_needed_before_it_can_be_applied(
     form.click("apply", BEN)
     assert form.until("ended")["result"]["status"] == "done"
     assert opskit.Fleet.from_abra().journal()["who"].tolist() == ["Ben"]
+
+
+def test_each_who_approves_or_applies_what_cannot_be_undone_types_its_word(
+    shop: Stage, shown: list[PlanStep]
+) -> None:
+    shop.create("token_v0")
+    rb, plan = opskit.Runbook(TITLE), opskit.Fleet.from_abra().plan_prune(APP, "token", keep=0)
+    alone, form = Form(rb, plan, shown), Form(rb, plan, shown, needed=2)
+    for one, click in ((alone, "apply"), (form, "approve")):
+        for word in ({}, {"confirm": "another"}):
+            one.click(click, **word)
+            assert one.session.state["error"] == f"Type {APP} to confirm."
+    assert (rb._log.entries_of("decision"), runs()) == ([], [])
+
+    form.click("approve", confirm=APP)
+    assert form.session.state["error"] == ""
+    form.click("approve", BEN)
+    assert [one["name"] for one in form.session.state["approvals"]] == ["Ada"]
+    form.click("approve", BEN, confirm=APP)
+    assert [one.data["confirm"] for one in rb._log.entries_of("decision")] == [APP, APP]
+    assert runs() == []
+    assert rb.apply(plan, "Rotate", needed=2) is not None
+
+
+def test_a_value_that_can_be_guessed_is_made_by_the_word_that_was_typed_when_it_was_approved(
+    shop: Stage, shown: list[PlanStep]
+) -> None:
+    rb = opskit.Runbook(TITLE)
+    plan = generation(shop, opskit.Options(policy=opskit.Policy(length=4)))
+    form = Form(rb, plan, shown, needed=2)
+    for who in (ADA, BEN):
+        form.click("approve", who, confirm=APP)
+    another_kernel()
+    assert opskit.Runbook(TITLE).apply(plan, "Rotate", needed=2) is not None
 
 
 def test_a_plan_is_left_by_a_click_and_whoever_the_server_does_not_name_decides_nothing(
