@@ -19,7 +19,7 @@ from opskit.runbook.approval import APPLY, LEAVE
 from opskit.runbook.carry import PlanStep
 from opskit.secrets.redact import redact
 from opskit.widgets.form import Form
-from opskit.widgets.kinds import FormKind
+from opskit.widgets.kinds import FORMS, FormKind
 from opskit.widgets.person import NOBODY, Person, person_named, read_person
 from opskit.widgets.session import Send, Session
 
@@ -45,7 +45,7 @@ class PlanSession(Session):
     @property
     def form(self) -> FormKind:
         """What such a form shows: what is asked."""
-        return replace(Session.form.fget(self), title=self.step.approval.decision.question)  # pyright: ignore[reportOptionalCall]
+        return replace(FORMS[self.kind], title=self.step.approval.decision.question)
 
     def handle(self, message: Mapping[str, Any], send: Send) -> None:
         """Act on a click; one that leaves the plan as it is has no counterpart in other forms."""
@@ -54,46 +54,48 @@ class PlanSession(Session):
         else:
             Session.handle(self, message, send)
 
-    def _may_apply(self, message: Mapping[str, Any]) -> bool:
+    def may_apply(self, message: Mapping[str, Any]) -> bool:
         """Take the click itself as the yes, where one person's is enough."""
-        with self._lock:
+        with self.lock:
             who = read_person(message.get("who"))
-            if self.state["phase"] != "planned" or not Session._may_apply(self, message):
+            if self.state["phase"] != "planned" or not Session.may_apply(self, message):
                 return False
             # To undo what was carried out is none of the step's decisions.
-            return self._rollback is not None or self._writes(self.step.agree, who)
+            return self.rollback is not None or self._writes(self.step.agree, who)
 
-    def _approve(self, message: Mapping[str, Any], who: Person) -> None:
-        with self._lock:
+    def approve(self, message: Mapping[str, Any], who: Person) -> None:
+        """Write the approval to the runbook, where it counts."""
+        with self.lock:
             if not self._is_asked(message) or not self.is_confirmed(message):
                 return
             if self._writes(self.step.agree, who):
-                self._set(approvals=self._approvals(self.step.plan), error="")
+                self.change(approvals=self._approvals(self.step.plan), error="")
 
     def _leave(self, message: Mapping[str, Any], who: Person) -> None:
-        with self._lock:
+        with self.lock:
             if self._is_asked(message) and self._writes(self.step.leave, who):
                 self.outcome = f"Left as it is, as {who} decided."
-                self._set(phase="left", by=who.to_json(), error="", go_on=_GO_ON)
+                self.change(phase="left", by=who.to_json(), error="", go_on=_GO_ON)
 
     def _is_asked(self, message: Mapping[str, Any]) -> bool:
         """Return whether a click is about the step's plan, rather than undoing what it did."""
         shown, is_planned = self.state["plan"], self.state["phase"] == "planned"
         is_same = is_planned and message.get("digest") == shown["digest"]
-        return is_same and self._rollback is None
+        return is_same and self.rollback is None
 
-    def _show_rollback(self, run: str) -> None:
-        Session._show_rollback(self, run)
-        self._set(leave="", apply="Roll back")
+    def show_rollback(self, run: str) -> None:
+        """Name the button after what it does now, and leave nothing else to click."""
+        Session.show_rollback(self, run)
+        self.change(leave="", apply="Roll back")
 
     def _writes(self, write: Any, who: Person) -> bool:
         if who == NOBODY:
-            self._set(error="The Jupyter server did not say who you are.")
+            self.change(error="The Jupyter server did not say who you are.")
             return False
         try:
             write(who)
         except OpskitError as error:
-            self._set(error=redact(str(error)))
+            self.change(error=redact(str(error)))
             return False
         return True
 
@@ -101,11 +103,13 @@ class PlanSession(Session):
         del plan
         return [person_named(one.identity).to_json() for one in self.step.approval.decision.agreed]
 
-    def _ended(self, run: Run, who: Person, tab: str) -> None:
-        self._set(go_on=_GO_ON if run.status == "done" else "")
-        Session._ended(self, run, who, tab)
+    def show_end(self, run: Run, who: Person, tab: str) -> None:
+        """Say that the cell goes on, too, once the step is done."""
+        self.change(go_on=_GO_ON if run.status == "done" else "")
+        Session.show_end(self, run, who, tab)
 
-    def _carry_out(self, plan: Plan, **options: Any) -> Run:
+    def carry_out(self, plan: Plan, **options: Any) -> Run:
+        """Carry the step out, which applies its plan."""
         del plan
         try:
             return self.step.carry_out(**options)

@@ -90,13 +90,15 @@ class Session:
     state: dict[str, Any] = field(init=False)
     subject: str = field(init=False)
     outcome: str = ""
-    _rollback: Rollback | None = None
+    rollback: Rollback | None = None
+    """What is shown instead of a plan, where a run is to be undone."""
     _wanted: Wanted | None = None
     _doing: FormKind = field(init=False)
     _told: Snapshot | None = None
     _table: Table = field(default_factory=Table)
     _running: Running = field(default_factory=Running)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Held while a click is judged by the state and changes it."""
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "opskit-form")
     )
@@ -143,9 +145,9 @@ class Session:
         try:
             alphabets = self._table.read(snapshot, self.form)
         except Exception as error:  # noqa: BLE001 (see `fault_in_words`)
-            self._set(error=fault_in_words(error))
+            self.change(error=fault_in_words(error))
             return
-        self._set(alphabets=alphabets, missing=snapshot.secrets.missing_servers)
+        self.change(alphabets=alphabets, missing=snapshot.secrets.missing_servers)
 
     def handle(self, message: Mapping[str, Any], send: Send) -> None:
         """Act on a click.
@@ -162,11 +164,11 @@ class Session:
             case "plan":
                 self._start(("choose", "ended"), "planning", who, lambda: self._plan(message))
             case "apply":
-                if self._may_apply(message):
+                if self.may_apply(message):
                     tab = str(message.get("tab"))
                     self._start(("planned",), "running", who, lambda: self._apply(who, tab))
             case "approve":
-                self._approve(message, who)
+                self.approve(message, who)
             case "back":
                 self._start(("choose", "planned", "ended"), "loading", who, self._load)
             case "leave-out":
@@ -185,7 +187,7 @@ class Session:
             case "delete-filter":
                 self._change_filters(lambda: delete_filter(str(message.get("name"))))
             case "dismiss":
-                self._set(**_NO_FAULT)
+                self.change(**_NO_FAULT)
             case "ping":
                 send({"type": "pong", "tab": str(message.get("tab"))})
             case _:
@@ -196,11 +198,11 @@ class Session:
     def _start(
         self, before: tuple[Phase, ...], after: Phase, who: Person, work: Callable[[], None]
     ) -> None:
-        with self._lock:
+        with self.lock:
             was: Phase = self.state["phase"]
             if was not in before:
                 return
-            self._set(phase=after, by=who.to_json(), **_NO_FAULT)
+            self.change(phase=after, by=who.to_json(), **_NO_FAULT)
         back: Phase = was if was != "ended" else "choose"
         self._threads.submit(self._guarded, work, back)
 
@@ -212,11 +214,11 @@ class Session:
             # What leaves it out is an option of a command, and here a button.
             one = error.obstacles[0].error if len(error.obstacles) == 1 else error.what
             said = redact(str(one))
-            self._set(phase=back, error=said, leave_out=count, refused=refused_shown(error))
+            self.change(phase=back, error=said, leave_out=count, refused=refused_shown(error))
         except OpskitError as error:
-            self._set(phase=back, error=redact(str(error)))
+            self.change(phase=back, error=redact(str(error)))
         except Exception as error:  # noqa: BLE001 (see `fault_in_words`)
-            self._set(phase=back, error=fault_in_words(error))
+            self.change(phase=back, error=fault_in_words(error))
 
     def _load(self) -> None:
         if self.live is not None and not self.state["loaded"]:
@@ -239,7 +241,7 @@ class Session:
                 pass
             case _ as unknown:
                 assert_never(unknown)
-        self._set(
+        self.change(
             phase="choose", plan=None, result=None, approvals=[], unfinished=unfinished_shown(),
             missing=snapshot.secrets.missing_servers, loaded=True, **read,
         )  # fmt: skip
@@ -248,7 +250,7 @@ class Session:
         if given.get("at_once"):
             rows = asked_for(read["apps"], given["app"], given["secret"])
         if rows:
-            self._set(phase="planning")
+            self.change(phase="planning")
             options = options_from(given.get("options"))
             self._make_plan(Wanted(fleet=self.fleet, rows=rows, options=options, snapshot=snapshot))
 
@@ -297,20 +299,21 @@ class Session:
         return list(dict.fromkeys(rows))
 
     def _show_plan(self, plan: Plan) -> None:
-        self.plan, self._rollback = plan, None
+        self.plan, self.rollback = plan, None
         approvals: list[dict[str, str]] = []
         if self.needed:
             with open_journal() as journal:
                 approvals = approvals_shown(journal, plan.digest)
-        self._set(phase="planned", plan=plan_shown(plan), needed=self.needed, approvals=approvals)
+        self.change(phase="planned", plan=plan_shown(plan), needed=self.needed, approvals=approvals)
 
-    def _show_rollback(self, run: str) -> None:
+    def show_rollback(self, run: str) -> None:
         """Show what undoing a run would do; whoever sees it may do it, as time may press."""
         back: Rollback = self.fleet.plan_rollback(run)
-        self.plan, self._rollback = None, back
-        self._set(phase="planned", plan=plan_shown(back), needed=0, approvals=[])
+        self.plan, self.rollback = None, back
+        self.change(phase="planned", plan=plan_shown(back), needed=0, approvals=[])
 
-    def _may_apply(self, message: Mapping[str, Any]) -> bool:
+    def may_apply(self, message: Mapping[str, Any]) -> bool:
+        """Return whether this click may apply what is shown."""
         shown = self.state["plan"]
         if shown is None or message.get("digest") != shown["digest"]:
             return False
@@ -322,34 +325,35 @@ class Session:
         """Return whether the word of the plan that is shown was typed, else ask for it."""
         word = self.state["plan"]["confirm"]
         if word and message.get("confirm") != word:
-            self._set(error=f"Type {word} to confirm.")
+            self.change(error=f"Type {word} to confirm.")
             return False
         return True
 
     def _apply(self, who: Person, tab: str) -> None:
-        if self._rollback is not None:
-            self._finish(self.fleet.rollback, self._rollback.data.record.run, who)
+        if self.rollback is not None:
+            self._finish(self.fleet.rollback, self.rollback.data.record.run, who)
             return
         assert self.plan is not None, "only a shown plan is applied"
         plan = self.plan
         self._running.clear()
-        self._set(result=None)
+        self.change(result=None)
 
         def made(unit: Unit, values: Mapping[str, Secret]) -> None:
             self._running.keep(unit, values, tab)
 
-        run = self._carry_out(
+        run = self.carry_out(
             plan,
-            # `_may_apply` asked for it.
+            # `may_apply` asked for it.
             confirm=plan.data.consequences.confirm,
             identity=str(who),
             on_progress=self._progressed,
             on_made=made,
         )
         self.plan, self.subject = None, changes_in_words(plan.data)
-        self._ended(run, who, "" if self._takes_value else tab)
+        self.show_end(run, who, "" if self._takes_value else tab)
 
-    def _carry_out(self, plan: Plan, **options: Any) -> Run:
+    def carry_out(self, plan: Plan, **options: Any) -> Run:
+        """Apply a plan, and return how it ended."""
         return plan.apply(**options)
 
     def _take(self, way: Way, run: str, who: Person) -> None:
@@ -361,7 +365,7 @@ class Session:
                     phases, "running", who, lambda: self._finish(self.fleet.resume, run, who)
                 )
             case "rollback":
-                self._start(phases, "planning", who, lambda: self._show_rollback(run))
+                self._start(phases, "planning", who, lambda: self.show_rollback(run))
             case "give-up":
                 self._start(phases, "loading", who, lambda: self._give_up(run, who))
             case _ as unknown:
@@ -377,10 +381,11 @@ class Session:
         if before is None or before["run"] != run:
             self.subject = ""
         ended = act(run, identity=str(who), on_progress=self._progressed)
-        self.plan = self._rollback = None
-        self._ended(ended, who, "")
+        self.plan = self.rollback = None
+        self.show_end(ended, who, "")
 
-    def _ended(self, run: Run, who: Person, tab: str) -> None:
+    def show_end(self, run: Run, who: Person, tab: str) -> None:
+        """Show how a run ended; what it made may be revealed to one tab."""
         self.outcome = outcome_in_words(run, str(who))
         plan = plan_of(run.id)
         if plan and not self.subject:
@@ -390,10 +395,11 @@ class Session:
             "revealable": self._running.revealable if tab else [],
             "tab": tab,
         }
-        self._set(phase="ended", result=result, unfinished=None)
+        self.change(phase="ended", result=result, unfinished=None)
 
-    def _approve(self, message: Mapping[str, Any], who: Person) -> None:
-        with self._lock:
+    def approve(self, message: Mapping[str, Any], who: Person) -> None:
+        """Write that somebody approves the plan that is shown."""
+        with self.lock:
             if self.plan is None or self.state["phase"] != "planned":
                 return
             if message.get("digest") != self.plan.digest:
@@ -407,9 +413,9 @@ class Session:
                 with open_journal() as journal:
                     journal.approve(self.plan.digest, str(who), "browser")
             except OpskitError as error:
-                self._set(error=redact(str(error)))
+                self.change(error=redact(str(error)))
                 return
-            self._set(approvals=[*self.state["approvals"], who.to_json()], error="")
+            self.change(approvals=[*self.state["approvals"], who.to_json()], error="")
 
     def _reveal(self, message: Mapping[str, Any], send: Send) -> None:
         name, tab = str(message.get("name")), message.get("tab")
@@ -417,28 +423,29 @@ class Session:
         try:
             sealed = self._running.reveal(name, tab, message.get("tab_key"))
         except OpskitError as error:
-            self._set(error=redact(str(error)))
-        with self._lock:
+            self.change(error=redact(str(error)))
+        with self.lock:
             result = self.state["result"]
             left = self._running.revealable
             if result and name in result["revealable"] and name not in left:
-                self._set(result={**result, "revealable": left})
+                self.change(result={**result, "revealable": left})
         if sealed is not None:
             send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
 
     def _change_filters(self, change: Callable[[], None]) -> None:
         try:
             change()
-            self._set(filters=filters_shown())
+            self.change(filters=filters_shown())
         except OpskitError as error:
-            self._set(error=redact(str(error)))
+            self.change(error=redact(str(error)))
 
     def _progressed(self, step: Progressed) -> None:
         self._running.add(step)
         self.publish()
 
-    def _set(self, **changes: Any) -> None:
-        with self._lock:
+    def change(self, **changes: Any) -> None:
+        """Change parts of the state, and publish it."""
+        with self.lock:
             moved = changes.get("phase", self.state["phase"]) != self.state["phase"]
             view = self.state["view"] + (1 if moved or "plan" in changes else 0)
             self.state = {**self.state, **visible_in(changes), "view": view}

@@ -231,7 +231,7 @@ def test_a_table_is_told_of_while_a_plan_is_looked_at(facts: Facts) -> None:
     table = forms.browse(opskit.Fleet.from_abra(), live=told)
     eventually(lambda: table.state["phase"] == "choose", "the table")
     rows = table.rows["rows"]
-    table._session._set(phase="planned")
+    table._session.change(phase="planned")
     told.tell(without(facts, secrets=True))
     # Whoever goes back to it, or whose plan is refused, finds what is there now.
     eventually(lambda: table.rows["rows"] < rows, "fewer rows")
