@@ -85,18 +85,16 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[AnyStep, ...]
 
 
-_JOINT = " and "
-"""Stands between the kinds of plans that were joined."""
-
-
 class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     """A plan without behaviour; holds names, ids and hashes, never a value.
 
-    `left_alone` says of what was selected and stays as it is why it does. What applying the plan
-    means, and what is asked before, is read off the steps: see `consequences`.
+    `kinds` are those of the plans that it was joined from, else its own one. `left_alone` says of
+    what was selected and stays as it is why it does. What applying the plan means, and what is
+    asked before, is read off the steps: see `consequences`.
     """
 
-    kind: str
+    # Without one where an earlier version saved the plan: see `load_plan`.
+    kinds: tuple[str, ...] = ()
     made_at: datetime
     units: tuple[Unit, ...]
     # Called so in the plans that journals hold.
@@ -106,23 +104,22 @@ class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     def made_now(cls, kind: str, units: Iterable[Unit], left_alone: Iterable[str] = ()) -> PlanData:
         """Return a plan of these units, dated now."""
         now = datetime.now(UTC)
-        return cls(kind=kind, made_at=now, units=tuple(units), left_alone=tuple(left_alone))
+        return cls(kinds=(kind,), made_at=now, units=tuple(units), left_alone=tuple(left_alone))
 
     @classmethod
     def join(cls, parts: Sequence[PlanData]) -> PlanData:
         """Return one plan of all units, as old as the oldest."""
-        kinds = sorted({kind for part in parts for kind in part.kinds})
         return cls(
-            kind=_JOINT.join(kinds),
+            kinds=tuple(sorted({kind for part in parts for kind in part.kinds})),
             made_at=min(part.made_at for part in parts),
             units=tuple(unit for part in parts for unit in part.units),
             left_alone=tuple(one for part in parts for one in part.left_alone),
         )
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of the plans that it was joined from; else its own."""
-        return tuple(self.kind.split(_JOINT))
+    def kind(self) -> str:
+        """Its kinds in words."""
+        return " and ".join(self.kinds)
 
     @property
     def digest(self) -> str:
@@ -250,6 +247,12 @@ def _action(step: AnyStep) -> str:
     return str(step.__struct_config__.tag)
 
 
+class _Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """What plans of earlier versions say of their kinds: one text, joined of all."""
+
+    kind: str
+
+
 def load_plan(content: bytes) -> PlanData:
     """Read a plan back from the journal.
 
@@ -259,7 +262,11 @@ def load_plan(content: bytes) -> PlanData:
         A different opskit wrote it.
     """
     try:
-        return decode_json(content, PlanData)
+        plan = decode_json(content, PlanData)
+        if plan.kinds:
+            return plan
+        kinds = decode_json(content, _Earlier).kind.split(" and ")
+        return msgspec.structs.replace(plan, kinds=tuple(kinds))
     except (msgspec.MsgspecError, InputError) as error:
         raise InputError(
             f"this run's plan was written by another opskit ({error}).",

@@ -188,7 +188,8 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan with its consequences as JSON; it holds no value."""
-        plan = msgspec.to_builtins(self.data) | {"consequences": self.data.consequences}
+        derived = {"kind": self.data.kind, "consequences": self.data.consequences}
+        plan = msgspec.to_builtins(self.data) | derived
         return msgspec.json.format(msgspec.json.encode(plan)).decode()
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:

@@ -278,7 +278,7 @@ def rollback_of(journal: Journal, record: RunRecord) -> RollbackData:
     return RollbackData(
         record=record,
         plan=PlanData(
-            kind=plan.kind, made_at=plan.made_at, units=tuple(part.unit for part in going)
+            kinds=plan.kinds, made_at=plan.made_at, units=tuple(part.unit for part in going)
         ),
         begun=tuple(tuple(part.begun) for part in going),
         left_alone=lost,

@@ -43,7 +43,7 @@ def plan_of(kind: str, *steps: AnyStep, app: str = "shop", services: tuple[str, 
     steps = (TakeLock(stack=app), *steps)
     unit = Unit(server="one", app=app, stack=app, changes=(change,), steps=steps)
     return opskit.Plan(
-        data=PlanData(kind=kind, made_at=datetime.now(UTC), units=(unit,)), root=Path()
+        data=PlanData(kinds=(kind,), made_at=datetime.now(UTC), units=(unit,)), root=Path()
     )
 
 
@@ -134,6 +134,23 @@ def test_a_plan_saved_before_there_were_consequences_has_them() -> None:
     assert plan.consequences.removes == ("shop app", "shop db")
     again = load_plan(msgspec.json.encode(plan))
     assert (again, again.digest, again.consequences) == (plan, plan.digest, plan.consequences)
+
+
+def test_a_plan_that_an_earlier_version_joined_has_the_kinds_of_all_and_the_same_digest() -> None:
+    joined = opskit.Plan.join([plan_of("undeploy", DOWN, app="wiki"), plan_of("prune", GONE)]).data
+    now, raw = load_plan(msgspec.json.encode(joined)), msgspec.to_builtins(joined)
+    assert raw.pop("kinds") == now.kinds == ("prune", "undeploy")
+    earlier = load_plan(msgspec.json.encode(raw | {"kind": now.kind}))
+    assert (earlier, earlier.digest) == (now, now.digest)
+    with pytest.raises(InputError, match="another opskit"):
+        load_plan(msgspec.json.encode(raw))
+
+
+def test_a_kind_of_several_words_is_one() -> None:
+    """What plans are called is not read to find what they are."""
+    plan = plan_of("seek and destroy").data
+    assert PlanData.join([plan]).kinds == ("seek and destroy",)
+    assert load_plan(msgspec.json.encode(plan)) == plan
 
 
 def test_a_saved_plan_with_a_step_that_is_not_known_is_refused() -> None:
