@@ -25,7 +25,9 @@ class Running:
     """
 
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    _made: dict[str, Unrevealed] = field(default_factory=dict[str, Unrevealed])
+    _made: dict[str, tuple[str, Unrevealed]] = field(
+        default_factory=dict[str, tuple[str, Unrevealed]]
+    )
     _index: dict[tuple[int, int, str], int] = field(default_factory=dict[tuple[int, int, str], int])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,15 +64,15 @@ class Running:
     def keep(self, unit: Unit, values: Mapping[str, Secret], tab: str) -> None:
         """Keep a stack's new values for one tab."""
         for name, value in values.items():
-            self._made[f"{unit.server}/{name}"] = Unrevealed.now(value, tab)
+            self._made[f"{unit.server}/{name}"] = name, Unrevealed.now(value, tab)
 
     @property
-    def revealable(self) -> list[str]:
-        """The names of the values that nobody has seen yet."""
-        return sorted(self._made)
+    def revealable(self) -> list[dict[str, str]]:
+        """The values that nobody has seen yet, each by its key, and labelled for people."""
+        return [{"key": key, "label": label} for key, (label, _) in sorted(self._made.items())]
 
-    def reveal(self, name: str, tab: object, key: object) -> str | None:
-        """Return a value sealed to the tab's key, once; nothing to another tab.
+    def reveal(self, key: str, tab: object, tab_key: object) -> dict[str, str] | None:
+        """Return a value sealed to the tab's key with its label, once; nothing to another tab.
 
         Raises
         ------
@@ -78,8 +80,8 @@ class Running:
             The key is none.
         """
         with self._lock:
-            made = self._made.get(name)
-            if made is None or made.tab != tab or not isinstance(key, dict):
+            label, made = self._made.get(key, ("", None))
+            if made is None or made.tab != tab or not isinstance(tab_key, dict):
                 return None
-            del self._made[name]
-        return made.sealed_to(cast("dict[str, object]", key))
+            del self._made[key]
+        return {"label": label, "sealed": made.sealed_to(cast("dict[str, object]", tab_key))}

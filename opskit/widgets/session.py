@@ -418,19 +418,19 @@ class Session:
             self.change(approvals=[*self.state["approvals"], who.to_json()], error="")
 
     def _reveal(self, message: Mapping[str, Any], send: Send) -> None:
-        name, tab = str(message.get("name")), message.get("tab")
-        sealed = None
+        key, tab = str(message.get("key")), message.get("tab")
+        revealed = None
         try:
-            sealed = self._running.reveal(name, tab, message.get("tab_key"))
+            revealed = self._running.reveal(key, tab, message.get("tab_key"))
         except OpskitError as error:
             self.change(error=redact(str(error)))
         with self.lock:
             result = self.state["result"]
             left = self._running.revealable
-            if result and name in result["revealable"] and name not in left:
+            if result and result["revealable"]:
                 self.change(result={**result, "revealable": left})
-        if sealed is not None:
-            send({"type": "revealed", "tab": tab, "name": name, "sealed": sealed})
+        if revealed is not None:
+            send({"type": "revealed", "tab": tab, "key": key, **revealed})
 
     def _change_filters(self, change: Callable[[], None]) -> None:
         try:

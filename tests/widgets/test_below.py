@@ -101,8 +101,8 @@ def test_only_who_can_still_reveal_new_values_takes_their_form_away(stage: Stage
     page.close("token", BEN)
     assert page.entry("token")["kept"] == "Ada can still reveal new values here."
 
-    (name,) = form.state["result"]["revealable"]
-    page.click(form, type="reveal", name=name, tab_key=SEALER.public)
+    (made,) = form.state["result"]["revealable"]
+    page.click(form, type="reveal", key=made["key"], tab_key=SEALER.public)
     eventually(lambda: not page.entry("token")["kept"], "nothing left to reveal")
     page.close("token", BEN)
     assert page.opened == []

@@ -195,12 +195,14 @@ def test_a_new_value_is_revealed_once_and_to_the_tab_that_made_it(stage: Stage) 
     public = tab.as_dict(private=False)
     desk = Desk("rotate")
     desk.click("apply", digest=desk.planned())
-    (name,) = desk.until("ended")["result"]["revealable"]
-    desk.click("reveal", who=BEN, tab="ben-1", name=name, tab_key=public)
+    (made,) = desk.until("ended")["result"]["revealable"]
+    desk.click("reveal", who=BEN, tab="ben-1", key=made["key"], tab_key=public)
     assert desk.sent == []
-    desk.click("reveal", name=name, tab_key=public)
-    desk.click("reveal", name=name, tab_key=public)
+    desk.click("reveal", key=made["key"], tab_key=public)
+    desk.click("reveal", key=made["key"], tab_key=public)
     (message,) = desk.sent
+    assert {"key": message["key"], "label": message["label"]} == made
+    assert made["label"] == f"{stage.stack}_token_v2"
     registry = JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
     value = jwe.decrypt_compact(message["sealed"], tab, registry=registry).plaintext
 

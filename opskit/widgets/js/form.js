@@ -36,8 +36,8 @@ function render({ model, el }, memory) {
   const body = h("div", { class: "opskit-body" });
   // Outside the body: what was revealed once must outlive errors and the next phase of the form.
   const shown = h("div", { class: "opskit-revealed" });
-  const reveal = () => shown.replaceChildren(...[...memory.revealed].map(([name, text]) => revealed(name.split("/")[1], text, () => {
-    memory.revealed.delete(name);
+  const reveal = () => shown.replaceChildren(...[...memory.revealed].map(([key, { label, bytes }]) => revealed(label, bytes, () => {
+    memory.revealed.delete(key);
     for (const one of memory.shows) one();
   })));
   const steps = progressList();
@@ -68,7 +68,7 @@ function render({ model, el }, memory) {
     /** What was refused of another choice is no word on this one. */
     dismiss: () => { const { error, refused } = model.get("state"); if (error || refused.length) send("dismiss"); },
     take: (way, run) => send(way, { run }),
-    reveal: async (name) => send("reveal", { name, tab_key: await tabKey() }),
+    reveal: async (key) => send("reveal", { key, tab_key: await tabKey() }),
   };
 
   function choosing(now) {
@@ -163,7 +163,7 @@ function render({ model, el }, memory) {
     heard();
     if (message.type === "matched") browsed?.matched(message);
     if (message.type !== "revealed") return;
-    memory.revealed.set(message.name, await openFor(message.sealed));
+    memory.revealed.set(message.key, { label: message.label, bytes: await openFor(message.sealed) });
     reveal();
   }
   const changed = () => { heard(); show(); };

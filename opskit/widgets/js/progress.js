@@ -50,7 +50,7 @@ export function resultView(result, { tab, take, reveal, another }) {
       list(result.errors),
       list(result.notes),
       mine.length ? h("div", { class: "opskit-row" }, h("span", {}, "New values, for you only and once:"),
-        ...mine.map((name) => { const one = button(`Reveal ${name.split("/")[1]}`, () => { one.disabled = true; reveal(name); }, "opskit-quiet"); return one; })) : "",
+        ...mine.map(({ key, label }) => { const one = button(`Reveal ${label}`, () => { one.disabled = true; reveal(key); }, "opskit-quiet"); return one; })) : "",
       h("div", { class: "opskit-row opskit-actions" },
         ...result.ways.map(({ way, label }, place) => button(label, () => take(way, result.run), place < result.ways.length - 1 ? "opskit-primary" : "")),
         another && button(another.label, another.go, "opskit-quiet")));
