@@ -184,9 +184,17 @@ class BookLog(Book):
         if self.resumed:
             self._resume()
 
-    def begin(self, kind: EntryKind, *, step: str, text: str, identity: str = "") -> int:
+    def begin(
+        self,
+        kind: EntryKind,
+        *,
+        step: str,
+        text: str,
+        data: Mapping[str, Any] | None = None,
+        identity: str = "",
+    ) -> int:
         """Write that something begins, and return its number."""
-        return self._write(kind, step, "running", text, {}, identity)
+        return self._write(kind, step, "running", text, data or {}, identity)
 
     def end(self, entry: int, status: EntryStatus, text: str = "") -> None:
         """Write how an entry ended; `text` replaces what was said unless it is empty."""

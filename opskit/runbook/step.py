@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from opskit.errors import RunbookError, UndecidedError
 from opskit.journal.records import Entry, EntryStatus
@@ -24,6 +24,8 @@ from opskit.secrets.redact import redact
 
 _T = TypeVar("_T")
 _NOTHING = "There was nothing to apply"
+_HAD_NOTHING = "had_nothing_to_apply"
+"""Marks the entry of a step that had nothing to do."""
 _GUARD = "__import__('opskit.runbook.step').runbook.step.guard"
 """How the rewritten cell finds `guard`, whatever names it uses itself."""
 
@@ -56,11 +58,11 @@ class StepLog:
         """The id of the book."""
         return self._log.book
 
-    def begin(self, title: str, identity: str = "") -> int:
+    def begin(self, title: str, identity: str = "", data: Mapping[str, Any] | None = None) -> int:
         """Write that somebody begins a step, and return its entry's number."""
         self._one.acquire()
         try:
-            entry = self._log.begin("step", step=title, text="", identity=identity)
+            entry = self._log.begin("step", step=title, text="", data=data, identity=identity)
         except BaseException:
             self._one.release()
             raise
@@ -128,7 +130,9 @@ class StepLog:
             return 0
         if last is None or last.status != "done":
             return -1
-        return 0 if last.text.startswith(_NOTHING) else last.entry
+        # Books of earlier versions say so in the text alone.
+        had_nothing = last.data.get(_HAD_NOTHING, last.text.startswith(_NOTHING))
+        return 0 if had_nothing else last.entry
 
     def moved(self, after: str, since: int) -> str:
         """Say so when a step was done, or begun, once more since it was looked at."""
@@ -167,7 +171,8 @@ class StepLog:
     def pass_over(self, title: str, why: Sequence[str]) -> None:
         """Write that a step has nothing to do, and why."""
         said = redact(f"{_NOTHING}{': ' if why else ''}{'; '.join(why)}.")
-        self.end(self.begin(title), datetime.now(UTC), "done", said)
+        entry = self.begin(title, data={_HAD_NOTHING: True})
+        self.end(entry, datetime.now(UTC), "done", said)
         print(f"✓ {title}: {said}")
 
     def leave(self, title: str, decided: Entry) -> None:

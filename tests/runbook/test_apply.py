@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -336,7 +337,9 @@ def test_a_step_without_anything_to_do_is_done_and_says_why(shop: Stage) -> None
     )
     nothing = opskit.Fleet.from_abra().plan_rotate(APP, "key", skip=True, may_be_empty=True)
     assert not applied(rb, nothing, "Second")
-    said = [one.text for one in rb._log.entries_of("step")]
+    written = rb._log.entries_of("step")
+    assert [dict(one.data) for one in written] == [{"had_nothing_to_apply": True}] * 2
+    said = [one.text for one in written]
     assert said[0] == "There was nothing to apply."
     assert said[1].startswith("There was nothing to apply: shop.example key on one.example: ")
     # There is nothing to look at before what follows.
@@ -344,6 +347,22 @@ def test_a_step_without_anything_to_do_is_done_and_says_why(shop: Stage) -> None
     rb = opskit.Runbook(TITLE, approved=[plan.digest[:12]])
     assert applied(rb, plan, "Third", after="First")
     asks(rb, rotation(), "First")
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        pytest.param("Nichts zu tun.", {"had_nothing_to_apply": True}, id="however it says so"),
+        pytest.param("There was nothing to apply: x.", {}, id="written by an earlier version"),
+    ],
+)
+def test_a_step_that_had_nothing_to_do_is_done_once_it_has(
+    shop: Stage, text: str, data: dict[str, Any]
+) -> None:
+    plan = rotation()
+    rb = opskit.Runbook(TITLE, approved=[plan.digest[:12]])
+    rb._log.add("step", step="Rotate", text=text, data=data)
+    assert applied(rb, plan, "Rotate")
 
 
 def test_a_yes_of_another_step_or_in_a_book_that_an_older_opskit_left_does_not_count(
