@@ -36,6 +36,8 @@ class ServiceLine(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     tasks
         How many run, of how many, in words.
+    is_unhealthy
+        Whether a healthcheck fails.
     update
         How its last rollout stands, where that is not the usual end.
     stands
@@ -52,6 +54,7 @@ class ServiceLine(msgspec.Struct, frozen=True, kw_only=True):
     desired: int | None
     tasks: str
     health: str
+    is_unhealthy: bool
     update: str
     stands: str
     error: str
@@ -284,6 +287,7 @@ def _service(row: Any, app: DeclaredApp, sign: Sign, failed: Any) -> ServiceLine
         desired=desired,
         tasks=f"{tasks}, {completed} completed" if completed else tasks,
         health=sign.health,
+        is_unhealthy=sign.fails,
         update=unusual,
         stands=", ".join(filter(None, (sign.health, unusual))) or "health not known",
         error=error,
@@ -336,7 +340,7 @@ def _headline(services: Sequence[ServiceLine], deployed: bool | None) -> tuple[s
 
 def _amiss(service: ServiceLine) -> tuple[str, ...]:
     lacks = service.running is not None and (service.running or 0) < (service.desired or 0)
-    health = service.health if "unhealthy" in service.health else ""
+    health = service.health if service.is_unhealthy else ""
     return (f"{service.tasks} tasks" if lacks else "", service.update, health)
 
 

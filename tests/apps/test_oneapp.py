@@ -19,6 +19,7 @@ from opskit.cli.app import run
 from opskit.demo.dockerd import DockerdFleet
 from opskit.demo.fleet import DemoFleet
 from opskit.errors import InputError
+from opskit.plan.selection import Lookup
 from opskit.secrets.value import Secret
 from tests.abra.releases import Releases
 from tests.run.test_stacks import NEW, OLD, files, pin
@@ -89,6 +90,17 @@ def test_how_a_service_stands_and_what_its_error_is_are_said_in_words(
     assert (worker.stands, worker.error, worker.error_is) == ("unhealthy", "no route", "It says")
     _, worker = with_sign(Sign(health="healthy", complaint="no route")).services
     assert (worker.stands, worker.error_is) == ("healthy", "Last error")
+
+
+def test_whether_a_healthcheck_fails_is_not_read_from_its_words(
+    demo_fleet: DemoFleet, use: Use
+) -> None:
+    use(demo_fleet)
+    snapshot = opskit.Fleet.from_abra().snapshot()
+    app = Lookup(snapshot.facts).app("cloud.mutual.example")
+    signs = {f"{app.stack}_cron": Sign(health="1 sick", fails=True)}
+    found = page_of(snapshot, app, signs=signs, notes={}, runs=[])
+    assert found.headline == "Not all of it runs as it should: cron (1 sick)."
 
 
 def test_a_checkout_that_is_no_release_is_marked(page: Callable[[str], AppPage]) -> None:
