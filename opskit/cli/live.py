@@ -102,14 +102,14 @@ def _may_be_last(step: Progressed) -> bool:
     """Return whether a stack may be over with this: after a failure it may be undone, or not."""
     if step.status == "running":
         return False
-    last = step.step == 0 if step.phase == "undo" else step.action == "release-lock"
-    return last or bool(step.error)
+    last = 0 if step.phase == "undo" else step.steps - 1
+    return step.step == last or bool(step.error)
 
 
 def _line(step: Progressed) -> str:
     verb = "undo " if step.phase == "undo" else ""
     failed = f"  FAILED: {step.error}" if step.error else ""
-    if step.error and step.action == "take-lock":
+    if step.error and step.step == 0:
         # Nothing comes between this line and the end of its stack, which says why.
         failed = "  FAILED"
     return f"{step.app}: {verb}{step.action} {step.subject}  {step.seconds:.1f} s{failed}"

@@ -67,6 +67,35 @@ def test_elsewhere_each_step_that_ended_is_one_line(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "wiki.example: switch-service wiki_app  1.2 s\n"
 
 
+def test_why_a_stack_could_not_be_begun_is_said_at_its_end_only(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = replace(STEP, step=0, action="replace-env", status="failed", error="it was edited.")
+    with shown_steps(1) as told:
+        told(first)
+        told(replace(first, step=1))
+    assert capsys.readouterr().err.splitlines() == [
+        "wiki.example: replace-env wiki_app  1.2 s  FAILED",
+        "wiki.example: replace-env wiki_app  1.2 s  FAILED: it was edited.",
+    ]
+
+
+def test_a_stack_is_over_with_its_last_step_whatever_that_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Screen()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    step = replace(STEP, action="commit-env", steps=5)
+    with shown_steps(2) as told:
+        told(step)
+        told(replace(step, unit=1, status="running"))
+        assert "0/2" in screen.frame()
+        told(replace(step, step=4))
+        told(replace(step, unit=1, status="running"))
+        assert "1/2" in screen.frame()
+
+
 def test_a_stack_that_fails_counts_as_over_until_it_is_undone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
