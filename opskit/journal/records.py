@@ -204,10 +204,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return None if ended is None else (ended - self.started_at).total_seconds()
 
 
+def name_and_id(identity: str) -> tuple[str, str]:
+    """Return a person's name and the server's id out of what a journal keeps of them as one text.
+
+    Who has no other name is called by their id.
+    """
+    name, _, ident = identity.rpartition(" (")
+    return (name, ident[:-1]) if name and ident.endswith(")") else (identity, identity)
+
+
 def name_in(identity: str) -> str:
     """Return a person's name out of what a journal keeps of them: the server's id is left out."""
-    name, _, ident = identity.rpartition(" (")
-    return name if name and ident.endswith(")") else identity
+    return name_and_id(identity)[0]
 
 
 def storable(text: str, redact: Callable[[str], str]) -> str:

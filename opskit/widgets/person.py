@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from opskit.inert import visible
+from opskit.journal.records import name_and_id
 
 _LONGEST = 80
 _COLOR = re.compile(r"#[0-9a-fA-F]{3,8}|var\(--jp-[a-z0-9-]+\)|rgba?\([0-9., %]+\)|[a-z]{3,20}")
@@ -71,10 +72,8 @@ def read_person(said: Any) -> Person:
 
 def person_named(identity: str) -> Person:
     """Return the person from what `Person` says as text, as journals keep it."""
-    name, _, username = identity.rpartition(" (")
-    if not (name and username.endswith(")")):
-        return Person(username=identity, name=identity, initials=identity[:1].upper())
-    return Person(username=username[:-1], name=name, initials=name[:1].upper())
+    name, username = name_and_id(identity)
+    return Person(username=username, name=name, initials=name[:1].upper())
 
 
 def _text(value: Any) -> str:

@@ -17,13 +17,14 @@ from joserfc.jwk import ECKey
 import opskit
 from opskit import forms
 from opskit.errors import InputError
+from opskit.journal.records import name_in
 from opskit.journal.runs import open_journal
 from opskit.run.work import Progressed
 from opskit.secrets.generate import Policy
 from opskit.secrets.sealed import SEALER, seal
 from opskit.secrets.value import Secret
 from opskit.widgets.form import Form
-from opskit.widgets.person import NOBODY, read_person
+from opskit.widgets.person import NOBODY, Person, person_named, read_person
 from opskit.widgets.running import Running
 from opskit.widgets.session import Session
 from tests.abra.releases import Releases
@@ -523,6 +524,20 @@ def test_the_whole_table_is_sent_small(stage: Stage) -> None:
     assert columns["server"] == {"values": [SERVER], "codes": [0, 0]}
     browse(desk, "rotate", (SERVER, APP, "token"), (SERVER, APP, "token"))
     assert len(desk.until("planned")["plan"]["changes"]) == 1
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        Person(username="0c1d", name="Kim (night shift)"),
+        Person(username="root", name="root"),
+    ],
+    ids=["by name", "by id alone"],
+)
+def test_who_a_journal_names_is_known_again(person: Person) -> None:
+    again = person_named(str(person))
+    assert (again.username, again.name) == (person.username, person.name)
+    assert name_in(str(person)) == person.name
 
 
 @pytest.mark.parametrize(("kind", "touches"), [("restart", "restarts"), ("undeploy", "removes")])
