@@ -74,5 +74,6 @@ def with_person(message: Any, person: str, *, v1: bool) -> Any:
 def person_of(user: User) -> str:
     """Return how a journal names somebody; nothing for who has only a name that was made up."""
     name = _renamed.get(user.username) or user.display_name or user.name or ""
+    # Jupyter gives no other sign of it; `whoami.js` goes by the same.
     is_made_up = not name or name.startswith("Anonymous ")
     return "" if is_made_up else str(Person(username=user.username, name=name))

@@ -75,7 +75,7 @@ function render({ model, el }, memory) {
     if (memory.name !== null) name.value = memory.name;
     else whoami().then((who) => {
       // A made-up name helps no colleague who reads it in a year.
-      if (memory.name === null && !name.value && who && !/^Anonymous /.test(who.name)) name.value = who.name;
+      if (memory.name === null && !name.value && who && !who.made_up) name.value = who.name;
     });
     const keep = () => { Object.assign(draft, { until: until.value, why: why.value, commit: commit.checked }); memory.name = name.value; };
     const go = button("Acknowledge", () => {

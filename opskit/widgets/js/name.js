@@ -1,4 +1,4 @@
-// Offers somebody whom the server calls "Anonymous …" to give a name, once: journals keep it.
+// Offers somebody whose name the server made up to give one, once: journals keep it.
 import { button, h, labelled } from "./dom.js";
 import { rename, whoami } from "./whoami.js";
 
@@ -22,6 +22,6 @@ export function nameOffer() {
     window.dispatchEvent(new Event(NAMED));
   });
   window.addEventListener(NAMED, done);
-  whoami().then((who) => { row.hidden = !who?.name.startsWith("Anonymous ") || !!sessionStorage.getItem(LATER); });
+  whoami().then((who) => { row.hidden = !who?.made_up || !!sessionStorage.getItem(LATER); });
   return { element: row, stop: () => window.removeEventListener(NAMED, done) };
 }

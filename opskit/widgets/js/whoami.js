@@ -50,9 +50,12 @@ async function ask() {
     const reply = await fetch(`${baseUrl()}api/me`, { credentials: "same-origin" });
     const { identity } = await reply.json();
     const shown = asJupyterLabShows(identity.username);
+    const name = keptHere(identity.username) || identity.display_name || identity.name;
     return {
       username: identity.username,
-      name: keptHere(identity.username) || identity.display_name || identity.name,
+      name,
+      // Jupyter gives no other sign of it; `opskit.jupyter.named` goes by the same.
+      made_up: /^Anonymous /.test(name),
       initials: identity.initials || shown.initials,
       color: identity.color || shown.color,
     };
