@@ -199,7 +199,7 @@ def tables(demo_fleet: DemoFleet) -> Iterator[list[View]]:
         snap = fleet.snapshot()
         yield [
             *(getattr(snap, name) for name in VIEWS), snap.audit(), checks_view(),
-            fleet.known_to("sol@mutual.example", snap), fleet.compare_pass(snap),
+            fleet.known_to("sol@mutual.example", snap), fleet.compare_pass(snap), fleet.locks(),
         ]  # fmt: skip
 
 
