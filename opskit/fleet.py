@@ -21,16 +21,14 @@ from opskit.plan.renew import RenewalPlanner
 from opskit.plan.selection import SAY_APP, Names, Request, Selection, Target, may_be_orphan
 from opskit.reading.reading import entry_paths
 from opskit.run.apply import Of
-from opskit.run.recovery import give_up, plan_rollback, resume, roll_back
+from opskit.run.recovery import break_lock, give_up, plan_rollback, resume, roll_back
 from opskit.run.run import Plan
 from opskit.secrets.passstore import PassStore, listed
 from opskit.secrets.recipients import openable, store_folder
 from opskit.secrets.value import Secret
 from opskit.settings import read_settings
 from opskit.snapshot import Snapshot
-from opskit.steps.lock import Lock, break_lock, locks_view
-from opskit.swarm.context import find_context
-from opskit.swarm.engine import Engine
+from opskit.steps.lock import locks_view
 from opskit.views.frame import View
 
 _TAKE = "Give what fleet.snapshot() gave."
@@ -448,34 +446,7 @@ class Fleet(Apps, Acknowledging):
         """Read who works on which stack, on every server: nothing but the locks."""
         return locks_view([one.name for one in self.declared().servers], seconds=self.deadline)
 
-    def break_lock(self, server: str, stack: str) -> Lock:
-        """Remove the lock of a stack, whoever holds it, and return what it said.
-
-        Right only when the run that took it is dead.
-
-        Parameters
-        ----------
-        server, stack
-            Which, as `locks` names them.
-
-        Raises
-        ------
-        InputError
-            The stack is not locked, or no Docker context leads to the server.
-
-        Examples
-        --------
-        >>> for left in fleet.locks().query("expired").records():
-        ...     print(fleet.break_lock(left.server, left.stack).holder())
-        """
-        remedy = "Name one, as it stands in fleet.locks()."
-        check_text("server", server, remedy)
-        check_text("stack", stack, remedy)
-        broken = break_lock(Engine(find_context(server), seconds=self.deadline), stack)
-        if broken is None:
-            raise InputError(f"{stack} on {server} is not locked.", remedy="See: opskit locks")
-        return broken
-
+    break_lock = staticmethod(break_lock)
     resume = staticmethod(resume)
     plan_rollback = staticmethod(plan_rollback)
     rollback = staticmethod(roll_back)

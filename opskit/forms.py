@@ -112,7 +112,7 @@ def browse(fleet: Fleet, *, where: str = "", needed: int = 0, live: Live | None 
     where
         A condition to begin with, as ``snap.secrets.select`` takes it; may be changed in the form.
     needed
-        So many different people must approve each plan before it can be applied, as in `approve`.
+        So many different people must approve each plan before it can be applied; see `approve`.
     live
         What ``fleet.watch()`` gave: rows come, go and change as the fleet does, and what is chosen
         stays so, until the form is closed or its cell is run again.
@@ -190,6 +190,7 @@ def restart(fleet: Fleet, *, app: str = "") -> Form:
 def approve(plan: Plan, *, needed: int = 2) -> Form:
     """Let a plan be applied only after so many different people approved exactly it.
 
+    Of a plan that warns, each types its word, as whoever applies it does.
     This helps against haste and mistakes, not against malice: one kernel runs everybody's code,
     and names are what browsers claim.
 

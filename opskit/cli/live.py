@@ -109,7 +109,7 @@ def _may_be_last(step: Progressed) -> bool:
 def _line(step: Progressed) -> str:
     verb = "undo " if step.phase == "undo" else ""
     failed = f"  FAILED: {step.error}" if step.error else ""
-    if step.error and step.step == 0:
+    if step.error and step.action == "take-lock":
         # Nothing comes between this line and the end of its stack, which says why.
         failed = "  FAILED"
     return f"{step.app}: {verb}{step.action} {step.subject}  {step.seconds:.1f} s{failed}"

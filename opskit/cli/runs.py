@@ -105,5 +105,7 @@ def break_lock(
     stack: Annotated[str, typer.Argument(help="The stack's name.")],
 ) -> None:
     """Remove the lock of a stack, and say whose it was."""
-    broken = open_fleet().break_lock(server, stack)
+    from opskit.run.recovery import break_lock
+
+    broken = break_lock(server, stack)
     print(f"broke the lock of {stack} on {server}, held by {broken.holder()}")

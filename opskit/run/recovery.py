@@ -20,6 +20,10 @@ from opskit.run.options import RunOptions, checked, takes_run_options
 from opskit.run.run import Run, ended, store_of, with_sentences
 from opskit.run.shown import left_of, shown_to
 from opskit.run.ways import RollbackData, rollback_of, ways_of
+from opskit.steps import lock
+from opskit.steps.lock import Lock
+from opskit.swarm.context import find_context
+from opskit.swarm.engine import Engine
 from opskit.views.frame import View
 
 _RUN = "Give the id of a run, or its beginning: see fleet.journal()."
@@ -85,6 +89,35 @@ def give_up(run: str, identity: str = "") -> None:
         journal.reopen(record.run, host=socket.gethostname(), pid=os.getpid())
         journal.note(record.run, "given up", person_or_user(identity))
         journal.finish(record.run, "given-up")
+
+
+def break_lock(server: str, stack: str) -> Lock:
+    """Remove the lock of a stack, whoever holds it, and return what it said.
+
+    Right only when the run that took it is dead. No folder of abra's is needed.
+
+    Parameters
+    ----------
+    server, stack
+        Which, as ``fleet.locks()`` names them.
+
+    Raises
+    ------
+    InputError
+        The stack is not locked, or no Docker context leads to the server.
+
+    Examples
+    --------
+    >>> for left in fleet.locks().query("expired").records():
+    ...     print(fleet.break_lock(left.server, left.stack).holder())
+    """
+    remedy = "Name one, as it stands in fleet.locks()."
+    check_text("server", server, remedy)
+    check_text("stack", stack, remedy)
+    broken = lock.break_lock(Engine(find_context(server)), stack)
+    if broken is None:
+        raise InputError(f"{stack} on {server} is not locked.", remedy="See: opskit locks")
+    return broken
 
 
 def _recover(run: str, act: Callable[[Runner], Ended], options: RunOptions) -> Run:

@@ -228,13 +228,7 @@ class Plan:
         """
         check_text("confirm", confirm, "Give the word as a text.", empty=True)
         check_function("on_made", on_made)
-        told = self.data.consequences
-        if told.guessable and confirm != told.confirm:
-            raise InputError(
-                f"nothing was changed, as a value of this plan can be guessed: "
-                f"{' '.join(told.warnings)}",
-                remedy=f"Make it longer; or say confirm={told.confirm!r}.",
-            )
+        self.check_confirmed(confirm)
         how = checked(options)
         shown = shown_to(how["on_progress"], self.data.kind, all_of(self.data))
         with open_journal() as journal, shown as how["on_progress"]:
@@ -248,6 +242,22 @@ class Plan:
                 **how,
             )
             return ended(runner, runner.start())
+
+    def check_confirmed(self, confirm: str) -> None:
+        """Refuse to make a value that can be guessed where its word was not given.
+
+        Raises
+        ------
+        InputError
+            `confirm` is not the word of ``plan.data.consequences.confirm``.
+        """
+        told = self.data.consequences
+        if told.guessable and confirm != told.confirm:
+            raise InputError(
+                f"nothing was changed, as a value of this plan can be guessed: "
+                f"{' '.join(told.warnings)}",
+                remedy=f"Make it longer; or say confirm={told.confirm!r}.",
+            )
 
 
 def _counted(number: int, noun: str) -> str:

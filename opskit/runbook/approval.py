@@ -103,10 +103,14 @@ class Approval:
     @property
     def undecided(self) -> UndecidedError:
         """The error that stops the cells below until somebody has said so."""
+        told = self._plan.data.consequences
+        word = (
+            f" to the runbook, and confirm={told.confirm!r} to this step" if told.guessable else ""
+        )
         return UndecidedError(
             f"{self.step}: the cells below wait until somebody applies the plan above, or leaves "
             "it; then run this cell and those below it. Where nobody can click, give the plan that "
-            f"was read: approved={self.shown}"
+            f"was read: approved={self.shown}{word}"
         )
 
     def _outdated(self) -> Iterator[str]:

@@ -184,9 +184,11 @@ class Runbook(Record):
                 self._step_log.leave(title, entry)
                 print(f"{title}: left, as {entry.who} decided.")
                 return None
+            word = confirm or decision.confirmed
+            plan.check_confirmed(word)
             print(f"{title}: plan {plan.digest[:SHOWN]} was approved by {decision.agreed_by}.")
-            options.setdefault("identity", self._who or entry.identity)
-            return carried.carry_out(confirm=confirm or decision.confirmed, **options)
+            who = options.get("identity", self._who or entry.identity)
+            return carried.carry_out(confirm=word, identity=who)
 
     def step(
         self,

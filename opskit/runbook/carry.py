@@ -54,9 +54,9 @@ class PlanStep:
         self.run: Run | None = None
         """How it ended, once it was carried out, well or not."""
 
-    def agree(self, who: Person) -> None:
-        """Write that somebody wants it carried out, and typed the word that it needs."""
-        self.approval.decision.decide(APPLY, who, confirm=self.plan.data.consequences.confirm)
+    def agree(self, who: Person, *, confirm: str) -> None:
+        """Write that somebody wants it carried out, and which word they typed, if it needs one."""
+        self.approval.decision.decide(APPLY, who, confirm=confirm)
 
     def leave(self, who: Person) -> None:
         """Write that somebody wants it left as it is."""

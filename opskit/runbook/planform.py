@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from IPython.display import display
@@ -61,14 +62,14 @@ class PlanSession(Session):
             if self.state["phase"] != "planned" or not Session.may_apply(self, message):
                 return False
             # To undo what was carried out is none of the step's decisions.
-            return self.rollback is not None or self._writes(self.step.agree, who)
+            return self.rollback is not None or self._agrees(message, who)
 
     def approve(self, message: Mapping[str, Any], who: Person) -> None:
         """Write the approval to the runbook, where it counts."""
         with self.lock:
             if not self._is_asked(message) or not self.is_confirmed(message):
                 return
-            if self._writes(self.step.agree, who):
+            if self._agrees(message, who):
                 self.change(approvals=self._approvals(self.step.plan), error="")
 
     def _leave(self, message: Mapping[str, Any], who: Person) -> None:
@@ -87,6 +88,11 @@ class PlanSession(Session):
         """Name the button after what it does now, and leave nothing else to click."""
         Session.show_rollback(self, run)
         self.change(leave="", apply="Roll back")
+
+    def _agrees(self, message: Mapping[str, Any], who: Person) -> bool:
+        # `is_confirmed` has looked at it.
+        typed = self.step.plan.data.consequences.confirm and str(message.get("confirm"))
+        return self._writes(partial(self.step.agree, confirm=typed), who)
 
     def _writes(self, write: Any, who: Person) -> bool:
         if who == NOBODY:

@@ -338,7 +338,8 @@ def _unkept(file: Path) -> list[str]:
 
     # A checkout above the store is none of its own.
     within = operators_environment() | {"GIT_CEILING_DIRECTORIES": f"{store_folder()}/.."}
-    ask = partial(run_git, folder, environment=within, seconds=_TIMEOUT_S)
+    # Ctrl-C is no answer to whether what is stored already is kept.
+    ask = partial(run_git, folder, environment=within, seconds=_TIMEOUT_S, apart=True)
     try:
         is_inside = ask("rev-parse", "--is-inside-work-tree")
         if is_inside.text != "true":

@@ -425,9 +425,8 @@ class Session:
         except OpskitError as error:
             self.change(error=redact(str(error)))
         with self.lock:
-            result = self.state["result"]
-            left = self._running.revealable
-            if result and result["revealable"]:
+            result, left = self.state["result"], self._running.revealable
+            if result and result["revealable"] != left:
                 self.change(result={**result, "revealable": left})
         if revealed is not None:
             send({"type": "revealed", "tab": tab, "key": key, **revealed})

@@ -67,15 +67,15 @@ def test_elsewhere_each_step_that_ended_is_one_line(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "wiki.example: switch-service wiki_app  1.2 s\n"
 
 
-def test_why_a_stack_could_not_be_begun_is_said_at_its_end_only(
+def test_why_a_lock_was_not_taken_is_said_at_the_stack_s_end_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    first = replace(STEP, step=0, action="replace-env", status="failed", error="it was edited.")
+    first = replace(STEP, step=0, status="failed", error="it was edited.")
     with shown_steps(1) as told:
-        told(first)
-        told(replace(first, step=1))
+        told(replace(first, action="take-lock"))
+        told(replace(first, action="replace-env"))
     assert capsys.readouterr().err.splitlines() == [
-        "wiki.example: replace-env wiki_app  1.2 s  FAILED",
+        "wiki.example: take-lock wiki_app  1.2 s  FAILED",
         "wiki.example: replace-env wiki_app  1.2 s  FAILED: it was edited.",
     ]
 

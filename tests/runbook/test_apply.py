@@ -172,7 +172,7 @@ def test_a_digest_alone_does_not_cover_what_can_be_guessed(shop: Stage) -> None:
     for word in ({}, {"confirm": "another"}):
         with pytest.raises(InputError, match="a value of this plan can be guessed"):
             applied(rb, plan, "Make it", **word)
-    assert (runs(), shop.state()["secrets"]) == ([], before)
+    assert (runs(), statuses(rb), shop.state()["secrets"]) == ([], {}, before)
     assert applied(rb, plan, "Make it", confirm=APP)
     assert statuses(rb) == {"Make it": "done"}
 

@@ -294,6 +294,23 @@ def test_the_store_s_own_history_has_an_entry_though_a_git_hook_runs_opskit(
     assert subprocess.check_output(committed, text=True).split() == [f"{ENTRY}.gpg"]
 
 
+def test_a_ctrl_c_does_not_reach_the_git_that_is_asked_whether_an_entry_is_kept(
+    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["pass", "git", "init"], check=True, capture_output=True)
+    seen = home / "sessions"
+    # The sixth field of a process's stat is its session, which a terminal interrupts as a whole.
+    tells = f'#!/bin/sh\necho "$1 $(cut -d" " -f6 /proc/$$/stat)" >> {seen}\n'
+    programs(home, git=f'{tells}exec {shutil.which("git")} "$@"\n')
+    monkeypatch.setenv("PATH", str(home), prepend=os.pathsep)
+    assert PassStore("pass").store(ENTRY, Secret("some value")) == ""
+
+    asked = [line.split() for line in seen.read_text().splitlines()]
+    own = str(os.getsid(0))
+    assert asked
+    assert [command for command, session in asked if session == own] == []
+
+
 def test_gopass_commits_to_its_own_store_though_a_git_hook_runs_opskit(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
