@@ -181,7 +181,7 @@ def test_two_people_approve_before_a_plan_can_be_applied(
     alice.open(lab, notebook)
     alice.run_all()
     alice.button("Approve").click()
-    alice.form.get_by_text("Approved by 1 of 2").wait_for()
+    alice.is_told("Approved by 1 of 2")
     assert alice.button("Apply").is_disabled()
     bob.open(lab, notebook)
     bob.is_told("Approved by 1 of 2")
@@ -216,7 +216,7 @@ def test_what_is_chosen_in_the_table_outlives_filters_and_what_a_verb_refuses_is
     form.get_by_label("Condition").fill(
         "app == 'cloud.coop.example' and secret == 'collabora_password'"
     )
-    form.get_by_text("1 of ").wait_for()
+    form.get_by_text(re.compile(r"^1 of ")).wait_for()
     form.get_by_label("Select all rows shown").check()
     form.get_by_label("Condition").fill("state == 'orphan'")
     told.filter(has_text="1 selected, all of them hidden").wait_for()
