@@ -65,6 +65,17 @@ def test_rotating_one_and_rolling_it_back(root: Path, capsys: Capture) -> None:
     assert versions(capsys, app, "admin_password") == {"v1": "current"}
 
 
+def test_a_lock_is_broken_from_a_machine_without_a_folder_of_abra_s(
+    root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(find_context("coop.example"))
+    lock.take(engine, "notes_coop_example", run="other-run", owner="alice", host="her-machine")
+    monkeypatch.setenv("ABRA_DIR", str(root / "not-there"))
+    assert run(["break-lock", "coop.example", "notes_coop_example"]) == 0
+    assert "held by alice@her-machine" in capsys.readouterr().out
+    assert lock.locks_among("coop.example", engine.configs()) == []
+
+
 def test_who_holds_the_lock_is_said_once(root: Path, capsys: Capture) -> None:
     engine = Engine(find_context("coop.example"))
     lock.take(engine, "id_coop_example", run="other-run", owner="alice", host="her-machine")
